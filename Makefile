@@ -1,0 +1,98 @@
+# dssd: the process control plane of a data-science node. `make help` tells the targets.
+BUILD     ?= build
+PREFIX    ?= /usr/local
+DESTDIR   ?=
+CC        ?= gcc
+WARN      := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wvla $(if $(CI),-Werror)
+SAN       ?=
+CFLAGS    ?= -O2 -g
+VERSION   := $(shell sed -n 's/^\#\# \([0-9][^ ]*\).*/\1/p' CHANGES.md 2>/dev/null | head -n 1)
+ALL_CFLAGS := -std=gnu11 -D_GNU_SOURCE -fPIC -fno-strict-aliasing $(WARN) $(CFLAGS) $(SAN) -Icore -I$(BUILD) -I/usr/include/lua5.4 \
+              -DDSS_VERSION='"$(or $(VERSION),0.0.0)"'
+LDFLAGS   += $(SAN)
+
+LIB        = $(foreach d,$(1),$(BUILD)/lib/$(d).a)
+BACKEND_LIBS := -lev -lsqlite3 -lhttp_parser -lcurl -lcrypto -ljansson -llua5.4 -lpthread
+BINARIES  := $(BUILD)/dss-keeper $(BUILD)/dss-logger $(BUILD)/dssd $(BUILD)/dssctl
+TESTMODS  := $(patsubst spec/binding/%.c,$(BUILD)/spec/%.so,$(wildcard spec/binding/t_*.c))
+
+.PHONY: all setup run test test-vm check lint asan bench install clean help format
+.DELETE_ON_ERROR:
+
+all: setup $(BINARIES)
+
+help:
+	@sed -n 's/^#: //p' Makefile
+
+#: all      build the four binaries into build/
+#: run      install what is needed, build, start a demo instance in ./instance, send it real work
+#: test     every spec this machine can run; ends with "N passed, N failed"
+#: test-vm  the cgroup v2 half in a small virtual machine
+#: check    specs that need no daemon (seconds)
+#: lint     clang-format, clang-tidy, luacheck, include and require layers
+#: asan     the same specs under AddressSanitizer and UBSan
+#: bench    tables beside peers measured in the same run
+#: install  into PREFIX (default /usr/local); DESTDIR is honoured
+#: clean    remove build/
+
+setup: $(BUILD)/.setup
+$(BUILD)/.setup: etc/setup.sh
+	@sh etc/setup.sh build
+	@mkdir -p $(BUILD) && touch $@
+
+# --- objects and one archive per folder ---
+define FOLDER
+$(BUILD)/lib/$(1).a: $(patsubst core/%.c,$(BUILD)/obj/%.o,$(wildcard core/$(1)/*.c))
+	@mkdir -p $$(@D)
+	@rm -f $$@
+	@ar rcs $$@ $$^
+endef
+FOLDERS := base sys keeper logger net fleet gate node bind ctl
+$(foreach d,$(FOLDERS),$(eval $(call FOLDER,$(d))))
+
+$(BUILD)/obj/%.o: core/%.c Makefile | $(BUILD)/.setup
+	@mkdir -p $(@D)
+	@echo "  cc $<"
+	@$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/dss-keeper: $(BUILD)/obj/dss-keeper.o $(call LIB,keeper sys base)
+	@echo "  ld $@"
+	@$(CC) $(LDFLAGS) -o $@ $^ -lev
+$(BUILD)/dss-logger: $(BUILD)/obj/dss-logger.o $(call LIB,logger keeper sys base)
+	@echo "  ld $@"
+	@$(CC) $(LDFLAGS) -o $@ $^ -lev
+$(BUILD)/dssd: $(BUILD)/obj/dssd.o $(call LIB,bind node gate fleet net keeper sys base)
+	@echo "  ld $@"
+	@$(CC) $(LDFLAGS) -Wl,-E -o $@ $^ $(BACKEND_LIBS)
+$(BUILD)/dssctl: $(BUILD)/obj/dssctl.o $(call LIB,ctl net keeper sys base)
+	@echo "  ld $@"
+	@$(CC) $(LDFLAGS) -o $@ $^ -lev -lcurl -lcrypto -ljansson -lhttp_parser
+
+# --- the specs' windows into C: one Lua module per spec/binding/t_*.c ---
+$(BUILD)/spec/%.so: spec/binding/%.c $(call LIB,bind node gate fleet net logger keeper sys base)
+	@mkdir -p $(@D)
+	@echo "  ld $@"
+	@$(CC) $(ALL_CFLAGS) $(LDFLAGS) -shared -MMD -MP -MF $@.d -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(filter-out -llua5.4,$(BACKEND_LIBS))
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+
+test: all $(TESTMODS)
+	@sh spec/run.sh
+check: all $(TESTMODS)
+	@sh spec/run.sh quick
+test-vm: all
+	@sh spec/vm/run.sh
+lint:
+	@sh etc/lint.sh
+asan:
+	@$(MAKE) --no-print-directory BUILD=build/asan SAN="-fsanitize=address,undefined -fno-omit-frame-pointer" CFLAGS="-O1 -g" test
+bench: all
+	@sh bench/run.sh
+run: all
+	@sh etc/demo.sh
+format:
+	@clang-format -i $$(git ls-files 'core/*.[ch]' 'core/**/*.[ch]' 'spec/binding/*.c' 'bench/*.c')
+clean:
+	rm -rf $(BUILD)
+install: all
+	@sh etc/install.sh "$(DESTDIR)" "$(PREFIX)" "$(BUILD)"

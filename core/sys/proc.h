@@ -1,0 +1,34 @@
+#ifndef DSS_SYS_PROC_H
+#define DSS_SYS_PROC_H
+#include <stdint.h>
+#include <stdbool.h>
+#include <sys/types.h>
+#include "base/err.h"
+/* proc: what /proc tells of a process. Identity = boot id + pid + start time; a pid alone names nobody. */
+
+struct proc_stat {
+	pid_t pid, ppid, pgid, session;
+	char state;                /* R S D Z T … */
+	char comm[32];
+	uint64_t start_ticks;      /* since boot, in clock ticks */
+	uint64_t cpu_ms;           /* user + system, own threads only */
+	int64_t rss_bytes;
+	uid_t uid;                 /* effective, from the owner of /proc/PID */
+};
+
+/* -1: gone or not readable. */
+int proc_read(pid_t pid, struct proc_stat *out);
+bool proc_is_same(pid_t pid, uint64_t start_ticks);      /* alive (not a zombie) and the same process */
+/* NUL-separated environment value of `name`, into out; false: not there or not readable. */
+bool proc_env(pid_t pid, const char *name, char *out, size_t room);
+/* argv joined with blanks, control characters escaped. */
+bool proc_cmdline(pid_t pid, char *out, size_t room);
+/* Calls fn for each process, until it returns false. */
+typedef bool proc_fn(void *data, pid_t pid);
+int proc_each(proc_fn *fn, void *data, struct err *err);
+/* Who listens on that TCP port: pid (0 = cannot tell), and a text such as "pid 812 (nginx, user root)". */
+pid_t proc_port_holder(int port, char *text, size_t room);
+int proc_pidfd(pid_t pid, struct err *err);              /* pidfd_open; -1 */
+int64_t proc_memory_total(void);                         /* bytes of the machine */
+int64_t proc_pss(pid_t pid);                             /* bytes, -1 where not readable */
+#endif

@@ -1,0 +1,34 @@
+#ifndef DSS_SYS_SOCK_H
+#define DSS_SYS_SOCK_H
+#include <stddef.h>
+#include <stdint.h>
+#include <stdbool.h>
+#include <sys/types.h>
+#include "base/err.h"
+/* sock: TCP on a given address and unix sockets with the peer's identity. All non-blocking, close-on-exec. */
+
+struct sock_peer {
+	pid_t pid;
+	uid_t uid;
+	gid_t gid;
+};
+
+/* host: a numeric address ("127.0.0.1", "::1", "0.0.0.0"). port 0 = choose. err->code is the errno. */
+int sock_listen_tcp(const char *host, int port, struct err *err);
+int sock_connect_tcp(const char *host, int port, struct err *err);   /* connection may still be under way */
+int sock_port(int fd);                                               /* of a bound TCP socket, or -1 */
+
+/* Paths over 107 bytes work (bound through /proc/self/fd). A socket file nobody listens on is replaced; a live one is
+ * an error (EADDRINUSE). mode as for chmod. */
+int sock_listen_unix(const char *path, mode_t mode, struct err *err);
+int sock_connect_unix(const char *path, struct err *err);
+int sock_pair(int pair[2], struct err *err);                         /* unix stream, non-blocking */
+int sock_accept(int listen_fd, struct err *err);                     /* -1 with err->code EAGAIN: none waits */
+int sock_get_peer(int fd, struct sock_peer *peer, struct err *err);
+
+/* One sendmsg/recvmsg with up to 8 descriptors. Bytes moved, 0 = closed by the peer (recv), -1 with errno kept.
+ * *nfds is in: room, out: received. Received descriptors are close-on-exec and owned by the caller. */
+ssize_t sock_send_fds(int fd, const void *data, size_t len, const int *fds, size_t nfds);
+ssize_t sock_recv_fds(int fd, void *data, size_t room, int *fds, size_t *nfds);
+
+#endif

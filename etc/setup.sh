@@ -1,0 +1,26 @@
+#!/bin/sh
+# setup.sh build|test|bench: installs the Debian packages that are missing for that purpose. Says what it does; takes no
+# time when nothing is missing.
+set -eu
+build="gcc make pkg-config libc6-dev liblua5.4-dev lua5.4 libev-dev libsqlite3-dev libhttp-parser-dev libcurl4-openssl-dev libssl-dev libjansson-dev lua-lpeg python3-minimal"
+test="$build lua-busted lua-check curl clang-format clang-tidy procps sqlite3 qemu-system-x86 busybox-static cpio kmod xz-utils"
+bench="$test supervisor s6 runit"
+case "${1:-build}" in
+build) want=$build ;;
+test) want=$test ;;
+bench) want=$bench ;;
+*) echo "usage: setup.sh build|test|bench" >&2; exit 2 ;;
+esac
+missing=""
+for p in $want; do
+	dpkg-query -W -f '${db:Status-Status}' "$p" 2>/dev/null | grep -qx installed || missing="$missing $p"
+done
+[ -n "$missing" ] || exit 0
+echo "installing Debian packages:$missing"
+if [ "$(id -u)" = 0 ]; then sudo=""; elif command -v sudo >/dev/null; then sudo=sudo; else
+	echo "setup: not root and no sudo; ask an admin for: apt-get install$missing" >&2
+	exit 1
+fi
+$sudo apt-get update -qq >/dev/null || echo "setup: apt-get update failed, trying with the lists at hand" >&2
+# shellcheck disable=SC2086
+DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends $missing >/dev/null
