@@ -1,0 +1,27 @@
+/* t_wait: a monotonic clock and a pause, for spec/helper.lua. */
+#include <lua.h>
+#include <lauxlib.h>
+#include <time.h>
+
+static int now(lua_State *L)
+{
+	struct timespec ts;
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	lua_pushnumber(L, (double)ts.tv_sec + (double)ts.tv_nsec / 1e9);
+	return 1;
+}
+
+static int pause_s(lua_State *L)
+{
+	double s = luaL_checknumber(L, 1);
+	struct timespec ts = { (time_t)s, (long)((s - (double)(time_t)s) * 1e9) };
+	nanosleep(&ts, NULL);
+	return 0;
+}
+
+int luaopen_t_wait(lua_State *L)
+{
+	static const luaL_Reg words[] = { { "now", now }, { "pause", pause_s }, { NULL, NULL } };
+	luaL_newlib(L, words);
+	return 1;
+}
