@@ -1,0 +1,126 @@
+#ifndef DSS_FLEET_FLEET_H
+#define DSS_FLEET_FLEET_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "base/buf.h"
+#include "base/err.h"
+#include "fleet/future.h"
+#include "fleet/judge.h"
+#include "fleet/kernel.h"
+#include "fleet/pool.h"
+#include "fleet/store.h"
+#include "sys/loop.h"
+/*
+ * fleet: the backend's bookkeeping: pools, kernels, futures, and the rules between them. It owns no socket: what is to be done it
+ * says through `struct fleet_orders`, what was seen it is told through fleet_kernel_* and fleet_task_*.
+ *
+ * Rules: a submit is committed before it is acknowledged; an assignment before it is sent; an end before its kernel is released,
+ * recycled or forgotten. An attempt is sent to one kernel only; attempt n+1 only where `retries` says so.
+ */
+struct fleet;
+
+/* --- orders, given by node; each returns 0, or -1 with the reason (the fleet then backs off or judges) --- */
+struct fleet_orders {
+	void *data;
+	int (*spawn)(void *data, const struct kernel *k, struct err *err);
+	/* cause: one of the causes of an end. Repeating it is fine. */
+	int (*stop)(void *data, const struct kernel *k, const char *cause, const char *text, struct err *err);
+	int (*label)(void *data, const struct kernel *k, struct err *err);
+	int (*limit)(void *data, const struct kernel *k, int64_t memory_bytes, struct err *err);
+	int (*usage)(void *data, const struct kernel *k);                   /* answered by fleet_kernel_usage */
+	/* POST /task and follow it. The future is borrowed until its end is told or `drop`. */
+	int (*send)(void *data, const struct kernel *k, const struct future *f, struct err *err);
+	void (*abort)(void *data, const struct kernel *k, const char *task);     /* DELETE of a running task */
+	/* DELETE of an ended task: its end is on disk. May be told of a kernel that is gone. */
+	void (*release)(void *data, const struct kernel *k, const char *task);
+	void (*drop)(void *data, const char *kernel);                       /* the kernel is gone: end its conversation */
+};
+
+struct fleet_config {
+	const char *store_path;          /* DIR/db/dss.sqlite */
+	struct fleet_orders orders;
+	store_fatal_fn *on_fatal;        /* the backend must end; data is orders.data */
+	int64_t abort_grace_ms;          /* 0 = 10000 */
+};
+
+/* Opens the store and loads the open tasks; nothing is ordered before fleet_start. NULL: err says why. */
+struct fleet *fleet_new(struct loop *loop, const struct fleet_config *config, struct err *err);
+void fleet_free(struct fleet **fleet);
+/* Taking up is over (or there was nothing): starts kernels, assigns, runs deadlines. */
+void fleet_start(struct fleet *fleet);
+struct store *fleet_store(struct fleet *fleet);
+/* No task is assigned and no kernel started any more; fn is called once no task runs. */
+void fleet_drain(struct fleet *fleet, void (*fn)(void *data), void *data);
+
+/* --- pools --- */
+/* Replaces the whole set; takes the specs in every case (the array stays the caller's). -1: the old set stays; err names the
+ * spec. Idle kernels of pools that are gone or changed retire, busy ones finish their task first. */
+int fleet_set_pools(struct fleet *fleet, struct pool_spec **specs, size_t n, struct err *err);
+struct pool *fleet_pool(const struct fleet *fleet, const char *name);
+int fleet_pools_json(const struct fleet *fleet, struct buf *out);       /* an array */
+int fleet_kernels_json(const struct fleet *fleet, struct buf *out);
+
+/* --- futures --- */
+enum fleet_answer { FLEET_OK, FLEET_BAD, FLEET_NOT_FOUND, FLEET_NOT_ALLOWED, FLEET_UNAVAILABLE };      /* 200 400 404 403 503 */
+
+struct fleet_request {               /* all borrowed */
+	const char *owner;
+	const char *type;
+	const char *pool;                /* NULL = the first pool that takes the type */
+	const char *project, *title, *client_key;        /* NULL = none */
+	const void *payload;             /* JSON object */
+	size_t payload_len;
+	int64_t memory_bytes;            /* limits.memory; 0 = the pool's */
+	int64_t timeout_ms;              /* 0 = none */
+	int retries, priority;
+};
+
+/* id is NULL unless answer is FLEET_OK; is_first false: an earlier submit with the same client key. */
+typedef void fleet_submit_fn(void *data, enum fleet_answer answer, const char *id, bool is_first, const struct err *why);
+/* FLEET_OK: fn will be called once, later, when it is on disk (or could not be put there). Else err says why and fn is not called. */
+enum fleet_answer fleet_submit(struct fleet *fleet, const struct fleet_request *r, fleet_submit_fn *fn, void *data, struct err *err);
+
+/* f is borrowed for the call; NULL with FLEET_NOT_FOUND or FLEET_UNAVAILABLE. Who may see it is the caller's to check (f->owner).
+ * Live ones are answered before fleet_get returns, ended ones later. */
+typedef void fleet_get_fn(void *data, enum fleet_answer answer, const struct future *f, const struct err *why);
+void fleet_get(struct fleet *fleet, const char *id, bool with_result, fleet_get_fn *fn, void *data);
+/* future_json with the position and reason of a waiting one. */
+int fleet_future_json(const struct fleet *fleet, const struct future *f, bool with_result, struct buf *out);
+
+/* Open ones, oldest first, then up to `ended` ended ones, newest first. owner NULL = everybody's. Borrowed for the call. */
+typedef void fleet_list_fn(void *data, const struct future *const *f, size_t n, const struct err *why);
+void fleet_list(struct fleet *fleet, const char *owner, int ended, fleet_list_fn *fn, void *data);
+
+/* by: login, for the text; is_admin_act: somebody else's task. FLEET_OK: asked, or ended already (found == live ones only:
+ * FLEET_NOT_FOUND where no open future has that id; ask fleet_get whether it ended). */
+enum fleet_answer fleet_abort(struct fleet *fleet, const char *id, const char *by, bool is_admin_act, struct err *err);
+
+/* --- told by node --- */
+/* A kernel that the keeper lists. Returns it, or NULL: its pool is unknown or there is no memory (then node stops the process). */
+struct kernel *fleet_take_up(struct fleet *fleet, const char *id, int pid, const char *label, int64_t started_wall_ms, struct err *err);
+/* After all of the list: tasks assigned to kernels that nobody knows are lost: killed or sent again as a new attempt. */
+void fleet_taken_up(struct fleet *fleet);
+struct kernel *fleet_kernel(const struct fleet *fleet, const char *id);      /* NULL: unknown */
+struct future *fleet_live(const struct fleet *fleet, const char *id);        /* NULL: not open */
+void fleet_kernel_up(struct fleet *fleet, const char *id, int pid);
+/* 0, or -1: not a kernel that may become ready now. Also told again by one that is ready: fine. */
+int fleet_kernel_ready(struct fleet *fleet, const char *id, const char *url, struct err *err);
+/* The spawn order failed, or the kernel never became ready. */
+void fleet_kernel_failed(struct fleet *fleet, const char *id, const char *why);
+void fleet_kernel_stop(struct fleet *fleet, const char *id, const char *cause, const char *text);
+void fleet_kernel_usage(struct fleet *fleet, const char *id, int64_t memory_bytes, int64_t peak_bytes);
+/* The process is dead and its conversation was read to its end. fn is called when all that follows is on disk: then the
+ * keeper's event may be acknowledged. */
+void fleet_kernel_ended(struct fleet *fleet, const struct judge_end *end, store_done_fn *fn, void *data);
+
+void fleet_task_accepted(struct fleet *fleet, const char *kernel, const char *task, int attempt);
+void fleet_task_progress(struct fleet *fleet, const char *kernel, const char *task, double progress, const char *message);
+/* result, error: raw JSON, copied; error is the kernel's {"clazz","message","stack","cause"?}. */
+void fleet_task_done(struct fleet *fleet, const char *kernel, const char *task, int attempt, const void *result, size_t len);
+void fleet_task_failed(struct fleet *fleet, const char *kernel, const char *task, int attempt, const void *error, size_t len);
+void fleet_task_aborted(struct fleet *fleet, const char *kernel, const char *task, int attempt, const void *error, size_t len);
+/* The kernel says that it never had it and did not take it: back in the queue. */
+void fleet_task_unplaced(struct fleet *fleet, const char *kernel, const char *task, int attempt, const char *why);
+
+#endif

@@ -1,0 +1,54 @@
+#ifndef DSS_NODE_NODE_H
+#define DSS_NODE_NODE_H
+#include <stdbool.h>
+#include <stdint.h>
+#include "base/buf.h"
+#include "base/err.h"
+#include "fleet/fleet.h"
+#include "sys/loop.h"
+/*
+ * node: the backend as a whole, without a face: the keeper's link, the fleet, conversations with kernels, the callback port. What
+ * the page, the API and the policies use is the fleet (node_fleet) and the few words below.
+ *
+ * node_new connects and loads; taking up runs once the loop runs and the first set of pools was given (node_set_pools), because
+ * a kernel whose pool is not known yet must not be retired by mistake.
+ */
+struct node;
+
+/* The backend must end: the keeper's link closed, or the disk failed. text says why; the callee stops the loop. */
+typedef void node_over_fn(void *data, const char *text);
+
+struct node_config {                 /* borrowed for the call */
+	const char *dir;                 /* the instance's folder, absolute */
+	int keeper_fd;                   /* DSS_KEEPER_FD; node takes it. -1 = no keeper: nothing can be spawned */
+	int callback_fd;                 /* listening socket of port N+1 (DSS_LISTEN_CALLBACK_FD); node takes it */
+	const char *node_key_path;       /* config/node.key, 32 bytes or more; made where it is missing */
+	const char *share_dir;           /* where kernels/ lies */
+	node_over_fn *on_over;
+	void *data;
+};
+
+struct node_facts {                  /* of the keeper's welcome; all "" or 0 until then */
+	char instance[64], isolation[200], cgroups[64], boot[64];
+	int keeper_pid;
+	int64_t epoch;
+	bool is_connected, is_taken_up;
+};
+
+struct node *node_new(struct loop *loop, const struct node_config *config, struct err *err);
+void node_free(struct node **node);
+struct fleet *node_fleet(struct node *node);
+const struct node_facts *node_facts(const struct node *node);
+/* fleet_set_pools, and the start of taking up when it is the first. */
+int node_set_pools(struct node *node, struct pool_spec **specs, size_t n, struct err *err);
+
+/* All processes the keeper knows, as our JSON rows (an array), own kernels with pool, owner, task. json is borrowed for the call;
+ * NULL with why where the keeper does not answer within 5 s. */
+typedef void node_processes_fn(void *data, const struct buf *json, const struct err *why);
+void node_processes(struct node *node, node_processes_fn *fn, void *data);
+/* {"instance","isolation","cgroups","epoch","keeperPid",…} for /health and status. */
+int node_health_json(const struct node *node, struct buf *out);
+/* Tells the keeper to reopen the log files (after a rotation by others). */
+int node_reopen_logs(struct node *node, struct err *err);
+
+#endif
