@@ -1,0 +1,35 @@
+#include "base/words.h"
+#include <stdlib.h>
+#include <string.h>
+
+size_t words_count(char *const *words)
+{
+	size_t n = 0;
+	while (words && words[n])
+		n++;
+	return n;
+}
+
+int words_add(char ***words, const char *s, struct err *err)
+{
+	size_t n = words_count(*words);
+	if (n >= WORDS_MAX)
+		return err_set(err, "more than %d words", WORDS_MAX);
+	char **w = realloc(*words, (n + 2) * sizeof(*w));
+	if (!w)
+		return err_set(err, "no memory");
+	*words = w;
+	w[n] = strdup(s);
+	w[n + 1] = NULL;
+	return w[n] ? 0 : err_set(err, "no memory");
+}
+
+void words_free(char ***words)
+{
+	for (char **w = *words; w && *w; w++) {
+		explicit_bzero(*w, strlen(*w));
+		free(*w);
+	}
+	free(*words);
+	*words = NULL;
+}
