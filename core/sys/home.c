@@ -115,9 +115,8 @@ int home_check_origin(const char *dir, struct err *err)
 	*is_path++ = '\0';
 	if (strcmp(was, is) == 0 || strcmp(was_path, is_path) == 0)
 		return 0;
-	if (err != NULL)
-		err->code = 0;
-	return err_set(err, "%s is a copy of the instance %s and has its id; give it its own: dssctl init %s --new-id", dir, was_path, dir);
+	return err_set(err, "%s is a copy of the instance %s and has its id; give it its own: dssctl init %s --new-id", dir,
+		       was_path, dir);
 }
 
 int home_instance_id(const char *dir, char *out, size_t room, struct err *err)
