@@ -16,26 +16,30 @@
 
 enum { EXIT_NOT_STARTED = 127, SIGNALS = 64, STANDARD_FDS = 3, SOURCES_MAX = STANDARD_FDS + SPAWN_FDS_MAX };
 
+/* AddressSanitizer's marks on stack frames live in memory; a child that shares it with its parent and leaves by exec would
+ * leave its marks behind. */
+#define IN_CHILD __attribute__((no_sanitize("address", "undefined")))
+
 /* The kernel's struct sigaction is at most this large; all zero is "default". */
 struct kernel_sigaction {
 	unsigned long words[8];
 };
 
 /* Raw, because libc's functions skip its own two signals and, for ids, order every thread of the *parent* about. */
-static void reset_dispositions(void)
+IN_CHILD static void reset_dispositions(void)
 {
 	const struct kernel_sigaction by_default = { { 0 } };
 	for (int signo = 1; signo <= SIGNALS; signo++)
 		syscall(SYS_rt_sigaction, signo, &by_default, NULL, sizeof(uint64_t));
 }
 
-static void unblock_signals(void)
+IN_CHILD static void unblock_signals(void)
 {
 	const uint64_t none = 0;
 	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof(none));
 }
 
-static int write_text(int fd, const char *text)
+IN_CHILD static int write_text(int fd, const char *text)
 {
 	size_t len = strlen(text);
 	ssize_t n;
@@ -45,7 +49,7 @@ static int write_text(int fd, const char *text)
 	return n == (ssize_t)len ? 0 : -1;
 }
 
-static int write_text_at(int dirfd, const char *path, const char *text)
+IN_CHILD static int write_text_at(int dirfd, const char *path, const char *text)
 {
 	int fd = openat(dirfd, path, O_WRONLY | O_CLOEXEC);
 	if (fd < 0)
@@ -59,7 +63,7 @@ static int write_text_at(int dirfd, const char *path, const char *text)
 
 /* --- the steps, in the order in which they are taken; each 0, or -1 with errno --- */
 
-static int join_boxes(const struct spawn_child *c)
+IN_CHILD static int join_boxes(const struct spawn_child *c)
 {
 	const struct spawn *s = c->spec;
 	if (c->joins_into_fd && write_text_at(s->into_fd, "cgroup.procs", "0") < 0)
@@ -70,7 +74,7 @@ static int join_boxes(const struct spawn_child *c)
 	return 0;
 }
 
-static int mark_rest_cloexec(int from)
+IN_CHILD static int mark_rest_cloexec(int from)
 {
 	if (syscall(SYS_close_range, (unsigned)from, ~0U, CLOSE_RANGE_CLOEXEC) == 0)
 		return 0;
@@ -84,7 +88,7 @@ static int mark_rest_cloexec(int from)
 }
 
 /* Every source is first copied above every target, so that no target overwrites a source that is still needed. */
-static int arrange_fds(const struct spawn_child *c)
+IN_CHILD static int arrange_fds(const struct spawn_child *c)
 {
 	const struct spawn *s = c->spec;
 	int from[SOURCES_MAX] = { s->stdin_fd, s->stdout_fd, s->stderr_fd }, to[SOURCES_MAX] = { 0, 1, 2 };
@@ -118,7 +122,7 @@ static int arrange_fds(const struct spawn_child *c)
 	return mark_rest_cloexec(c->first_free_fd);
 }
 
-static const char *print_int(int value, char *end)
+IN_CHILD static const char *print_int(int value, char *end)
 {
 	unsigned n = value < 0 ? 0U - (unsigned)value : (unsigned)value;
 	*--end = '\0';
@@ -131,7 +135,7 @@ static const char *print_int(int value, char *end)
 	return end;
 }
 
-static int set_oom_score(const struct spawn_child *c)
+IN_CHILD static int set_oom_score(const struct spawn_child *c)
 {
 	char digits[16];
 	if (c->spec->oom_score_adj == 0)
@@ -143,7 +147,7 @@ static int set_oom_score(const struct spawn_child *c)
 	return errno == EACCES || errno == EPERM ? 0 : -1;
 }
 
-static int set_rlimits(const struct spawn_child *c)
+IN_CHILD static int set_rlimits(const struct spawn_child *c)
 {
 	for (size_t i = 0; i < c->spec->nrlimits; i++) {
 		const struct spawn_rlimit *r = &c->spec->rlimits[i];
@@ -158,7 +162,7 @@ static int set_rlimits(const struct spawn_child *c)
  * until then processes of that user may not signal this one. A SIGSTOP by one of them would otherwise stop the parent
  * too, which waits until exec.
  */
-static int take_ids(const struct spawn_child *c)
+IN_CHILD static int take_ids(const struct spawn_child *c)
 {
 	const struct spawn *s = c->spec;
 	if (!s->set_ids)
@@ -168,24 +172,24 @@ static int take_ids(const struct spawn_child *c)
 	return (int)syscall(SYS_setresuid, -1, s->uid, -1);
 }
 
-static int change_directory(const struct spawn_child *c)
+IN_CHILD static int change_directory(const struct spawn_child *c)
 {
 	return chdir(c->spec->cwd != NULL ? c->spec->cwd : "/");
 }
 
-static int give_up_privs(const struct spawn_child *c)
+IN_CHILD static int give_up_privs(const struct spawn_child *c)
 {
 	umask(c->spec->umask < 0 ? 022 : (mode_t)c->spec->umask);
 	return c->spec->no_new_privs ? prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) : 0;
 }
 
-static int finish_ids(const struct spawn_child *c)
+IN_CHILD static int finish_ids(const struct spawn_child *c)
 {
 	const struct spawn *s = c->spec;
 	return s->set_ids ? (int)syscall(SYS_setresuid, s->uid, s->uid, s->uid) : 0;
 }
 
-static int become(const struct spawn_child *c)
+IN_CHILD static int become(const struct spawn_child *c)
 {
 	static char *const nothing[] = { NULL };
 	unblock_signals();
@@ -202,7 +206,7 @@ static const struct {
 	{ finish_ids, SPAWN_IDS },        { become, SPAWN_EXEC },
 };
 
-_Noreturn void spawn_child_run(void *spawn_child)
+IN_CHILD _Noreturn void spawn_child_run(void *spawn_child)
 {
 	const struct spawn_child *c = spawn_child;
 	setsid(); /* cannot fail: a newborn leads no group */
