@@ -1,0 +1,453 @@
+/*
+ * cgroup v1, alone or beside a v2 mount that has no controllers (hybrid).
+ *
+ * Whose limit was hit (seen on Linux 6.18, use_hierarchy = 1; spec/core/cgroup_spec.lua holds it):
+ * - memory.failcnt rises at the level whose limit was hit and at no other, but also when reclaim then helped, so after a
+ *   while of page cache it says nothing about a death;
+ * - it does not rise, and neither does memory.memsw.failcnt, where the sum of memory and swap is what was hit. So the sum is
+ *   always set a little above memory + swap (MEMSW_SLACK), and memory's own limit is hit first;
+ * - the OOM eventfd of memory.oom_control fires at the level whose limit was hit and at all levels below it, before the
+ *   kill. So each level with a limit is watched by an eventfd of ours, and a level's own OOMs are what it saw more than the next
+ *   watched level above it. failcnt remains for marks of another handle (a keeper that was replaced in between);
+ * - oom_kill in memory.oom_control counts in the victim's own leaf only.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+#include "sys/cgroup_mount.h"
+#include "sys/cgroup_ops.h"
+#include "sys/cgroup_tree.h"
+#include "sys/fds.h"
+
+#define MEMSW_SLACK      (64 * 4096)      /* the kernel charges up to 64 pages at once */
+#define CPU_PERIOD_US    100000
+#define SWAPPINESS       60               /* the kernel's default, for boxes that may swap again */
+#define KILL_PASSES      16               /* without a freezer; each pass sees only children of those it missed */
+#define FREEZE_WAITS     20               /* x 1 ms; a frozen disk must not hold the caller for longer */
+#define KILL_MAX         4096             /* members per pass */
+
+struct watch {                            /* counts the OOMs in or above a box */
+	char *path;
+	int fd;
+	int64_t seen;
+};
+
+/* ---- opening ---- */
+
+static const struct {
+	unsigned ctl;
+	bool v1, hybrid;                  /* v2 freezes, and its cpu.stat tells CPU time, at no extra join */
+} wanted[] = {
+	{ CGROUP_CTL_V2, false, true },   { CGROUP_CTL_MEMORY, true, true },   { CGROUP_CTL_PIDS, true, true },
+	{ CGROUP_CTL_CPU, true, true },   { CGROUP_CTL_CPUACCT, true, false }, { CGROUP_CTL_FREEZER, true, false },
+};
+
+static bool is_writable(const char *dir) { return dir[0] && access(dir, W_OK) == 0; }
+
+static int open_dir(struct cgroup *cg, const struct cgroup_mount *m, struct err *err)
+{
+	struct cgroup_dir *dir = &cg->dirs[cg->ndirs];
+	const char *above = is_writable(m->point) ? m->point : m->own;
+	if (!is_writable(above))
+		return err_sys(err, EACCES, "unable to make a cgroup in %s", m->point);
+	if ((size_t)snprintf(dir->where, sizeof(dir->where), "%s/%s", above, cg->name) >= sizeof(dir->where))
+		return err_sys(err, ENAMETOOLONG, "unable to make a cgroup in %s", m->point);
+	if (mkdir(dir->where, 0755) < 0 && errno != EEXIST)
+		return err_sys(err, errno, "unable to make %s", dir->where);
+	dir->fd = open(dir->where, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (dir->fd < 0)
+		return err_sys(err, errno, "unable to open %s", dir->where);
+	dir->ctls = m->ctls;
+	if (cg->ndirs++ == 0 && m->is_inside)
+		cgroup_set_inside(cg, m->inside);
+	return 0;
+}
+
+/* Kernels before 5.11 can account each level for itself alone; then limits of upper levels would mean nothing. */
+static int use_hierarchy(const struct cgroup_dir *memory, struct err *err)
+{
+	if (cgroup_tree_int(memory->fd, "", "memory.use_hierarchy") == 0 &&
+	    cgroup_tree_write(memory->fd, "", "memory.use_hierarchy", "1") < 0)
+		return err_sys(err, errno, "unable to set memory.use_hierarchy of %s", memory->where);
+	return 0;
+}
+
+int cgroup_v1_open(struct cgroup *cg, bool with_v2, struct err *err)
+{
+	struct cgroup_mount mounts[CGROUP_MOUNTS_MAX];
+	int n = cgroup_mount_list(mounts, cg->name, err);
+	if (n < 0)
+		return -1;
+	for (size_t w = 0; w < sizeof(wanted) / sizeof(wanted[0]); w++) {
+		if (!(with_v2 ? wanted[w].hybrid : wanted[w].v1) || cgroup_dir_of(cg, wanted[w].ctl))
+			continue;
+		int i = 0;
+		while (i < n && !(mounts[i].ctls & wanted[w].ctl))
+			i++;
+		if (i < n && open_dir(cg, &mounts[i], err) < 0)
+			return -1;
+	}
+	const struct cgroup_dir *memory = cgroup_dir_of(cg, CGROUP_CTL_MEMORY), *v2 = cgroup_dir_of(cg, CGROUP_CTL_V2);
+	if (!memory || use_hierarchy(memory, err) < 0)
+		return memory ? -1 : err_sys(err, ENOENT, "unable to limit memory: no cgroup v1 memory hierarchy");
+	if (with_v2 && (!v2 || !cgroup_tree_has(v2->fd, "", "cgroup.kill")))
+		return err_sys(err, ENOTSUP, "unable to use cgroup v2 beside v1: no cgroup.kill there");
+	cg->knobs = 1u << CGROUP_MEMORY;
+	if (cgroup_tree_has(memory->fd, "", "memory.memsw.limit_in_bytes"))
+		cg->knobs |= 1u << CGROUP_SWAP;
+	if (cgroup_dir_of(cg, CGROUP_CTL_PIDS))
+		cg->knobs |= 1u << CGROUP_PIDS;
+	if (cgroup_dir_of(cg, CGROUP_CTL_CPU))
+		cg->knobs |= 1u << CGROUP_CPU | 1u << CGROUP_CPU_WEIGHT;
+	return 0;
+}
+
+static int memory_fd(const struct cgroup *cg) { return cgroup_dir_of(cg, CGROUP_CTL_MEMORY)->fd; }
+
+/* ---- making, limits ---- */
+
+static int make(struct cgroup *cg, const char *path, struct err *err)
+{
+	bool is_new = false;
+	for (int i = 0; i < cg->ndirs; i++) {
+		int rc = cgroup_tree_make(cg->dirs[i].fd, path);
+		if (rc < 0)
+			return err_sys(err, errno, "unable to make %s/%s", cg->dirs[i].where, path);
+		is_new |= rc > 0 && cg->dirs[i].ctls & CGROUP_CTL_MEMORY;
+	}
+	if (is_new && cgroup_tree_write(memory_fd(cg), path, "memory.swappiness", "0") < 0)
+		return err_sys(err, errno, "unable to keep box \"%s\" out of swap", path);
+	return 0;
+}
+
+static int write_int(int dir, const char *path, const char *file, int64_t value, struct err *err)
+{
+	char text[32];
+	snprintf(text, sizeof(text), "%lld", (long long)value);
+	return cgroup_tree_write(dir, path, file, text) < 0 ? err_sys(err, errno, "%s", file) : 0;
+}
+
+/* Registers an eventfd with memory.oom_control; owned by the caller, or -1. */
+static int listen_oom(struct cgroup *cg, const char *path, struct err *err)
+{
+	char text[32];
+	int control = cgroup_tree_open(memory_fd(cg), path, "memory.oom_control", O_RDONLY);
+	int fd = control < 0 ? -1 : eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	snprintf(text, sizeof(text), "%d %d", fd, control);
+	if (fd >= 0 && cgroup_tree_write(memory_fd(cg), path, "cgroup.event_control", text) < 0)
+		fds_close(&fd);
+	fds_close(&control);
+	return fd >= 0 ? fd : err_sys(err, errno, "unable to watch box \"%s\" for memory events", path);
+}
+
+/* The root's path is "", which reads badly as a key. */
+static const char *key_of(const char *path) { return *path ? path : "."; }
+
+static struct watch *watch_add(struct cgroup *cg, const char *path)
+{
+	struct watch *w = map_get(cg->own, key_of(path));
+	if (w || !(w = calloc(1, sizeof(*w))))
+		return w;
+	w->path = strdup(path);
+	w->fd = listen_oom(cg, path, NULL);
+	if (w->path && w->fd >= 0 && map_set(cg->own, key_of(path), w) == 0)
+		return w;
+	fds_close(&w->fd);
+	free(w->path);
+	free(w);
+	return NULL;
+}
+
+static void watch_free(struct cgroup *cg, struct watch *w)
+{
+	map_remove(cg->own, key_of(w->path));
+	fds_close(&w->fd);
+	free(w->path);
+	free(w);
+}
+
+static int set_memory_and_sum(int dir, const char *path, bool sum_first, int64_t memory, int64_t sum, struct err *err)
+{
+	for (int step = 0; step < 2; step++) {
+		bool is_sum = (step == 0) == sum_first;
+		if (write_int(dir, path, is_sum ? "memory.memsw.limit_in_bytes" : "memory.limit_in_bytes", is_sum ? sum : memory, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* The sum may never be below memory alone: raise it first, lower it last. */
+static int set_memory(struct cgroup *cg, const char *path, int64_t value, struct err *err)
+{
+	int dir = memory_fd(cg), rc;
+	if (!cgroup_has(cg, CGROUP_SWAP)) {
+		rc = write_int(dir, path, "memory.limit_in_bytes", value, err);
+	} else {
+		int64_t memory = cgroup_tree_int(dir, path, "memory.limit_in_bytes");
+		int64_t sum = cgroup_tree_int(dir, path, "memory.memsw.limit_in_bytes"), new_sum = -1;
+		if (value >= 0 && memory >= 0 && sum >= 0)
+			new_sum = value + (sum > memory ? sum - memory : 0);
+		else if (value >= 0 && cgroup_tree_int(dir, path, "memory.swappiness") == 0)
+			new_sum = value + MEMSW_SLACK;      /* swap 0, asked for while memory was unlimited */
+		bool raises = memory >= 0 && (value < 0 || value > memory);
+		rc = set_memory_and_sum(dir, path, raises || (new_sum < 0 && sum >= 0), value, new_sum, err);
+	}
+	if (rc < 0)
+		return err && err->code == EBUSY ? err_add(err, "more is in use and cannot be reclaimed") : -1;
+	if (value >= 0)
+		watch_add(cg, path);      /* without it failcnt must do */
+	return 0;
+}
+
+static int set_swap(struct cgroup *cg, const char *path, int64_t value, struct err *err)
+{
+	int dir = memory_fd(cg);
+	if (*path && write_int(dir, path, "memory.swappiness", value == 0 ? 0 : SWAPPINESS, err) < 0)
+		return -1;
+	if (!cgroup_has(cg, CGROUP_SWAP))
+		return 0;
+	int64_t memory = cgroup_tree_int(dir, path, "memory.limit_in_bytes");
+	if (memory < 0 && value > 0)
+		return err_sys(err, EINVAL, "v1 limits the sum of memory and swap: limit memory first");
+	return write_int(dir, path, "memory.memsw.limit_in_bytes", memory < 0 || value < 0 ? -1 : memory + value + MEMSW_SLACK, err);
+}
+
+static int set_cpu(struct cgroup *cg, const char *path, int64_t value, struct err *err)
+{
+	int dir = cgroup_dir_of(cg, CGROUP_CTL_CPU)->fd;
+	if (write_int(dir, path, "cpu.cfs_quota_us", value < 0 ? -1 : value * CPU_PERIOD_US / 1000, err) == 0)
+		return 0;
+	return err && err->code == EINVAL ? err_add(err, "v1 takes no quota above the parent's or below a child's") : -1;
+}
+
+static int set(struct cgroup *cg, const char *path, enum cgroup_knob knob, int64_t value, struct err *err)
+{
+	switch (knob) {
+	case CGROUP_MEMORY: return set_memory(cg, path, value, err);
+	case CGROUP_SWAP: return set_swap(cg, path, value, err);
+	case CGROUP_CPU: return set_cpu(cg, path, value, err);
+	case CGROUP_CPU_WEIGHT: {
+		int64_t shares = value * 1024 / 100;
+		return write_int(cgroup_dir_of(cg, CGROUP_CTL_CPU)->fd, path, "cpu.shares", shares < 2 ? 2 : shares, err);
+	}
+	case CGROUP_PIDS: {
+		char text[32];
+		snprintf(text, sizeof(text), "%lld", (long long)value);
+		int rc = cgroup_tree_write(cgroup_dir_of(cg, CGROUP_CTL_PIDS)->fd, path, "pids.max", value < 0 ? "max" : text);
+		return rc < 0 ? err_sys(err, errno, "pids.max") : 0;
+	}
+	}
+	return -1;
+}
+
+static int64_t limit_bytes(struct cgroup *cg, const char *path) { return cgroup_tree_int(memory_fd(cg), path, "memory.limit_in_bytes"); }
+
+/* ---- births ---- */
+
+static int birth(struct cgroup *cg, const char *path, struct cgroup_birth *out, struct err *err)
+{
+	for (int i = 0; i < cg->ndirs; i++) {
+		int fd = cgroup_tree_open(cg->dirs[i].fd, path, "cgroup.procs", O_WRONLY);
+		if (fd < 0)
+			return err_sys(err, errno, "unable to open %s/%s/cgroup.procs", cg->dirs[i].where, path);
+		out->join_fds[out->njoin++] = fd;
+	}
+	return 0;
+}
+
+static int attach(struct cgroup *cg, const char *path, pid_t pid, struct err *err)
+{
+	for (int i = 0; i < cg->ndirs; i++)
+		if (write_int(cg->dirs[i].fd, path, "cgroup.procs", pid, NULL) < 0)
+			return err_sys(err, errno, "unable to put pid %d into %s/%s", (int)pid, cg->dirs[i].where, path);
+	return 0;
+}
+
+/* ---- readings ---- */
+
+static int64_t cpu_ms(const struct cgroup *cg, const char *path)
+{
+	char text[CGROUP_FILE_MAX];
+	const struct cgroup_dir *dir = cgroup_dir_of(cg, CGROUP_CTL_CPUACCT);
+	if (dir) {
+		int64_t ns = cgroup_tree_int(dir->fd, path, "cpuacct.usage");
+		return ns < 0 ? -1 : ns / 1000000;
+	}
+	dir = cgroup_dir_of(cg, CGROUP_CTL_V2);
+	int64_t us = dir && cgroup_tree_read(dir->fd, path, "cpu.stat", text) >= 0 ? cgroup_tree_key(text, "usage_usec") : -1;
+	return us < 0 ? -1 : us / 1000;
+}
+
+static int64_t oom_kills(const struct cgroup *cg, const char *path)
+{
+	char text[CGROUP_FILE_MAX];
+	return cgroup_tree_read(memory_fd(cg), path, "memory.oom_control", text) < 0 ? -1 : cgroup_tree_key(text, "oom_kill");
+}
+
+static int usage(struct cgroup *cg, const char *path, struct cgroup_usage *out, struct err *err)
+{
+	char text[CGROUP_FILE_MAX];
+	const struct cgroup_dir *pids = cgroup_dir_of(cg, CGROUP_CTL_PIDS);
+	int dir = memory_fd(cg);
+	if (cgroup_tree_read(dir, path, "memory.stat", text) < 0)
+		return err_sys(err, errno, "unable to read memory.stat of box \"%s\"", path);
+	int64_t anon = cgroup_tree_key(text, "total_rss"), mapped = cgroup_tree_key(text, "total_mapped_file");
+	int64_t inactive = cgroup_tree_key(text, "total_inactive_file");
+	out->current_bytes = cgroup_tree_int(dir, path, "memory.usage_in_bytes");
+	out->peak_bytes = cgroup_tree_int(dir, path, "memory.max_usage_in_bytes");
+	out->limit_bytes = limit_bytes(cg, path);
+	out->rss_bytes = anon < 0 || mapped < 0 ? -1 : anon + mapped;
+	if (out->current_bytes >= 0 && inactive >= 0)
+		out->memory_bytes = out->current_bytes > inactive ? out->current_bytes - inactive : 0;
+	out->oom_kills = oom_kills(cg, path);
+	out->cpu_ms = cpu_ms(cg, path);
+	if (pids) {
+		out->pids = cgroup_tree_int(pids->fd, path, "pids.current");
+		if (cgroup_tree_read(pids->fd, path, "pids.events", text) >= 0)
+			out->pids_refused = cgroup_tree_key(text, "max");
+	}
+	return 0;
+}
+
+static int64_t watch_count(struct watch *w)
+{
+	uint64_t more;
+	if (read(w->fd, &more, sizeof(more)) == (ssize_t)sizeof(more))
+		w->seen += (int64_t)more;
+	return w->seen;
+}
+
+/* From the leaf up: an OOM above that comes in between is then missed at the leaf, never blamed on it. */
+static int count(struct cgroup *cg, const char *path, struct cgroup_mark *now, struct err *err)
+{
+	char level[CGROUP_PATH_MAX];
+	int dir = memory_fd(cg);
+	now->kills = oom_kills(cg, path);
+	if (now->kills < 0)
+		return err_sys(err, errno, "unable to read memory.oom_control of box \"%s\"", path);
+	snprintf(level, sizeof(level), "%s", path);
+	for (int i = 0; i < now->nlevels; i++, cgroup_parent(level)) {
+		struct watch *w = map_get(cg->own, key_of(level));
+		if (!w && limit_bytes(cg, level) >= 0)      /* limited by the keeper before this one */
+			w = watch_add(cg, level);
+		if (w)
+			now->event[i] = watch_count(w);
+		now->level[i] = cgroup_tree_int(dir, level, "memory.failcnt");
+	}
+	return 0;
+}
+
+/* ---- members (v1 alone) ---- */
+
+static int members(struct cgroup *cg, const char *path, pid_t *out, int room, struct err *err)
+{
+	int n = cgroup_tree_members(cg->dirs[0].fd, path, out, room);
+	return n < 0 ? err_sys(err, errno, "unable to list the members of box \"%s\"", path) : n;
+}
+
+static int is_empty(struct cgroup *cg, const char *path, struct err *err)
+{
+	int n = members(cg, path, NULL, 0, err);
+	return n < 0 ? -1 : n == 0;
+}
+
+static int freeze(struct cgroup *cg, const char *path, bool on, struct err *err)
+{
+	const struct cgroup_dir *dir = cgroup_dir_of(cg, CGROUP_CTL_FREEZER);
+	if (!dir)
+		return err_sys(err, ENOTSUP, "unable to freeze box \"%s\": no freezer hierarchy", path);
+	if (cgroup_tree_write(dir->fd, path, "freezer.state", on ? "FROZEN" : "THAWED") < 0)
+		return err_sys(err, errno, "unable to %s box \"%s\"", on ? "freeze" : "thaw", path);
+	return 0;
+}
+
+/* Whether all members stand still; waits a little for it. */
+static bool is_frozen(struct cgroup *cg, const char *path)
+{
+	char text[CGROUP_FILE_MAX];
+	const struct timespec ms = { 0, 1000000 };
+	for (int i = 0; i < FREEZE_WAITS; i++) {
+		if (cgroup_tree_read(cgroup_dir_of(cg, CGROUP_CTL_FREEZER)->fd, path, "freezer.state", text) < 0)
+			return false;
+		if (strcmp(text, "FROZEN\n") == 0)
+			return true;
+		nanosleep(&ms, NULL);
+	}
+	return false;
+}
+
+/* SIGKILL to all; the count, or -1. */
+static int kill_pass(struct cgroup *cg, const char *path, struct err *err)
+{
+	static pid_t pids[KILL_MAX];      /* 16 KB; only one loop per process calls this */
+	int n = members(cg, path, pids, KILL_MAX, err);
+	for (int i = 0; i < n && i < KILL_MAX; i++)
+		if (pids[i] > 0 && pids[i] != getpid())      /* 0: of another pid namespace */
+			kill(pids[i], SIGKILL);
+	return n;
+}
+
+static int kill_all(struct cgroup *cg, const char *path, struct err *err)
+{
+	int n = cgroup_tree_members(cg->dirs[0].fd, path, NULL, 0);
+	if (n == 0)
+		return 0;
+	bool froze = cgroup_dir_of(cg, CGROUP_CTL_FREEZER) && freeze(cg, path, true, NULL) == 0;
+	bool still = froze && is_frozen(cg, path);
+	/* The dead leave the list by and by; whoever is left after all passes was told, or is a child of the very last. */
+	for (int pass = 0; pass < KILL_PASSES; pass++) {
+		n = kill_pass(cg, path, err);
+		if (n <= 0 || (still && n <= KILL_MAX))
+			break;
+	}
+	if (froze)
+		freeze(cg, path, false, NULL);
+	return n < 0 ? -1 : 0;
+}
+
+/* ---- removal ---- */
+
+static int remove_box(struct cgroup *cg, const char *path, struct err *err)
+{
+	size_t cursor = 0;
+	struct watch *w;
+	int empty = cg->ops->is_empty(cg, path, err);
+	if (empty <= 0)
+		return empty < 0 ? -1 : err_sys(err, EBUSY, "unable to remove box \"%s\"", path);
+	for (int i = cg->ndirs - 1; i >= 0; i--) {
+		if (cgroup_tree_remove(cg->dirs[i].fd, path) < 0 || (!*path && rmdir(cg->dirs[i].where) < 0 && errno != ENOENT))
+			return err_sys(err, errno, "unable to remove %s%s%s", cg->dirs[i].where, *path ? "/" : "", path);
+	}
+	while ((w = map_next(cg->own, &cursor)))
+		if (cgroup_is_within(w->path, path))
+			watch_free(cg, w);
+	return 0;
+}
+
+static int each(struct cgroup *cg, cgroup_fn *fn, void *data, struct err *err)
+{
+	return cgroup_tree_each(cg->dirs[0].fd, "", fn, data) < 0 ? err_sys(err, errno, "unable to list boxes in %s", cg->dirs[0].where) : 0;
+}
+
+static void close_watches(struct cgroup *cg)
+{
+	size_t cursor = 0;
+	struct watch *w;
+	while ((w = map_next(cg->own, &cursor)))
+		watch_free(cg, w);
+}
+
+#define COMMON                                                                                                                     \
+	.make = make, .set = set, .birth = birth, .attach = attach, .usage = usage, .count = count, .limit_bytes = limit_bytes,    \
+	.oom_fd = listen_oom, .members = members, .remove = remove_box, .each = each, .close = close_watches
+
+const struct cgroup_ops cgroup_v1_ops = { COMMON, .kill = kill_all, .freeze = freeze, .is_empty = is_empty };
+
+const struct cgroup_ops cgroup_hybrid_ops = { COMMON, .kill = cgroup_v2_kill, .freeze = cgroup_v2_freeze, .is_empty = cgroup_v2_is_empty };
