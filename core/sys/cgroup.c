@@ -17,12 +17,12 @@ static const struct cgroup_ops *const mode_ops[] = { &cgroup_none_ops, &cgroup_v
 static const struct {
 	const char *name;
 	int64_t least, most;
-	bool unlimited;      /* -1 is allowed */
+	bool unlimited; /* -1 is allowed */
 } knobs[] = {
 	[CGROUP_MEMORY] = { "memory", 0, INT64_MAX / 2, true },
 	[CGROUP_SWAP] = { "swap", 0, INT64_MAX / 2, true },
 	[CGROUP_PIDS] = { "pids", 0, 1 << 30, true },
-	[CGROUP_CPU] = { "cpu", 10, 10 * 1000 * 1000, true },      /* v1 takes no quota below 1 ms per 100 ms */
+	[CGROUP_CPU] = { "cpu", 10, 10 * 1000 * 1000, true }, /* v1 takes no quota below 1 ms per 100 ms */
 	[CGROUP_CPU_WEIGHT] = { "cpu weight", 1, 10000, false },
 };
 
@@ -131,10 +131,14 @@ static int open_mode(struct cgroup *cg, char *note, size_t room, struct err *err
 	if (!(cg->own = map_new()))
 		return err_sys(err, ENOMEM, "unable to open boxes");
 	switch (cg->mode) {
-	case CGROUP_V2: return cgroup_v2_open(cg, note, room, err);
-	case CGROUP_V1: return cgroup_v1_open(cg, false, err);
-	case CGROUP_HYBRID: return cgroup_v1_open(cg, true, err);
-	default: return cgroup_none_open(cg, err);
+	case CGROUP_V2:
+		return cgroup_v2_open(cg, note, room, err);
+	case CGROUP_V1:
+		return cgroup_v1_open(cg, false, err);
+	case CGROUP_HYBRID:
+		return cgroup_v1_open(cg, true, err);
+	default:
+		return cgroup_none_open(cg, err);
 	}
 }
 
@@ -191,11 +195,20 @@ void cgroup_close(struct cgroup **pcg)
 
 /* ---- questions ---- */
 
-enum cgroup_mode cgroup_mode(const struct cgroup *cg) { return cg->mode; }
+enum cgroup_mode cgroup_mode(const struct cgroup *cg)
+{
+	return cg->mode;
+}
 
-const char *cgroup_mode_name(const struct cgroup *cg) { return mode_names[cg->mode]; }
+const char *cgroup_mode_name(const struct cgroup *cg)
+{
+	return mode_names[cg->mode];
+}
 
-bool cgroup_has(const struct cgroup *cg, enum cgroup_knob knob) { return (cg->knobs >> knob) & 1; }
+bool cgroup_has(const struct cgroup *cg, enum cgroup_knob knob)
+{
+	return (cg->knobs >> knob) & 1;
+}
 
 const char *cgroup_where(const struct cgroup *cg, const char *path, char *out, size_t room)
 {
@@ -227,7 +240,8 @@ int cgroup_set(struct cgroup *cg, const char *path, enum cgroup_knob knob, int64
 		return err_sys(err, EINVAL, "unable to set %s of box \"%s\" to %lld", knobs[knob].name, path, (long long)value);
 	/* A leaf's swap of 0 holds by itself where there is no swap accounting (v1: swappiness). */
 	if (!cgroup_has(cg, knob) && !(knob == CGROUP_SWAP && value == 0 && cgroup_has(cg, CGROUP_MEMORY)))
-		return err_sys(err, ENOTSUP, "unable to limit %s of box \"%s\" (cgroups: %s)", knobs[knob].name, path, mode_names[cg->mode]);
+		return err_sys(err, ENOTSUP, "unable to limit %s of box \"%s\" (cgroups: %s)", knobs[knob].name, path,
+			       mode_names[cg->mode]);
 	if (cg->ops->set(cg, path, knob, value, err) < 0)
 		return err_add(err, "unable to set %s of box \"%s\" to %lld", knobs[knob].name, path, (long long)value);
 	return 0;
@@ -263,7 +277,7 @@ int cgroup_attach(struct cgroup *cg, const char *path, pid_t pid, struct err *er
 
 int cgroup_usage(struct cgroup *cg, const char *path, struct cgroup_usage *out, struct err *err)
 {
-	memset(out, 0xff, sizeof(*out));      /* all fields -1 */
+	memset(out, 0xff, sizeof(*out)); /* all fields -1 */
 	return check_path(path, err) < 0 ? -1 : cg->ops->usage(cg, path, out, err);
 }
 
@@ -282,18 +296,12 @@ int cgroup_oom_mark(struct cgroup *cg, const char *path, struct cgroup_mark *mar
 	return cg->ops->count(cg, path, mark, err);
 }
 
-/* How often level i itself ran out between two marks. An OOM is seen by the level whose limit was hit and by all below
- * it, so what the nearest watched level above saw as well was not this one's. */
+/* How often level i itself ran out between two marks. Not watched then, but now: it was counted from 0 since. */
 static int64_t own_ooms(const struct cgroup_mark *then, const struct cgroup_mark *now, int i)
 {
 	if (now->event[i] < 0 || now->epoch != then->epoch)
 		return now->level[i] - then->level[i];
-	/* Not watched then, but now: it was counted from 0 since. */
-	int64_t seen = now->event[i] - (then->event[i] > 0 ? then->event[i] : 0);
-	for (int up = i + 1; up < now->nlevels; up++)
-		if (now->event[up] >= 0)
-			return seen - (now->event[up] - (then->event[up] > 0 ? then->event[up] : 0));
-	return seen;
+	return now->event[i] - (then->event[i] > 0 ? then->event[i] : 0);
 }
 
 int cgroup_oom_since(struct cgroup *cg, const char *path, const struct cgroup_mark *mark, struct cgroup_oom *out, struct err *err)
@@ -355,7 +363,10 @@ int cgroup_remove(struct cgroup *cg, const char *path, struct err *err)
 	return check_path(path, err) < 0 ? -1 : cg->ops->remove(cg, path, err);
 }
 
-int cgroup_each(struct cgroup *cg, cgroup_fn *fn, void *data, struct err *err) { return cg->ops->each(cg, fn, data, err); }
+int cgroup_each(struct cgroup *cg, cgroup_fn *fn, void *data, struct err *err)
+{
+	return cg->ops->each(cg, fn, data, err);
+}
 
 void cgroup_none_member(struct cgroup *cg, const char *path, pid_t pid)
 {

@@ -26,39 +26,39 @@
  */
 struct cgroup;
 
-#define CGROUP_DEPTH_MAX  7             /* segments of a path */
-#define CGROUP_PATH_MAX   1024          /* bytes of a path */
+#define CGROUP_DEPTH_MAX  7    /* segments of a path */
+#define CGROUP_PATH_MAX   1024 /* bytes of a path */
 #define CGROUP_LEVELS_MAX (CGROUP_DEPTH_MAX + 1)
 
 enum cgroup_mode { CGROUP_NONE, CGROUP_V1, CGROUP_HYBRID, CGROUP_V2 };
 
 enum cgroup_knob {
-	CGROUP_MEMORY,      /* bytes, -1 = no limit */
-	CGROUP_SWAP,        /* bytes beyond memory, -1 = no limit; 0 on every leaf by default */
-	CGROUP_PIDS,        /* processes and threads, -1 = no limit */
-	CGROUP_CPU,         /* thousandths of a core (least 10), -1 = no limit */
-	CGROUP_CPU_WEIGHT,  /* 1..10000, 100 = normal */
+	CGROUP_MEMORY,     /* bytes, -1 = no limit */
+	CGROUP_SWAP,       /* bytes beyond memory, -1 = no limit; 0 on every leaf by default */
+	CGROUP_PIDS,       /* processes and threads, -1 = no limit */
+	CGROUP_CPU,        /* thousandths of a core (least 10), -1 = no limit */
+	CGROUP_CPU_WEIGHT, /* 1..10000, 100 = normal */
 };
 
-struct cgroup_usage {   /* -1 where this mode cannot tell; boxes below are summed unless said otherwise */
-	int64_t memory_bytes;         /* working set: current - inactive_file */
+struct cgroup_usage {         /* -1 where this mode cannot tell; boxes below are summed unless said otherwise */
+	int64_t memory_bytes; /* working set: current - inactive_file */
 	int64_t current_bytes, peak_bytes, limit_bytes;
-	int64_t rss_bytes;            /* anonymous + mapped, where told */
+	int64_t rss_bytes; /* anonymous + mapped, where told */
 	int64_t cpu_ms;
-	int64_t pids;                 /* threads too; mode none: processes only */
-	int64_t oom_kills;            /* processes of this very box that the kernel killed for memory */
-	int64_t pids_refused;         /* forks refused by the pids limit of this very box */
+	int64_t pids;         /* threads too; mode none: processes only */
+	int64_t oom_kills;    /* processes of this very box that the kernel killed for memory */
+	int64_t pids_refused; /* forks refused by the pids limit of this very box */
 };
 
 struct cgroup_oom {
-	int64_t kills;                /* processes of this very box killed for memory since the mark */
-	char owner[CGROUP_PATH_MAX];  /* path of the level whose limit was hit ("." = the tree's root); "" = none of ours (host) */
-	int64_t owner_limit_bytes;    /* -1 without an owner */
+	int64_t kills;               /* processes of this very box killed for memory since the mark */
+	char owner[CGROUP_PATH_MAX]; /* path of the level whose limit was hit ("." = the tree's root); "" = none of ours (host) */
+	int64_t owner_limit_bytes;   /* -1 without an owner */
 };
 
-struct cgroup_birth {             /* what spawn needs; closed by cgroup_birth_fini */
-	int into_fd;                  /* v2; else -1 */
-	int join_fds[8];              /* v1, hybrid: open cgroup.procs files, the v2 one among them */
+struct cgroup_birth {    /* what spawn needs; closed by cgroup_birth_fini */
+	int into_fd;     /* v2; else -1 */
+	int join_fds[8]; /* v1, hybrid: open cgroup.procs files, the v2 one among them */
 	int njoin;
 };
 
@@ -68,14 +68,14 @@ struct cgroup_birth {             /* what spawn needs; closed by cgroup_birth_fi
  *               root, at the mount's root. A caller that already lives in a tree of that name gets that tree.
  * "auto" takes what has the memory controller, falls back to none, and says why in `note` (room bytes; "" = all is well). */
 int cgroup_open(struct cgroup **out, const char *name, const char *want, char *note, size_t room, struct err *err);
-void cgroup_close(struct cgroup **cg);                       /* removes nothing */
+void cgroup_close(struct cgroup **cg); /* removes nothing */
 enum cgroup_mode cgroup_mode(const struct cgroup *cg);
-const char *cgroup_mode_name(const struct cgroup *cg);       /* "v2", "v1", "hybrid", "none" */
+const char *cgroup_mode_name(const struct cgroup *cg); /* "v2", "v1", "hybrid", "none" */
 bool cgroup_has(const struct cgroup *cg, enum cgroup_knob knob);
 /* The path an admin can look at, e.g. "/sys/fs/cgroup/memory/dss-7/warm/fek-1"; "" in mode none. Returns out. */
 const char *cgroup_where(const struct cgroup *cg, const char *path, char *out, size_t room);
 
-int cgroup_make(struct cgroup *cg, const char *path, struct err *err);          /* an existing one is fine */
+int cgroup_make(struct cgroup *cg, const char *path, struct err *err); /* an existing one is fine */
 /* Errors by code: EBUSY a memory limit below what is in use and cannot be reclaimed (nothing is killed for it),
  * ENOTSUP not in this mode, EINVAL out of range or refused beside the limits of other levels (v1: CPU). */
 int cgroup_set(struct cgroup *cg, const char *path, enum cgroup_knob knob, int64_t value, struct err *err);
@@ -88,10 +88,10 @@ int cgroup_usage(struct cgroup *cg, const char *path, struct cgroup_usage *out, 
  * numbers: may be written down and used with another handle (then v1 is less sure of the owner, see cgroup_v1.c). */
 struct cgroup_mark {
 	int64_t kills;
-	int nlevels;                          /* [0] = the leaf, [nlevels - 1] = the root */
-	int64_t level[CGROUP_LEVELS_MAX];     /* times this level's own limit was hit */
-	int64_t event[CGROUP_LEVELS_MAX];     /* v1, hybrid: OOMs seen in or above it; -1 = not watched */
-	uint64_t epoch;                       /* the handle whose `event` counts these are */
+	int nlevels;                      /* [0] = the leaf, [nlevels - 1] = the root */
+	int64_t level[CGROUP_LEVELS_MAX]; /* times this level's own limit was hit */
+	int64_t event[CGROUP_LEVELS_MAX]; /* v1, hybrid: OOMs of this level by this handle; -1 = not watched */
+	uint64_t epoch;                   /* the handle whose `event` counts these are */
 };
 int cgroup_oom_mark(struct cgroup *cg, const char *path, struct cgroup_mark *mark, struct err *err);
 int cgroup_oom_since(struct cgroup *cg, const char *path, const struct cgroup_mark *mark, struct cgroup_oom *out, struct err *err);
@@ -102,8 +102,8 @@ int cgroup_oom_fd(struct cgroup *cg, const char *path, struct err *err);
 /* Kills every member, own and of boxes below, also those that fork while it runs (v2, hybrid: cgroup.kill; v1: freeze, kill,
  * thaw). Does not wait for their end. The caller itself is never killed: EINVAL where it lives in the box. */
 int cgroup_kill(struct cgroup *cg, const char *path, struct err *err);
-int cgroup_freeze(struct cgroup *cg, const char *path, bool on, struct err *err);   /* asked for, not awaited */
-int cgroup_is_empty(struct cgroup *cg, const char *path, struct err *err);      /* 1, 0, or -1; a missing box is empty */
+int cgroup_freeze(struct cgroup *cg, const char *path, bool on, struct err *err); /* asked for, not awaited */
+int cgroup_is_empty(struct cgroup *cg, const char *path, struct err *err);        /* 1, 0, or -1; a missing box is empty */
 /* Members, own and of boxes below; the count (may pass room), or -1. A missing box has none. */
 int cgroup_members(struct cgroup *cg, const char *path, pid_t *out, int room, struct err *err);
 /* Removes a box and the empty boxes below it; EBUSY while someone lives there, then or soon after try again. Parents stay;

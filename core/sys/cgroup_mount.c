@@ -9,7 +9,7 @@ static const struct {
 	const char *name;
 	unsigned ctl;
 } controllers[] = {
-	{ "memory", CGROUP_CTL_MEMORY }, { "pids", CGROUP_CTL_PIDS },       { "cpu", CGROUP_CTL_CPU },
+	{ "memory", CGROUP_CTL_MEMORY },   { "pids", CGROUP_CTL_PIDS },       { "cpu", CGROUP_CTL_CPU },
 	{ "cpuacct", CGROUP_CTL_CPUACCT }, { "freezer", CGROUP_CTL_FREEZER },
 };
 
@@ -40,7 +40,10 @@ static void unescape(char *s)
 	*to = '\0';
 }
 
-static void strip_newline(char *s) { s[strcspn(s, "\n")] = '\0'; }
+static void strip_newline(char *s)
+{
+	s[strcspn(s, "\n")] = '\0';
+}
 
 /* The caller's path in the hierarchy that carries ctls, by /proc/self/cgroup; false: not listed. */
 static bool own_path(unsigned ctls, char *out, size_t room)
@@ -84,7 +87,7 @@ static void set_own(struct cgroup_mount *m, const char *mount_root, const char *
 	m->own[0] = m->inside[0] = '\0';
 	m->is_inside = false;
 	if (!own_path(m->ctls, path, sizeof(path)) || strstr(path, "/../"))
-		return;      /* outside of our cgroup namespace */
+		return; /* outside of our cgroup namespace */
 	const char *inside = cut_at(path, tree);
 	if (inside) {
 		m->is_inside = true;
@@ -92,7 +95,7 @@ static void set_own(struct cgroup_mount *m, const char *mount_root, const char *
 	}
 	size_t len = strcmp(mount_root, "/") == 0 ? 0 : strlen(mount_root);
 	if (strncmp(path, mount_root, len) != 0 || (path[len] != '/' && path[len] != '\0'))
-		return;      /* this mount shows another part of the hierarchy */
+		return; /* this mount shows another part of the hierarchy */
 	const char *rest = strcmp(path + len, "/") == 0 ? "" : path + len;
 	if ((size_t)snprintf(m->own, sizeof(m->own), "%s%s", m->point, rest) >= sizeof(m->own))
 		m->own[0] = '\0';

@@ -13,9 +13,9 @@
 #include "sys/cgroup_ops.h"
 #include "sys/proc.h"
 
-#define SCAN_FRESH_MS  200      /* usage readings of many boxes share one scan */
-#define ANCESTORS_MAX  256
-#define KILL_PASSES    16
+#define SCAN_FRESH_MS 200 /* usage readings of many boxes share one scan */
+#define ANCESTORS_MAX 256
+#define KILL_PASSES   16
 
 struct leader {
 	pid_t pid;
@@ -34,13 +34,13 @@ struct box {
 
 struct entry {
 	struct proc_stat stat;
-	struct box *box;            /* NULL = nobody's */
+	struct box *box; /* NULL = nobody's */
 };
 
 /* The last scan; one per process, as /proc is. */
 static struct {
 	const struct cgroup *of;
-	struct entry *entries;      /* sorted by pid */
+	struct entry *entries; /* sorted by pid */
 	size_t n, room;
 	int64_t at_ms;
 } scan;
@@ -262,7 +262,7 @@ static int set(struct cgroup *cg, const char *path, enum cgroup_knob knob, int64
 
 static int birth(struct cgroup *cg, const char *path, struct cgroup_birth *out, struct err *err)
 {
-	(void)out;      /* born as any other; cgroup_none_member tells us later */
+	(void)out; /* born as any other; cgroup_none_member tells us later */
 	return find(cg, path, err) ? 0 : -1;
 }
 
@@ -369,7 +369,10 @@ static int remove_box(struct cgroup *cg, const char *path, struct err *err)
 	return 0;
 }
 
-static int deepest_first(const void *a, const void *b) { return -strcmp(*(char *const *)a, *(char *const *)b); }
+static int deepest_first(const void *a, const void *b)
+{
+	return -strcmp(*(char *const *)a, *(char *const *)b);
+}
 
 static int each(struct cgroup *cg, cgroup_fn *fn, void *data, struct err *err)
 {
@@ -402,7 +405,19 @@ static void close_boxes(struct cgroup *cg)
 }
 
 const struct cgroup_ops cgroup_none_ops = {
-	.make = make, .set = set, .birth = birth, .attach = attach, .usage = usage, .count = count, .limit_bytes = limit_bytes,
-	.oom_fd = oom_fd, .kill = kill_all, .freeze = freeze, .is_empty = is_empty, .members = members,
-	.remove = remove_box, .each = each, .close = close_boxes,
+	.make = make,
+	.set = set,
+	.birth = birth,
+	.attach = attach,
+	.usage = usage,
+	.count = count,
+	.limit_bytes = limit_bytes,
+	.oom_fd = oom_fd,
+	.kill = kill_all,
+	.freeze = freeze,
+	.is_empty = is_empty,
+	.members = members,
+	.remove = remove_box,
+	.each = each,
+	.close = close_boxes,
 };

@@ -7,21 +7,21 @@
  * have been checked by cgroup.c before they come here.
  */
 
-enum cgroup_ctl {             /* what a hierarchy can do; a mount may carry several */
-	CGROUP_CTL_V2 = 1,
-	CGROUP_CTL_MEMORY = 2,
-	CGROUP_CTL_PIDS = 4,
-	CGROUP_CTL_CPU = 8,
-	CGROUP_CTL_CPUACCT = 16,
-	CGROUP_CTL_FREEZER = 32,
+enum cgroup_ctl { /* what a hierarchy can do; a mount may carry several */
+		  CGROUP_CTL_V2 = 1,
+		  CGROUP_CTL_MEMORY = 2,
+		  CGROUP_CTL_PIDS = 4,
+		  CGROUP_CTL_CPU = 8,
+		  CGROUP_CTL_CPUACCT = 16,
+		  CGROUP_CTL_FREEZER = 32,
 };
 
 #define CGROUP_DIRS_MAX 6
 
-struct cgroup_dir {           /* our root in one hierarchy */
-	unsigned ctls;        /* of enum cgroup_ctl */
-	int fd;               /* O_PATH directory */
-	char where[512];      /* absolute */
+struct cgroup_dir {      /* our root in one hierarchy */
+	unsigned ctls;   /* of enum cgroup_ctl */
+	int fd;          /* O_PATH directory */
+	char where[512]; /* absolute */
 };
 
 struct cgroup_ops {
@@ -32,7 +32,7 @@ struct cgroup_ops {
 	int (*usage)(struct cgroup *cg, const char *path, struct cgroup_usage *out, struct err *err);
 	/* Fills kills, level and event of the present; nlevels and epoch are set. */
 	int (*count)(struct cgroup *cg, const char *path, struct cgroup_mark *now, struct err *err);
-	int64_t (*limit_bytes)(struct cgroup *cg, const char *path);      /* -1 = none */
+	int64_t (*limit_bytes)(struct cgroup *cg, const char *path); /* -1 = none */
 	int (*oom_fd)(struct cgroup *cg, const char *path, struct err *err);
 	int (*kill)(struct cgroup *cg, const char *path, struct err *err);
 	int (*freeze)(struct cgroup *cg, const char *path, bool on, struct err *err);
@@ -40,22 +40,22 @@ struct cgroup_ops {
 	int (*members)(struct cgroup *cg, const char *path, pid_t *out, int room, struct err *err);
 	int (*remove)(struct cgroup *cg, const char *path, struct err *err);
 	int (*each)(struct cgroup *cg, cgroup_fn *fn, void *data, struct err *err);
-	void (*close)(struct cgroup *cg);                                  /* frees `own` */
+	void (*close)(struct cgroup *cg); /* frees `own` */
 };
 
 struct cgroup {
 	enum cgroup_mode mode;
 	const struct cgroup_ops *ops;
 	char name[160];
-	unsigned knobs;               /* 1 << enum cgroup_knob */
+	unsigned knobs; /* 1 << enum cgroup_knob */
 	uint64_t epoch;
-	struct cgroup_dir dirs[CGROUP_DIRS_MAX];   /* made in this order, removed in the other: dirs[0] is the list of boxes */
+	struct cgroup_dir dirs[CGROUP_DIRS_MAX]; /* made in this order, removed in the other: dirs[0] is the list of boxes */
 	int ndirs;
-	int base_fd;                  /* v2: the directory above our root; else -1 */
+	int base_fd; /* v2: the directory above our root; else -1 */
 	char base[512];
-	bool is_inside;               /* the caller itself lives in one of our boxes, namely: */
+	bool is_inside; /* the caller itself lives in one of our boxes, namely: */
 	char inside[CGROUP_PATH_MAX];
-	struct map *own;              /* the mode's: v1 struct watch, none struct box; by path */
+	struct map *own; /* the mode's: v1 struct watch, none struct box; by path */
 };
 
 extern const struct cgroup_ops cgroup_v1_ops, cgroup_hybrid_ops, cgroup_v2_ops, cgroup_none_ops;

@@ -103,7 +103,7 @@ int cgroup_tree_make(int root, const char *path)
 	struct stat st;
 	if (errno != EEXIST || fstatat(root, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return -1;
-	errno = ENOTDIR;      /* the name of one of the kernel's files, such as "tasks" */
+	errno = ENOTDIR; /* the name of one of the kernel's files, such as "tasks" */
 	return S_ISDIR(st.st_mode) ? 0 : -1;
 }
 
@@ -114,7 +114,7 @@ static int walk(int root, const char *path, visit_fn *visit, void *data)
 {
 	int fd = cgroup_tree_open(root, path, "", O_RDONLY | O_DIRECTORY);
 	if (fd < 0)
-		return errno == ENOENT ? 0 : -1;      /* someone else removed it */
+		return errno == ENOENT ? 0 : -1; /* someone else removed it */
 	DIR *dir = fdopendir(fd);
 	if (!dir) {
 		fds_close(&fd);
@@ -202,7 +202,7 @@ static int members_one(void *data, int root, const char *path)
 	int saved = errno;
 	fds_close(&fd);
 	errno = saved;
-	return n == 0 || saved == ENODEV ? 0 : -1;      /* ENODEV: removed while we read */
+	return n == 0 || saved == ENODEV ? 0 : -1; /* ENODEV: removed while we read */
 }
 
 int cgroup_tree_members(int root, const char *path, pid_t *out, int room)

@@ -26,14 +26,14 @@
 #include "sys/cgroup_tree.h"
 #include "sys/fds.h"
 
-#define MEMSW_SLACK      (64 * 4096)      /* the kernel charges up to 64 pages at once */
-#define CPU_PERIOD_US    100000
-#define SWAPPINESS       60               /* the kernel's default, for boxes that may swap again */
-#define KILL_PASSES      16               /* without a freezer; each pass sees only children of those it missed */
-#define FREEZE_WAITS     20               /* x 1 ms; a frozen disk must not hold the caller for longer */
-#define KILL_MAX         4096             /* members per pass */
+#define MEMSW_SLACK   (64 * 4096) /* the kernel charges up to 64 pages at once */
+#define CPU_PERIOD_US 100000
+#define SWAPPINESS    60   /* the kernel's default, for boxes that may swap again */
+#define KILL_PASSES   16   /* without a freezer; each pass sees only children of those it missed */
+#define FREEZE_WAITS  20   /* x 1 ms; a frozen disk must not hold the caller for longer */
+#define KILL_MAX      4096 /* members per pass */
 
-struct watch {                            /* counts the OOMs in or above a box */
+struct watch { /* counts the OOMs in or above a box; what one above it counts too is not its own */
 	char *path;
 	int fd;
 	int64_t seen;
@@ -43,13 +43,16 @@ struct watch {                            /* counts the OOMs in or above a box *
 
 static const struct {
 	unsigned ctl;
-	bool v1, hybrid;                  /* v2 freezes, and its cpu.stat tells CPU time, at no extra join */
+	bool v1, hybrid; /* v2 freezes, and its cpu.stat tells CPU time, at no extra join */
 } wanted[] = {
-	{ CGROUP_CTL_V2, false, true },   { CGROUP_CTL_MEMORY, true, true },   { CGROUP_CTL_PIDS, true, true },
-	{ CGROUP_CTL_CPU, true, true },   { CGROUP_CTL_CPUACCT, true, false }, { CGROUP_CTL_FREEZER, true, false },
+	{ CGROUP_CTL_V2, false, true }, { CGROUP_CTL_MEMORY, true, true },   { CGROUP_CTL_PIDS, true, true },
+	{ CGROUP_CTL_CPU, true, true }, { CGROUP_CTL_CPUACCT, true, false }, { CGROUP_CTL_FREEZER, true, false },
 };
 
-static bool is_writable(const char *dir) { return dir[0] && access(dir, W_OK) == 0; }
+static bool is_writable(const char *dir)
+{
+	return dir[0] && access(dir, W_OK) == 0;
+}
 
 static int open_dir(struct cgroup *cg, const struct cgroup_mount *m, struct err *err)
 {
@@ -109,7 +112,10 @@ int cgroup_v1_open(struct cgroup *cg, bool with_v2, struct err *err)
 	return 0;
 }
 
-static int memory_fd(const struct cgroup *cg) { return cgroup_dir_of(cg, CGROUP_CTL_MEMORY)->fd; }
+static int memory_fd(const struct cgroup *cg)
+{
+	return cgroup_dir_of(cg, CGROUP_CTL_MEMORY)->fd;
+}
 
 /* ---- making, limits ---- */
 
@@ -148,13 +154,41 @@ static int listen_oom(struct cgroup *cg, const char *path, struct err *err)
 }
 
 /* The root's path is "", which reads badly as a key. */
-static const char *key_of(const char *path) { return *path ? path : "."; }
+static const char *key_of(const char *path)
+{
+	return *path ? path : ".";
+}
+
+static int64_t watch_count(struct watch *w)
+{
+	uint64_t more;
+	if (read(w->fd, &more, sizeof(more)) == (ssize_t)sizeof(more))
+		w->seen += (int64_t)more;
+	return w->seen;
+}
+
+static struct watch *watch_of(const struct cgroup *cg, const char *path)
+{
+	return map_get(cg->own, key_of(path));
+}
+
+/* The nearest level above that is watched, or NULL. */
+static struct watch *watch_above(const struct cgroup *cg, const char *path)
+{
+	char level[CGROUP_PATH_MAX];
+	struct watch *w = NULL;
+	snprintf(level, sizeof(level), "%s", path);
+	while (!w && cgroup_parent(level))
+		w = watch_of(cg, level);
+	return w;
+}
 
 static struct watch *watch_add(struct cgroup *cg, const char *path)
 {
-	struct watch *w = map_get(cg->own, key_of(path));
+	struct watch *w = watch_of(cg, path), *above = watch_above(cg, path);
 	if (w || !(w = calloc(1, sizeof(*w))))
 		return w;
+	w->seen = above ? watch_count(above) : 0; /* so that it begins with none of its own */
 	w->path = strdup(path);
 	w->fd = listen_oom(cg, path, NULL);
 	if (w->path && w->fd >= 0 && map_set(cg->own, key_of(path), w) == 0)
@@ -177,7 +211,8 @@ static int set_memory_and_sum(int dir, const char *path, bool sum_first, int64_t
 {
 	for (int step = 0; step < 2; step++) {
 		bool is_sum = (step == 0) == sum_first;
-		if (write_int(dir, path, is_sum ? "memory.memsw.limit_in_bytes" : "memory.limit_in_bytes", is_sum ? sum : memory, err) < 0)
+		if (write_int(dir, path, is_sum ? "memory.memsw.limit_in_bytes" : "memory.limit_in_bytes", is_sum ? sum : memory,
+			      err) < 0)
 			return -1;
 	}
 	return 0;
@@ -195,14 +230,14 @@ static int set_memory(struct cgroup *cg, const char *path, int64_t value, struct
 		if (value >= 0 && memory >= 0 && sum >= 0)
 			new_sum = value + (sum > memory ? sum - memory : 0);
 		else if (value >= 0 && cgroup_tree_int(dir, path, "memory.swappiness") == 0)
-			new_sum = value + MEMSW_SLACK;      /* swap 0, asked for while memory was unlimited */
+			new_sum = value + MEMSW_SLACK; /* swap 0, asked for while memory was unlimited */
 		bool raises = memory >= 0 && (value < 0 || value > memory);
 		rc = set_memory_and_sum(dir, path, raises || (new_sum < 0 && sum >= 0), value, new_sum, err);
 	}
 	if (rc < 0)
 		return err && err->code == EBUSY ? err_add(err, "more is in use and cannot be reclaimed") : -1;
 	if (value >= 0)
-		watch_add(cg, path);      /* without it failcnt must do */
+		watch_add(cg, path); /* without it failcnt must do */
 	return 0;
 }
 
@@ -216,7 +251,8 @@ static int set_swap(struct cgroup *cg, const char *path, int64_t value, struct e
 	int64_t memory = cgroup_tree_int(dir, path, "memory.limit_in_bytes");
 	if (memory < 0 && value > 0)
 		return err_sys(err, EINVAL, "v1 limits the sum of memory and swap: limit memory first");
-	return write_int(dir, path, "memory.memsw.limit_in_bytes", memory < 0 || value < 0 ? -1 : memory + value + MEMSW_SLACK, err);
+	return write_int(dir, path, "memory.memsw.limit_in_bytes", memory < 0 || value < 0 ? -1 : memory + value + MEMSW_SLACK,
+			 err);
 }
 
 static int set_cpu(struct cgroup *cg, const char *path, int64_t value, struct err *err)
@@ -230,9 +266,12 @@ static int set_cpu(struct cgroup *cg, const char *path, int64_t value, struct er
 static int set(struct cgroup *cg, const char *path, enum cgroup_knob knob, int64_t value, struct err *err)
 {
 	switch (knob) {
-	case CGROUP_MEMORY: return set_memory(cg, path, value, err);
-	case CGROUP_SWAP: return set_swap(cg, path, value, err);
-	case CGROUP_CPU: return set_cpu(cg, path, value, err);
+	case CGROUP_MEMORY:
+		return set_memory(cg, path, value, err);
+	case CGROUP_SWAP:
+		return set_swap(cg, path, value, err);
+	case CGROUP_CPU:
+		return set_cpu(cg, path, value, err);
 	case CGROUP_CPU_WEIGHT: {
 		int64_t shares = value * 1024 / 100;
 		return write_int(cgroup_dir_of(cg, CGROUP_CTL_CPU)->fd, path, "cpu.shares", shares < 2 ? 2 : shares, err);
@@ -247,7 +286,10 @@ static int set(struct cgroup *cg, const char *path, enum cgroup_knob knob, int64
 	return -1;
 }
 
-static int64_t limit_bytes(struct cgroup *cg, const char *path) { return cgroup_tree_int(memory_fd(cg), path, "memory.limit_in_bytes"); }
+static int64_t limit_bytes(struct cgroup *cg, const char *path)
+{
+	return cgroup_tree_int(memory_fd(cg), path, "memory.limit_in_bytes");
+}
 
 /* ---- births ---- */
 
@@ -316,31 +358,40 @@ static int usage(struct cgroup *cg, const char *path, struct cgroup_usage *out, 
 	return 0;
 }
 
-static int64_t watch_count(struct watch *w)
+/* Reads all watches on the way up, until none has news: the difference of two levels must be of one moment. */
+static void read_watches(struct watch *const *watches, int n)
 {
-	uint64_t more;
-	if (read(w->fd, &more, sizeof(more)) == (ssize_t)sizeof(more))
-		w->seen += (int64_t)more;
-	return w->seen;
+	bool is_news = true;
+	for (int pass = 0; pass < 4 && is_news; pass++) {
+		is_news = false;
+		for (int i = 0; i < n; i++) {
+			int64_t before = watches[i] ? watches[i]->seen : 0;
+			is_news |= watches[i] && watch_count(watches[i]) != before;
+		}
+	}
 }
 
-/* From the leaf up: an OOM above that comes in between is then missed at the leaf, never blamed on it. */
 static int count(struct cgroup *cg, const char *path, struct cgroup_mark *now, struct err *err)
 {
 	char level[CGROUP_PATH_MAX];
-	int dir = memory_fd(cg);
+	struct watch *watches[CGROUP_LEVELS_MAX], *above = NULL;
 	now->kills = oom_kills(cg, path);
 	if (now->kills < 0)
 		return err_sys(err, errno, "unable to read memory.oom_control of box \"%s\"", path);
 	snprintf(level, sizeof(level), "%s", path);
 	for (int i = 0; i < now->nlevels; i++, cgroup_parent(level)) {
-		struct watch *w = map_get(cg->own, key_of(level));
-		if (!w && limit_bytes(cg, level) >= 0)      /* limited by the keeper before this one */
-			w = watch_add(cg, level);
-		if (w)
-			now->event[i] = watch_count(w);
-		now->level[i] = cgroup_tree_int(dir, level, "memory.failcnt");
+		watches[i] = watch_of(cg, level);
+		if (!watches[i] && limit_bytes(cg, level) >= 0) /* limited by the keeper before this one */
+			watches[i] = watch_add(cg, level);
+		now->level[i] = cgroup_tree_int(memory_fd(cg), level, "memory.failcnt");
 	}
+	read_watches(watches, now->nlevels);
+	for (int i = now->nlevels - 1; i >= 0; i--)
+		if (watches[i]) {
+			int64_t own = watches[i]->seen - (above ? above->seen : 0);
+			now->event[i] = own > 0 ? own : 0;
+			above = watches[i];
+		}
 	return 0;
 }
 
@@ -386,10 +437,10 @@ static bool is_frozen(struct cgroup *cg, const char *path)
 /* SIGKILL to all; the count, or -1. */
 static int kill_pass(struct cgroup *cg, const char *path, struct err *err)
 {
-	static pid_t pids[KILL_MAX];      /* 16 KB; only one loop per process calls this */
+	static pid_t pids[KILL_MAX]; /* 16 KB; only one loop per process calls this */
 	int n = members(cg, path, pids, KILL_MAX, err);
 	for (int i = 0; i < n && i < KILL_MAX; i++)
-		if (pids[i] > 0 && pids[i] != getpid())      /* 0: of another pid namespace */
+		if (pids[i] > 0 && pids[i] != getpid()) /* 0: of another pid namespace */
 			kill(pids[i], SIGKILL);
 	return n;
 }
@@ -433,7 +484,9 @@ static int remove_box(struct cgroup *cg, const char *path, struct err *err)
 
 static int each(struct cgroup *cg, cgroup_fn *fn, void *data, struct err *err)
 {
-	return cgroup_tree_each(cg->dirs[0].fd, "", fn, data) < 0 ? err_sys(err, errno, "unable to list boxes in %s", cg->dirs[0].where) : 0;
+	return cgroup_tree_each(cg->dirs[0].fd, "", fn, data) < 0
+		       ? err_sys(err, errno, "unable to list boxes in %s", cg->dirs[0].where)
+		       : 0;
 }
 
 static void close_watches(struct cgroup *cg)
@@ -450,4 +503,5 @@ static void close_watches(struct cgroup *cg)
 
 const struct cgroup_ops cgroup_v1_ops = { COMMON, .kill = kill_all, .freeze = freeze, .is_empty = is_empty };
 
-const struct cgroup_ops cgroup_hybrid_ops = { COMMON, .kill = cgroup_v2_kill, .freeze = cgroup_v2_freeze, .is_empty = cgroup_v2_is_empty };
+const struct cgroup_ops cgroup_hybrid_ops = { COMMON, .kill = cgroup_v2_kill, .freeze = cgroup_v2_freeze,
+					      .is_empty = cgroup_v2_is_empty };

@@ -21,7 +21,7 @@
 
 static const struct {
 	const char *name;
-	bool needed;                      /* without it the mode is not worth its name */
+	bool needed; /* without it the mode is not worth its name */
 	unsigned knobs;
 } controllers[] = {
 	{ "memory", true, 1u << CGROUP_MEMORY | 1u << CGROUP_SWAP },
@@ -44,7 +44,10 @@ static bool has_word(const char *line, const char *word)
 }
 
 /* The mount's true root, the one cgroup that may have both processes and controllers for its children. */
-static bool is_true_root(int dir) { return !cgroup_tree_has(dir, "", "cgroup.events"); }
+static bool is_true_root(int dir)
+{
+	return !cgroup_tree_has(dir, "", "cgroup.events");
+}
 
 /* The processes directly in it, without those below: the first of another than the caller, or 0. */
 static pid_t foreign_member(int dir)
@@ -63,7 +66,8 @@ static int try_base(struct cgroup *cg, const char *where, struct err *err)
 {
 	char text[CGROUP_FILE_MAX];
 	if (!where[0] || access(where, W_OK) < 0)
-		return err_sys(err, where[0] ? errno : ENOENT, "%s is not ours to write (delegated?)", where[0] ? where : "own cgroup");
+		return err_sys(err, where[0] ? errno : ENOENT, "%s is not ours to write (delegated?)",
+			       where[0] ? where : "own cgroup");
 	fds_close(&cg->base_fd);
 	cg->base_fd = open(where, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (cg->base_fd < 0 || cgroup_tree_read(cg->base_fd, "", "cgroup.controllers", text) < 0)
@@ -123,7 +127,10 @@ int cgroup_v2_open(struct cgroup *cg, char *note, size_t room, struct err *err)
 }
 
 /* The one hierarchy of v2, or the one beside v1's: always the first. */
-static int tree_fd(const struct cgroup *cg) { return cg->dirs[0].fd; }
+static int tree_fd(const struct cgroup *cg)
+{
+	return cg->dirs[0].fd;
+}
 
 /* ---- making ---- */
 
@@ -141,7 +148,7 @@ static int enable(int root, const char *path, const char *shown, struct err *err
 		snprintf(word, sizeof(word), "+%s", name);
 		if (cgroup_tree_write(root, path, "cgroup.subtree_control", word) < 0 && controllers[i].needed)
 			return err_sys(err, errno, "unable to enable %s below %s%s", name, shown,
-			               errno == EBUSY ? ", which holds processes itself" : "");
+				       errno == EBUSY ? ", which holds processes itself" : "");
 	}
 	return 0;
 }
@@ -155,7 +162,7 @@ static int enable_down_to(struct cgroup *cg, const char *path, bool *pending, st
 		char text[CGROUP_FILE_MAX], pid[16];
 		snprintf(pid, sizeof(pid), "%d", (int)getpid());
 		*pending = why.code == EBUSY && cgroup_tree_read(cg->base_fd, "", "cgroup.procs", text) >= 0 &&
-		           strtol(text, NULL, 10) == getpid() && foreign_member(cg->base_fd) == 0;
+			   strtol(text, NULL, 10) == getpid() && foreign_member(cg->base_fd) == 0;
 		if (*pending)
 			return 0;
 		if (err)
@@ -231,7 +238,7 @@ static int make_room(struct cgroup *cg, const char *path, int64_t value, struct 
 		return 0;
 	if (cgroup_tree_has(tree_fd(cg), path, "memory.reclaim")) {
 		snprintf(text, sizeof(text), "%lld", (long long)(used - value));
-		cgroup_tree_write(tree_fd(cg), path, "memory.reclaim", text);      /* EAGAIN: not all; the count below tells */
+		cgroup_tree_write(tree_fd(cg), path, "memory.reclaim", text); /* EAGAIN: not all; the count below tells */
 		used = cgroup_tree_int(tree_fd(cg), path, "memory.current");
 	} else if (cgroup_tree_read(tree_fd(cg), path, "memory.stat", text) >= 0) {
 		used -= cgroup_tree_key(text, "inactive_file") + cgroup_tree_key(text, "active_file");
@@ -262,11 +269,14 @@ static int set(struct cgroup *cg, const char *path, enum cgroup_knob knob, int64
 	if (!cgroup_tree_has(tree_fd(cg), path, "cgroup.procs"))
 		return err_sys(err, ENOENT, "no such box");
 	if (knob == CGROUP_SWAP && value <= 0)
-		return 0;      /* a kernel without swap accounting has nothing to limit */
+		return 0; /* a kernel without swap accounting has nothing to limit */
 	return err_sys(err, ENOTSUP, "%s is not there; is the caller attached to a leaf yet", files[knob]);
 }
 
-static int64_t limit_bytes(struct cgroup *cg, const char *path) { return cgroup_tree_int(tree_fd(cg), path, "memory.max"); }
+static int64_t limit_bytes(struct cgroup *cg, const char *path)
+{
+	return cgroup_tree_int(tree_fd(cg), path, "memory.max");
+}
 
 /* ---- readings ---- */
 
@@ -285,7 +295,7 @@ static int usage(struct cgroup *cg, const char *path, struct cgroup_usage *out, 
 		return err_sys(err, errno, "unable to read cpu.stat of box \"%s\"", path);
 	out->cpu_ms = us / 1000;
 	out->current_bytes = cgroup_tree_int(root, path, "memory.current");
-	out->peak_bytes = cgroup_tree_int(root, path, "memory.peak");      /* from Linux 5.19 */
+	out->peak_bytes = cgroup_tree_int(root, path, "memory.peak"); /* from Linux 5.19 */
 	out->limit_bytes = limit_bytes(cg, path);
 	if (cgroup_tree_read(root, path, "memory.stat", text) >= 0) {
 		int64_t anon = cgroup_tree_key(text, "anon"), mapped = cgroup_tree_key(text, "file_mapped");
@@ -296,7 +306,7 @@ static int usage(struct cgroup *cg, const char *path, struct cgroup_usage *out, 
 	}
 	out->oom_kills = read_key(root, path, "memory.events.local", "oom_kill");
 	out->pids = cgroup_tree_int(root, path, "pids.current");
-	out->pids_refused = read_key(root, path, "pids.events.local", "max");      /* from Linux 6.11 */
+	out->pids_refused = read_key(root, path, "pids.events.local", "max"); /* from Linux 6.11 */
 	if (out->pids_refused < 0)
 		out->pids_refused = read_key(root, path, "pids.events", "max");
 	return 0;
@@ -340,7 +350,7 @@ int cgroup_v2_kill(struct cgroup *cg, const char *path, struct err *err)
 	if (cgroup_tree_write(tree_fd(cg), path, "cgroup.kill", "1") == 0)
 		return 0;
 	if ((errno == ENOENT || errno == ENODEV) && !cgroup_tree_has(tree_fd(cg), path, "cgroup.procs"))
-		return 0;      /* no box, nobody */
+		return 0; /* no box, nobody */
 	return err_sys(err, errno, "unable to kill box \"%s\"", path);
 }
 
@@ -371,11 +381,24 @@ static int remove_box(struct cgroup *cg, const char *path, struct err *err)
 
 static int each(struct cgroup *cg, cgroup_fn *fn, void *data, struct err *err)
 {
-	return cgroup_tree_each(tree_fd(cg), "", fn, data) < 0 ? err_sys(err, errno, "unable to list boxes in %s", cg->dirs[0].where) : 0;
+	return cgroup_tree_each(tree_fd(cg), "", fn, data) < 0
+		       ? err_sys(err, errno, "unable to list boxes in %s", cg->dirs[0].where)
+		       : 0;
 }
 
 const struct cgroup_ops cgroup_v2_ops = {
-	.make = make, .set = set, .birth = birth, .attach = attach, .usage = usage, .count = count, .limit_bytes = limit_bytes,
-	.oom_fd = oom_fd, .kill = cgroup_v2_kill, .freeze = cgroup_v2_freeze, .is_empty = cgroup_v2_is_empty,
-	.members = members, .remove = remove_box, .each = each,
+	.make = make,
+	.set = set,
+	.birth = birth,
+	.attach = attach,
+	.usage = usage,
+	.count = count,
+	.limit_bytes = limit_bytes,
+	.oom_fd = oom_fd,
+	.kill = cgroup_v2_kill,
+	.freeze = cgroup_v2_freeze,
+	.is_empty = cgroup_v2_is_empty,
+	.members = members,
+	.remove = remove_box,
+	.each = each,
 };
