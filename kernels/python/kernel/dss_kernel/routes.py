@@ -62,8 +62,12 @@ class Routes:
 
     def tick(self, now):
         """Lets time pass: news, deadline, lease. Returns when to be called again (monotonic seconds), or None."""
-        due = [self._desk.show_news(now), self._desk.check_deadline(now), self._desk.press(now), self._check_lease(now)]
-        return min((d for d in due if d is not None), default=None)
+        due = self._check_lease(now)
+        task = self._desk.task
+        if task is not None and task.is_running():
+            for at in (self._desk.show_news(now), self._desk.check_deadline(now), self._desk.press(now)):
+                due = at if due is None or at is not None and at < due else due
+        return due
 
     def leave(self):
         """The kernel is to end: a running task is aborted first."""

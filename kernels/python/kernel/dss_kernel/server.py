@@ -67,6 +67,7 @@ class Server:
         self._epoll.register(self._listener.fileno(), READS)
         self._epoll.register(self._wake_read, READS)
         self._connections = {}
+        self._due = None            # when to wake without an event, monotonic seconds
         self._routes = self._on_loss = None
         self._close_by = None
         self._thread = threading.Thread(target=self._run, name="kernel-server", daemon=True)
@@ -105,6 +106,7 @@ class Server:
 
     def _run(self):
         try:
+            self._due = self._routes.tick(time.monotonic())
             while self._close_by is None or self._is_sending():
                 self._turn()
         except BaseException:
@@ -114,9 +116,7 @@ class Server:
             os._exit(70)
 
     def _turn(self):
-        now = time.monotonic()
-        due = self._next_deadline(self._routes.tick(now))
-        timeout = -1 if due is None else max(0.0, due - now) + 0.001    # epoll counts whole milliseconds, rounded down
+        timeout = -1 if self._due is None else max(0.0, self._due - time.monotonic()) + 0.001   # epoll rounds down to milliseconds
         for fd, events in self._epoll.poll(timeout):
             if fd == self._wake_read:
                 if any(number in STOP_SIGNALS for number in os.read(fd, 4096)):
@@ -128,7 +128,9 @@ class Server:
         now = time.monotonic()
         self._routes.tick(now)
         for connection in list(self._connections.values()):
-            self._look_after(connection, now)
+            if connection.waiting is not None or connection.deadline is not None:
+                self._look_after(connection, now)
+        self._due = self._next_deadline(self._routes.tick(now))     # again: a request answered just now may have begun a task
 
     def _is_sending(self):
         return time.monotonic() < self._close_by and any(c.to_send or c.waiting for c in self._connections.values())
