@@ -1,0 +1,99 @@
+#include "net/digest.h"
+
+#include <errno.h>
+#include <sys/random.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <openssl/sha.h>
+
+void digest_sha256(const void *data, size_t len, uint8_t out[DIGEST_SIZE])
+{
+	SHA256(data, len, out);
+}
+
+void digest_sha256_hex(const void *data, size_t len, char out[DIGEST_HEX_SIZE])
+{
+	uint8_t raw[DIGEST_SIZE];
+	digest_sha256(data, len, raw);
+	digest_to_hex(raw, sizeof(raw), out);
+}
+
+void digest_hmac_sha256(const void *key, size_t key_len, const void *data, size_t len, uint8_t out[DIGEST_SIZE])
+{
+	unsigned int out_len = DIGEST_SIZE;
+	HMAC(EVP_sha256(), key, (int)key_len, data, len, out, &out_len);
+}
+
+void digest_hmac_sha256_hex(const void *key, size_t key_len, const void *data, size_t len, char out[DIGEST_HEX_SIZE])
+{
+	uint8_t raw[DIGEST_SIZE];
+	digest_hmac_sha256(key, key_len, data, len, raw);
+	digest_to_hex(raw, sizeof(raw), out);
+}
+
+int digest_random(void *out, size_t len, struct err *err)
+{
+	uint8_t *p = out;
+	while (len > 0) {
+		ssize_t n = getrandom(p, len, 0);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return err_sys(err, errno, "unable to get random bytes");
+		p += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+int digest_random_hex(char *out, size_t bytes, struct err *err)
+{
+	uint8_t raw[64];
+	char *p = out;
+	out[0] = '\0';
+	while (bytes > 0) {
+		size_t n = bytes < sizeof(raw) ? bytes : sizeof(raw);
+		if (digest_random(raw, n, err) < 0)
+			return -1;
+		digest_to_hex(raw, n, p);
+		p += 2 * n;
+		bytes -= n;
+	}
+	return 0;
+}
+
+void digest_to_hex(const void *data, size_t len, char *out)
+{
+	static const char digits[] = "0123456789abcdef";
+	const uint8_t *p = data;
+	for (size_t i = 0; i < len; i++) {
+		*out++ = digits[p[i] >> 4];
+		*out++ = digits[p[i] & 15];
+	}
+	*out = '\0';
+}
+
+static int digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
+bool digest_from_hex(const char *hex, size_t hex_len, void *out, size_t len)
+{
+	uint8_t *p = out;
+	if (hex_len != 2 * len)
+		return false;
+	for (size_t i = 0; i < len; i++) {
+		int high = digit(hex[2 * i]), low = digit(hex[2 * i + 1]);
+		if (high < 0 || low < 0)
+			return false;
+		p[i] = (uint8_t)(high << 4 | low);
+	}
+	return true;
+}
