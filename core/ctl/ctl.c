@@ -1,0 +1,88 @@
+#include "ctl/ctl.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/text.h"
+
+enum { WORDS_MAX = 64 };
+
+int ctl_fail(int code, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	fputs("dssctl: ", stderr);
+	vfprintf(stderr, fmt, ap);
+	fputc('\n', stderr);
+	va_end(ap);
+	return code;
+}
+
+void ctl_note(const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	fputc('\n', stderr);
+	va_end(ap);
+}
+
+int ctl_misuse(const char *verb, const char *const *words, const char *word, const char *fmt, ...)
+{
+	const char *near = words != NULL && word != NULL ? text_nearest(word, words) : NULL;
+	va_list ap;
+	va_start(ap, fmt);
+	fprintf(stderr, "dssctl%s%s: ", verb[0] != '\0' ? " " : "", verb);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	if (near != NULL)
+		fprintf(stderr, ", did you mean \"%s\"?", near);
+	fprintf(stderr, "\nHelp: dssctl %s%s--help\n", verb, verb[0] != '\0' ? " " : "");
+	return CTL_USAGE;
+}
+
+int ctl_path(const struct ctl *ctl, const char *name, char *out, size_t room, struct err *err)
+{
+	int n = snprintf(out, room, "%s/%s", ctl->dir, name);
+	if (n < 0 || (size_t)n >= room)
+		return err_sys(err, ENAMETOOLONG, "unable to name %s of the instance", name);
+	return 0;
+}
+
+int ctl_find(struct ctl *ctl)
+{
+	const char *env = getenv("DSS_HOME");
+	const char *meant = ctl->given != NULL ? ctl->given : env != NULL && env[0] != '\0' ? env : ".";
+	char probe[PATH_MAX];
+	if (realpath(meant, ctl->dir) == NULL)
+		return ctl_fail(CTL_NOT_FOUND, "unable to find the instance %s: %s", meant, strerror(errno));
+	if (ctl_path(ctl, "config/instance.id", probe, sizeof(probe), NULL) == 0 && access(probe, F_OK) == 0)
+		return CTL_DONE;
+	if (errno == EACCES)
+		return ctl_fail(CTL_NOT_ALLOWED, "unable to read %s: %s", probe, strerror(errno));
+	if (strcmp(meant, ".") == 0 && ctl->given == NULL)
+		return ctl_fail(CTL_NOT_FOUND,
+				"no instance here: name it with -C DIR or DSS_HOME, or make one with dssctl init DIR");
+	return ctl_fail(CTL_NOT_FOUND, "%s is no instance (config/instance.id is missing); make one with dssctl init DIR",
+			ctl->dir);
+}
+
+int ctl_dispatch(struct ctl *ctl, const struct ctl_command *table, const char *what, int argc, char **argv)
+{
+	const char *words[WORDS_MAX];
+	size_t n = 0;
+	for (const struct ctl_command *c = table; c->name != NULL; c++) {
+		if (strcmp(c->name, argv[0]) == 0)
+			return c->run(ctl, argc, argv);
+		if (n < WORDS_MAX - 1)
+			words[n++] = c->name;
+	}
+	words[n] = NULL;
+	char shown[80];
+	text_escape(shown, sizeof(shown), argv[0], strlen(argv[0]));
+	return ctl_misuse(ctl->verb, words, argv[0], "unknown %s \"%s\"", what, shown);
+}

@@ -1,0 +1,8 @@
+#ifndef DSS_CTL_DEMO_H
+#define DSS_CTL_DEMO_H
+#include "ctl/layout.h"
+/* demo: a project with a data set to try an instance with: the same bytes every time. */
+int demo_make(const struct layout *l, struct err *err);
+/* Lines to try, as a shell takes them. dir, share: absolute. */
+void demo_print_next(const char *dir, const char *share);
+#endif

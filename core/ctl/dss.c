@@ -1,0 +1,295 @@
+/* dss: what bin/dss of an instance calls: the daemon's life. It speaks to the keeper alone and needs no backend. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ctl/door.h"
+#include "ctl/opt.h"
+#include "ctl/say.h"
+#include "ctl/start.h"
+#include "sys/clock.h"
+#include "sys/home.h"
+
+enum {
+	READY_MS = 60000,
+	STOP_MS = 120000,        /* longer than any grace */
+	DRAIN_MS = 24 * 3600000, /* between two signs of life: a busy kernel may take its time */
+	ASK_MS = 30000,
+	SUCCESSOR_MS = 15000,
+	TURN_MS = 50,
+};
+
+/* --- shared --- */
+
+static int find_instance(struct ctl *ctl)
+{
+	struct err err = { 0 };
+	int code = ctl_find(ctl);
+	if (code == CTL_DONE && home_check_origin(ctl->dir, &err) < 0)
+		code = ctl_fail(CTL_FAILED, "%s", err.text);
+	return code;
+}
+
+static int not_reached(const struct ctl *ctl, const struct err *err)
+{
+	if (door_is_closed(err))
+		return ctl_fail(CTL_NO_DAEMON, "%s is not running; start it with %s/bin/dss start", ctl->dir, ctl->dir);
+	return ctl_fail(err->code == EACCES || err->code == EPERM ? CTL_NOT_ALLOWED : CTL_FAILED, "%s", err->text);
+}
+
+static int refused(const struct err *err)
+{
+	int code = err->code == ENOENT                         ? CTL_NOT_FOUND
+		   : err->code == EACCES || err->code == EPERM ? CTL_NOT_ALLOWED
+		   : err->code == ETIMEDOUT                    ? CTL_TIMED_OUT
+							       : CTL_FAILED;
+	return ctl_fail(code, "%s", err->text);
+}
+
+static void print_note(void *data, const char *text)
+{
+	const struct ctl *ctl = data;
+	fprintf(ctl->json ? stderr : stdout, "%s\n", text);
+	fflush(stdout);
+}
+
+/* Options and the instance, for a verb without options of its own. -1: go on. */
+static int begin(struct ctl *ctl, const char *usage, const char *about, int argc, char **argv)
+{
+	const struct opt opts[] = { { 0 } };
+	struct opt_words words = { .usage = usage, .about = about };
+	int code = opt_read(ctl, opts, &words, argc, argv);
+	if (code < 0 && (code = find_instance(ctl)) == CTL_DONE)
+		code = -1;
+	return code;
+}
+
+/* --- verbs --- */
+
+static int tell_running(struct ctl *ctl, struct door *door)
+{
+	printf("%s is running already (keeper pid %d)\n", ctl->dir, (int)door_keeper(door)->pid);
+	return CTL_DONE;
+}
+
+static int start_verb(struct ctl *ctl, int argc, char **argv)
+{
+	int64_t wait_ms = READY_MS;
+	const struct opt opts[] = {
+		{ "wait", "TIME", "how long to wait until all is ready (default 60s)", OPT_DURATION, &wait_ms, 0, 0, NULL }, { 0 }
+	};
+	struct opt_words words = { .usage = "[--wait TIME]", .about = "Starts the daemon and waits until its services are ready." };
+	int code = opt_read(ctl, opts, &words, argc, argv);
+	if (code >= 0 || (code = find_instance(ctl)) != CTL_DONE)
+		return code;
+	struct err err = { 0 };
+	struct door *door = NULL;
+	if (door_open(&door, ctl->dir, &err) == 0) {
+		code = tell_running(ctl, door);
+		door_close(&door);
+		return code;
+	}
+	if (!door_is_closed(&err))
+		return not_reached(ctl, &err);
+	code = start_plan(ctl);
+	return code == CTL_DONE ? start_daemon(ctl, wait_ms) : code;
+}
+
+static int run_verb(struct ctl *ctl, int argc, char **argv)
+{
+	char program[PATH_MAX], *keeper[4];
+	struct err err = { 0 };
+	struct door *door = NULL;
+	int code = begin(ctl, "", "Runs the daemon in the foreground, for containers and systemd.", argc, argv);
+	if (code >= 0)
+		return code;
+	if (door_open(&door, ctl->dir, &err) == 0) {
+		code = ctl_fail(CTL_FAILED, "%s is running already (keeper pid %d)", ctl->dir, (int)door_keeper(door)->pid);
+		door_close(&door);
+		return code;
+	}
+	if ((code = start_plan(ctl)) != CTL_DONE || (code = start_keeper_argv(ctl, program, true, keeper)) != CTL_DONE)
+		return code;
+	execv(keeper[0], keeper);
+	return ctl_fail(CTL_FAILED, "unable to start %s: %s", program, strerror(errno));
+}
+
+/* After `stop` was ordered: the door closes when the keeper ends. */
+static int wait_stopped(struct ctl *ctl, struct door *door)
+{
+	if (door_wait_gone(door, STOP_MS) < 0)
+		return ctl_fail(CTL_TIMED_OUT, "the keeper (pid %d) still runs; see run/keeper.log", (int)door_keeper(door)->pid);
+	if (!ctl->json)
+		printf("stopped\n");
+	return CTL_DONE;
+}
+
+static int stop_verb(struct ctl *ctl, int argc, char **argv)
+{
+	bool now = false;
+	const struct opt opts[] = { { "now", NULL, "kill at once instead of waiting for each to end", OPT_FLAG, &now, 0, 0, NULL },
+				    { 0 } };
+	struct opt_words words = { .usage = "[--now]", .about = "Stops the daemon and everything it runs." };
+	int code = opt_read(ctl, opts, &words, argc, argv);
+	if (code >= 0 || (code = ctl_find(ctl)) != CTL_DONE)
+		return code;
+	struct err err = { 0 };
+	struct door *door = NULL;
+	if (door_open(&door, ctl->dir, &err) < 0) {
+		if (!door_is_closed(&err))
+			return not_reached(ctl, &err);
+		printf("%s is not running\n", ctl->dir);
+		return CTL_DONE;
+	}
+	enum door_end end = door_ask(door, "stop", "", now, STOP_MS, NULL, print_note, ctl, &err);
+	if (end == DOOR_DONE || end == DOOR_GONE)
+		code = wait_stopped(ctl, door);
+	else
+		code = end == DOOR_TIMED_OUT ? ctl_fail(CTL_TIMED_OUT, "%s", err.text) : refused(&err);
+	door_close(&door);
+	return code;
+}
+
+static int drain_verb(struct ctl *ctl, int argc, char **argv)
+{
+	struct err err = { 0 };
+	struct door *door = NULL;
+	int code = begin(ctl, "", "Takes no new work, waits until running work has ended, then stops.", argc, argv);
+	if (code >= 0)
+		return code;
+	if (door_open(&door, ctl->dir, &err) < 0)
+		return not_reached(ctl, &err);
+	enum door_end end = door_ask(door, "drain", "", false, DRAIN_MS, NULL, print_note, ctl, &err);
+	/* A keeper that has drained and still answers is told to stop; one that ends by itself is gone here. */
+	if (end == DOOR_DONE)
+		end = door_ask(door, "stop", "", false, STOP_MS, NULL, print_note, ctl, &err);
+	code = end == DOOR_DONE || end == DOOR_GONE ? wait_stopped(ctl, door) : refused(&err);
+	door_close(&door);
+	return code;
+}
+
+/* The keeper execs its successor in place: same pid, same door. */
+static int restart_keeper(struct ctl *ctl, struct door **door)
+{
+	struct err err = { 0 };
+	pid_t was = door_keeper(*door)->pid;
+	enum door_end end = door_ask(*door, "upgrade", "", false, ASK_MS, NULL, print_note, ctl, &err);
+	if (end != DOOR_DONE && end != DOOR_GONE)
+		return refused(&err);
+	door_close(door);
+	int64_t deadline_ms = clock_mono_ms() + SUCCESSOR_MS;
+	while (door_open(door, ctl->dir, &err) < 0) {
+		if (clock_mono_ms() >= deadline_ms)
+			return ctl_fail(CTL_TIMED_OUT, "the keeper's successor does not answer: %s; see run/keeper.log", err.text);
+		usleep(TURN_MS * 1000);
+	}
+	if (door_keeper(*door)->pid != was)
+		return ctl_fail(CTL_FAILED, "another keeper answers: pid %d, not %d", (int)door_keeper(*door)->pid, (int)was);
+	if (!ctl->json)
+		printf("%-10s ready (pid %d, its children never noticed)\n", "keeper", (int)was);
+	return CTL_DONE;
+}
+
+/* A changed config/dss.lua is taken up first; one with a mistake stops here, nothing is restarted. */
+static int reload_plan(struct ctl *ctl, struct door *door)
+{
+	bool changed = false;
+	struct err err = { 0 };
+	int code = start_plan_again(ctl, &changed);
+	if (code != CTL_DONE)
+		return ctl_fail(code, "nothing was restarted");
+	if (changed && door_ask(door, "reload", "", false, ASK_MS, NULL, print_note, ctl, &err) != DOOR_DONE)
+		return refused(&err);
+	return CTL_DONE;
+}
+
+static int restart_verb(struct ctl *ctl, int argc, char **argv)
+{
+	int64_t wait_ms = READY_MS;
+	const struct opt opts[] = {
+		{ "wait", "TIME", "how long to wait until it is ready (default 60s)", OPT_DURATION, &wait_ms, 0, 0, NULL }, { 0 }
+	};
+	struct opt_words words = {
+		.usage = "[NAME] [--wait TIME]",
+		.about = "Restarts one service, or all of them; running kernels go on. `restart keeper` replaces the\n"
+			 "keeper in place. A changed config/dss.lua is taken up.",
+		.most = 1
+	};
+	int code = opt_read(ctl, opts, &words, argc, argv);
+	if (code >= 0 || (code = find_instance(ctl)) != CTL_DONE)
+		return code;
+	const char *name = words.count > 0 ? words.words[0] : "";
+	struct err err = { 0 };
+	struct door *door = NULL;
+	if (door_open(&door, ctl->dir, &err) < 0)
+		return not_reached(ctl, &err);
+	if (strcmp(name, "keeper") == 0) {
+		code = restart_keeper(ctl, &door);
+	} else if ((code = reload_plan(ctl, door)) == CTL_DONE) {
+		int64_t since_ms = clock_wall_ms();
+		enum door_end end = door_ask(door, "restart", name, false, STOP_MS, NULL, print_note, ctl, &err);
+		code = end == DOOR_DONE ? start_follow(ctl, door, name[0] != '\0' ? name : NULL, since_ms, wait_ms) : refused(&err);
+	}
+	door_close(&door);
+	return code;
+}
+
+static int reopen_verb(struct ctl *ctl, int argc, char **argv)
+{
+	struct err err = { 0 };
+	struct door *door = NULL;
+	int code = begin(ctl, "", "Opens all log files anew, after something else has moved them.", argc, argv);
+	if (code >= 0)
+		return code;
+	if (door_open(&door, ctl->dir, &err) < 0)
+		return not_reached(ctl, &err);
+	if (door_ask(door, "reopen", "", false, ASK_MS, NULL, print_note, ctl, &err) != DOOR_DONE)
+		code = refused(&err);
+	door_close(&door);
+	return code;
+}
+
+static const struct ctl_command verbs[] = {
+	{ "start", "start the daemon, wait until it is ready", "[--wait TIME]", start_verb, CTL_NEEDS_INSTANCE },
+	{ "stop", "stop it and all it runs", "[--now]", stop_verb, CTL_NEEDS_INSTANCE },
+	{ "drain", "let running work end, then stop", "", drain_verb, CTL_NEEDS_INSTANCE },
+	{ "restart", "restart one service or all", "[NAME] [--wait TIME]", restart_verb, CTL_NEEDS_INSTANCE },
+	{ "status", "the top-level processes", "[--json]", status_command, CTL_NEEDS_INSTANCE },
+	{ "run", "run in the foreground", "", run_verb, CTL_NEEDS_INSTANCE },
+	{ "reopenlogs", "open the log files anew", "", reopen_verb, CTL_NEEDS_INSTANCE },
+	{ 0 },
+};
+
+static int print_verbs(void)
+{
+	printf("usage: dss VERB [options]\n\n");
+	for (const struct ctl_command *c = verbs; c->name != NULL; c++) {
+		char left[64];
+		snprintf(left, sizeof(left), "%s %s", c->name, c->usage);
+		printf("  %-30s %s\n", left, c->help);
+	}
+	printf("\n`dss VERB --help` tells the rest. Exit codes: 0 done, 1 failed, 2 usage, 4 not found, 5 not allowed,\n"
+	       "6 not running, 7 timed out\n");
+	return CTL_DONE;
+}
+
+int dss_command(struct ctl *ctl, int argc, char **argv)
+{
+	static char verb[80];
+	int i = 1;
+	for (; i < argc && strcmp(argv[i], "--json") == 0; i++)
+		ctl->json = true;
+	if (i < argc && (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0 || strcmp(argv[i], "help") == 0))
+		return print_verbs();
+	if (i == argc) {
+		fprintf(stderr, "usage: dss start|stop|drain|restart|status|run|reopenlogs; dss --help tells more\n");
+		return CTL_USAGE;
+	}
+	for (const struct ctl_command *c = verbs; c->name != NULL; c++)
+		if (strcmp(c->name, argv[i]) == 0) {
+			snprintf(verb, sizeof(verb), "dss %s", c->name);
+			ctl->verb = verb;
+		}
+	return ctl_dispatch(ctl, verbs, "verb", argc - i, argv + i);
+}

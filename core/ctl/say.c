@@ -1,0 +1,147 @@
+#include "ctl/say.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/text.h"
+#include "sys/clock.h"
+
+enum { CELL_ROOM = 600, CELLS_MAX = 200000, COLUMNS_MAX = 16, GAP = 2 };
+
+struct cell {
+	char *text;
+	enum say_tone tone;
+};
+
+struct say_table {
+	const char *const *titles;
+	size_t columns, count, cap;
+	struct cell *cells;
+};
+
+bool say_has_colour(FILE *out)
+{
+	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+	return isatty(fileno(out)) && (no == NULL || no[0] == '\0') && term != NULL && strcmp(term, "dumb") != 0;
+}
+
+struct say_table *say_table_new(const char *const *titles, size_t columns)
+{
+	struct say_table *t = calloc(1, sizeof(*t));
+	if (t == NULL)
+		return NULL;
+	t->titles = titles;
+	t->columns = columns < COLUMNS_MAX ? columns : COLUMNS_MAX;
+	return t;
+}
+
+void say_cell(struct say_table *t, enum say_tone tone, const char *text)
+{
+	char shown[CELL_ROOM];
+	if (t->count == CELLS_MAX)
+		return;
+	if (t->count == t->cap) {
+		size_t cap = t->cap > 0 ? 2 * t->cap : 64;
+		struct cell *more = realloc(t->cells, cap * sizeof(*more));
+		if (more == NULL)
+			return;
+		t->cells = more;
+		t->cap = cap;
+	}
+	text_escape(shown, sizeof(shown), text, strlen(text));
+	t->cells[t->count++] = (struct cell){ strdup(shown), tone };
+}
+
+/* Characters, not bytes: continuation bytes of UTF-8 take no column. */
+static int width_of(const char *s)
+{
+	int n = 0;
+	for (; s != NULL && *s != '\0'; s++)
+		n += ((unsigned char)*s & 0xc0) != 0x80;
+	return n;
+}
+
+static void print_cell(FILE *out, const char *text, enum say_tone tone, int width, bool colour)
+{
+	static const char *const codes[] = { "", "\033[32m", "\033[31m", "\033[33m", "\033[2m" };
+	bool is_coloured = colour && tone != SAY_PLAIN;
+	fprintf(out, "%s%s%s", is_coloured ? codes[tone] : "", text != NULL ? text : "", is_coloured ? "\033[0m" : "");
+	if (width > 0)
+		fprintf(out, "%*s", width + GAP - width_of(text), "");
+}
+
+void say_table_print(struct say_table *t, FILE *out)
+{
+	int widths[COLUMNS_MAX] = { 0 };
+	bool colour = say_has_colour(out);
+	for (size_t c = 0; c + 1 < t->columns; c++) {
+		widths[c] = width_of(t->titles[c]);
+		for (size_t i = c; i < t->count; i += t->columns)
+			if (width_of(t->cells[i].text) > widths[c])
+				widths[c] = width_of(t->cells[i].text);
+	}
+	for (size_t c = 0; c < t->columns; c++)
+		print_cell(out, t->titles[c], SAY_DIM, widths[c], colour);
+	for (size_t i = 0; i < t->count; i++) {
+		if (i % t->columns == 0)
+			fputc('\n', out);
+		print_cell(out, t->cells[i].text, t->cells[i].tone, widths[i % t->columns], colour);
+	}
+	fputc('\n', out);
+}
+
+void say_table_free(struct say_table **t)
+{
+	if (*t == NULL)
+		return;
+	for (size_t i = 0; i < (*t)->count; i++)
+		free((*t)->cells[i].text);
+	free((*t)->cells);
+	free(*t);
+	*t = NULL;
+}
+
+const char *say_time(int64_t wall_ms, char *out, size_t room)
+{
+	time_t then = (time_t)(wall_ms / 1000), now = time(NULL);
+	struct tm t, today;
+	out[0] = '\0';
+	if (wall_ms <= 0 || localtime_r(&then, &t) == NULL || localtime_r(&now, &today) == NULL)
+		return out;
+	bool is_today = t.tm_year == today.tm_year && t.tm_yday == today.tm_yday;
+	if (strftime(out, room, is_today ? "%H:%M:%S" : "%Y-%m-%d %H:%M:%S", &t) == 0)
+		out[0] = '\0';
+	return out;
+}
+
+const char *say_since(int64_t wall_ms, char *out, size_t room)
+{
+	int64_t ms = clock_wall_ms() - wall_ms;
+	out[0] = '\0';
+	if (wall_ms > 0)
+		text_print_duration(ms < 0 ? 0 : ms, out, room);
+	return out;
+}
+
+void say_put_quoted(struct buf *b, const char *s)
+{
+	buf_putc(b, '\'');
+	for (; *s != '\0'; s++) {
+		if (*s == '\'')
+			buf_puts(b, "'\\''");
+		else
+			buf_putc(b, *s);
+	}
+	buf_putc(b, '\'');
+}
+
+void say_put_word(struct buf *b, const char *s)
+{
+	static const char safe[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./:=@%+,-";
+	if (s[0] != '\0' && s[strspn(s, safe)] == '\0')
+		buf_puts(b, s);
+	else
+		say_put_quoted(b, s);
+}

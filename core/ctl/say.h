@@ -1,0 +1,31 @@
+#ifndef DSS_CTL_SAY_H
+#define DSS_CTL_SAY_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include "base/buf.h"
+/*
+ * say: tables, times and colours for people. Whatever others wrote is escaped; colours appear on a terminal only and never
+ * with NO_COLOR.
+ */
+enum say_tone { SAY_PLAIN, SAY_GOOD, SAY_BAD, SAY_WARN, SAY_DIM };
+
+/* A table whose columns are as wide as their widest cell (the last one is not padded). */
+struct say_table;
+struct say_table *say_table_new(const char *const *titles, size_t columns); /* titles borrowed; NULL: no memory */
+void say_cell(struct say_table *t, enum say_tone tone, const char *text);   /* the next cell, row by row */
+void say_table_print(struct say_table *t, FILE *out);
+void say_table_free(struct say_table **t);
+
+bool say_has_colour(FILE *out);
+/* "14:02:11", with the date when it is not today; "" for 0. Returns out. */
+const char *say_time(int64_t wall_ms, char *out, size_t room);
+/* "3 h 12 min" from then until now; "" for 0. */
+const char *say_since(int64_t wall_ms, char *out, size_t room);
+
+/* One word of the shell: always in quotes, or only where it needs them. */
+void say_put_quoted(struct buf *b, const char *s);
+void say_put_word(struct buf *b, const char *s);
+
+#endif

@@ -1,0 +1,19 @@
+#ifndef DSS_CTL_START_H
+#define DSS_CTL_START_H
+#include "ctl/ctl.h"
+#include "ctl/door.h"
+/* start: brings the keeper of ctl->dir up and follows its services until they are ready. */
+
+/* `dssd plan`: config/dss.lua into run/keeper.plan; its own words on mistakes go to standard error. 0 or an exit code. */
+int start_plan(struct ctl *ctl);
+/* The same; *changed says whether the plan's text is another than before. */
+int start_plan_again(struct ctl *ctl, bool *changed);
+/* argv for the keeper: dss-keeper DIR [--foreground]; room for 4. program: PATH_MAX bytes that argv borrows. */
+int start_keeper_argv(struct ctl *ctl, char *program, bool foreground, char *argv[4]);
+/* Starts the keeper and waits. */
+int start_daemon(struct ctl *ctl, int64_t wait_ms);
+/* Follows the services (only `name`, or all for NULL) until they are ready, one is in trouble, or the time is over. Lines
+ * go to standard output unless ctl->json. since_ms: what was ready before counts as not yet (restart); 0 = all counts. */
+int start_follow(struct ctl *ctl, struct door *door, const char *name, int64_t since_ms, int64_t wait_ms);
+
+#endif

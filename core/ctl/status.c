@@ -1,0 +1,157 @@
+/* status: the top-level processes, as the keeper knows them; works without a backend. */
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "ctl/door.h"
+#include "ctl/opt.h"
+#include "ctl/say.h"
+#include "sys/home.h"
+
+enum { ASK_MS = 10000 };
+
+struct status {
+	json_t *processes;
+	struct say_table *table;
+	bool all_ready;
+};
+
+static json_t *text_or_null(const char *s)
+{
+	return s[0] != '\0' ? json_string(s) : json_null();
+}
+
+static json_t *time_or_null(int64_t ms)
+{
+	return ms > 0 ? json_integer(ms) : json_null();
+}
+
+static json_t *row_json(const struct door_row *r)
+{
+	json_t *o = json_object();
+	json_object_set_new(o, "name", json_string(r->name));
+	json_object_set_new(o, "pid", r->pid > 0 ? json_integer(r->pid) : json_null());
+	json_object_set_new(o, "state", json_string(r->state));
+	json_object_set_new(o, "wanted", text_or_null(r->wanted));
+	json_object_set_new(o, "startedAt", time_or_null(r->started_ms));
+	json_object_set_new(o, "readyAt", time_or_null(r->ready_ms));
+	json_object_set_new(o, "restarts", json_integer(r->crashes));
+	json_object_set_new(o, "memoryBytes", r->memory_bytes >= 0 ? json_integer(r->memory_bytes) : json_null());
+	json_object_set_new(o, "cause", text_or_null(r->cause));
+	json_object_set_new(o, "text", text_or_null(r->text));
+	json_object_set_new(o, "nextTryAt", time_or_null(r->next_ms));
+	json_object_set_new(o, "giveUpAt", time_or_null(r->give_up_ms));
+	json_object_set_new(o, "box", text_or_null(r->box));
+	return o;
+}
+
+static enum say_tone tone_of(const struct door_row *r)
+{
+	if (r->is_running)
+		return SAY_GOOD;
+	if (strcmp(r->state, "failed") == 0 || strcmp(r->state, "backoff") == 0)
+		return SAY_BAD;
+	return strcmp(r->wanted, "down") == 0 ? SAY_DIM : SAY_WARN;
+}
+
+static void fill_row(struct say_table *t, const struct door_row *r)
+{
+	char pid[16] = "", since[48], restarts[24], memory[32] = "", last[800], next[48], give_up[48];
+	if (r->pid > 0)
+		snprintf(pid, sizeof(pid), "%d", (int)r->pid);
+	snprintf(restarts, sizeof(restarts), "%lld", (long long)r->crashes);
+	if (r->memory_bytes >= 0)
+		text_print_size(r->memory_bytes, memory, sizeof(memory));
+	int n = snprintf(last, sizeof(last), "%s%s%s", r->cause, r->cause[0] != '\0' && r->text[0] != '\0' ? ": " : "", r->text);
+	if (r->next_ms > 0 && !r->is_running)
+		n += snprintf(last + n, sizeof(last) - (size_t)n, "%snext try %s", n > 0 ? "; " : "",
+			      say_time(r->next_ms, next, sizeof(next)));
+	if (r->give_up_ms > 0 && !r->is_running && n < (int)sizeof(last))
+		snprintf(last + n, sizeof(last) - (size_t)n, ", given up %s", say_time(r->give_up_ms, give_up, sizeof(give_up)));
+	say_cell(t, SAY_PLAIN, r->name);
+	say_cell(t, SAY_PLAIN, pid);
+	say_cell(t, tone_of(r), r->state);
+	say_cell(t, SAY_PLAIN, say_since(r->ready_ms > 0 ? r->ready_ms : r->started_ms, since, sizeof(since)));
+	say_cell(t, SAY_PLAIN, restarts);
+	say_cell(t, SAY_PLAIN, memory);
+	say_cell(t, SAY_PLAIN, last);
+}
+
+static void take_row(void *data, const struct door_row *r)
+{
+	struct status *s = data;
+	if (strcmp(r->kind, "keeper") != 0 && strcmp(r->kind, "service") != 0)
+		return;
+	/* A service that someone stopped is as wanted. */
+	if (!r->is_running && strcmp(r->wanted, "down") != 0)
+		s->all_ready = false;
+	json_array_append_new(s->processes, row_json(r));
+	fill_row(s->table, r);
+}
+
+static void print_json(const char *instance, const char *isolation, const char *cgroups, json_t *processes)
+{
+	json_t *o = json_object();
+	json_object_set_new(o, "instance", text_or_null(instance));
+	json_object_set_new(o, "isolation", text_or_null(isolation));
+	json_object_set_new(o, "cgroups", text_or_null(cgroups));
+	json_object_set(o, "processes", processes);
+	json_dumpf(o, stdout, JSON_INDENT(2));
+	putchar('\n');
+	json_decref(o);
+}
+
+static int no_keeper(struct ctl *ctl, struct status *s, const struct err *err)
+{
+	char id[16] = "";
+	bool is_closed = door_is_closed(err);
+	home_instance_id(ctl->dir, id, sizeof(id), NULL);
+	if (ctl->json)
+		print_json(id, "", "", s->processes);
+	if (is_closed)
+		return ctl_fail(CTL_NO_DAEMON, "%s is not running; start it with %s/bin/dss start", ctl->dir, ctl->dir);
+	return ctl_fail(err->code == EACCES || err->code == EPERM ? CTL_NOT_ALLOWED : CTL_FAILED, "%s", err->text);
+}
+
+static int print_status(struct ctl *ctl, struct status *s)
+{
+	struct err err = { 0 };
+	struct door *door = NULL;
+	if (door_open(&door, ctl->dir, &err) < 0)
+		return no_keeper(ctl, s, &err);
+	const struct door_welcome *k = door_keeper(door);
+	s->all_ready = true;
+	int code = CTL_DONE;
+	if (door_ask(door, "status", "", false, ASK_MS, take_row, NULL, s, &err) != DOOR_DONE) {
+		code = ctl_fail(CTL_FAILED, "%s", err.text);
+	} else if (ctl->json) {
+		print_json(k->instance, k->isolation, k->cgroups, s->processes);
+	} else {
+		printf("instance %s in %s; isolation: %s; cgroups: %s\n", k->instance, ctl->dir, k->isolation, k->cgroups);
+		say_table_print(s->table, stdout);
+	}
+	if (code == CTL_DONE && !s->all_ready)
+		code = CTL_FAILED;
+	door_close(&door);
+	return code;
+}
+
+int status_command(struct ctl *ctl, int argc, char **argv)
+{
+	static const char *const titles[] = { "NAME", "PID", "STATE", "SINCE", "RESTARTS", "MEMORY", "LAST END" };
+	const struct opt opts[] = { { 0 } };
+	struct opt_words words = {
+		.usage = "[--json]",
+		.about = "The top-level processes. Exit 0: all are ready; 1: one is not; 6: the instance is not running."
+	};
+	int code = opt_read(ctl, opts, &words, argc, argv);
+	if (code >= 0 || (code = ctl_find(ctl)) != CTL_DONE)
+		return code;
+	struct status s = { json_array(), say_table_new(titles, sizeof(titles) / sizeof(titles[0])), false };
+	code = s.processes != NULL && s.table != NULL ? print_status(ctl, &s) : ctl_fail(CTL_FAILED, "no memory");
+	say_table_free(&s.table);
+	json_decref(s.processes);
+	return code;
+}
