@@ -25,7 +25,8 @@ static const char *read_decimal(const char *s, struct decimal *out)
 	if (!is_digit(*s))
 		return NULL;
 	for (; is_digit(*s); s++)
-		if (__builtin_mul_overflow(out->whole, 10, &out->whole) || __builtin_add_overflow(out->whole, *s - '0', &out->whole))
+		if (__builtin_mul_overflow(out->whole, 10, &out->whole) ||
+		    __builtin_add_overflow(out->whole, *s - '0', &out->whole))
 			return NULL;
 	if (*s != '.')
 		return s;

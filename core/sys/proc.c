@@ -32,8 +32,8 @@ static int parse_stat(char *text, struct proc_stat *out)
 	unsigned long utime, stime;
 	unsigned long long start;
 	long rss;
-	int n = sscanf(end + 1, " %c %d %d %d %*d %*d %*u %*u %*u %*u %*u %lu %lu %*d %*d %*d %*d %*d %*d %llu %*u %ld", &out->state,
-	               &ppid, &pgid, &session, &utime, &stime, &start, &rss);
+	int n = sscanf(end + 1, " %c %d %d %d %*d %*d %*u %*u %*u %*u %*u %lu %lu %*d %*d %*d %*d %*d %*d %llu %*u %ld",
+		       &out->state, &ppid, &pgid, &session, &utime, &stime, &start, &rss);
 	if (n != 8)
 		return -1;
 	out->ppid = ppid;
@@ -165,8 +165,8 @@ static void find_listeners(const char *table, int port, struct port_search *out)
 	while (fgets(line, sizeof(line), f) != NULL && out->ninodes < PORT_INODES_MAX) {
 		unsigned local_port, state, uid;
 		unsigned long inode;
-		if (sscanf(line, " %*d: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x %*x:%*x %*x:%*x %*x %u %*d %lu", &local_port, &state, &uid,
-		           &inode) != 4)
+		if (sscanf(line, " %*d: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x %*x:%*x %*x:%*x %*x %u %*d %lu", &local_port, &state,
+			   &uid, &inode) != 4)
 			continue;
 		if (state != TCP_LISTEN_STATE || local_port != (unsigned)port)
 			continue;

@@ -26,7 +26,8 @@ bool proc_cmdline(pid_t pid, char *out, size_t room);
 /* Calls fn for each process, until it returns false. */
 typedef bool proc_fn(void *data, pid_t pid);
 int proc_each(proc_fn *fn, void *data, struct err *err);
-/* Who listens on that TCP port: pid (0 = cannot tell), and a text such as "pid 812 (nginx, user root)". */
+/* Who listens on that TCP port: pid (0 = cannot tell), and a text such as "pid 812 (nginx, user root)";
+ * "another process (user root)" or "another process" where /proc hides it. */
 pid_t proc_port_holder(int port, char *text, size_t room);
 int proc_pidfd(pid_t pid, struct err *err);              /* pidfd_open; -1 */
 int64_t proc_memory_total(void);                         /* bytes of the machine */

@@ -27,7 +27,8 @@ int sock_accept(int listen_fd, struct err *err);                     /* -1 with 
 int sock_get_peer(int fd, struct sock_peer *peer, struct err *err);
 
 /* One sendmsg/recvmsg with up to 8 descriptors. Bytes moved, 0 = closed by the peer (recv), -1 with errno kept.
- * *nfds is in: room, out: received. Received descriptors are close-on-exec and owned by the caller. */
+ * *nfds is in: room, out: received. Received descriptors are close-on-exec and owned by the caller; those beyond the
+ * room are closed, and the kernel drops some when our own table is full: look at *nfds. */
 ssize_t sock_send_fds(int fd, const void *data, size_t len, const int *fds, size_t nfds);
 ssize_t sock_recv_fds(int fd, void *data, size_t room, int *fds, size_t *nfds);
 

@@ -56,16 +56,16 @@ static long clone3_run(struct clone_args *args, void (*fn)(void *), void *arg)
 	register void (*child_fn)(void *) __asm__("r12") = fn;
 	register void *child_arg __asm__("r13") = arg;
 	__asm__ volatile("syscall\n\t"
-	                 "test %%rax, %%rax\n\t"
-	                 "jnz 1f\n\t"
-	                 "xor %%ebp, %%ebp\n\t"
-	                 "mov %%r13, %%rdi\n\t"
-	                 "call *%%r12\n\t"
-	                 "ud2\n"
-	                 "1:"
-	                 : "=a"(result)
-	                 : "0"((long)SYS_clone3), "D"(args), "S"(sizeof(*args)), "r"(child_fn), "r"(child_arg)
-	                 : "rcx", "r11", "memory", "cc");
+			 "test %%rax, %%rax\n\t"
+			 "jnz 1f\n\t"
+			 "xor %%ebp, %%ebp\n\t"
+			 "mov %%r13, %%rdi\n\t"
+			 "call *%%r12\n\t"
+			 "ud2\n"
+			 "1:"
+			 : "=a"(result)
+			 : "0"((long)SYS_clone3), "D"(args), "S"(sizeof(*args)), "r"(child_fn), "r"(child_arg)
+			 : "rcx", "r11", "memory", "cc");
 	return result;
 #elif defined(__aarch64__)
 	register long number __asm__("x8") = SYS_clone3;
@@ -74,15 +74,15 @@ static long clone3_run(struct clone_args *args, void (*fn)(void *), void *arg)
 	register void (*child_fn)(void *) __asm__("x19") = fn;
 	register void *child_arg __asm__("x20") = arg;
 	__asm__ volatile("svc #0\n\t"
-	                 "cbnz x0, 1f\n\t"
-	                 "mov x29, xzr\n\t"
-	                 "mov x0, x20\n\t"
-	                 "blr x19\n\t"
-	                 "brk #1\n"
-	                 "1:"
-	                 : "+r"(result)
-	                 : "r"(number), "r"(size), "r"(child_fn), "r"(child_arg)
-	                 : "memory", "cc");
+			 "cbnz x0, 1f\n\t"
+			 "mov x29, xzr\n\t"
+			 "mov x0, x20\n\t"
+			 "blr x19\n\t"
+			 "brk #1\n"
+			 "1:"
+			 : "+r"(result)
+			 : "r"(number), "r"(size), "r"(child_fn), "r"(child_arg)
+			 : "memory", "cc");
 	return result;
 #else
 	(void)args, (void)fn, (void)arg;
@@ -204,7 +204,7 @@ static int tell_failure(const struct spawn *s, const struct spawn_failure *f, st
 	if (f->step == SPAWN_CWD)
 		dir = s->cwd != NULL ? s->cwd : "/";
 	return err_sys(err, f->errnum, "unable to start %s: unable to %s%s%s%s", s->path, spawn_step_name(f->step), *dir ? " " : "",
-	               dir, hint);
+		       dir, hint);
 }
 
 static void bury(struct birth *b)
@@ -256,9 +256,12 @@ int spawn_start(const struct spawn *s, struct spawned *out, struct spawn_failure
 const char *spawn_step_name(int step)
 {
 	static const char *const names[] = {
-		[SPAWN_JOIN] = "join its box",          [SPAWN_IDS] = "take its user and groups",
-		[SPAWN_RLIMIT] = "set its limits",      [SPAWN_CWD] = "change to its directory",
-		[SPAWN_FDS] = "arrange its descriptors", [SPAWN_PRIVS] = "give up privileges",
+		[SPAWN_JOIN] = "join its box",
+		[SPAWN_IDS] = "take its user and groups",
+		[SPAWN_RLIMIT] = "set its limits",
+		[SPAWN_CWD] = "change to its directory",
+		[SPAWN_FDS] = "arrange its descriptors",
+		[SPAWN_PRIVS] = "give up privileges",
 		[SPAWN_EXEC] = "exec",
 	};
 	if (step < 0 || step >= (int)(sizeof(names) / sizeof(names[0])))

@@ -12,6 +12,11 @@
  * Two ways to be born. With into_fd >= 0 (cgroup v2) or no join at all: raw clone3(CLONE_VM|CLONE_VFORK|CLONE_PIDFD
  * [|CLONE_INTO_CGROUP]); exec's outcome is known on return. With njoin > 0 (cgroup v1): fork, and the child joins
  * itself; status_fd then tells the outcome later: end of file = exec succeeded, a `struct spawn_failure` = it did not.
+ * Where clone3 is missing (ENOSYS, EPERM) every birth is by fork and tells later: look at status_fd, never at the way.
+ *
+ * Steps in order: session, join, descriptors, limits and OOM score, groups and effective ids, directory (entered with
+ * the new user's rights), umask and no_new_privs, real and saved ids, signals, exec. In the first way the parent stands
+ * until exec, so a directory or program on a hung disk holds it up.
  */
 
 #define SPAWN_JOIN_MAX 8
@@ -47,7 +52,7 @@ struct spawn {
 	int join_fds[SPAWN_JOIN_MAX];            /* v1: open cgroup.procs files; the child writes "0" */
 	size_t njoin;
 	bool no_new_privs;
-	int oom_score_adj;         /* 0 = leave */
+	int oom_score_adj;         /* 0 = leave; lowering is tried, and let go where it is not allowed */
 	int umask;                 /* -1 = 022 */
 };
 
@@ -59,7 +64,7 @@ struct spawned {
 };
 
 /* 0; or -1 and *failure says at which step (step -1: no process could be made; errnum EAGAIN, ENOMEM, …). The child is
- * a session leader. err's text names path and step. */
+ * a session leader. err's text names path and step. Strings and arrays are borrowed until return. */
 int spawn_start(const struct spawn *s, struct spawned *out, struct spawn_failure *failure, struct err *err);
 
 /* "exec", "change to its directory", … for a text. */

@@ -201,9 +201,8 @@ static const struct {
 	int (*take)(const struct spawn_child *c);
 	enum spawn_step step;
 } steps[] = {
-	{ join_boxes, SPAWN_JOIN },       { arrange_fds, SPAWN_FDS },     { set_rlimits, SPAWN_RLIMIT },
-	{ take_ids, SPAWN_IDS },          { change_directory, SPAWN_CWD }, { give_up_privs, SPAWN_PRIVS },
-	{ finish_ids, SPAWN_IDS },        { become, SPAWN_EXEC },
+	{ join_boxes, SPAWN_JOIN },      { arrange_fds, SPAWN_FDS },     { set_rlimits, SPAWN_RLIMIT }, { take_ids, SPAWN_IDS },
+	{ change_directory, SPAWN_CWD }, { give_up_privs, SPAWN_PRIVS }, { finish_ids, SPAWN_IDS },     { become, SPAWN_EXEC },
 };
 
 IN_CHILD _Noreturn void spawn_child_run(void *spawn_child)

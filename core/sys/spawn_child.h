@@ -8,10 +8,10 @@
  */
 struct spawn_child {
 	const struct spawn *spec;
-	volatile struct spawn_failure *failure;  /* shared with the parent under CLONE_VM, else the child's own copy */
-	int status_fd;                           /* where a failure is written to as well, or -1 */
-	int first_free_fd;                       /* above 2 and every fds[].to */
-	bool joins_into_fd;                      /* into_fd was not honoured at birth: join through its cgroup.procs */
+	volatile struct spawn_failure *failure; /* shared with the parent under CLONE_VM, else the child's own copy */
+	int status_fd;                          /* where a failure is written to as well, or -1 */
+	int first_free_fd;                      /* above 2 and every fds[].to */
+	bool joins_into_fd;                     /* into_fd was not honoured at birth: join through its cgroup.procs */
 };
 
 /* Takes the child to exec, or ends it with status 127 after telling which step failed. All signals are blocked. */

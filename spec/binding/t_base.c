@@ -131,22 +131,22 @@ static int l_map(lua_State *L)
 static int map_l_set(lua_State *L)
 {
 	void *value = (void *)(intptr_t)luaL_checkinteger(L, 3);
-	int r = lua_isinteger(L, 2) ? map_set_u64(to_map(L), (uint64_t)lua_tointeger(L, 2), value) :
-	                              map_set(to_map(L), luaL_checkstring(L, 2), value);
+	int r = lua_isinteger(L, 2) ? map_set_u64(to_map(L), (uint64_t)lua_tointeger(L, 2), value)
+				    : map_set(to_map(L), luaL_checkstring(L, 2), value);
 	lua_pushinteger(L, r);
 	return 1;
 }
 
 static int map_l_get(lua_State *L)
 {
-	return push_value(L, lua_isinteger(L, 2) ? map_get_u64(to_map(L), (uint64_t)lua_tointeger(L, 2)) :
-	                                           map_get(to_map(L), luaL_checkstring(L, 2)));
+	return push_value(L, lua_isinteger(L, 2) ? map_get_u64(to_map(L), (uint64_t)lua_tointeger(L, 2))
+						 : map_get(to_map(L), luaL_checkstring(L, 2)));
 }
 
 static int map_l_remove(lua_State *L)
 {
-	return push_value(L, lua_isinteger(L, 2) ? map_remove_u64(to_map(L), (uint64_t)lua_tointeger(L, 2)) :
-	                                           map_remove(to_map(L), luaL_checkstring(L, 2)));
+	return push_value(L, lua_isinteger(L, 2) ? map_remove_u64(to_map(L), (uint64_t)lua_tointeger(L, 2))
+						 : map_remove(to_map(L), luaL_checkstring(L, 2)));
 }
 
 /* next(cursor) -> value, cursor */
@@ -321,30 +321,31 @@ static void make_class(lua_State *L, const char *name, const luaL_Reg *methods)
 int luaopen_t_base(lua_State *L);
 int luaopen_t_base(lua_State *L)
 {
-	static const luaL_Reg buf_methods[] = { { "put", buf_l_put },     { "print", buf_l_print }, { "drop", buf_l_drop },
-		                                { "clear", buf_l_clear }, { "steal", buf_l_steal }, { "look", buf_l_look },
-		                                { "__gc", buf_l_gc },     { NULL, NULL } };
+	static const luaL_Reg buf_methods[] = { { "put", buf_l_put },     { "print", buf_l_print },
+						{ "drop", buf_l_drop },   { "clear", buf_l_clear },
+						{ "steal", buf_l_steal }, { "look", buf_l_look },
+						{ "__gc", buf_l_gc },     { NULL, NULL } };
 	static const luaL_Reg map_methods[] = { { "set", map_l_set },   { "get", map_l_get },     { "remove", map_l_remove },
-		                                { "next", map_l_next }, { "count", map_l_count }, { "__gc", map_l_gc },
-		                                { NULL, NULL } };
+						{ "next", map_l_next }, { "count", map_l_count }, { "__gc", map_l_gc },
+						{ NULL, NULL } };
 	static const luaL_Reg words[] = { { "err", l_err },
-		                          { "err_null", l_err_null },
-		                          { "buf", l_buf },
-		                          { "map", l_map },
-		                          { "int", l_int },
-		                          { "size", l_size },
-		                          { "duration", l_duration },
-		                          { "is_id", l_is_id },
-		                          { "print_size", l_print_size },
-		                          { "print_duration", l_print_duration },
-		                          { "escape", l_escape },
-		                          { "is_same_secret", l_is_same_secret },
-		                          { "nearest", l_nearest },
-		                          { "log_into", l_log_into },
-		                          { "pipe", l_pipe },
-		                          { "drain", l_drain },
-		                          { "close", l_close },
-		                          { NULL, NULL } };
+					  { "err_null", l_err_null },
+					  { "buf", l_buf },
+					  { "map", l_map },
+					  { "int", l_int },
+					  { "size", l_size },
+					  { "duration", l_duration },
+					  { "is_id", l_is_id },
+					  { "print_size", l_print_size },
+					  { "print_duration", l_print_duration },
+					  { "escape", l_escape },
+					  { "is_same_secret", l_is_same_secret },
+					  { "nearest", l_nearest },
+					  { "log_into", l_log_into },
+					  { "pipe", l_pipe },
+					  { "drain", l_drain },
+					  { "close", l_close },
+					  { NULL, NULL } };
 	make_class(L, "t_base.buf", buf_methods);
 	make_class(L, "t_base.map", map_methods);
 	luaL_newlib(L, words);

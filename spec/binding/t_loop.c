@@ -174,12 +174,24 @@ static int w_free(lua_State *L)
 {
 	struct watcher *w = to_watcher(L);
 	switch (w->kind) {
-	case IO: loop_io_free(&w->is.io); break;
-	case TIMER: loop_timer_free(&w->is.timer); break;
-	case SIGNAL: loop_signal_free(&w->is.signal); break;
-	case WAKE: loop_wake_free(&w->is.wake); break;
-	case PREPARE: loop_prepare_free(&w->is.prepare); break;
-	case WATCH: watch_free(&w->is.watch); break;
+	case IO:
+		loop_io_free(&w->is.io);
+		break;
+	case TIMER:
+		loop_timer_free(&w->is.timer);
+		break;
+	case SIGNAL:
+		loop_signal_free(&w->is.signal);
+		break;
+	case WAKE:
+		loop_wake_free(&w->is.wake);
+		break;
+	case PREPARE:
+		loop_prepare_free(&w->is.prepare);
+		break;
+	case WATCH:
+		watch_free(&w->is.watch);
+		break;
 	}
 	return 0;
 }
@@ -228,12 +240,14 @@ static int w_send(lua_State *L)
 int luaopen_t_loop(lua_State *L);
 int luaopen_t_loop(lua_State *L)
 {
-	static const luaL_Reg methods[] = { { "free", w_free }, { "start", w_start }, { "stop", w_stop }, { "is_running", w_is_running },
-		                            { "set", w_set },   { "send", w_send },   { NULL, NULL } };
+	static const luaL_Reg methods[] = { { "free", w_free }, { "start", w_start },
+					    { "stop", w_stop }, { "is_running", w_is_running },
+					    { "set", w_set },   { "send", w_send },
+					    { NULL, NULL } };
 	static const luaL_Reg words[] = { { "open", l_open },         { "close", l_close },   { "run", l_run },
-		                          { "run_once", l_run_once }, { "stop", l_stop },     { "io", l_io },
-		                          { "timer", l_timer },       { "signal", l_signal }, { "wake", l_wake },
-		                          { "prepare", l_prepare },   { "watch", l_watch },   { NULL, NULL } };
+					  { "run_once", l_run_once }, { "stop", l_stop },     { "io", l_io },
+					  { "timer", l_timer },       { "signal", l_signal }, { "wake", l_wake },
+					  { "prepare", l_prepare },   { "watch", l_watch },   { NULL, NULL } };
 	luaL_newmetatable(L, "t_loop.watcher");
 	luaL_newlib(L, methods);
 	lua_setfield(L, -2, "__index");

@@ -2,6 +2,7 @@
 local helper = require "spec.helper"
 local loop = require "t_loop"
 local t = require "t_sys"
+local p = require "t_spawn"
 
 local READ, WRITE = 1, 2
 
@@ -103,7 +104,7 @@ describe("the loop", function()
 		once("signal", function(fn) return loop.signal(10, fn) end)
 		once("wake", loop.wake):send()
 		once("prepare", loop.prepare)
-		t.kill((t.ids()), 10)
+		p.kill((t.ids()), 10)
 		helper.wait_for("all five", function()
 			loop.run_once(false)
 			return calls.io and calls.timer and calls.signal and calls.wake and calls.prepare
@@ -158,13 +159,13 @@ describe("the loop", function()
 	end)
 
 	it("leaves children to their owner", function()
-		local child = assert(t.spawn { argv = { "/bin/true" } })
+		local child = assert(p.spawn { argv = { "/bin/true" } })
 		helper.wait_for("the child's end", function()
 			loop.run_once(false)
 			return t.proc(child.pid).state == "Z"
 		end)
 		loop.run_once(false)
-		assert.same({ "exit", 0 }, { t.try_wait(child.pid) })
+		assert.same({ "exit", 0 }, { p.try_wait(child.pid) })
 		t.close(child.pidfd)
 	end)
 

@@ -1,6 +1,7 @@
 -- spawn: a process from a full description, born by clone3 or by fork.
 local helper = require "spec.helper"
 local t = require "t_sys"
+local p = require "t_spawn"
 
 local JOIN, RLIMIT, CWD, FDS, EXEC = 0, 2, 3, 4, 6
 local EPERM, ENOENT, EBADF, EACCES, EINVAL, ENOSYS = 1, 2, 9, 13, 22, 38
@@ -11,7 +12,7 @@ local is_root = select(2, t.ids()) == 0
 
 local function ended(child)
 	local how, code = helper.wait_for("the end of pid " .. child.pid, function()
-		local how, code = t.try_wait(child.pid)
+		local how, code = p.try_wait(child.pid)
 		return how, code
 	end)
 	t.close(child.pidfd)
@@ -37,7 +38,7 @@ local function run(script, spec)
 	spec.argv = spec.argv or { "/bin/sh", "-c", script }
 	spec.env = spec.env or { "PATH=/usr/bin:/bin" }
 	spec.stdout, spec.stderr = into, into
-	local child, why, step, errnum = t.spawn(spec)
+	local child, why, step, errnum = p.spawn(spec)
 	t.close(into)
 	if not child then
 		t.close(out)
@@ -46,7 +47,7 @@ local function run(script, spec)
 	local text = read_all(out)
 	local how, code = ended(child)
 	if child.status_fd >= 0 then
-		local outcome, at, errno = t.status(child.status_fd)
+		local outcome, at, errno = p.status(child.status_fd)
 		t.close(child.status_fd)
 		if outcome == "failed" then return nil, "later", at, errno end
 	end
@@ -97,7 +98,7 @@ for _, way in ipairs { "by clone3", "by fork and join" } do
 
 		it("is known by pid, pidfd and start time, and leads a session", function()
 			local stdin, keep = t.pipe()
-			local child = assert(t.spawn(described { argv = { "/bin/cat" }, stdin = stdin }))
+			local child = assert(p.spawn(described { argv = { "/bin/cat" }, stdin = stdin }))
 			t.close(stdin)
 			helper.wait_for("cat", function() return t.proc(child.pid).comm == "cat" end)
 			local seen = t.proc(child.pid)
@@ -139,7 +140,7 @@ for _, way in ipairs { "by clone3", "by fork and join" } do
 		it("reads from and writes to /dev/null where nothing is named", function()
 			local r, w = t.pipe()
 			local list = { "/bin/sh", "-c", "/bin/ls -l /proc/self/fd >&3" }
-			local child = assert(t.spawn(described { argv = list, fds = { w, 3 } }))
+			local child = assert(p.spawn(described { argv = list, fds = { w, 3 } }))
 			t.close(w)
 			local text = read_all(r)
 			ended(child)
@@ -151,20 +152,20 @@ for _, way in ipairs { "by clone3", "by fork and join" } do
 		end)
 
 		it("inherits no signal mask, no ignored signal and no umask", function()
-			t.block_signal(SIGUSR1, true)
-			t.ignore_signal(SIGPIPE, true)
+			p.block_signal(SIGUSR1, true)
+			p.ignore_signal(SIGPIPE, true)
 			local text = run("umask; grep -E '^Sig(Blk|Ign)' /proc/self/status", described())
-			t.block_signal(SIGUSR1, false)
+			p.block_signal(SIGUSR1, false)
 			local strict = run("umask", described { umask = tonumber("077", 8) })
 			assert.equal("0022\nSigBlk:\t" .. ("0"):rep(16) .. "\nSigIgn:\t" .. ("0"):rep(16) .. "\n", text)
 			assert.equal("0077\n", strict)
 		end)
 
 		it("leaves its parent's signal mask as it was", function()
-			t.block_signal(SIGUSR1, true)
+			p.block_signal(SIGUSR1, true)
 			assert(run("true", described()))
 			local mask = helper.read("/proc/self/status"):match("SigBlk:%s*(%x+)")
-			t.block_signal(SIGUSR1, false)
+			p.block_signal(SIGUSR1, false)
 			assert.equal(1 << (SIGUSR1 - 1), tonumber(mask, 16))
 		end)
 
@@ -205,10 +206,10 @@ for _, way in ipairs { "by clone3", "by fork and join" } do
 
 		it("leaves its parent as debuggable as it was", function()
 			if not is_root then return pending("needs root") end
-			local before = t.dumpable()
+			local before = p.dumpable()
 			assert.equal(1, before)
 			assert.equal("", (run("true", described { uid = NOBODY, gid = NOBODY })))
-			assert.equal(before, t.dumpable())
+			assert.equal(before, p.dumpable())
 		end)
 
 		it("tells which step failed, and with which errno", function()
@@ -241,19 +242,19 @@ describe("spawning", function()
 		end
 		local before = count()
 		for _ = 1, 20 do
-			local child, why = t.spawn { argv = { "/none/such" } }
+			local child, why = p.spawn { argv = { "/none/such" } }
 			assert.is_nil(child)
 			assert.equal("unable to start /none/such: unable to exec: No such file or directory", why)
 		end
 		assert.equal(before, count())
-		assert.equal("none", (t.try_wait(-1)))
+		assert.equal("none", (p.try_wait(-1)))
 	end)
 
 	it("says that an interpreter is missing rather than the file", function()
 		local path = os.tmpname()
 		helper.write(path, "#!/none/such\n")
 		assert(t.replace_file(path, "#!/none/such\n", tonumber("755", 8)))
-		local _, why, step = t.spawn { argv = { path } }
+		local _, why, step = p.spawn { argv = { path } }
 		os.remove(path)
 		assert.equal(EXEC, step)
 		assert.equal("unable to start " .. path
@@ -266,7 +267,7 @@ describe("spawning", function()
 			{ argv = { "/bin/true" }, fds = { -1, 3 } }, { argv = { "/bin/true" }, fds = { 0, 3, 1, 3 } },
 			{ argv = { "/bin/true" }, fds = { 0, 3, 0, 4, 0, 5, 0, 6, 0, 7, 0, 8, 0, 9, 0, 10, 0, 11 } },
 		} do
-			local child, why, step, errnum = t.spawn(spec)
+			local child, why, step, errnum = p.spawn(spec)
 			assert.is_nil(child)
 			assert.same({ -1, EINVAL }, { step, errnum })
 			assert.matches("^unable to start .*: unable to make a process: Invalid argument$", why)
@@ -276,11 +277,11 @@ describe("spawning", function()
 	it("names every step", function()
 		local seen = {}
 		for step = -1, EXEC do
-			local name = t.step_name(step)
+			local name = p.step_name(step)
 			assert.is_nil(seen[name])
 			seen[name] = true
 		end
-		assert.equal("make a process", t.step_name(99))
+		assert.equal("make a process", p.step_name(99))
 	end)
 
 	it("has the child itself write 0 to each join file, and fails where it cannot", function()
@@ -295,11 +296,11 @@ describe("spawning", function()
 	it("does not wait for a child that joins; its status pipe tells later and is closed by exec alone", function()
 		with_join(function(fd)
 			local stdin, keep = t.pipe()
-			local child = assert(t.spawn { argv = { "/bin/cat" }, stdin = stdin, join = { fd } })
+			local child = assert(p.spawn { argv = { "/bin/cat" }, stdin = stdin, join = { fd } })
 			t.close(stdin)
 			assert.is_true(child.status_fd >= 0)
 			assert.same({ true, true }, { t.flags(child.status_fd) })
-			assert.equal("exec", helper.wait_for("exec", function() return (t.status(child.status_fd)) end))
+			assert.equal("exec", helper.wait_for("exec", function() return (p.status(child.status_fd)) end))
 			t.close(child.status_fd)
 			t.close(keep)
 			assert.same({ "exit", 0 }, { ended(child) })
@@ -327,13 +328,13 @@ describe("spawning", function()
 		it("falls back to fork where clone3 answers " .. name, function()
 			local script = ([[
 				package.cpath = %q
-				local t = require "t_sys"
-				assert(t.deny_clone3(%d))
-				local child = assert(t.spawn { argv = { "/bin/sh", "-c", "echo born; exit 5" }, stdout = 1 })
+				local p, t = require "t_spawn", require "t_sys"
+				assert(p.deny_clone3(%d))
+				local child = assert(p.spawn { argv = { "/bin/sh", "-c", "echo born; exit 5" }, stdout = 1 })
 				assert(child.status_fd >= 0 and child.pidfd >= 0 and t.is_same(child.pid, child.start_ticks) ~= nil)
 				local how, code
-				repeat how, code = t.try_wait(child.pid) until how
-				print(how, code, (t.status(child.status_fd)))
+				repeat how, code = p.try_wait(child.pid) until how
+				print(how, code, (p.status(child.status_fd)))
 			]]):format(package.cpath, errnum)
 			local text = run(nil, { argv = { "/usr/bin/lua5.4", "-e", script }, cwd = os.getenv("PWD"),
 				env = { "PATH=/usr/bin:/bin", "ASAN_OPTIONS=detect_leaks=0", "LD_PRELOAD=" .. (os.getenv("LD_PRELOAD") or "") } })
@@ -342,11 +343,11 @@ describe("spawning", function()
 	end
 
 	it("finds programs along a list, never by a relative entry", function()
-		assert.equal("/bin/sh", t.find("sh", "/none:/bin:/usr/bin"))
-		assert.equal("/bin/sh", t.find("/bin/sh", ""))
+		assert.equal("/bin/sh", p.find("sh", "/none:/bin:/usr/bin"))
+		assert.equal("/bin/sh", p.find("/bin/sh", ""))
 		for _, case in ipairs { { "sh", "", ENOENT }, { "sh", "bin:.:", ENOENT }, { "bin/sh", "/", ENOENT },
 			{ "", "/bin", ENOENT }, { "/bin", "", EACCES }, { "/none", "/bin", ENOENT }, { "passwd", "/etc", EACCES } } do
-			local path, why, code = t.find(case[1], case[2])
+			local path, why, code = p.find(case[1], case[2])
 			assert.same({ nil, case[3] }, { path, code })
 			assert.matches("^unable to find program ", why)
 		end

@@ -1,6 +1,7 @@
 -- sys: clock, descriptors and files, sockets, and what /proc tells.
 local helper = require "spec.helper"
 local t = require "t_sys"
+local p = require "t_spawn"
 
 local ENOENT, EAGAIN, EEXIST, ENOTDIR, EISDIR = 2, 11, 17, 20, 21
 local EINVAL, EFBIG, EADDRINUSE, ECONNREFUSED = 22, 27, 98, 111
@@ -277,7 +278,7 @@ describe("/proc", function()
 	local function start(spec)
 		local r, w = t.pipe()
 		spec.stdin = r
-		child = assert(t.spawn(spec))
+		child = assert(p.spawn(spec))
 		stdin = w
 		t.close(r)
 		helper.wait_for("cat to be itself", function() return (t.cmdline(child.pid) or ""):find("cat", 1, true) end)
@@ -285,7 +286,7 @@ describe("/proc", function()
 	after_each(function()
 		if not child then return end
 		t.close(stdin)
-		helper.wait_for("its end", function() return (t.try_wait(child.pid)) end)
+		helper.wait_for("its end", function() return (p.try_wait(child.pid)) end)
 		t.close(child.pidfd)
 		child = nil
 	end)
@@ -305,12 +306,12 @@ describe("/proc", function()
 		local path = dir .. "/a) R 1 (b"
 		io.popen(("cp /bin/cat '%s'"):format(path)):close()
 		local r, w = t.pipe()
-		local odd = assert(t.spawn { argv = { path }, stdin = r })
+		local odd = assert(p.spawn { argv = { path }, stdin = r })
 		t.close(r)
 		local seen = t.proc(odd.pid)
 		assert.same({ "a) R 1 (b", ME, odd.start_ticks }, { seen.comm, seen.ppid, seen.start_ticks })
 		t.close(w)
-		helper.wait_for("its end", function() return (t.try_wait(odd.pid)) end)
+		helper.wait_for("its end", function() return (p.try_wait(odd.pid)) end)
 		t.close(odd.pidfd)
 	end)
 	it("gives one variable of the environment, whole or not at all", function()
@@ -353,10 +354,11 @@ describe("/proc", function()
 		local script = ([[package.cpath = %q
 			print(require "t_sys".port_holder(%d))]]):format(package.cpath, t.port(listener))
 		local r, w = t.pipe()
-		local lua = assert(t.spawn { argv = { "/usr/bin/lua5.4", "-e", script }, cwd = os.getenv("PWD"), stdout = w,
-			uid = 65534, gid = 65534, env = { "ASAN_OPTIONS=detect_leaks=0", "LD_PRELOAD=" .. (os.getenv("LD_PRELOAD") or "") } })
+		local lua = assert(p.spawn { argv = { "/usr/bin/lua5.4", "-e", script }, cwd = os.getenv("PWD"), stdout = w,
+			uid = 65534, gid = 65534,
+			env = { "ASAN_OPTIONS=detect_leaks=0", "LD_PRELOAD=" .. (os.getenv("LD_PRELOAD") or "") } })
 		t.close(w)
-		helper.wait_for("its end", function() return (t.try_wait(lua.pid)) end)
+		helper.wait_for("its end", function() return (p.try_wait(lua.pid)) end)
 		t.close(lua.pidfd)
 		local text = t.try_read(r)
 		t.close(r)
