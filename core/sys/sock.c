@@ -93,7 +93,7 @@ int sock_connect_tcp(const char *host, int port, struct err *err)
 
 int sock_port(int fd)
 {
-	union tcp_address a;
+	union tcp_address a = { .any.sa_family = AF_UNSPEC };
 	socklen_t len = sizeof(a);
 	if (getsockname(fd, &a.any, &len) < 0)
 		return -1;
