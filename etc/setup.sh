@@ -1,15 +1,17 @@
 #!/bin/sh
-# setup.sh build|test|bench: installs the Debian packages that are missing for that purpose. Says what it does; takes no
+# setup.sh build|vm|test|bench: installs the Debian packages that are missing for that purpose. Says what it does; takes no
 # time when nothing is missing.
 set -eu
 build="gcc make pkg-config libc6-dev liblua5.4-dev lua5.4 libev-dev libsqlite3-dev libhttp-parser-dev libcurl4-openssl-dev libssl-dev libjansson-dev lua-lpeg python3-minimal"
-test="$build lua-busted lua-check curl clang-format clang-tidy procps sqlite3 qemu-system-x86 busybox-static cpio kmod xz-utils"
+vm="$build lua-busted qemu-system-x86 busybox-static cpio"
+test="$vm lua-check curl clang-format clang-tidy procps sqlite3"
 bench="$test supervisor s6 runit"
 case "${1:-build}" in
 build) want=$build ;;
+vm) want=$vm ;;
 test) want=$test ;;
 bench) want=$bench ;;
-*) echo "usage: setup.sh build|test|bench" >&2; exit 2 ;;
+*) echo "usage: setup.sh build|vm|test|bench" >&2; exit 2 ;;
 esac
 missing=""
 for p in $want; do
