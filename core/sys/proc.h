@@ -12,7 +12,7 @@ struct proc_stat {
 	char comm[32];
 	uint64_t start_ticks;      /* since boot, in clock ticks */
 	uint64_t cpu_ms;           /* user + system, own threads only */
-	int64_t rss_bytes;
+	int64_t rss_bytes;         /* counted per core and added up late: 0 in a newborn, some hundred KB off later */
 	uid_t uid;                 /* effective, from the owner of /proc/PID */
 };
 
