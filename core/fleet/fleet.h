@@ -97,8 +97,10 @@ void fleet_list(struct fleet *fleet, const char *owner, int ended, fleet_list_fn
 enum fleet_answer fleet_abort(struct fleet *fleet, const char *id, const char *by, bool is_admin_act, struct err *err);
 
 /* --- told by node --- */
-/* A kernel that the keeper lists. Returns it, or NULL: its pool is unknown or there is no memory (then node stops the process). */
-struct kernel *fleet_take_up(struct fleet *fleet, const char *id, int pid, const char *label, int64_t started_wall_ms, struct err *err);
+/* A kernel that the keeper lists. Returns it: busy = its task (fleet_live(k->task)) is to be asked for, idle or starting = nothing to
+ * do, stopping = it is dead (is_alive false) and its event comes. A pool that no policy names is made, retired. NULL: no label or no
+ * memory; node stops the process. */
+struct kernel *fleet_take_up(struct fleet *fleet, const char *id, int pid, bool is_alive, const char *label, int64_t started_wall_ms, struct err *err);
 /* After all of the list: tasks assigned to kernels that nobody knows are lost: killed or sent again as a new attempt. */
 void fleet_taken_up(struct fleet *fleet);
 struct kernel *fleet_kernel(const struct fleet *fleet, const char *id);      /* NULL: unknown */
@@ -106,7 +108,7 @@ struct future *fleet_live(const struct fleet *fleet, const char *id);        /* 
 void fleet_kernel_up(struct fleet *fleet, const char *id, int pid);
 /* 0, or -1: not a kernel that may become ready now. Also told again by one that is ready: fine. */
 int fleet_kernel_ready(struct fleet *fleet, const char *id, const char *url, struct err *err);
-/* The spawn order failed, or the kernel never became ready. */
+/* The spawn order failed: there is no such process. */
 void fleet_kernel_failed(struct fleet *fleet, const char *id, const char *why);
 void fleet_kernel_stop(struct fleet *fleet, const char *id, const char *cause, const char *text);
 void fleet_kernel_usage(struct fleet *fleet, const char *id, int64_t memory_bytes, int64_t peak_bytes);

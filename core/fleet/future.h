@@ -21,11 +21,15 @@ extern const struct fsm future_fsm;
 #define FUTURE_ID_MAX     32
 #define FUTURE_RESULT_MAX (64 * 1024 * 1024)
 
+struct fleet;
+struct fleet_debt;
+struct fleet_waiter;
 struct kernel;
 struct pool;
 
 struct future {
 	struct list in_queue;            /* pool.waiting while it waits for a kernel */
+	struct list in_fleet;            /* all open ones, oldest first */
 	char id[FUTURE_ID_MAX];          /* opaque: 16 characters of a-z2-7 */
 	char *client_key, *owner, *project, *kind, *type, *pool, *title;    /* owned; NULL where absent (never owner, kind, type, pool) */
 	int priority;
@@ -56,7 +60,11 @@ struct future {
 	int64_t deadline_mono_ms;        /* of this attempt; 0 = none */
 	int64_t save_again_mono_ms;      /* its end could not be saved (disk full): when to try again; 0 = no */
 	int commits;                     /* store operations under way */
-	void *waiter;                    /* fleet.c's: who waits for the submit's commit */
+	struct fleet *fleet;
+	struct fleet_waiter *waiter;     /* who waits for the submit's commit; owned */
+	struct fleet_debt *debt;         /* what may go on once its end is on disk */
+	int64_t unasked_end_mono_ms;     /* its kernel aborted it though nobody asked: when to believe that; 0 = no */
+	bool is_void;                    /* its submit could not be saved: freed with its last commit */
 };
 
 struct future *future_new(void);                     /* NULL: no memory */

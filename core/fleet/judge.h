@@ -1,5 +1,6 @@
 #ifndef DSS_FLEET_JUDGE_H
 #define DSS_FLEET_JUDGE_H
+#include <stdbool.h>
 #include <stdint.h>
 #include "base/buf.h"
 #include "fleet/kernel.h"
@@ -11,9 +12,9 @@
 struct judge_end {
 	char id[64];
 	char cause[24];                  /* oom_limit oom_heap oom_host limit_threads deadline … lost unknown exited */
-	char text[256];                  /* the keeper's or the one who ordered it; "" = none */
+	char text[900];                  /* the keeper's or the one who ordered it; "" = none */
 	char by[64];
-	int code, signal;                /* -1 and 0 = none */
+	int code, signal;                /* -1 = none */
 	int64_t peak_bytes, limit_bytes; /* -1 = unknown */
 	char peak_source[32];            /* "memory.peak", "sampled", … */
 	char limit_owner[256];           /* path of the level; "" = none */
@@ -34,7 +35,7 @@ struct judge_case {
 /* The sentence into out (text) and the whole error object {"errorType","message","cause","detail"?} into json. 0 or -1. */
 int judge_text(const struct judge_case *c, struct buf *out);
 int judge_error(const struct judge_case *c, struct buf *json);
-/* "DSS.TaskKilled" for all causes; one place. */
+/* "DSS.OutOfMemory", "DSS.Timeout", "DSS.Aborted", else "DSS.TaskKilled". */
 const char *judge_error_type(const char *cause);
 
 #endif

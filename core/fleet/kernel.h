@@ -36,7 +36,8 @@ struct kernel {
 	char task[32];                   /* future's id; "" = none */
 	int attempt;
 	char *owner;                     /* whose tasks it may run; NULL = nobody's yet. Owned */
-	int64_t memory_bytes;            /* limit it was started or labelled with */
+	int64_t memory_bytes;            /* limit it was started with; 0 = none */
+	int64_t limit_bytes;             /* limit in force: that, or what the present task asked for */
 	char reserved_for[32];           /* started cold for this future; "" = warm stock */
 	int64_t tasks_run;
 	int64_t started_wall_ms, started_mono_ms, ready_wall_ms;
@@ -53,7 +54,8 @@ struct kernel *kernel_new(const char *id, struct pool *pool);   /* NULL: no memo
 void kernel_free(struct kernel **k);                            /* leaves its lists */
 /* Steps by the table and returns the row's action; NULL: not in the table, nothing changed, logged. */
 const char *kernel_step(struct kernel *k, enum kernel_event event);
-bool kernel_may_run(const struct kernel *k, const char *owner, int64_t memory_bytes);
+/* Idle, the size fits, nobody else's, not reserved for another task. memory_bytes 0 = the pool's own size. */
+bool kernel_may_run(const struct kernel *k, const char *owner, const char *task, int64_t memory_bytes);
 int kernel_bind_owner(struct kernel *k, const char *owner);     /* 0 or -1: no memory, or another's */
 void kernel_add_sample(struct kernel *k, int64_t wall_ms, int64_t memory_bytes);
 void kernel_clear_samples(struct kernel *k);

@@ -44,6 +44,8 @@ void pool_spec_free(struct pool_spec **spec);
 /* 0, or -1 with a text that begins with the spec's source: what is missing or contradicts itself. */
 int pool_spec_check(const struct pool_spec *spec, struct err *err);
 bool pool_spec_takes(const struct pool_spec *spec, const char *type);
+/* A short name for all that a running kernel cannot change: command, environment, user, limits. out: 16 bytes. */
+void pool_spec_variant(const struct pool_spec *spec, char out[16]);
 /* The most a task may ask for with limits.memory; 0 = no limit. */
 int64_t pool_spec_memory_most(const struct pool_spec *spec);
 
@@ -66,7 +68,9 @@ int pool_count_warm(const struct pool *pool);                /* idle or starting
 /* How many more to start now (0 while backing off). */
 int pool_wanted_starts(const struct pool *pool, int64_t now_mono_ms);
 void pool_note_failed_start(struct pool *pool, const char *why, int64_t now_mono_ms);
+/* One is ready: no pause any more. The count of failures is forgotten only once one took a task or stayed, see pool_note_healthy. */
 void pool_note_ready(struct pool *pool);
+void pool_note_healthy(struct pool *pool);
 int64_t pool_backoff_ms(int failed_starts);
 /* {"name","about","source","warm":{"min","max"},"max","alive","idle","starting","busy","waiting","memoryLimitBytes","failure"?,…} */
 int pool_json(const struct pool *pool, struct buf *out);

@@ -1,0 +1,388 @@
+#include "fleet/fleet.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "fleet/fleet_inner.h"
+#include "fleet/jtext.h"
+#include "fleet/queue.h"
+#include "sys/clock.h"
+
+#define SAMPLE_MS        1000
+#define ABORT_GRACE_MS   10000
+
+/* --- what every turn looks over --- */
+
+static bool is_promised(const struct pool *pool, const struct future *f)
+{
+	list_each(&pool->kernels, l) {
+		const struct kernel *k = list_of(l, struct kernel, in_pool);
+		if (k->state <= KERNEL_IDLE && strcmp(k->reserved_for, f->id) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void retire_changed(struct fleet *fleet, struct pool *pool)
+{
+	char variant[16];
+	int surplus = pool_count_warm(pool) - pool->spec->warm_max;
+	pool_spec_variant(pool->spec, variant);
+	list_each(&pool->kernels, l) {
+		struct kernel *k = list_of(l, struct kernel, in_pool);
+		if (k->state > KERNEL_BUSY)
+			continue;
+		if (pool->is_retired)
+			fleet_kernel_retire(fleet, k, "no policy names its pool any more");
+		else if (strcmp(k->variant, variant) != 0)
+			fleet_kernel_retire(fleet, k, "its pool was changed");
+		else if (k->state == KERNEL_IDLE && k->reserved_for[0] && !fleet_live(fleet, k->reserved_for))
+			fleet_kernel_retire(fleet, k, "the task it was started for is gone");
+		else if (k->state == KERNEL_IDLE && !k->owner && !k->reserved_for[0] && surplus-- > 0 && list_is_empty(&pool->waiting))
+			fleet_kernel_retire(fleet, k, "more kernels were idle than warm.max");
+	}
+}
+
+static void assign_waiting(struct fleet *fleet, struct pool *pool, int64_t now)
+{
+	if (fleet->is_draining || now < fleet->no_assign_before_mono_ms)
+		return;
+	list_each(&pool->kernels, l) {
+		struct kernel *k = list_of(l, struct kernel, in_pool);
+		struct future *f = k->state == KERNEL_IDLE && !list_is_empty(&pool->waiting) ? queue_next_for(pool, k) : NULL;
+		if (f)
+			fleet_task_assign(fleet, f, k);
+	}
+}
+
+/* A waiting task that no present kernel can take, with the pool at its max: an idle kernel (another user's, or too small) gives way. */
+static void make_room(struct fleet *fleet, struct pool *pool)
+{
+	if (list_is_empty(&pool->waiting) || pool_count_alive(pool) < pool->spec->max)
+		return;
+	list_each(&pool->kernels, l) {
+		struct kernel *k = list_of(l, struct kernel, in_pool);
+		if (k->state == KERNEL_STOPPING || k->state == KERNEL_STARTING)
+			return;                         /* a place is being made, or help is on its way */
+	}
+	list_each(&pool->kernels, l) {
+		struct kernel *k = list_of(l, struct kernel, in_pool);
+		if (k->state == KERNEL_IDLE) {
+			fleet_kernel_retire(fleet, k, "a waiting task needs its place");
+			return;
+		}
+	}
+}
+
+static void start_cold(struct fleet *fleet, struct pool *pool, int64_t now)
+{
+	int64_t size = pool->spec->memory_bytes;
+	if (!size || now < pool->next_start_mono_ms)
+		return;
+	list_each(&pool->waiting, l) {
+		const struct future *f = list_of(l, struct future, in_queue);
+		if (f->memory_bytes <= size || is_promised(pool, f))
+			continue;
+		if (pool_count_alive(pool) >= pool->spec->max || fleet_kernel_start(fleet, pool, f) < 0)
+			return;
+	}
+}
+
+static void settle_pool(struct fleet *fleet, struct pool *pool, int64_t now, int64_t *next)
+{
+	retire_changed(fleet, pool);
+	assign_waiting(fleet, pool, now);
+	if (fleet->is_draining || pool->is_retired)
+		return;
+	make_room(fleet, pool);
+	if (now >= fleet->no_start_before_mono_ms) {
+		start_cold(fleet, pool, now);
+		int starts = pool_wanted_starts(pool, now);
+		while (starts-- > 0 && fleet_kernel_start(fleet, pool, NULL) == 0)
+			;
+	}
+	if (pool->next_start_mono_ms > now)
+		fleet_earlier(next, pool->next_start_mono_ms);
+}
+
+static void look_at_deadlines(struct fleet *fleet, int64_t now, int64_t *next)
+{
+	list_each(&fleet->kernels, l)
+		fleet_kernel_look(fleet, list_of(l, struct kernel, in_fleet), now, next);
+	list_each(&fleet->futures, l)
+		fleet_task_look(fleet, list_of(l, struct future, in_fleet), now, next);
+	if (fleet->no_assign_before_mono_ms > now)
+		fleet_earlier(next, fleet->no_assign_before_mono_ms);
+	if (fleet->no_start_before_mono_ms > now)
+		fleet_earlier(next, fleet->no_start_before_mono_ms);
+}
+
+static bool is_any_busy(const struct fleet *fleet)
+{
+	list_each(&fleet->kernels, l)
+		if (list_of(l, struct kernel, in_fleet)->task[0])
+			return true;
+	return false;
+}
+
+static void tell_drained(struct fleet *fleet)
+{
+	if (!fleet->is_draining || !fleet->drained || is_any_busy(fleet) || store_waiting(fleet->store))
+		return;
+	void (*fn)(void *) = fleet->drained;
+	fleet->drained = NULL;
+	fn(fleet->drained_data);
+}
+
+void fleet_settle(struct fleet *fleet)
+{
+	int64_t now = clock_mono_ms(), next = 0;
+	fleet->is_dirty = false;
+	if (!fleet->is_started)
+		return;
+	look_at_deadlines(fleet, now, &next);
+	list_each(&fleet->pools, l) {
+		struct pool *pool = list_of(l, struct pool, link);
+		settle_pool(fleet, pool, now, &next);
+		if (pool->is_retired && list_is_empty(&pool->kernels) && list_is_empty(&pool->waiting))
+			pool_free(&pool);
+	}
+	if (next)
+		loop_timer_start(fleet->due, next > now ? next - now : 1);
+	else
+		loop_timer_stop(fleet->due);
+	if (is_any_busy(fleet))
+		fleet_sample(fleet);
+	tell_drained(fleet);
+}
+
+void fleet_touch(struct fleet *fleet) { fleet->is_dirty = true; }
+
+static void before_wait(void *data)
+{
+	struct fleet *fleet = data;
+	/* A few rounds at most: what one round does may call for another, but never holds up the loop. */
+	for (int i = 0; fleet->is_dirty && i < 4; i++)
+		fleet_settle(fleet);
+	if (fleet->is_dirty && fleet->is_started)
+		loop_timer_start(fleet->due, 1);
+}
+
+static void on_due(void *data) { fleet_touch(data); }
+
+static void on_sample(void *data)
+{
+	struct fleet *fleet = data;
+	bool is_any = false;
+	list_each(&fleet->kernels, l) {
+		const struct kernel *k = list_of(l, struct kernel, in_fleet);
+		if (!k->task[0] || k->state == KERNEL_GONE)
+			continue;
+		is_any = true;
+		fleet->orders.usage(fleet->orders.data, k);
+	}
+	if (is_any)
+		loop_timer_start(fleet->sampler, SAMPLE_MS);
+}
+
+void fleet_sample(struct fleet *fleet)
+{
+	if (!loop_timer_is_running(fleet->sampler))
+		loop_timer_start(fleet->sampler, SAMPLE_MS);
+}
+
+/* --- set-up --- */
+
+static void load_one(void *data, struct future *f)
+{
+	struct fleet *fleet = data;
+	char id[FUTURE_ID_MAX];
+	memcpy(id, f->id, sizeof(id));
+	if (fleet_task_adopt(fleet, f) < 0)
+		log_error("unable to load task %s: no memory; it stays in the store", id);
+}
+
+struct fleet *fleet_new(struct loop *loop, const struct fleet_config *config, struct err *err)
+{
+	struct fleet *fleet = calloc(1, sizeof(*fleet));
+	if (!fleet) {
+		err_set(err, "unable to start the fleet: no memory");
+		return NULL;
+	}
+	list_init(&fleet->pools);
+	list_init(&fleet->kernels);
+	list_init(&fleet->futures);
+	fleet->loop = loop;
+	fleet->orders = config->orders;
+	fleet->abort_grace_ms = config->abort_grace_ms ? config->abort_grace_ms : ABORT_GRACE_MS;
+	fleet->kernels_by_id = map_new();
+	fleet->futures_by_id = map_new();
+	fleet->due = loop_timer_new(loop, on_due, fleet);
+	fleet->sampler = loop_timer_new(loop, on_sample, fleet);
+	fleet->prepare = loop_prepare_new(loop, before_wait, fleet);
+	if (!fleet->kernels_by_id || !fleet->futures_by_id || !fleet->due || !fleet->sampler || !fleet->prepare) {
+		err_set(err, "unable to start the fleet: no memory");
+		goto out;
+	}
+	fleet->store = store_open(loop, config->store_path, config->on_fatal, config->orders.data, err);
+	if (!fleet->store || store_load_open(fleet->store, load_one, fleet, err) < 0)
+		goto out;
+	return fleet;
+out:
+	fleet_free(&fleet);
+	return NULL;
+}
+
+void fleet_free(struct fleet **fp)
+{
+	struct fleet *fleet = *fp;
+	if (!fleet)
+		return;
+	store_close(&fleet->store);
+	loop_prepare_free(&fleet->prepare);
+	loop_timer_free(&fleet->due);
+	loop_timer_free(&fleet->sampler);
+	list_each(&fleet->futures, l) {
+		struct future *f = list_of(l, struct future, in_fleet);
+		free(f->debt);
+		future_free(&f);
+	}
+	list_each(&fleet->kernels, l) {
+		struct kernel *k = list_of(l, struct kernel, in_fleet);
+		kernel_free(&k);
+	}
+	list_each(&fleet->pools, l) {
+		struct pool *p = list_of(l, struct pool, link);
+		pool_free(&p);
+	}
+	map_free(&fleet->kernels_by_id);
+	map_free(&fleet->futures_by_id);
+	free(fleet);
+	*fp = NULL;
+}
+
+void fleet_start(struct fleet *fleet)
+{
+	fleet->is_started = true;
+	fleet_touch(fleet);
+}
+
+struct store *fleet_store(struct fleet *fleet) { return fleet->store; }
+
+void fleet_drain(struct fleet *fleet, void (*fn)(void *data), void *data)
+{
+	fleet->is_draining = true;
+	fleet->drained = fn;
+	fleet->drained_data = data;
+	fleet_touch(fleet);
+}
+
+/* --- pools --- */
+
+struct pool *fleet_pool(const struct fleet *fleet, const char *name)
+{
+	list_each(&fleet->pools, l) {
+		struct pool *p = list_of(l, struct pool, link);
+		if (strcmp(p->spec->name, name) == 0)
+			return p;
+	}
+	return NULL;
+}
+
+struct pool *fleet_pool_or_retired(struct fleet *fleet, const char *name)
+{
+	struct pool *p = fleet_pool(fleet, name);
+	struct pool_spec *spec = p ? NULL : pool_spec_new(name);
+	if (p || !spec)
+		return p;
+	spec->warm_min = spec->warm_max = 0;
+	spec->kind = strdup("");
+	p = pool_new(spec);
+	if (!p || !p->spec->kind) {
+		pool_free(&p);
+		return NULL;
+	}
+	p->is_retired = true;
+	list_push(&fleet->pools, &p->link);
+	return p;
+}
+
+static int check_specs(struct pool_spec **specs, size_t n, struct err *err)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (pool_spec_check(specs[i], err) < 0)
+			return -1;
+		for (size_t j = 0; j < i; j++)
+			if (strcmp(specs[i]->name, specs[j]->name) == 0)
+				return err_set(err, "%s: pool \"%s\" was declared before, at %s", specs[i]->source ? specs[i]->source : "?",
+					       specs[i]->name, specs[j]->source ? specs[j]->source : "?");
+	}
+	return 0;
+}
+
+int fleet_set_pools(struct fleet *fleet, struct pool_spec **specs, size_t n, struct err *err)
+{
+	struct list fresh = LIST_INIT(fresh);
+	int rc = check_specs(specs, n, err);
+	for (size_t i = 0; rc == 0 && i < n; i++) {
+		if (fleet_pool(fleet, specs[i]->name))
+			continue;
+		struct pool *p = pool_new(specs[i]);
+		specs[i] = NULL;
+		if (p)
+			list_push(&fresh, &p->link);
+		else
+			rc = err_set(err, "unable to make a pool: no memory");
+	}
+	if (rc < 0)
+		goto out;
+	list_each(&fleet->pools, l)
+		list_of(l, struct pool, link)->is_retired = true;
+	for (size_t i = 0; i < n; i++) {
+		if (!specs[i])
+			continue;
+		struct pool *p = fleet_pool(fleet, specs[i]->name);
+		pool_spec_free(&p->spec);
+		p->spec = specs[i];
+		p->is_retired = false;
+		pool_note_ready(p);                     /* a changed policy may have repaired it: try at once */
+		specs[i] = NULL;
+	}
+	list_each(&fresh, l) {
+		list_remove(l);
+		list_push(&fleet->pools, l);
+	}
+	fleet_touch(fleet);
+out:
+	list_each(&fresh, l) {
+		struct pool *p = list_of(l, struct pool, link);
+		pool_free(&p);
+	}
+	for (size_t i = 0; i < n; i++)
+		pool_spec_free(&specs[i]);
+	return rc;
+}
+
+int fleet_pools_json(const struct fleet *fleet, struct buf *out)
+{
+	buf_putc(out, '[');
+	list_each(&fleet->pools, l) {
+		jtext_next(out);
+		pool_json(list_of(l, struct pool, link), out);
+	}
+	buf_putc(out, ']');
+	return out->failed ? -1 : 0;
+}
+
+int fleet_kernels_json(const struct fleet *fleet, struct buf *out)
+{
+	buf_putc(out, '[');
+	list_each(&fleet->kernels, l) {
+		jtext_next(out);
+		kernel_json(list_of(l, struct kernel, in_fleet), out);
+	}
+	buf_putc(out, ']');
+	return out->failed ? -1 : 0;
+}

@@ -1,0 +1,470 @@
+/* fleet_task: futures from submit to dispatch, and what is asked about them. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "fleet/fleet_inner.h"
+#include "fleet/queue.h"
+#include "net/json.h"
+#include "sys/clock.h"
+
+#define WAITING_MOST   10000                 /* of one pool; then submits get 503 */
+#define PAYLOAD_MOST   (8 * 1024 * 1024)
+#define RETRIES_MOST   100
+#define TITLE_MOST     500
+#define KEY_MOST       200
+#define DEADLINE_SLACK_MS 1000               /* the kernel enforces timeoutMs itself and leaves a stack; only then we ask it to stop */
+
+struct future *fleet_live(const struct fleet *fleet, const char *id) { return map_get(fleet->futures_by_id, id); }
+
+int fleet_task_adopt(struct fleet *fleet, struct future *f)
+{
+	struct pool *pool = fleet_pool_or_retired(fleet, f->pool);
+	if (!pool || map_set(fleet->futures_by_id, f->id, f) < 0) {
+		future_free(&f);
+		return -1;
+	}
+	f->fleet = fleet;
+	f->in_pool = pool;
+	list_push(&fleet->futures, &f->in_fleet);
+	if (f->state == FUTURE_QUEUED)
+		queue_push(pool, f);
+	return 0;
+}
+
+void fleet_task_free(struct fleet *fleet, struct future *f)
+{
+	map_remove(fleet->futures_by_id, f->id);
+	future_free(&f);
+	fleet_touch(fleet);
+}
+
+/* --- dispatch --- */
+
+/* A smaller limit of the task is set on the box before it gets the task. */
+static void limit_box(struct fleet *fleet, struct kernel *k, const struct future *f)
+{
+	struct err err = { 0 };
+	int64_t wanted = f->memory_bytes && (!k->memory_bytes || f->memory_bytes < k->memory_bytes) ? f->memory_bytes : k->memory_bytes;
+	if (wanted == k->limit_bytes)
+		return;
+	if (fleet->orders.limit(fleet->orders.data, k, wanted, &err) < 0)
+		log_warn("unable to limit %s: %s", k->id, err.text);
+	else
+		k->limit_bytes = wanted;
+}
+
+static void take_back(struct fleet *fleet, struct future *f)
+{
+	struct kernel *k = f->on;
+	bool was_sent = f->was_sent;
+	f->on = NULL;
+	f->was_sent = false;
+	f->deadline_mono_ms = 0;
+	if (k)
+		fleet_kernel_task_over(fleet, k, was_sent);
+}
+
+static void dispatch(struct fleet *fleet, struct future *f)
+{
+	struct kernel *k = f->on;
+	struct err err = { 0 };
+	if (f->abort_by[0]) {
+		fleet_task_end(fleet, f, FUTURE_EV_STOPPED, f->abort_cause, fleet_task_error("DSS.Aborted", f->abort_cause, "Aborted by %s before it was started.", f->abort_by));
+		return;
+	}
+	f->was_sent = true;
+	k->tasks_run++;
+	if (f->timeout_ms)
+		f->deadline_mono_ms = clock_mono_ms() + f->timeout_ms + DEADLINE_SLACK_MS;
+	if (fleet->orders.label(fleet->orders.data, k, &err) < 0)
+		log_warn("unable to label %s: %s", k->id, err.text);
+	limit_box(fleet, k, f);
+	if (fleet->orders.send(fleet->orders.data, k, f, &err) < 0) {
+		log_warn("unable to send task %s to %s: %s", f->id, k->id, err.text);
+		k->tasks_run--;
+		f->was_sent = false;
+		fleet_task_requeue(fleet, f, FUTURE_EV_UNPLACED);
+	}
+	fleet_touch(fleet);
+}
+
+/* Steps both tables; nothing is saved or sent yet. */
+static bool pair(struct future *f, struct kernel *k)
+{
+	if (kernel_bind_owner(k, f->owner) < 0 || !future_step(f, FUTURE_EV_ASSIGN))
+		return false;
+	kernel_step(k, KERNEL_EV_ASSIGN);
+	queue_remove(f);
+	f->attempt++;
+	f->on = k;
+	f->was_sent = false;
+	f->started_ms = clock_wall_ms();
+	snprintf(f->kernel, sizeof(f->kernel), "%s", k->id);
+	snprintf(k->task, sizeof(k->task), "%s", f->id);
+	k->attempt = f->attempt;
+	return true;
+}
+
+/* Back to the queue as if never assigned. */
+static void unpair(struct fleet *fleet, struct future *f)
+{
+	take_back(fleet, f);
+	if (f->state == FUTURE_ASSIGNED && future_step(f, FUTURE_EV_UNPLACED)) {
+		f->attempt--;
+		f->kernel[0] = 0;
+		f->started_ms = 0;
+		queue_push_first(f->in_pool, f);
+	}
+}
+
+static void pause_assigning(struct fleet *fleet, const char *why)
+{
+	log_error("unable to save an assignment: %s; next try in %d s", why, FLEET_RETRY_SAVE_MS / 1000);
+	fleet->no_assign_before_mono_ms = clock_mono_ms() + FLEET_RETRY_SAVE_MS;
+}
+
+/* All that is queued for the disk about this future is there: go on from its present state. */
+static void settled(struct fleet *fleet, struct future *f)
+{
+	if (f->commits > 0)
+		return;
+	if (f->is_void)
+		fleet_task_free(fleet, f);
+	else if (f->state == FUTURE_ASSIGNED && f->on && !f->was_sent)
+		dispatch(fleet, f);
+}
+
+static void on_state_saved(void *data, const struct store_answer *answer)
+{
+	struct future *f = data;
+	struct fleet *fleet = f->fleet;
+	f->commits--;
+	if (answer->outcome != STORE_OK && !f->is_void) {
+		pause_assigning(fleet, answer->err.text);
+		if (f->state == FUTURE_ASSIGNED && f->on && !f->was_sent)
+			unpair(fleet, f);
+	}
+	settled(fleet, f);
+	fleet_touch(fleet);
+}
+
+static void on_requeue_saved(void *data, const struct store_answer *answer)
+{
+	struct future *f = data;
+	struct fleet *fleet = f->fleet;
+	struct fleet_debt *debt = f->debt;
+	f->debt = NULL;
+	/* Not saved: the store still says "assigned to a kernel that is gone", which a next backend judges in the same way. */
+	on_state_saved(f, answer);
+	fleet_debt_pay(debt);
+	fleet_touch(fleet);
+}
+
+static int save(struct fleet *fleet, struct future *f, store_done_fn *fn)
+{
+	if (store_update_task(fleet->store, f, fn, f) < 0)
+		return -1;
+	f->commits++;
+	return 0;
+}
+
+void fleet_task_assign(struct fleet *fleet, struct future *f, struct kernel *k)
+{
+	if (!pair(f, k))
+		return;
+	if (save(fleet, f, on_state_saved) < 0) {
+		pause_assigning(fleet, "no memory");
+		unpair(fleet, f);
+	}
+}
+
+void fleet_task_requeue(struct fleet *fleet, struct future *f, enum future_event why)
+{
+	bool is_unplaced = why == FUTURE_EV_UNPLACED;
+	take_back(fleet, f);
+	if (!future_step(f, why))
+		return;
+	if (is_unplaced)
+		f->attempt--;
+	f->kernel[0] = 0;
+	f->started_ms = 0;
+	f->progress = -1;
+	free(f->message);
+	f->message = NULL;
+	queue_push_first(f->in_pool, f);
+	if (save(fleet, f, on_requeue_saved) < 0) {
+		fleet_debt_pay(f->debt);
+		f->debt = NULL;
+	}
+	fleet_touch(fleet);
+}
+
+/* --- submit --- */
+
+static enum fleet_answer refuse(struct err *err, enum fleet_answer answer, const char *text)
+{
+	err_set(err, "%s", text);
+	return answer;
+}
+
+static struct pool *choose_pool(const struct fleet *fleet, const struct fleet_request *r, struct err *err)
+{
+	if (r->pool) {
+		struct pool *p = fleet_pool(fleet, r->pool);
+		if (!p || p->is_retired) {
+			err_set(err, "pool \"%s\" does not exist", r->pool);
+			return NULL;
+		}
+		if (!pool_spec_takes(p->spec, r->type)) {
+			err_set(err, "pool \"%s\" takes no tasks of type \"%s\" (%s)", r->pool, r->type, p->spec->source ? p->spec->source : "?");
+			return NULL;
+		}
+		return p;
+	}
+	list_each(&fleet->pools, l) {
+		struct pool *p = list_of(l, struct pool, link);
+		if (!p->is_retired && pool_spec_takes(p->spec, r->type))
+			return p;
+	}
+	err_set(err, "no pool takes tasks of type \"%s\"", r->type);
+	return NULL;
+}
+
+static enum fleet_answer check_limits(const struct fleet_request *r, const struct pool *pool, struct err *err)
+{
+	char asked[32], most_text[32];
+	int64_t most = pool_spec_memory_most(pool->spec);
+	if (r->memory_bytes < 0)
+		return refuse(err, FLEET_BAD, "limits.memory must be positive");
+	if (most && r->memory_bytes > most) {
+		err_set(err, "limits.memory of %s is over the most that pool \"%s\" grants, %s (%s); ask an admin", text_print_size(r->memory_bytes, asked, sizeof(asked)),
+			pool->spec->name, text_print_size(most, most_text, sizeof(most_text)), pool->spec->source ? pool->spec->source : "?");
+		return FLEET_BAD;
+	}
+	if (r->timeout_ms < 0)
+		return refuse(err, FLEET_BAD, "timeoutMs must be 1 or more");
+	if (r->retries < 0 || r->retries > RETRIES_MOST)
+		return refuse(err, FLEET_BAD, "retries must be 0 to 100");
+	return FLEET_OK;
+}
+
+static enum fleet_answer check_request(const struct fleet *fleet, const struct fleet_request *r, struct pool **pool, struct err *err)
+{
+	if (!r->owner || !*r->owner || !r->type || !*r->type)
+		return refuse(err, FLEET_BAD, "owner and type are required");
+	if (r->payload_len > PAYLOAD_MOST)
+		return refuse(err, FLEET_BAD, "the payload is over 8 MB; put the data into a file or dataset");
+	json_t *payload = json_parse_object(r->payload, r->payload_len, err);
+	if (!payload) {
+		err_add(err, "payload");
+		return FLEET_BAD;
+	}
+	json_decref(payload);
+	if ((r->title && strlen(r->title) > TITLE_MOST) || (r->client_key && (!*r->client_key || strlen(r->client_key) > KEY_MOST)))
+		return refuse(err, FLEET_BAD, "title has at most 500 bytes, clientKey 1 to 200");
+	*pool = choose_pool(fleet, r, err);
+	if (!*pool)
+		return FLEET_BAD;
+	enum fleet_answer answer = check_limits(r, *pool, err);
+	if (answer != FLEET_OK)
+		return answer;
+	if (fleet->is_draining)
+		return refuse(err, FLEET_UNAVAILABLE, "the node is draining: running tasks end, none is taken");
+	if (list_count(&(*pool)->waiting) >= WAITING_MOST)
+		return refuse(err, FLEET_UNAVAILABLE, "10000 tasks wait for this pool already");
+	return FLEET_OK;
+}
+
+static bool copy(char **to, const char *from)
+{
+	if (!from)
+		return true;
+	*to = strdup(from);
+	return *to;
+}
+
+static struct future *from_request(const struct fleet_request *r, const struct pool *pool, fleet_submit_fn *fn, void *data, struct err *err)
+{
+	struct future *f = future_new();
+	if (!f) {
+		err_set(err, "no memory");
+		return NULL;
+	}
+	f->waiter = malloc(sizeof(*f->waiter));
+	f->payload = malloc(r->payload_len + 1);
+	if (!f->waiter || !f->payload || !copy(&f->owner, r->owner) || !copy(&f->type, r->type) || !copy(&f->kind, "future") ||
+	    !copy(&f->pool, pool->spec->name) || !copy(&f->project, r->project) || !copy(&f->title, r->title) || !copy(&f->client_key, r->client_key)) {
+		err_set(err, "no memory");
+		future_free(&f);
+		return NULL;
+	}
+	if (future_make_id(f->id, err) < 0) {
+		future_free(&f);
+		return NULL;
+	}
+	*f->waiter = (struct fleet_waiter){ fn, data };
+	memcpy(f->payload, r->payload, r->payload_len);
+	f->payload[r->payload_len] = 0;
+	f->payload_len = r->payload_len;
+	f->memory_bytes = r->memory_bytes;
+	f->timeout_ms = r->timeout_ms;
+	f->retries = r->retries;
+	f->priority = r->priority;
+	f->created_ms = clock_wall_ms();
+	return f;
+}
+
+static void on_submitted(void *data, const struct store_answer *answer)
+{
+	struct future *f = data;
+	struct fleet *fleet = f->fleet;
+	struct fleet_waiter *w = f->waiter;
+	char id[FUTURE_ID_MAX];
+	bool is_saved = answer->outcome == STORE_OK, is_known = answer->outcome == STORE_DUPLICATE;
+	memcpy(id, is_known ? answer->id : f->id, sizeof(id));
+	f->waiter = NULL;
+	f->commits--;
+	if (!is_saved) {
+		f->is_void = true;
+		take_back(fleet, f);
+		queue_remove(f);
+		map_remove(fleet->futures_by_id, f->id);
+	}
+	settled(fleet, f);
+	/* Told last, when all is in order: the callee may submit again. */
+	if (is_saved || is_known)
+		w->fn(w->data, FLEET_OK, id, is_saved, NULL);
+	else
+		w->fn(w->data, FLEET_UNAVAILABLE, NULL, false, &answer->err);
+	free(w);
+	fleet_touch(fleet);
+}
+
+enum fleet_answer fleet_submit(struct fleet *fleet, const struct fleet_request *r, fleet_submit_fn *fn, void *data, struct err *err)
+{
+	struct pool *pool = NULL;
+	enum fleet_answer answer = check_request(fleet, r, &pool, err);
+	if (answer != FLEET_OK)
+		return answer;
+	struct future *f = from_request(r, pool, fn, data, err);
+	if (!f || fleet_task_adopt(fleet, f) < 0)
+		return refuse(err, FLEET_UNAVAILABLE, "no memory");
+	/* Those that wait already come first; what is left may be taken at once, in one transaction with the submit. */
+	if (fleet->is_dirty)
+		fleet_settle(fleet);
+	bool may_assign = f->state == FUTURE_QUEUED && fleet->is_started && clock_mono_ms() >= fleet->no_assign_before_mono_ms;
+	struct kernel *k = may_assign ? queue_kernel_for(pool, f) : NULL;
+	if (k)
+		pair(f, k);
+	if (store_insert_task(fleet->store, f, on_submitted, f) < 0) {
+		take_back(fleet, f);
+		fleet_task_free(fleet, f);
+		return refuse(err, FLEET_UNAVAILABLE, "the store takes nothing now");
+	}
+	f->commits++;
+	fleet_touch(fleet);
+	return FLEET_OK;
+}
+
+/* --- reads --- */
+
+struct get_wait {
+	fleet_get_fn *fn;
+	void *data;
+};
+
+static void on_got(void *data, struct future *f, const struct err *why)
+{
+	struct get_wait *w = data;
+	w->fn(w->data, why ? FLEET_UNAVAILABLE : f ? FLEET_OK : FLEET_NOT_FOUND, f, why);
+	future_free(&f);
+	free(w);
+}
+
+void fleet_get(struct fleet *fleet, const char *id, bool with_result, fleet_get_fn *fn, void *data)
+{
+	struct err err = { 0 };
+	struct future *f = fleet_live(fleet, id);
+	if (f && !f->waiter) {
+		fn(data, FLEET_OK, f, NULL);
+		return;
+	}
+	struct get_wait *w = malloc(sizeof(*w));
+	if (w)
+		*w = (struct get_wait){ fn, data };
+	if (!w || store_get_task(fleet->store, id, with_result, on_got, w) < 0) {
+		free(w);
+		err_set(&err, "unable to read task %s: the store takes nothing now", id);
+		fn(data, FLEET_UNAVAILABLE, NULL, &err);
+	}
+}
+
+int fleet_future_json(const struct fleet *fleet, const struct future *f, bool with_result, struct buf *out)
+{
+	char reason[700];
+	int total, position = queue_position(f, &total);
+	(void)fleet;
+	queue_reason(f, clock_mono_ms(), reason, sizeof(reason));
+	return future_json(f, with_result, position, reason, clock_wall_ms(), out);
+}
+
+struct list_wait {
+	struct fleet *fleet;
+	fleet_list_fn *fn;
+	void *data;
+	char *owner;
+};
+
+static void give_list(struct list_wait *w, struct future **ended, size_t n, const struct err *why)
+{
+	size_t open = list_count(&w->fleet->futures), at = 0;
+	const struct future **all = calloc(open + n + 1, sizeof(*all));
+	struct err err = { 0 };
+	if (!all) {
+		err_set(&err, "no memory");
+		w->fn(w->data, NULL, 0, &err);
+		return;
+	}
+	list_each(&w->fleet->futures, l) {
+		const struct future *f = list_of(l, struct future, in_fleet);
+		if (!f->waiter && !f->is_void && (!w->owner || strcmp(w->owner, f->owner) == 0))
+			all[at++] = f;
+	}
+	for (size_t i = 0; i < n; i++)
+		all[at++] = ended[i];
+	w->fn(w->data, all, at, why);
+	free(all);
+}
+
+static void on_listed(void *data, struct future **f, size_t n, const struct err *why)
+{
+	struct list_wait *w = data;
+	give_list(w, f, n, why);
+	for (size_t i = 0; i < n; i++)
+		future_free(&f[i]);
+	free(w->owner);
+	free(w);
+}
+
+void fleet_list(struct fleet *fleet, const char *owner, int ended, fleet_list_fn *fn, void *data)
+{
+	struct list_wait now = { fleet, fn, data, (char *)owner };
+	if (ended <= 0) {
+		give_list(&now, NULL, 0, NULL);
+		return;
+	}
+	struct err err = { 0 };
+	struct list_wait *w = malloc(sizeof(*w));
+	if (w)
+		*w = (struct list_wait){ fleet, fn, data, owner ? strdup(owner) : NULL };
+	if (!w || (owner && !w->owner) || store_list_ended(fleet->store, owner, ended, on_listed, w) < 0) {
+		if (w)
+			free(w->owner);
+		free(w);
+		err_set(&err, "unable to read ended tasks: the store takes nothing now");
+		give_list(&now, NULL, 0, &err);
+	}
+}

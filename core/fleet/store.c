@@ -1,0 +1,574 @@
+#include "fleet/store.h"
+
+#include <pthread.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/list.h"
+#include "base/log.h"
+#include "fleet/store_sql.h"
+#include "sys/clock.h"
+
+#define KERNEL_BLOCK     64      /* kernel numbers taken at once */
+#define GROUP_MOST       2000    /* operations in one commit */
+#define IDLE_CHECKPOINT_S 2      /* the log goes into the file once nobody writes */
+
+enum kind { OP_INSERT, OP_UPDATE, OP_FACT, OP_META, OP_GET, OP_LIST };
+
+struct op {
+	struct list link;
+	enum kind kind;
+	struct future *f;                        /* of writes: a copy */
+	char *what, *subject, *detail;           /* of facts */
+	int64_t wall_ms, mono_ms, seq;
+	int64_t value;                           /* of meta */
+	char id[FUTURE_ID_MAX];
+	char *owner;
+	bool with_result;
+	int limit;
+	store_done_fn *fn;
+	store_task_fn *task_fn;
+	store_tasks_fn *tasks_fn;
+	void *data;
+	struct store_answer answer;
+	struct future **list;
+	size_t nlist;
+};
+
+struct line {                                    /* a thread and the operations that wait for it */
+	struct store *store;
+	pthread_t thread;
+	pthread_cond_t news;
+	struct list todo;
+	struct store_sql *sql;
+	bool runs;
+};
+
+struct store {
+	struct loop *loop;
+	struct loop_wake *wake;
+	pthread_mutex_t lock;
+	struct line writer, reader;
+	struct list done;                        /* under lock: for the loop, in order */
+	size_t waiting;                          /* loop's thread */
+	bool is_closing, is_broken, was_told;
+	char broken[ERR_TEXT_MAX];
+	int64_t epoch, fact_seq;
+	int64_t next_kernel, kernels_reserved;   /* loop's thread: numbers below reserved are ours */
+	bool is_reserving;
+	store_fatal_fn *on_fatal;
+	void *data;
+};
+
+static void op_free(struct op *op)
+{
+	future_free(&op->f);
+	for (size_t i = 0; i < op->nlist; i++)
+		future_free(&op->list[i]);
+	free(op->list);
+	free(op->what);
+	free(op->subject);
+	free(op->detail);
+	free(op->owner);
+	free(op);
+}
+
+/* --- the writer's thread --- */
+
+static bool is_fatal(int rc)
+{
+	rc &= 0xff;
+	return rc == SQLITE_IOERR || rc == SQLITE_CORRUPT || rc == SQLITE_NOTADB || rc == SQLITE_READONLY || rc == SQLITE_CANTOPEN;
+}
+
+static int run_op(struct store *s, struct op *op, struct err *err)
+{
+	struct store_sql *sql = s->writer.sql;
+	switch (op->kind) {
+	case OP_INSERT: return store_sql_insert(sql, op->f, op->answer.id, err);
+	case OP_UPDATE: return store_sql_update(sql, op->f, err);
+	case OP_META: return store_sql_set_meta(sql, "kernel", op->value, err);
+	case OP_FACT: {
+		struct store_fact fact = { op->what, op->subject, op->detail, op->wall_ms, op->mono_ms };
+		return store_sql_fact(sql, s->epoch, op->seq, &fact, clock_boot_id(), err);
+	}
+	default: return SQLITE_MISUSE;
+	}
+}
+
+/* In a savepoint, so that a bad neighbour fails alone. Returns SQLITE_OK unless the whole group has to be given up. */
+static int run_one(struct store *s, struct op *op)
+{
+	struct store_sql *sql = s->writer.sql;
+	struct err err = { 0 };
+	int rc = store_sql_run(sql, "SAVEPOINT op", &op->answer.err);
+	if (rc != SQLITE_OK)
+		return rc;
+	rc = run_op(s, op, &err);
+	op->answer.outcome = rc == SQLITE_OK ? STORE_OK : rc == SQLITE_CONSTRAINT && op->answer.id[0] ? STORE_DUPLICATE : STORE_FAILED;
+	op->answer.err = err;
+	if (rc == SQLITE_FULL || is_fatal(rc) || !store_sql_in_transaction(sql))
+		return rc == SQLITE_OK ? SQLITE_ABORT : rc;
+	return store_sql_run(sql, rc == SQLITE_OK ? "RELEASE op" : "ROLLBACK TO op; RELEASE op", &op->answer.err);
+}
+
+static int run_group(struct store *s, struct list *group, struct err *err)
+{
+	struct store_sql *sql = s->writer.sql;
+	int rc = store_sql_run(sql, "BEGIN IMMEDIATE", err);
+	if (rc != SQLITE_OK)
+		return rc;
+	list_each(group, l) {
+		struct op *op = list_of(l, struct op, link);
+		rc = run_one(s, op);
+		if (rc != SQLITE_OK) {
+			*err = op->answer.err;
+			break;
+		}
+	}
+	if (rc == SQLITE_OK)
+		rc = store_sql_run(sql, "COMMIT", err);
+	if (rc != SQLITE_OK && store_sql_in_transaction(sql))
+		store_sql_run(sql, "ROLLBACK", NULL);
+	return rc;
+}
+
+static void write_group(struct store *s, struct list *group)
+{
+	struct err err = { 0 };
+	int rc = run_group(s, group, &err);
+	if (rc == SQLITE_OK)
+		return;
+	list_each(group, l) {
+		struct store_answer *a = &list_of(l, struct op, link)->answer;
+		a->outcome = rc == SQLITE_FULL ? STORE_FULL : STORE_FAILED;
+		a->id[0] = 0;
+		a->err = err;
+	}
+	if (!is_fatal(rc))
+		return;
+	pthread_mutex_lock(&s->lock);
+	s->is_broken = true;
+	snprintf(s->broken, sizeof(s->broken), "%s", err.text);
+	pthread_mutex_unlock(&s->lock);
+}
+
+static size_t take(struct list *from, struct list *to, size_t most)
+{
+	size_t n = 0;
+	list_each(from, l) {
+		if (n++ >= most)
+			break;
+		list_remove(l);
+		list_push(to, l);
+	}
+	return n;
+}
+
+/* Called with the lock held. */
+static void wait_for_news(struct line *line, bool *may_checkpoint)
+{
+	if (!*may_checkpoint) {
+		pthread_cond_wait(&line->news, &line->store->lock);
+		return;
+	}
+	struct timespec until;
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += IDLE_CHECKPOINT_S;
+	if (pthread_cond_timedwait(&line->news, &line->store->lock, &until) == 0)
+		return;
+	*may_checkpoint = false;
+	pthread_mutex_unlock(&line->store->lock);
+	store_sql_checkpoint(line->sql);
+	pthread_mutex_lock(&line->store->lock);
+}
+
+static void *write_on(void *data)
+{
+	struct store *s = data;
+	bool may_checkpoint = false;
+	pthread_mutex_lock(&s->lock);
+	for (;;) {
+		struct list group = LIST_INIT(group);
+		if (take(&s->writer.todo, &group, GROUP_MOST) == 0) {
+			if (s->is_closing)
+				break;
+			wait_for_news(&s->writer, &may_checkpoint);
+			continue;
+		}
+		bool is_broken = s->is_broken;
+		pthread_mutex_unlock(&s->lock);
+		if (!is_broken)
+			write_group(s, &group);
+		may_checkpoint = true;
+		pthread_mutex_lock(&s->lock);
+		take(&group, &s->done, SIZE_MAX);
+		loop_wake_send(s->wake);
+	}
+	pthread_mutex_unlock(&s->lock);
+	return NULL;
+}
+
+/* --- the reader's thread --- */
+
+static void keep_row(void *data, struct future *f)
+{
+	struct op *op = data;
+	struct future **more = realloc(op->list, (op->nlist + 1) * sizeof(*more));
+	if (!more) {
+		future_free(&f);
+		return;
+	}
+	op->list = more;
+	op->list[op->nlist++] = f;
+}
+
+static void read_one(struct store *s, struct op *op)
+{
+	int rc = op->kind == OP_GET ? store_sql_get(s->reader.sql, op->id, op->with_result, &op->f, &op->answer.err)
+				    : store_sql_each_ended(s->reader.sql, op->owner, op->limit, keep_row, op, &op->answer.err);
+	op->answer.outcome = rc == SQLITE_OK ? STORE_OK : STORE_FAILED;
+}
+
+static void *read_on(void *data)
+{
+	struct store *s = data;
+	pthread_mutex_lock(&s->lock);
+	while (!s->is_closing) {
+		struct list one = LIST_INIT(one);
+		if (take(&s->reader.todo, &one, 1) == 0) {
+			pthread_cond_wait(&s->reader.news, &s->lock);
+			continue;
+		}
+		pthread_mutex_unlock(&s->lock);
+		read_one(s, list_of(list_first(&one), struct op, link));
+		pthread_mutex_lock(&s->lock);
+		take(&one, &s->done, 1);
+		loop_wake_send(s->wake);
+	}
+	pthread_mutex_unlock(&s->lock);
+	return NULL;
+}
+
+/* --- the loop's thread --- */
+
+static void tell_op(struct op *op)
+{
+	const struct err *why = op->answer.outcome == STORE_OK ? NULL : &op->answer.err;
+	if (op->task_fn) {
+		struct future *f = op->f;
+		op->f = NULL;
+		op->task_fn(op->data, f, why);
+	} else if (op->tasks_fn) {
+		struct future **list = op->list;
+		size_t n = op->nlist;
+		op->nlist = 0;
+		op->tasks_fn(op->data, list, n, why);
+	} else if (op->fn) {
+		op->fn(op->data, &op->answer);
+	}
+}
+
+static void on_wake(void *data)
+{
+	struct store *s = data;
+	struct list done = LIST_INIT(done);
+	pthread_mutex_lock(&s->lock);
+	take(&s->done, &done, SIZE_MAX);
+	bool is_broken = s->is_broken;
+	pthread_mutex_unlock(&s->lock);
+	struct list *l;
+	/* After a failure of the disk nothing is told any more: nobody can say what is on it. */
+	while ((l = list_first(&done))) {
+		struct op *op = list_of(l, struct op, link);
+		list_remove(l);
+		s->waiting--;
+		if (!is_broken)
+			tell_op(op);
+		op_free(op);
+	}
+	if (is_broken && !s->was_told) {
+		s->was_told = true;
+		if (s->on_fatal)
+			s->on_fatal(s->data, s->broken);
+	}
+}
+
+static void reserve_done(void *data, const struct store_answer *answer)
+{
+	struct store *s = data;
+	s->is_reserving = false;
+	if (answer->outcome == STORE_OK)
+		s->kernels_reserved += KERNEL_BLOCK;
+	else
+		log_warn("unable to reserve kernel numbers: %s", answer->err.text);
+}
+
+static int post(struct store *s, struct line *line, struct op *op)
+{
+	list_init(&op->link);
+	pthread_mutex_lock(&s->lock);
+	if (s->is_closing || s->is_broken) {
+		pthread_mutex_unlock(&s->lock);
+		op_free(op);
+		return -1;
+	}
+	list_push(&line->todo, &op->link);
+	pthread_cond_signal(&line->news);
+	pthread_mutex_unlock(&s->lock);
+	s->waiting++;
+	return 0;
+}
+
+static struct op *op_new(enum kind kind, void *data)
+{
+	struct op *op = calloc(1, sizeof(*op));
+	if (!op)
+		return NULL;
+	op->kind = kind;
+	op->data = data;
+	return op;
+}
+
+static bool copy_text(char **to, const char *from)
+{
+	if (!from)
+		return true;
+	*to = strdup(from);
+	return *to;
+}
+
+static bool copy_bytes(char **to, const char *from, size_t len)
+{
+	if (!from)
+		return true;
+	*to = malloc(len + 1);
+	if (!*to)
+		return false;
+	memcpy(*to, from, len);
+	(*to)[len] = 0;
+	return true;
+}
+
+/* What is written of a task; an update leaves out what never changes. */
+static struct future *copy_task(const struct future *f, bool is_insert)
+{
+	struct future *c = future_new();
+	if (!c)
+		return NULL;
+	memcpy(c->id, f->id, sizeof(c->id));
+	memcpy(c->kernel, f->kernel, sizeof(c->kernel));
+	memcpy(c->cause, f->cause, sizeof(c->cause));
+	c->priority = f->priority;
+	c->memory_bytes = f->memory_bytes;
+	c->timeout_ms = f->timeout_ms;
+	c->retries = f->retries;
+	c->state = f->state;
+	c->attempt = f->attempt;
+	c->created_ms = f->created_ms;
+	c->started_ms = f->started_ms;
+	c->ended_ms = f->ended_ms;
+	c->payload_len = f->payload_len;
+	c->result_len = f->result_len;
+	bool ok = copy_text(&c->error, f->error) && copy_bytes(&c->result, f->result, f->result_len);
+	if (is_insert)
+		ok = ok && copy_text(&c->client_key, f->client_key) && copy_text(&c->owner, f->owner) && copy_text(&c->project, f->project) &&
+		     copy_text(&c->kind, f->kind) && copy_text(&c->type, f->type) && copy_text(&c->pool, f->pool) && copy_text(&c->title, f->title) &&
+		     copy_bytes(&c->payload, f->payload, f->payload_len);
+	if (!ok)
+		future_free(&c);
+	return c;
+}
+
+static int post_task(struct store *s, enum kind kind, const struct future *f, store_done_fn *fn, void *data)
+{
+	struct op *op = op_new(kind, data);
+	if (!op)
+		return -1;
+	op->fn = fn;
+	op->f = copy_task(f, kind == OP_INSERT);
+	if (!op->f) {
+		op_free(op);
+		return -1;
+	}
+	return post(s, &s->writer, op);
+}
+
+int store_insert_task(struct store *s, const struct future *f, store_done_fn *fn, void *data) { return post_task(s, OP_INSERT, f, fn, data); }
+int store_update_task(struct store *s, const struct future *f, store_done_fn *fn, void *data) { return post_task(s, OP_UPDATE, f, fn, data); }
+
+int store_add_fact(struct store *s, const struct store_fact *fact, store_done_fn *fn, void *data)
+{
+	struct op *op = op_new(OP_FACT, data);
+	if (!op)
+		return -1;
+	op->fn = fn;
+	op->seq = ++s->fact_seq;
+	op->wall_ms = fact->wall_ms ? fact->wall_ms : clock_wall_ms();
+	op->mono_ms = fact->mono_ms ? fact->mono_ms : clock_mono_ms();
+	if (!copy_text(&op->what, fact->what) || !copy_text(&op->subject, fact->subject) || !copy_text(&op->detail, fact->detail)) {
+		op_free(op);
+		return -1;
+	}
+	return post(s, &s->writer, op);
+}
+
+int store_get_task(struct store *s, const char *id, bool with_result, store_task_fn *fn, void *data)
+{
+	struct op *op = op_new(OP_GET, data);
+	if (!op)
+		return -1;
+	snprintf(op->id, sizeof(op->id), "%s", id);
+	op->with_result = with_result;
+	op->task_fn = fn;
+	return post(s, &s->reader, op);
+}
+
+int store_list_ended(struct store *s, const char *owner, int limit, store_tasks_fn *fn, void *data)
+{
+	struct op *op = op_new(OP_LIST, data);
+	if (!op)
+		return -1;
+	op->limit = limit;
+	op->tasks_fn = fn;
+	if (!copy_text(&op->owner, owner)) {
+		op_free(op);
+		return -1;
+	}
+	return post(s, &s->reader, op);
+}
+
+int64_t store_next_kernel(struct store *s)
+{
+	if (s->kernels_reserved - s->next_kernel < KERNEL_BLOCK / 2 && !s->is_reserving) {
+		struct op *op = op_new(OP_META, s);
+		if (op) {
+			op->fn = reserve_done;
+			op->value = s->kernels_reserved + KERNEL_BLOCK - 1;
+			s->is_reserving = post(s, &s->writer, op) == 0;
+		}
+	}
+	return s->next_kernel < s->kernels_reserved ? s->next_kernel++ : 0;
+}
+
+size_t store_waiting(const struct store *s) { return s->waiting; }
+int64_t store_epoch(const struct store *s) { return s->epoch; }
+
+int store_load_open(struct store *s, store_load_fn *fn, void *data, struct err *err)
+{
+	return store_sql_each_open(s->reader.sql, fn, data, err) == SQLITE_OK ? 0 : -1;
+}
+
+/* --- open and close --- */
+
+static int start_line(struct store *s, struct line *line, void *(*run)(void *), struct err *err)
+{
+	int rc = pthread_create(&line->thread, NULL, run, s);
+	if (rc)
+		return err_sys(err, rc, "unable to start a thread of the store");
+	line->runs = true;
+	return 0;
+}
+
+static int count_epoch(struct store *s, struct err *err)
+{
+	struct store_sql *sql = s->writer.sql;
+	int64_t last_kernel = 0;
+	if (store_sql_get_meta(sql, "epoch", &s->epoch, err) != SQLITE_OK || store_sql_get_meta(sql, "kernel", &last_kernel, err) != SQLITE_OK)
+		return -1;
+	s->epoch++;
+	s->next_kernel = last_kernel + 1;
+	s->kernels_reserved = s->next_kernel + KERNEL_BLOCK;
+	if (store_sql_run(sql, "BEGIN IMMEDIATE", err) != SQLITE_OK)
+		return -1;
+	if (store_sql_set_meta(sql, "epoch", s->epoch, err) != SQLITE_OK ||
+	    store_sql_set_meta(sql, "kernel", s->kernels_reserved - 1, err) != SQLITE_OK || store_sql_run(sql, "COMMIT", err) != SQLITE_OK) {
+		store_sql_run(sql, "ROLLBACK", NULL);
+		return -1;
+	}
+	return 0;
+}
+
+static void init_line(struct store *s, struct line *line)
+{
+	pthread_condattr_t attr;
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&line->news, &attr);
+	pthread_condattr_destroy(&attr);
+	list_init(&line->todo);
+	line->store = s;
+}
+
+struct store *store_open(struct loop *loop, const char *path, store_fatal_fn *on_fatal, void *data, struct err *err)
+{
+	struct store *s = calloc(1, sizeof(*s));
+	if (!s) {
+		err_set(err, "unable to open %s: no memory", path);
+		return NULL;
+	}
+	s->loop = loop;
+	s->on_fatal = on_fatal;
+	s->data = data;
+	list_init(&s->done);
+	pthread_mutex_init(&s->lock, NULL);
+	init_line(s, &s->writer);
+	init_line(s, &s->reader);
+	s->wake = loop_wake_new(loop, on_wake, s);
+	if (!s->wake) {
+		err_set(err, "unable to open %s: no memory", path);
+		goto out;
+	}
+	s->writer.sql = store_sql_open(path, false, err);
+	if (!s->writer.sql || store_sql_prepare(s->writer.sql, err) < 0 || count_epoch(s, err) < 0)
+		goto out;
+	s->reader.sql = store_sql_open(path, true, err);
+	if (!s->reader.sql || start_line(s, &s->writer, write_on, err) < 0 || start_line(s, &s->reader, read_on, err) < 0)
+		goto out;
+	return s;
+out:
+	store_close(&s);
+	return NULL;
+}
+
+static void free_ops(struct list *ops)
+{
+	list_each(ops, l) {
+		list_remove(l);
+		op_free(list_of(l, struct op, link));
+	}
+}
+
+void store_close(struct store **sp)
+{
+	struct store *s = *sp;
+	if (!s)
+		return;
+	pthread_mutex_lock(&s->lock);
+	s->is_closing = true;
+	pthread_cond_signal(&s->writer.news);
+	pthread_cond_signal(&s->reader.news);
+	pthread_mutex_unlock(&s->lock);
+	bool was_open = s->writer.runs;
+	if (s->writer.runs)
+		pthread_join(s->writer.thread, NULL);
+	if (s->reader.runs)
+		pthread_join(s->reader.thread, NULL);
+	/* An end in order gives back the numbers that were not used. */
+	if (was_open && !s->is_broken && s->next_kernel > 0)
+		store_sql_set_meta(s->writer.sql, "kernel", s->next_kernel - 1, NULL);
+	store_sql_close(&s->reader.sql);
+	store_sql_close(&s->writer.sql);
+	free_ops(&s->done);
+	free_ops(&s->writer.todo);
+	free_ops(&s->reader.todo);
+	loop_wake_free(&s->wake);
+	pthread_cond_destroy(&s->writer.news);
+	pthread_cond_destroy(&s->reader.news);
+	pthread_mutex_destroy(&s->lock);
+	free(s);
+	*sp = NULL;
+}

@@ -1,0 +1,372 @@
+#include "fleet/store_sql.h"
+
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BUSY_MS 5000     /* an admin's sqlite3 may hold the file for a moment */
+
+/* Numbered from 1; each runs in one transaction with the update of meta.schema. Never changed once released: added to. */
+static const char *const migrations[STORE_SCHEMA] = {
+	"CREATE TABLE task ("
+	"  id TEXT PRIMARY KEY, client_key TEXT, owner TEXT NOT NULL, project TEXT, kind TEXT NOT NULL, type TEXT NOT NULL,"
+	"  pool TEXT NOT NULL, title TEXT, priority INTEGER NOT NULL DEFAULT 0, payload BLOB NOT NULL, limits TEXT,"
+	"  timeout_ms INTEGER, retries INTEGER NOT NULL DEFAULT 0, state TEXT NOT NULL, attempt INTEGER NOT NULL DEFAULT 0,"
+	"  kernel TEXT, cause TEXT, error TEXT, result BLOB, created_ms INTEGER NOT NULL, started_ms INTEGER, ended_ms INTEGER);"
+	"CREATE UNIQUE INDEX task_client_key ON task(owner, client_key) WHERE client_key IS NOT NULL;"
+	"CREATE INDEX task_open ON task(state) WHERE state IN ('queued','assigned','running');"
+	"CREATE TABLE fact ("
+	"  epoch INTEGER NOT NULL, seq INTEGER NOT NULL, wall_ms INTEGER NOT NULL, mono_ms INTEGER NOT NULL, boot TEXT NOT NULL,"
+	"  what TEXT NOT NULL, subject TEXT NOT NULL, detail TEXT, PRIMARY KEY (epoch, seq));",
+};
+
+#define TASK_COLUMNS \
+	"id, client_key, owner, project, kind, type, pool, title, priority, payload, json_extract(limits,'$.memoryBytes'), timeout_ms," \
+	" retries, state, attempt, kernel, cause, error, created_ms, started_ms, ended_ms, (state = 'done')"
+enum { COL_RESULT = 22 };
+
+enum statement { S_INSERT, S_SAME_KEY, S_UPDATE, S_FACT, S_GET_META, S_SET_META, S_OPEN, S_GET, S_GET_WITH_RESULT, S_ENDED, S_COUNT };
+
+static const char *const texts[S_COUNT] = {
+	[S_INSERT] = "INSERT INTO task (id, client_key, owner, project, kind, type, pool, title, priority, payload, limits, timeout_ms, retries,"
+		     " state, attempt, kernel, cause, error, created_ms, started_ms, ended_ms)"
+		     " VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21)",
+	[S_SAME_KEY] = "SELECT id FROM task WHERE owner = ?1 AND client_key = ?2",
+	[S_UPDATE] = "UPDATE task SET state = ?2, attempt = ?3, kernel = ?4, cause = ?5, error = ?6, result = ?7, started_ms = ?8, ended_ms = ?9"
+		     " WHERE id = ?1",
+	[S_FACT] = "INSERT INTO fact (epoch, seq, wall_ms, mono_ms, boot, what, subject, detail) VALUES (?1,?2,?3,?4,?5,?6,?7,?8)",
+	[S_GET_META] = "SELECT value FROM meta WHERE name = ?1",
+	[S_SET_META] = "INSERT INTO meta (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+	[S_OPEN] = "SELECT " TASK_COLUMNS " FROM task WHERE state IN ('queued','assigned','running') ORDER BY created_ms, rowid",
+	[S_GET] = "SELECT " TASK_COLUMNS " FROM task WHERE id = ?1",
+	[S_GET_WITH_RESULT] = "SELECT " TASK_COLUMNS ", result FROM task WHERE id = ?1",
+	[S_ENDED] = "SELECT " TASK_COLUMNS " FROM task WHERE ended_ms IS NOT NULL AND (?1 IS NULL OR owner = ?1)"
+		    " ORDER BY ended_ms DESC, rowid DESC LIMIT ?2",
+};
+
+struct store_sql {
+	sqlite3 *db;
+	sqlite3_stmt *statements[S_COUNT];
+	char path[4096];
+};
+
+static int fail(struct store_sql *sql, int rc, struct err *err, const char *what)
+{
+	err_set(err, "unable to %s %s: %s", what, sql->path, sql->db ? sqlite3_errmsg(sql->db) : sqlite3_errstr(rc));
+	if (err)
+		err->code = rc;
+	return rc;
+}
+
+struct store_sql *store_sql_open(const char *path, bool is_reader, struct err *err)
+{
+	struct store_sql *sql = calloc(1, sizeof(*sql));
+	if (!sql) {
+		err_set(err, "unable to open %s: no memory", path);
+		return NULL;
+	}
+	snprintf(sql->path, sizeof(sql->path), "%s", path);
+	int flags = is_reader ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+	int rc = sqlite3_open_v2(path, &sql->db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW, NULL);
+	if (rc != SQLITE_OK) {
+		fail(sql, rc, err, "open");
+		store_sql_close(&sql);
+		return NULL;
+	}
+	sqlite3_extended_result_codes(sql->db, 0);
+	sqlite3_busy_timeout(sql->db, BUSY_MS);
+	sqlite3_db_config(sql->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+	return sql;
+}
+
+void store_sql_close(struct store_sql **sqlp)
+{
+	struct store_sql *sql = *sqlp;
+	if (!sql)
+		return;
+	for (int i = 0; i < S_COUNT; i++)
+		sqlite3_finalize(sql->statements[i]);
+	sqlite3_close(sql->db);
+	free(sql);
+	*sqlp = NULL;
+}
+
+int store_sql_run(struct store_sql *sql, const char *statement, struct err *err)
+{
+	int rc = sqlite3_exec(sql->db, statement, NULL, NULL, NULL);
+	return rc == SQLITE_OK ? rc : fail(sql, rc, err, "write");
+}
+
+bool store_sql_in_transaction(const struct store_sql *sql) { return !sqlite3_get_autocommit(sql->db); }
+
+void store_sql_checkpoint(struct store_sql *sql) { sqlite3_wal_checkpoint_v2(sql->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL); }
+
+/* A prepared statement, ready to be bound; NULL: err. */
+static sqlite3_stmt *use(struct store_sql *sql, enum statement which, int *rc, struct err *err)
+{
+	*rc = SQLITE_OK;
+	if (!sql->statements[which])
+		*rc = sqlite3_prepare_v3(sql->db, texts[which], -1, SQLITE_PREPARE_PERSISTENT, &sql->statements[which], NULL);
+	if (*rc != SQLITE_OK) {
+		fail(sql, *rc, err, "use");
+		return NULL;
+	}
+	return sql->statements[which];
+}
+
+static int finish(struct store_sql *sql, sqlite3_stmt *st, int rc, struct err *err, const char *what)
+{
+	if (rc == SQLITE_DONE || rc == SQLITE_ROW)
+		rc = SQLITE_OK;
+	else
+		fail(sql, rc, err, what);
+	sqlite3_reset(st);
+	sqlite3_clear_bindings(st);
+	return rc;
+}
+
+static void bind_text(sqlite3_stmt *st, int at, const char *s)
+{
+	if (s && *s)
+		sqlite3_bind_text(st, at, s, -1, SQLITE_STATIC);
+	else
+		sqlite3_bind_null(st, at);
+}
+
+static void bind_some(sqlite3_stmt *st, int at, int64_t v)
+{
+	if (v)
+		sqlite3_bind_int64(st, at, v);
+	else
+		sqlite3_bind_null(st, at);
+}
+
+int store_sql_get_meta(struct store_sql *sql, const char *name, int64_t *out, struct err *err)
+{
+	int rc;
+	sqlite3_stmt *st = use(sql, S_GET_META, &rc, err);
+	if (!st)
+		return rc;
+	bind_text(st, 1, name);
+	rc = sqlite3_step(st);
+	*out = rc == SQLITE_ROW ? sqlite3_column_int64(st, 0) : 0;
+	return finish(sql, st, rc, err, "read");
+}
+
+int store_sql_set_meta(struct store_sql *sql, const char *name, int64_t value, struct err *err)
+{
+	int rc;
+	sqlite3_stmt *st = use(sql, S_SET_META, &rc, err);
+	if (!st)
+		return rc;
+	bind_text(st, 1, name);
+	sqlite3_bind_int64(st, 2, value);
+	return finish(sql, st, sqlite3_step(st), err, "write");
+}
+
+static int migrate(struct store_sql *sql, struct err *err)
+{
+	int64_t schema = 0;
+	if (store_sql_run(sql, "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value)", err) != SQLITE_OK ||
+	    store_sql_get_meta(sql, "schema", &schema, err) != SQLITE_OK)
+		return -1;
+	if (schema > STORE_SCHEMA)
+		return err_set(err, "unable to use %s: its schema is %lld, this program knows up to %d; use the newer program, or an older copy of the file",
+			       sql->path, (long long)schema, STORE_SCHEMA);
+	for (; schema < STORE_SCHEMA; schema++) {
+		if (store_sql_run(sql, "BEGIN IMMEDIATE", err) != SQLITE_OK)
+			return -1;
+		if (store_sql_run(sql, migrations[schema], err) != SQLITE_OK || store_sql_set_meta(sql, "schema", schema + 1, err) != SQLITE_OK ||
+		    store_sql_run(sql, "COMMIT", err) != SQLITE_OK) {
+			store_sql_run(sql, "ROLLBACK", NULL);
+			return err_add(err, "unable to migrate to schema %lld", (long long)schema + 1);
+		}
+	}
+	return 0;
+}
+
+int store_sql_prepare(struct store_sql *sql, struct err *err)
+{
+	if (store_sql_run(sql, "PRAGMA journal_mode = WAL", err) != SQLITE_OK || store_sql_run(sql, "PRAGMA synchronous = FULL", err) != SQLITE_OK)
+		return -1;
+	return migrate(sql, err);
+}
+
+static int find_first(struct store_sql *sql, const struct future *f, char first_id[FUTURE_ID_MAX], struct err *err)
+{
+	int rc;
+	sqlite3_stmt *st = use(sql, S_SAME_KEY, &rc, err);
+	if (!st)
+		return rc;
+	first_id[0] = 0;
+	bind_text(st, 1, f->owner);
+	bind_text(st, 2, f->client_key);
+	rc = sqlite3_step(st);
+	if (rc == SQLITE_ROW)
+		snprintf(first_id, FUTURE_ID_MAX, "%s", (const char *)sqlite3_column_text(st, 0));
+	rc = finish(sql, st, rc, err, "read");
+	return rc == SQLITE_OK && first_id[0] ? SQLITE_CONSTRAINT : rc;
+}
+
+int store_sql_insert(struct store_sql *sql, const struct future *f, char first_id[FUTURE_ID_MAX], struct err *err)
+{
+	char limits[64];
+	int rc = f->client_key ? find_first(sql, f, first_id, err) : SQLITE_OK;
+	sqlite3_stmt *st = rc == SQLITE_OK ? use(sql, S_INSERT, &rc, err) : NULL;
+	if (!st)
+		return rc;
+	const char *names[] = { f->id, f->client_key, f->owner, f->project, f->kind, f->type, f->pool, f->title };
+	for (int i = 0; i < 8; i++)
+		bind_text(st, i + 1, names[i]);
+	sqlite3_bind_int(st, 9, f->priority);
+	sqlite3_bind_blob64(st, 10, f->payload, f->payload_len, SQLITE_STATIC);
+	snprintf(limits, sizeof(limits), "{\"memoryBytes\":%lld}", (long long)f->memory_bytes);
+	bind_text(st, 11, f->memory_bytes ? limits : NULL);
+	bind_some(st, 12, f->timeout_ms);
+	sqlite3_bind_int(st, 13, f->retries);
+	bind_text(st, 14, future_state_name(f->state));
+	sqlite3_bind_int(st, 15, f->attempt);
+	bind_text(st, 16, f->kernel);
+	bind_text(st, 17, f->cause);
+	bind_text(st, 18, f->error);
+	sqlite3_bind_int64(st, 19, f->created_ms);
+	bind_some(st, 20, f->started_ms);
+	bind_some(st, 21, f->ended_ms);
+	return finish(sql, st, sqlite3_step(st), err, "write");
+}
+
+int store_sql_update(struct store_sql *sql, const struct future *f, struct err *err)
+{
+	int rc;
+	sqlite3_stmt *st = use(sql, S_UPDATE, &rc, err);
+	if (!st)
+		return rc;
+	bind_text(st, 1, f->id);
+	bind_text(st, 2, future_state_name(f->state));
+	sqlite3_bind_int(st, 3, f->attempt);
+	bind_text(st, 4, f->kernel);
+	bind_text(st, 5, f->cause);
+	bind_text(st, 6, f->error);
+	if (f->result)
+		sqlite3_bind_blob64(st, 7, f->result, f->result_len, SQLITE_STATIC);
+	bind_some(st, 8, f->started_ms);
+	bind_some(st, 9, f->ended_ms);
+	return finish(sql, st, sqlite3_step(st), err, "write");
+}
+
+int store_sql_fact(struct store_sql *sql, int64_t epoch, int64_t seq, const struct store_fact *fact, const char *boot, struct err *err)
+{
+	int rc;
+	sqlite3_stmt *st = use(sql, S_FACT, &rc, err);
+	if (!st)
+		return rc;
+	sqlite3_bind_int64(st, 1, epoch);
+	sqlite3_bind_int64(st, 2, seq);
+	sqlite3_bind_int64(st, 3, fact->wall_ms);
+	sqlite3_bind_int64(st, 4, fact->mono_ms);
+	sqlite3_bind_text(st, 5, boot, -1, SQLITE_STATIC);
+	sqlite3_bind_text(st, 6, fact->what, -1, SQLITE_STATIC);
+	sqlite3_bind_text(st, 7, fact->subject, -1, SQLITE_STATIC);
+	bind_text(st, 8, fact->detail);
+	return finish(sql, st, sqlite3_step(st), err, "write");
+}
+
+static char *column_copy(sqlite3_stmt *st, int at)
+{
+	const char *s = (const char *)sqlite3_column_text(st, at);
+	return s ? strdup(s) : NULL;
+}
+
+static char *column_bytes(sqlite3_stmt *st, int at, size_t *len)
+{
+	const void *p = sqlite3_column_blob(st, at);
+	*len = (size_t)sqlite3_column_bytes(st, at);
+	char *copy = malloc(*len + 1);
+	if (!copy)
+		return NULL;
+	if (p)
+		memcpy(copy, p, *len);
+	copy[*len] = 0;
+	return copy;
+}
+
+/* NULL: no memory, or a row that no program of ours wrote. */
+static struct future *read_row(sqlite3_stmt *st, bool with_result)
+{
+	struct future *f = future_new();
+	if (!f)
+		return NULL;
+	char **names[] = { NULL, &f->client_key, &f->owner, &f->project, &f->kind, &f->type, &f->pool, &f->title };
+	const char *id = (const char *)sqlite3_column_text(st, 0), *state = (const char *)sqlite3_column_text(st, 13);
+	for (int i = 1; i < 8; i++)
+		*names[i] = column_copy(st, i);
+	snprintf(f->id, sizeof(f->id), "%s", id ? id : "");
+	f->priority = sqlite3_column_int(st, 8);
+	f->payload = column_bytes(st, 9, &f->payload_len);
+	f->memory_bytes = sqlite3_column_int64(st, 10);
+	f->timeout_ms = sqlite3_column_int64(st, 11);
+	f->retries = sqlite3_column_int(st, 12);
+	int s = state ? future_state_named(state) : -1;
+	f->state = (enum future_state)(s < 0 ? 0 : s);
+	f->attempt = sqlite3_column_int(st, 14);
+	const char *kernel = (const char *)sqlite3_column_text(st, 15), *cause = (const char *)sqlite3_column_text(st, 16);
+	snprintf(f->kernel, sizeof(f->kernel), "%s", kernel ? kernel : "");
+	snprintf(f->cause, sizeof(f->cause), "%s", cause ? cause : "");
+	f->error = column_copy(st, 17);
+	f->created_ms = sqlite3_column_int64(st, 18);
+	f->started_ms = sqlite3_column_int64(st, 19);
+	f->ended_ms = sqlite3_column_int64(st, 20);
+	f->has_result = sqlite3_column_int(st, 21);
+	if (with_result && sqlite3_column_type(st, COL_RESULT) != SQLITE_NULL)
+		f->result = column_bytes(st, COL_RESULT, &f->result_len);
+	if (!f->owner || !f->kind || !f->type || !f->pool || !f->payload || s < 0)
+		future_free(&f);
+	return f;
+}
+
+static int each_row(struct store_sql *sql, sqlite3_stmt *st, store_load_fn *fn, void *data, struct err *err)
+{
+	int rc;
+	while ((rc = sqlite3_step(st)) == SQLITE_ROW) {
+		struct future *f = read_row(st, false);
+		if (!f) {
+			rc = SQLITE_NOMEM;
+			break;
+		}
+		fn(data, f);
+	}
+	return finish(sql, st, rc, err, "read");
+}
+
+int store_sql_each_open(struct store_sql *sql, store_load_fn *fn, void *data, struct err *err)
+{
+	int rc;
+	sqlite3_stmt *st = use(sql, S_OPEN, &rc, err);
+	return st ? each_row(sql, st, fn, data, err) : rc;
+}
+
+int store_sql_each_ended(struct store_sql *sql, const char *owner, int limit, store_load_fn *fn, void *data, struct err *err)
+{
+	int rc;
+	sqlite3_stmt *st = use(sql, S_ENDED, &rc, err);
+	if (!st)
+		return rc;
+	bind_text(st, 1, owner);
+	sqlite3_bind_int(st, 2, limit);
+	return each_row(sql, st, fn, data, err);
+}
+
+int store_sql_get(struct store_sql *sql, const char *id, bool with_result, struct future **out, struct err *err)
+{
+	int rc;
+	sqlite3_stmt *st = use(sql, with_result ? S_GET_WITH_RESULT : S_GET, &rc, err);
+	*out = NULL;
+	if (!st)
+		return rc;
+	bind_text(st, 1, id);
+	rc = sqlite3_step(st);
+	if (rc == SQLITE_ROW && !(*out = read_row(st, with_result)))
+		rc = SQLITE_NOMEM;
+	return finish(sql, st, rc, err, "read");
+}
