@@ -57,6 +57,7 @@
 	X(23, row, "K", "BD", "req id kind state pid")                                                                              \
 	X(24, done, "K", "BD", "req count")                                                                                         \
 	X(25, event, "K", "B", "seq id what wall_ms mono_ms")                                                                       \
+	X(26, drain, "K", "B", "")                                                                                                  \
 	X(40, pipe, "K", "L", "id sink")                                                                                            \
 	X(41, finish, "K", "L", "id")                                                                                               \
 	X(42, drained, "L", "K", "id bytes lost")                                                                                   \

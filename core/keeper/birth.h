@@ -1,0 +1,9 @@
+#ifndef DSS_KEEPER_BIRTH_H
+#define DSS_KEEPER_BIRTH_H
+#include "keeper/proc.h"
+/*
+ * birth: from a description to a running process: its box with limits, its pipes, its environment, its descriptors. Sets pid,
+ * pidfd, start_ticks, status_fd, ready_fd, pipe. -1: not born; p->cause holds errno and text.
+ */
+int birth(struct proc *p, const struct proc_fd *fds, size_t nfds);
+#endif

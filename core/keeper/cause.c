@@ -1,0 +1,96 @@
+#include "keeper/cause.h"
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include "base/text.h"
+
+static const char *const order_causes[] = { "admin", "user", "policy", "deadline", "shutdown", "start_failed", "lost" };
+
+bool cause_is_order(const char *name)
+{
+	for (size_t i = 0; i < sizeof(order_causes) / sizeof(order_causes[0]); i++)
+		if (!strcmp(order_causes[i], name))
+			return true;
+	return false;
+}
+
+const char *cause_named(const char *name)
+{
+	static const char *const all[] = { "exited", "oom_limit", "oom_heap", "oom_host", "limit_threads", "crash", "signal", "unknown" };
+	for (size_t i = 0; i < sizeof(order_causes) / sizeof(order_causes[0]); i++)
+		if (!strcmp(order_causes[i], name))
+			return order_causes[i];
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		if (!strcmp(all[i], name))
+			return all[i];
+	return "unknown";
+}
+
+void cause_record(struct cause *c, const char *cause, const char *text, const char *by, int signo)
+{
+	if (c->by_cause[0] && c->by_signal == 0)
+		return;                  /* a plain signal, though, gives way to a stop */
+	snprintf(c->by_cause, sizeof(c->by_cause), "%s", cause);
+	snprintf(c->by_text, sizeof(c->by_text), "%s", text ? text : "");
+	snprintf(c->by_whom, sizeof(c->by_whom), "%s", by ? by : "");
+	c->by_signal = signo;
+}
+
+/* Signals that a program's own fault raises. */
+static bool is_fault(int signo)
+{
+	return signo == SIGSEGV || signo == SIGBUS || signo == SIGILL || signo == SIGFPE || signo == SIGABRT || signo == SIGTRAP ||
+	       signo == SIGSYS || signo == SIGXCPU || signo == SIGXFSZ;
+}
+
+static void say_oom(struct cause *c, const char *who)
+{
+	char used[32], limit[32];
+	text_print_size(c->peak_bytes, used, sizeof(used));
+	if (!c->oom_owner[0]) {
+		c->name = "oom_host";
+		snprintf(c->text, sizeof(c->text), "the machine ran out of memory and the kernel chose %s (peak %s)", who, used);
+		return;
+	}
+	c->name = "oom_limit";
+	text_print_size(c->limit_bytes, limit, sizeof(limit));
+	snprintf(c->text, sizeof(c->text), "%s used %s; the memory limit of box %s is %s%s%s", who, used, c->oom_owner, limit,
+		 c->victim_of[0] ? "; largest there: " : "", c->victim_of);
+}
+
+void cause_judge(struct cause *c, const char *who)
+{
+	c->code = c->has_status && WIFEXITED(c->status) ? WEXITSTATUS(c->status) : -1;
+	c->signal = c->has_status && WIFSIGNALED(c->status) ? WTERMSIG(c->status) : -1;
+	if (c->oom_kills > 0) {
+		say_oom(c, who);
+	} else if (c->by_cause[0] && (c->by_signal == 0 || c->by_signal == c->signal)) {
+		c->name = cause_named(c->by_cause);
+		snprintf(c->text, sizeof(c->text), "%s%s%s%s", c->by_text, c->by_whom[0] ? " (by " : "", c->by_whom,
+			 c->by_whom[0] ? ")" : "");
+	} else if (c->exec_errno || c->exec_text[0]) {
+		c->name = "start_failed";
+		snprintf(c->text, sizeof(c->text), "%s", c->exec_text);
+	} else if (!c->has_status) {
+		c->name = "unknown";
+		snprintf(c->text, sizeof(c->text), "%s ended and left no status", who);
+	} else if (c->code == 0) {
+		c->name = "exited";
+		snprintf(c->text, sizeof(c->text), "%s exited with status 0", who);
+	} else if (c->pids_refused > 0) {
+		c->name = "limit_threads";
+		snprintf(c->text, sizeof(c->text), "%s reached the limit of processes and threads of its box (%lld refused)", who,
+			 (long long)c->pids_refused);
+	} else if (c->code > 0) {
+		c->name = "crash";
+		snprintf(c->text, sizeof(c->text), "%s exited with status %d", who, c->code);
+	} else if (is_fault(c->signal)) {
+		c->name = "crash";
+		snprintf(c->text, sizeof(c->text), "%s crashed: SIG%s (%s)", who, sigabbrev_np(c->signal), strsignal(c->signal));
+	} else {
+		c->name = "signal";
+		snprintf(c->text, sizeof(c->text), "%s was ended by SIG%s, sent by somebody else than dssd", who,
+			 sigabbrev_np(c->signal) ? sigabbrev_np(c->signal) : "?");
+	}
+}

@@ -1,0 +1,184 @@
+#include "keeper/output.h"
+#include <stdlib.h>
+#include <string.h>
+#include "base/log.h"
+#include "sys/fds.h"
+
+struct output {
+	struct list pipes;
+	struct wire_link *link;
+};
+
+struct output *output_new(void)
+{
+	struct output *o = calloc(1, sizeof(*o));
+	if (o)
+		list_init(&o->pipes);
+	return o;
+}
+
+void output_free(struct output **output)
+{
+	struct output *o = *output;
+	*output = NULL;
+	if (!o)
+		return;
+	list_each(&o->pipes, at) {
+		struct output_pipe *p = list_of(at, struct output_pipe, link);
+		output_forget(&p);
+	}
+	free(o);
+}
+
+static int send(struct output *o, struct buf *b, size_t mark, const int *fds, size_t nfds)
+{
+	int rc = wire_end(b, mark);
+	if (rc == 0)
+		rc = wire_link_send(o->link, b, fds, nfds);
+	if (rc < 0)
+		log_error("unable to tell the logger: its queue is full");
+	buf_fini(b);
+	return rc;
+}
+
+static void tell_pipe(struct output_pipe *p)
+{
+	struct buf b;
+	buf_init(&b, WIRE_FRAME_MAX);
+	size_t mark = wire_begin(&b, WIRE_pipe);
+	wire_text(&b, WF_id, p->id);
+	wire_text(&b, WF_sink, p->sink);
+	if (p->prefix[0])
+		wire_text(&b, WF_prefix, p->prefix);
+	for (char *const *m = p->masks; m && *m; m++)
+		wire_text(&b, WF_mask, *m);
+	send(p->output, &b, mark, &p->fd, 1);
+}
+
+static void tell_finish(struct output_pipe *p)
+{
+	struct buf b;
+	buf_init(&b, 1024);
+	size_t mark = wire_begin(&b, WIRE_finish);
+	wire_text(&b, WF_id, p->id);
+	send(p->output, &b, mark, NULL, 0);
+}
+
+void output_attach(struct output *o, struct wire_link *link)
+{
+	o->link = link;
+	if (!link)
+		return;
+	list_each(&o->pipes, at) {
+		struct output_pipe *p = list_of(at, struct output_pipe, link);
+		tell_pipe(p);
+		if (p->is_finished)
+			tell_finish(p);
+	}
+}
+
+static struct output_pipe *find(struct output *o, const char *id)
+{
+	list_each(&o->pipes, at) {
+		struct output_pipe *p = list_of(at, struct output_pipe, link);
+		if (!strcmp(p->id, id))
+			return p;
+	}
+	return NULL;
+}
+
+void output_message(struct output *o, const struct wire_view *msg)
+{
+	if (msg->type == WIRE_trouble) {
+		log_warn("logger: %s (%lld bytes lost)", wire_get_text(msg, WF_text), (long long)wire_get_int(msg, WF_lost, 0));
+		return;
+	}
+	if (msg->type != WIRE_drained)
+		return;
+	struct output_pipe *p = find(o, wire_get_text(msg, WF_id));
+	if (!p || !p->is_finished)       /* an early end of file: the process closed its output and lives on */
+		return;
+	p->bytes = wire_get_int(msg, WF_bytes, 0);
+	p->lost = wire_get_int(msg, WF_lost, 0);
+	if (p->drained)
+		p->drained(p->data);
+}
+
+struct output_pipe *output_add(struct output *o, const char *id, const char *sink, const char *prefix, char *const *masks, int fd)
+{
+	struct output_pipe *p = calloc(1, sizeof(*p));
+	if (!p) {
+		fds_close(&fd);
+		return NULL;
+	}
+	p->output = o;
+	p->fd = fd;
+	p->masks = masks;
+	strncpy(p->id, id, sizeof(p->id) - 1);
+	strncpy(p->sink, sink, sizeof(p->sink) - 1);
+	strncpy(p->prefix, prefix ? prefix : "", sizeof(p->prefix) - 1);
+	list_push(&o->pipes, &p->link);
+	if (o->link)
+		tell_pipe(p);
+	return p;
+}
+
+int output_route(struct output_pipe *p, const char *sink, const char *prefix)
+{
+	strncpy(p->sink, sink, sizeof(p->sink) - 1);
+	strncpy(p->prefix, prefix ? prefix : "", sizeof(p->prefix) - 1);
+	if (!p->output->link)
+		return 0;                /* the next logger hears the new sink at once */
+	struct buf b;
+	buf_init(&b, 2048);
+	size_t mark = wire_begin(&b, WIRE_route);
+	wire_text(&b, WF_id, p->id);
+	wire_text(&b, WF_sink, p->sink);
+	if (p->prefix[0])
+		wire_text(&b, WF_prefix, p->prefix);
+	return send(p->output, &b, mark, NULL, 0);
+}
+
+void output_finish(struct output_pipe *p, output_drained_fn *fn, void *data)
+{
+	p->is_finished = true;
+	p->drained = fn;
+	p->data = data;
+	if (p->output->link)
+		tell_finish(p);
+}
+
+void output_forget(struct output_pipe **pipe)
+{
+	struct output_pipe *p = *pipe;
+	*pipe = NULL;
+	if (!p)
+		return;
+	list_remove(&p->link);
+	fds_close(&p->fd);
+	free(p);
+}
+
+void output_reopen(struct output *o)
+{
+	if (!o->link)
+		return;
+	struct buf b;
+	buf_init(&b, 64);
+	size_t mark = wire_begin(&b, WIRE_reopen);
+	send(o, &b, mark, NULL, 0);
+}
+
+size_t output_waiting(const struct output *o)
+{
+	size_t n = 0;
+	list_each(&o->pipes, at)
+		n += list_of(at, struct output_pipe, link)->is_finished;
+	return n;
+}
+
+void output_each(struct output *o, void (*fn)(void *data, struct output_pipe *p), void *data)
+{
+	list_each(&o->pipes, at)
+		fn(data, list_of(at, struct output_pipe, link));
+}
