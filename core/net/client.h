@@ -56,7 +56,7 @@ struct client_answer {
 typedef void client_fn(void *data, const struct client_answer *answer);
 
 struct client *client_new(struct loop *loop, size_t kept_connections_max, struct err *err);
-/* Running calls are cancelled: their callbacks are not called. */
+/* Running calls are cancelled: their callbacks are not called. Not from inside a callback. */
 void client_free(struct client **c);
 
 /* Copies the order. fn is called exactly once from the loop, never from inside client_request, unless the call is

@@ -1,0 +1,474 @@
+#include "net/client.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+#include <curl/curl.h>
+#include "base/buf.h"
+#include "base/list.h"
+#include "base/text.h"
+#include "net/http.h"
+
+static const int64_t CONNECT_MS = 5000, TIMEOUT_MS = 30000;
+static const size_t ANSWER_MAX = 16 << 20, ANSWER_HEAD_MAX = 64 * 1024;
+/* Each call under way has one; long polls wait by the hundred. */
+static const long READ_BUFFER = 8 * 1024;
+/* An idle connection older than this is not used again. */
+static const long IDLE_S = 3600;
+/* Easy handles kept for the next calls: making one costs more than a small request. */
+enum { SPARES = 32 };
+
+struct client {
+	struct loop *loop;
+	CURLM *multi;
+	struct loop_timer *timer;
+	struct list calls;
+	size_t count;
+	CURL *spare[SPARES];
+	size_t nspares;
+};
+
+struct client_call {
+	struct list link;
+	struct client *client;
+	CURL *easy;
+	struct curl_slist *fields, *connect_to;
+	struct buf answer;
+	size_t head_size;
+	client_fn *fn;
+	void *data;
+	char method[16];
+	char shown[200];              /* the URL without its query, for error texts */
+	int64_t timeout_ms;
+	bool is_known_only, was_new, is_refused, is_too_large, is_head_too_large;
+};
+
+/* --- curl's callbacks --- */
+
+static size_t on_bytes(char *data, size_t size, size_t n, void *arg)
+{
+	struct client_call *call = arg;
+	if (buf_put(&call->answer, data, size * n) == 0)
+		return size * n;
+	call->is_too_large = true;
+	return 0;
+}
+
+static size_t on_head(char *data, size_t size, size_t n, void *arg)
+{
+	struct client_call *call = arg;
+	(void)data;
+	call->head_size += size * n;
+	if (call->head_size <= ANSWER_HEAD_MAX)
+		return size * n;
+	call->is_head_too_large = true;
+	return 0;
+}
+
+/* Called for each new connection, never for a kept one. */
+static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *to)
+{
+	struct client_call *call = arg;
+	(void)purpose;
+	call->was_new = true;
+	if (call->is_known_only) {
+		call->is_refused = true;
+		return CURL_SOCKET_BAD;
+	}
+	return socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
+}
+
+/* --- curl on the loop --- */
+
+static void finish_calls(struct client *c);
+
+static void on_socket_event(void *data, int fd, int events)
+{
+	struct client *c = data;
+	int running, flags = (events & LOOP_READ ? CURL_CSELECT_IN : 0) | (events & LOOP_WRITE ? CURL_CSELECT_OUT : 0);
+	curl_multi_socket_action(c->multi, fd, flags, &running);
+	finish_calls(c);
+}
+
+static void on_timeout(void *data)
+{
+	struct client *c = data;
+	int running;
+	curl_multi_socket_action(c->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+	finish_calls(c);
+}
+
+static int on_timer_wish(CURLM *multi, long delay_ms, void *data)
+{
+	struct client *c = data;
+	(void)multi;
+	if (delay_ms < 0)
+		loop_timer_stop(c->timer);
+	else
+		loop_timer_start(c->timer, delay_ms);
+	return 0;
+}
+
+static int on_socket_wish(CURL *easy, curl_socket_t fd, int what, void *data, void *at_socket)
+{
+	struct client *c = data;
+	struct loop_io *io = at_socket;
+	int events = (what & CURL_POLL_IN ? LOOP_READ : 0) | (what & CURL_POLL_OUT ? LOOP_WRITE : 0);
+	(void)easy;
+	if (what == CURL_POLL_REMOVE) {
+		loop_io_free(&io);
+		curl_multi_assign(c->multi, fd, NULL);
+	} else if (io != NULL) {
+		loop_io_set(io, events);
+	} else {
+		io = loop_io_new(c->loop, fd, events, on_socket_event, c);
+		if (io == NULL)
+			return -1;
+		curl_multi_assign(c->multi, fd, io);
+	}
+	return 0;
+}
+
+/* --- the end of a call --- */
+
+static void give_back(struct client *c, CURL *easy)
+{
+	if (c->nspares == SPARES) {
+		curl_easy_cleanup(easy);
+		return;
+	}
+	curl_easy_reset(easy);
+	c->spare[c->nspares++] = easy;
+}
+
+static void free_call(struct client_call *call)
+{
+	struct client *c = call->client;
+	list_remove(&call->link);
+	c->count--;
+	curl_multi_remove_handle(c->multi, call->easy);
+	give_back(c, call->easy);
+	curl_slist_free_all(call->fields);
+	curl_slist_free_all(call->connect_to);
+	buf_fini(&call->answer);
+	free(call);
+}
+
+static enum client_outcome judge(const struct client_call *call, CURLcode code)
+{
+	curl_off_t sent_at = 0;
+	if (call->is_too_large)
+		return CLIENT_TOO_LARGE;
+	switch (code) {
+	case CURLE_OK:
+		return CLIENT_OK;
+	case CURLE_FILESIZE_EXCEEDED:
+		return CLIENT_TOO_LARGE;
+	case CURLE_COULDNT_CONNECT:
+	case CURLE_COULDNT_RESOLVE_HOST:
+		return call->is_refused ? CLIENT_UNKNOWN : CLIENT_NOT_CONNECTED;
+	case CURLE_OPERATION_TIMEDOUT:
+		curl_easy_getinfo(call->easy, CURLINFO_PRETRANSFER_TIME_T, &sent_at);
+		return sent_at == 0 ? CLIENT_NOT_CONNECTED : CLIENT_TIMED_OUT;
+	default:
+		return CLIENT_BROKEN;
+	}
+}
+
+/* Our words, not curl's: its texts may hold the names we make up to keep connections apart. */
+static void explain(const struct client_call *call, CURLcode code, enum client_outcome outcome, struct err *err)
+{
+	char amount[40];
+	long os_error = 0;
+	switch (outcome) {
+	case CLIENT_OK:
+		return;
+	case CLIENT_UNKNOWN:
+		err_set(err, "no connection to it is kept");
+		break;
+	case CLIENT_NOT_CONNECTED:
+		curl_easy_getinfo(call->easy, CURLINFO_OS_ERRNO, &os_error);
+		if (code == CURLE_OPERATION_TIMEDOUT)
+			err_set(err, "no connection in time");
+		else if (os_error != 0)
+			err_sys(err, (int)os_error, "no connection");
+		else
+			err_set(err, "no connection: %s", curl_easy_strerror(code));
+		break;
+	case CLIENT_TIMED_OUT:
+		err_set(err, "no whole answer within %s", text_print_duration(call->timeout_ms, amount, sizeof(amount)));
+		break;
+	case CLIENT_TOO_LARGE:
+		err_set(err, "the answer is larger than the limit of %s", text_print_size((int64_t)call->answer.max, amount, sizeof(amount)));
+		break;
+	case CLIENT_BROKEN:
+		if (call->is_head_too_large)
+			err_set(err, "the answer's header is larger than the limit of %zu bytes", ANSWER_HEAD_MAX);
+		else
+			err_set(err, "%s", curl_easy_strerror(code));
+		break;
+	}
+	err_add(err, "unable to %s %s", call->method, call->shown);
+}
+
+static void finish(struct client_call *call, CURLcode code)
+{
+	struct client_answer answer = { .outcome = judge(call, code), .was_new = call->was_new, .body = "", .content_type = "" };
+	struct err err;
+	long status = 0;
+	char *type = NULL;
+	if (answer.outcome == CLIENT_OK) {
+		curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
+		curl_easy_getinfo(call->easy, CURLINFO_CONTENT_TYPE, &type);
+		answer.status = (int)status;
+		answer.body = call->answer.data != NULL ? call->answer.data : "";
+		answer.len = call->answer.len;
+		answer.content_type = type != NULL ? type : "";
+	} else {
+		explain(call, code, answer.outcome, &err);
+		answer.error = err.text;
+	}
+	client_fn *fn = call->fn;
+	void *data = call->data;
+	/* Whoever is told may cancel all he knows of, this one included. */
+	call->fn = NULL;
+	fn(data, &answer);
+	free_call(call);
+}
+
+static void finish_calls(struct client *c)
+{
+	CURLMsg *msg;
+	int left;
+	while ((msg = curl_multi_info_read(c->multi, &left)) != NULL) {
+		struct client_call *call = NULL;
+		if (msg->msg != CURLMSG_DONE)
+			continue;
+		CURLcode code = msg->data.result;
+		curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, (char **)&call);
+		finish(call, code);
+	}
+}
+
+/* --- making a call --- */
+
+static int add_line(struct curl_slist **list, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static int add_line(struct curl_slist **list, const char *fmt, ...)
+{
+	char *line;
+	va_list ap;
+	va_start(ap, fmt);
+	int n = vasprintf(&line, fmt, ap);
+	va_end(ap);
+	if (n < 0)
+		return -1;
+	struct curl_slist *longer = curl_slist_append(*list, line);
+	free(line);
+	if (longer == NULL)
+		return -1;
+	*list = longer;
+	return 0;
+}
+
+/* One label of a host name, different for every peer (host names do not tell case). */
+static void put_label(struct buf *b, const char *peer)
+{
+	for (; *peer != '\0'; peer++) {
+		bool is_plain = (*peer >= 'a' && *peer <= 'z') || (*peer >= '0' && *peer <= '9') || *peer == '-';
+		if (is_plain)
+			buf_putc(b, *peer);
+		else
+			buf_printf(b, "_%02x", (unsigned char)*peer);
+	}
+}
+
+/*
+ * With a peer the URL's host becomes the peer's name, while the connection goes to the address as written: curl keeps
+ * connections by the URL's host, so that peers never share one.
+ */
+static int set_url(struct client_call *call, const struct client_order *o, struct err *err)
+{
+	struct buf url;
+	CURLcode code = CURLE_OUT_OF_MEMORY;
+	if (strncasecmp(o->url, "http://", 7) != 0)
+		return err_set(err, "unable to call %.100s: only http:// is spoken", call->shown);
+	const char *authority = o->url + 7;
+	size_t len = strcspn(authority, "/?#");
+	const char *colon = memrchr(authority, ':', len);
+	bool has_port = colon != NULL && memchr(colon, ']', (size_t)(authority + len - colon)) == NULL;
+	if (len == 0 || memchr(authority, '@', len) != NULL || (o->peer != NULL && !has_port && o->unix_path == NULL))
+		return err_set(err, "unable to call %.100s: the address must be host:port", call->shown);
+	if (o->peer == NULL || o->unix_path != NULL)
+		return curl_easy_setopt(call->easy, CURLOPT_URL, o->url) == CURLE_OK ? 0 : err_sys(err, ENOMEM, "unable to call %.100s", call->shown);
+	buf_init(&url, 64 * 1024);
+	buf_puts(&url, "http://");
+	put_label(&url, o->peer);
+	buf_puts(&url, ".peer");
+	buf_puts(&url, colon);
+	if (!url.failed && add_line(&call->connect_to, "::%.*s", (int)len, authority) == 0 && add_line(&call->fields, "Host: %.*s", (int)len, authority) == 0)
+		code = curl_easy_setopt(call->easy, CURLOPT_URL, url.data);
+	buf_fini(&url);
+	return code == CURLE_OK ? 0 : err_sys(err, ENOMEM, "unable to call %.100s", call->shown);
+}
+
+static int set_fields(struct client_call *call, const struct client_order *o, struct err *err)
+{
+	int failed = add_line(&call->fields, "Expect:");
+	if (o->bearer != NULL && !http_is_field("Authorization", o->bearer))
+		return err_set(err, "unable to call %.100s: the token holds a character that may not stand in a header", call->shown);
+	if (o->bearer != NULL)
+		failed |= add_line(&call->fields, "Authorization: Bearer %s", o->bearer);
+	if (o->body_len > 0)
+		failed |= add_line(&call->fields, "Content-Type: %s", o->content_type != NULL ? o->content_type : "application/json");
+	for (const char *const *f = o->fields; f != NULL && *f != NULL; f++) {
+		if (strpbrk(*f, "\r\n") != NULL || strchr(*f, ':') == NULL)
+			return err_set(err, "unable to call %.100s: a header field is not \"Name: value\"", call->shown);
+		failed |= add_line(&call->fields, "%s", *f);
+	}
+	return failed == 0 ? 0 : err_sys(err, ENOMEM, "unable to call %.100s", call->shown);
+}
+
+#define SET(easy, option, value) (failed |= curl_easy_setopt((easy), (option), (value)) != CURLE_OK)
+
+static bool set_body(CURL *easy, const struct client_order *o, const char *method)
+{
+	bool failed = false;
+	if (strcmp(method, "HEAD") == 0) {
+		SET(easy, CURLOPT_NOBODY, 1L);
+		return !failed;
+	}
+	if (o->body_len > 0 || strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0) {
+		SET(easy, CURLOPT_POST, 1L);
+		SET(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)o->body_len);
+		SET(easy, CURLOPT_COPYPOSTFIELDS, o->body_len > 0 ? o->body : "");
+	}
+	SET(easy, CURLOPT_CUSTOMREQUEST, method);
+	return !failed;
+}
+
+static bool set_options(struct client_call *call, const struct client_order *o)
+{
+	CURL *easy = call->easy;
+	bool failed = false;
+	/* Towards 127.0.0.1 nothing of the environment may lead elsewhere, and bytes arrive as they were sent. */
+	SET(easy, CURLOPT_PROXY, "");
+	SET(easy, CURLOPT_NOPROXY, "*");
+	SET(easy, CURLOPT_PROTOCOLS_STR, "http");
+	SET(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+	SET(easy, CURLOPT_HTTP_CONTENT_DECODING, 0L);
+	SET(easy, CURLOPT_FOLLOWLOCATION, 0L);
+	SET(easy, CURLOPT_NOSIGNAL, 1L);
+	SET(easy, CURLOPT_TCP_NODELAY, 1L);
+	SET(easy, CURLOPT_PATH_AS_IS, 1L);
+	SET(easy, CURLOPT_BUFFERSIZE, READ_BUFFER);
+	SET(easy, CURLOPT_MAXAGE_CONN, IDLE_S);
+	SET(easy, CURLOPT_USERAGENT, "dssd/" DSS_VERSION);
+	SET(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)(o->connect_ms > 0 ? o->connect_ms : CONNECT_MS));
+	SET(easy, CURLOPT_TIMEOUT_MS, (long)call->timeout_ms);
+	SET(easy, CURLOPT_FORBID_REUSE, o->is_last ? 1L : 0L);
+	SET(easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)call->answer.max);
+	SET(easy, CURLOPT_HTTPHEADER, call->fields);
+	if (call->connect_to != NULL)
+		SET(easy, CURLOPT_CONNECT_TO, call->connect_to);
+	if (o->unix_path != NULL)
+		SET(easy, CURLOPT_UNIX_SOCKET_PATH, o->unix_path);
+	SET(easy, CURLOPT_PRIVATE, call);
+	SET(easy, CURLOPT_WRITEFUNCTION, on_bytes);
+	SET(easy, CURLOPT_WRITEDATA, call);
+	SET(easy, CURLOPT_HEADERFUNCTION, on_head);
+	SET(easy, CURLOPT_HEADERDATA, call);
+	SET(easy, CURLOPT_OPENSOCKETFUNCTION, on_open);
+	SET(easy, CURLOPT_OPENSOCKETDATA, call);
+	return !failed && set_body(easy, o, call->method);
+}
+
+struct client_call *client_request(struct client *c, const struct client_order *o, client_fn *fn, void *data, struct err *err)
+{
+	struct client_call *call = calloc(1, sizeof(*call));
+	CURL *easy = c->nspares > 0 ? c->spare[--c->nspares] : curl_easy_init();
+	if (call == NULL || easy == NULL) {
+		free(call);
+		if (easy != NULL)
+			give_back(c, easy);
+		err_sys(err, ENOMEM, "unable to call %.100s", o->unix_path != NULL ? o->unix_path : "a server");
+		return NULL;
+	}
+	*call = (struct client_call){ .client = c, .easy = easy, .fn = fn, .data = data, .is_known_only = o->is_known_only };
+	call->timeout_ms = o->timeout_ms > 0 ? o->timeout_ms : TIMEOUT_MS;
+	snprintf(call->method, sizeof(call->method), "%s", o->method != NULL ? o->method : "GET");
+	text_escape(call->shown, sizeof(call->shown), o->url, strcspn(o->url, "?#"));
+	buf_init(&call->answer, o->answer_max > 0 ? o->answer_max : ANSWER_MAX);
+	list_init(&call->link);
+	list_push(&c->calls, &call->link);
+	c->count++;
+	if (set_url(call, o, err) < 0 || set_fields(call, o, err) < 0)
+		goto fail;
+	if (set_options(call, o) && curl_multi_add_handle(c->multi, easy) == CURLM_OK)
+		return call;
+	err_sys(err, ENOMEM, "unable to %s %.100s", call->method, call->shown);
+fail:
+	free_call(call);
+	return NULL;
+}
+
+void client_cancel(struct client_call **call)
+{
+	if (*call != NULL && (*call)->fn != NULL)
+		free_call(*call);
+	*call = NULL;
+}
+
+size_t client_count(const struct client *c)
+{
+	return c->count;
+}
+
+/* --- life --- */
+
+struct client *client_new(struct loop *loop, size_t kept_connections_max, struct err *err)
+{
+	struct client *c = calloc(1, sizeof(*c));
+	if (c == NULL || curl_global_init(CURL_GLOBAL_NOTHING) != CURLE_OK) {
+		free(c);
+		err_sys(err, ENOMEM, "unable to make an HTTP client");
+		return NULL;
+	}
+	c->loop = loop;
+	list_init(&c->calls);
+	c->multi = curl_multi_init();
+	c->timer = loop_timer_new(loop, on_timeout, c);
+	if (c->multi == NULL || c->timer == NULL) {
+		client_free(&c);
+		err_sys(err, ENOMEM, "unable to make an HTTP client");
+		return NULL;
+	}
+	curl_multi_setopt(c->multi, CURLMOPT_SOCKETFUNCTION, on_socket_wish);
+	curl_multi_setopt(c->multi, CURLMOPT_SOCKETDATA, c);
+	curl_multi_setopt(c->multi, CURLMOPT_TIMERFUNCTION, on_timer_wish);
+	curl_multi_setopt(c->multi, CURLMOPT_TIMERDATA, c);
+	curl_multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, (long)kept_connections_max);
+	return c;
+}
+
+void client_free(struct client **cp)
+{
+	struct client *c = *cp;
+	struct list *first;
+	if (c == NULL)
+		return;
+	while ((first = list_first(&c->calls)) != NULL)
+		free_call(list_of(first, struct client_call, link));
+	while (c->nspares > 0)
+		curl_easy_cleanup(c->spare[--c->nspares]);
+	if (c->multi != NULL)
+		curl_multi_cleanup(c->multi);
+	loop_timer_free(&c->timer);
+	curl_global_cleanup();
+	free(c);
+	*cp = NULL;
+}
