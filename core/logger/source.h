@@ -20,7 +20,7 @@
  * rest stays in the pipe for the next one.
  */
 
-enum { SOURCE_LINE_MAX = 64 * 1024, SOURCE_READ_MAX = 64 * 1024, SOURCE_ROUTES_MAX = 16, SOURCE_SHOW_MS = 1000 };
+enum { SOURCE_LINE_MAX = 64 * 1024, SOURCE_READ_MAX = 64 * 1024, SOURCE_ROUTES_MAX = 16, SOURCE_SHOW_MS = 1000, SOURCE_ID_MAX = 160 };
 
 struct source;
 
@@ -46,7 +46,7 @@ struct source_route {
 };
 
 struct source {
-	char id[129];
+	char id[SOURCE_ID_MAX];
 	int fd;
 	struct source_env *env;
 	struct loop_io *io;
