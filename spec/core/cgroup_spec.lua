@@ -126,7 +126,8 @@ for _, mode in ipairs(offered) do
 			assert.is_true(u.memory_bytes < 150 * MB, "memory " .. u.memory_bytes)
 			assert.is_true(u.memory_bytes <= u.current_bytes)
 			assert.is_true(u.peak_bytes == -1 or u.peak_bytes >= 50 * MB)
-			assert.is_true(u.rss_bytes >= 50 * MB)
+			-- v1 brings memory.stat up to date in batches
+			helper.wait_for("resident memory", function() return used("warm/k1").rss_bytes >= 50 * MB end)
 			assert.is_true(u.pids >= 1 and u.pids < 10)
 			helper.wait_for("some CPU time", function() return used("warm/k1").cpu_ms > 0 end)
 			assert.equal(-1, u.limit_bytes)
