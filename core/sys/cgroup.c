@@ -166,6 +166,9 @@ int cgroup_open(struct cgroup **out, const char *name, const char *want, char *n
 				snprintf(note, room, "no cgroup hierarchy is mounted here: nothing is limited");
 			return 0;
 		}
+		for (int d = cg->ndirs - 1; d >= 0; d--)
+			if (cg->dirs[d].is_new)
+				rmdir(cg->dirs[d].where);
 		cgroup_close(&cg);
 		if (i == n - 1) {
 			if (err)
@@ -361,6 +364,20 @@ int cgroup_members(struct cgroup *cg, const char *path, pid_t *out, int room, st
 int cgroup_remove(struct cgroup *cg, const char *path, struct err *err)
 {
 	return check_path(path, err) < 0 ? -1 : cg->ops->remove(cg, path, err);
+}
+
+int cgroup_leave(struct cgroup *cg, struct err *err)
+{
+	char path[600], pid[16];
+	int rc = 0;
+	snprintf(pid, sizeof(pid), "%d", (int)getpid());
+	for (int i = 0; i < cg->ndirs; i++) {
+		snprintf(path, sizeof(path), "%s/../cgroup.procs", cg->dirs[i].where);
+		if (fds_write_at(AT_FDCWD, path, pid, err) < 0)
+			rc = -1;
+	}
+	cg->is_inside = false;
+	return rc;
 }
 
 int cgroup_each(struct cgroup *cg, cgroup_fn *fn, void *data, struct err *err)

@@ -22,6 +22,7 @@ struct cgroup_dir {      /* our root in one hierarchy */
 	unsigned ctls;   /* of enum cgroup_ctl */
 	int fd;          /* O_PATH directory */
 	char where[512]; /* absolute */
+	bool is_new;     /* made by this handle: goes again where opening fails */
 };
 
 struct cgroup_ops {

@@ -62,7 +62,8 @@ static int open_dir(struct cgroup *cg, const struct cgroup_mount *m, struct err 
 		return err_sys(err, EACCES, "unable to make a cgroup in %s", m->point);
 	if ((size_t)snprintf(dir->where, sizeof(dir->where), "%s/%s", above, cg->name) >= sizeof(dir->where))
 		return err_sys(err, ENAMETOOLONG, "unable to make a cgroup in %s", m->point);
-	if (mkdir(dir->where, 0755) < 0 && errno != EEXIST)
+	dir->is_new = mkdir(dir->where, 0755) == 0;
+	if (!dir->is_new && errno != EEXIST)
 		return err_sys(err, errno, "unable to make %s", dir->where);
 	dir->fd = open(dir->where, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (dir->fd < 0)
