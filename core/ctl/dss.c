@@ -1,7 +1,9 @@
 /* dss: what bin/dss of an instance calls: the daemon's life. It speaks to the keeper alone and needs no backend. */
 #include <errno.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "ctl/door.h"
@@ -29,6 +31,20 @@ static int find_instance(struct ctl *ctl)
 	if (code == CTL_DONE && home_check_origin(ctl->dir, &err) < 0)
 		code = ctl_fail(CTL_FAILED, "%s", err.text);
 	return code;
+}
+
+/* The keeper runs as who owns the instance: root would run a user's configuration, a user could become nobody else. */
+static int check_owner(struct ctl *ctl)
+{
+	struct stat st;
+	if (stat(ctl->dir, &st) < 0)
+		return ctl_fail(CTL_FAILED, "unable to look at %s: %s", ctl->dir, strerror(errno));
+	if (st.st_uid == geteuid())
+		return CTL_DONE;
+	const struct passwd *pw = getpwuid(st.st_uid);
+	return ctl_fail(CTL_NOT_ALLOWED, "this instance belongs to %s and must be started as %s: runuser -u %s -- %s/bin/dss start",
+			pw != NULL ? pw->pw_name : "another user", pw != NULL ? pw->pw_name : "that user",
+			pw != NULL ? pw->pw_name : "USER", ctl->dir);
 }
 
 static int not_reached(const struct ctl *ctl, const struct err *err)
@@ -92,6 +108,8 @@ static int start_verb(struct ctl *ctl, int argc, char **argv)
 	}
 	if (!door_is_closed(&err))
 		return not_reached(ctl, &err);
+	if ((code = check_owner(ctl)) != CTL_DONE)
+		return code;
 	code = start_plan(ctl);
 	return code == CTL_DONE ? start_daemon(ctl, wait_ms) : code;
 }
@@ -109,7 +127,8 @@ static int run_verb(struct ctl *ctl, int argc, char **argv)
 		door_close(&door);
 		return code;
 	}
-	if ((code = start_plan(ctl)) != CTL_DONE || (code = start_keeper_argv(ctl, program, true, keeper)) != CTL_DONE)
+	if ((code = check_owner(ctl)) != CTL_DONE || (code = start_plan(ctl)) != CTL_DONE ||
+	    (code = start_keeper_argv(ctl, program, true, keeper)) != CTL_DONE)
 		return code;
 	execv(keeper[0], keeper);
 	return ctl_fail(CTL_FAILED, "unable to start %s: %s", program, strerror(errno));

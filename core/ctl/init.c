@@ -86,45 +86,46 @@ static int write_secret(const struct init *in, const char *path, struct err *err
 	return rc;
 }
 
-/* What @NAME@ stands for in etc/dss.lua.in; NULL: nothing. */
-static const char *fill_in(const struct init *in, const char *name, size_t len, char *room, size_t size)
+/* What @NAME@ stands for in etc/dss.lua.in; false: nothing. */
+static bool fill_in(const struct init *in, const char *name, size_t len, char *out, size_t room)
 {
-	const struct {
-		const char *name, *value;
-		bool is_text;
-	} holes[] = { { "CONTROL_USER", in->control_user, true },
-		      { "RUN_USER", in->run_user, true },
-		      { "CGROUPS", in->cgroups, true },
-		      { "OBSERVE", in->observe ? "true" : "false", false } };
-	if (len == strlen("PORT") && memcmp(name, "PORT", len) == 0) {
-		snprintf(room, size, "%d", (int)in->port);
-		return room;
-	}
-	for (size_t i = 0; i < sizeof(holes) / sizeof(holes[0]); i++) {
-		if (strlen(holes[i].name) != len || memcmp(holes[i].name, name, len) != 0)
-			continue;
-		bool is_quoted = holes[i].is_text && holes[i].value != NULL;
-		snprintf(room, size, is_quoted ? "\"%s\"" : "%s", holes[i].value != NULL ? holes[i].value : "nil");
-		return room;
-	}
-	return NULL;
+	static const char *const names[] = { "PORT", "CGROUPS", "USERS", "OBSERVE" };
+	size_t i = 0, n = sizeof(names) / sizeof(names[0]);
+	while (i < n && !(strlen(names[i]) == len && memcmp(names[i], name, len) == 0))
+		i++;
+	if (i == 0)
+		snprintf(out, room, "%d", (int)in->port);
+	else if (i == 1)
+		snprintf(out, room, "\"%s\"", in->cgroups);
+	else if (i == 2 && in->layout.set_owners && !in->one_user)
+		snprintf(out, room,
+			 "  control_user = \"%s\",          -- backend and logger\n"
+			 "  run_user     = \"%s\",      -- kernels: may read neither keys nor policies, store and logs",
+			 in->control_user, in->run_user);
+	else if (i == 2)
+		snprintf(out, room,
+			 "  -- No control_user and run_user: all runs as one user, and code in any kernel can act as admin.");
+	else if (i == 3)
+		snprintf(out, room,
+			 "  %sobserve = true,              -- for the policy engine: policies only say what they would do",
+			 in->observe ? "" : "-- ");
+	return i < n;
 }
 
 static void put_filled(const struct init *in, struct buf *out, const char *text)
 {
-	char value[128];
+	char value[512];
 	while (*text != '\0') {
 		const char *at = strchr(text, '@');
 		const char *end = at != NULL ? strchr(at + 1, '@') : NULL;
-		const char *filled = end != NULL ? fill_in(in, at + 1, (size_t)(end - at - 1), value, sizeof(value)) : NULL;
-		if (filled == NULL) {
+		if (end == NULL || !fill_in(in, at + 1, (size_t)(end - at - 1), value, sizeof(value))) {
 			size_t n = at != NULL ? (size_t)(at - text) + 1 : strlen(text);
 			buf_put(out, text, n);
 			text += n;
 			continue;
 		}
 		buf_put(out, text, (size_t)(at - text));
-		buf_puts(out, filled);
+		buf_puts(out, value);
 		text = end + 1;
 	}
 }
@@ -180,6 +181,16 @@ static int settle_user(const char *name, struct account *out, struct err *err)
 	return out->uid == 0 ? err_set(err, "unable to use %s: it is root, and users' code never runs as root", name) : 0;
 }
 
+/* Root hands the whole instance to one user, who then starts it. */
+static int settle_one_user(struct init *in, struct err *err)
+{
+	struct layout *l = &in->layout;
+	if (settle_user(in->control_user, &l->control, err) < 0)
+		return -1;
+	l->admin = l->run = l->control;
+	return 0;
+}
+
 static int settle_users(struct init *in, struct err *err)
 {
 	struct layout *l = &in->layout;
@@ -188,18 +199,17 @@ static int settle_users(struct init *in, struct err *err)
 			return err_set(err, "unable to use other users: only root can; without root all runs as you");
 		l->admin = (struct account){ geteuid(), getegid() };
 		l->control = l->run = l->admin;
+		in->one_user = true;
 		return 0;
 	}
 	l->set_owners = true;
-	l->admin = (struct account){ 0, 0 };
 	in->control_user = in->control_user != NULL ? in->control_user : "dss";
-	if (in->one_user)
-		in->run_user = in->control_user;
 	in->run_user = in->run_user != NULL ? in->run_user : "dss-run";
+	if (in->one_user)
+		return settle_one_user(in, err);
+	l->admin = (struct account){ 0, 0 };
 	if (settle_user(in->control_user, &l->control, err) < 0 || settle_user(in->run_user, &l->run, err) < 0)
 		return -1;
-	if (in->one_user)
-		return 0;
 	if (l->control.uid == l->run.uid)
 		return err_set(err, "unable to use %s twice: the control user and the run user must differ (or say --one-user)",
 			       in->control_user);
@@ -308,7 +318,7 @@ static void warn_reach(const struct init *in)
 		      { in->control_user, &in->layout.control, in->share },
 		      { in->run_user, &in->layout.run, in->dir },
 		      { in->run_user, &in->layout.run, in->share } };
-	for (size_t i = 0; in->layout.set_owners && i < sizeof(needs) / sizeof(needs[0]); i++)
+	for (size_t i = 0; in->layout.set_owners && i < (in->one_user ? 2 : sizeof(needs) / sizeof(needs[0])); i++)
 		if (!account_can_reach(needs[i].account, needs[i].path))
 			ctl_note("warning: user %s cannot enter %s; give it and the folders above it o+x", needs[i].user,
 				 needs[i].path);
@@ -329,7 +339,10 @@ static void print_next(const struct init *in)
 		printf("  users      %s (backend, logger), %s (kernels)\n", in->control_user, in->run_user);
 	else
 		printf("  isolation  none: code in any kernel can act as admin\n");
-	printf("  key        %s/config/admin.key\nnext:\n  %s/bin/dss start\n", dir, dir);
+	printf("  key        %s/config/admin.key\nnext:\n  ", dir);
+	if (in->layout.set_owners && in->one_user)
+		printf("runuser -u %s -- ", in->control_user);
+	printf("%s/bin/dss start\n", dir);
 	if (in->demo)
 		demo_print_next(in->dir, in->share);
 	buf_fini(&b);
@@ -402,10 +415,13 @@ static int renew_id(struct init *in, struct err *err)
 		door_close(&door);
 		return err_set(err, "unable to change the id of %s: it is running; stop it first", in->dir);
 	}
-	in->layout.admin = in->layout.control = in->layout.run = (struct account){ geteuid(), getegid() };
-	in->layout.set_owners = geteuid() == 0;
+	struct stat st;
 	if (open_dir(in, err) < 0)
 		return -1;
+	if (fstat(in->layout.dirfd, &st) < 0)
+		return err_sys(err, errno, "unable to look at %s", in->dir);
+	in->layout.admin = in->layout.control = in->layout.run = (struct account){ st.st_uid, st.st_gid };
+	in->layout.set_owners = geteuid() == 0;
 	int rc = write_wrappers(in, err) < 0 || write_id(in, err) < 0 ? -1 : home_instance_id(in->dir, id, sizeof(id), err);
 	fds_close(&in->layout.dirfd);
 	if (rc == 0)
@@ -437,7 +453,8 @@ int init_command(struct ctl *ctl, int argc, char **argv)
 		{ "control-user", "NAME", "who backend and logger run as (default dss; made if missing)", OPT_TEXT,
 		  &in.control_user, 0, 0, NULL },
 		{ "run-user", "NAME", "who kernels run as (default dss-run; made if missing)", OPT_TEXT, &in.run_user, 0, 0, NULL },
-		{ "one-user", NULL, "no isolation: kernels run as the control user", OPT_FLAG, &in.one_user, 0, 0, NULL },
+		{ "one-user", NULL, "no isolation: all belongs to the control user and runs as it", OPT_FLAG, &in.one_user, 0, 0,
+		  NULL },
 		{ "cgroups", "MODE", "auto, v2, v1 or none (default auto)", OPT_TEXT, &in.cgroups, 0, 0, NULL },
 		{ "new-id", NULL, "DIR is a copy of an instance: give it an id of its own", OPT_FLAG, &in.new_id, 0, 0, NULL },
 		{ 0 },

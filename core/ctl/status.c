@@ -129,7 +129,9 @@ static int print_status(struct ctl *ctl, struct status *s)
 	} else if (ctl->json) {
 		print_json(k->instance, k->isolation, k->cgroups, s->processes);
 	} else {
-		printf("instance %s in %s; isolation: %s; cgroups: %s\n", k->instance, ctl->dir, k->isolation, k->cgroups);
+		bool is_open = strcmp(k->isolation, "none") == 0;
+		printf("instance %s in %s; isolation: %s%s; cgroups: %s\n", k->instance, ctl->dir, k->isolation,
+		       is_open ? " (code in any kernel can act as admin)" : "", k->cgroups);
 		say_table_print(s->table, stdout);
 	}
 	if (code == CTL_DONE && !s->all_ready)

@@ -1,0 +1,266 @@
+#include "ctl/rest.h"
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/text.h"
+#include "ctl/door.h"
+#include "sys/clock.h"
+#include "sys/fds.h"
+
+enum {
+	BODY_MAX = 256 * 1024 * 1024,
+	KEY_MAX = 512,
+	PORTS_MAX = 4096,
+	CONNECT_MS = 5000,
+	ANSWER_MS = 60000, /* the keeper holds the port: while the backend starts, a request waits */
+	PAUSE_MS = 200,
+	PAUSE_MOST_MS = 2000,
+};
+
+struct rest {
+	struct ctl *ctl;
+	CURL *curl;
+	struct curl_slist *headers;
+	bool is_noted; /* "waiting for the backend" was said */
+};
+
+/* --- reading --- */
+
+const char *rest_text(const json_t *o, const char *key)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+	return s != NULL ? s : "";
+}
+
+double rest_number(const json_t *o, const char *key, double otherwise)
+{
+	const json_t *v = json_object_get(o, key);
+	return json_is_number(v) ? json_number_value(v) : otherwise;
+}
+
+bool rest_is(const json_t *o, const char *key)
+{
+	return json_is_true(json_object_get(o, key));
+}
+
+int rest_escape(const char *s, char *out, size_t room)
+{
+	static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
+	size_t at = 0;
+	for (; *s != '\0'; s++) {
+		if (at + 4 > room)
+			return -1;
+		at += (size_t)sprintf(out + at, strchr(plain, *s) != NULL ? "%c" : "%%%02X", (unsigned char)*s);
+	}
+	out[at] = '\0';
+	return 0;
+}
+
+void rest_answer_fini(struct rest_answer *a)
+{
+	buf_fini(&a->body);
+	json_decref(a->json);
+	a->json = NULL;
+}
+
+/* --- where and who --- */
+
+/* The page's port of this very moment: it changes when the instance was started anew with port 0. */
+static int read_port(struct rest *r, int *port, struct err *err)
+{
+	char path[PATH_MAX], text[PORTS_MAX];
+	if (ctl_path(r->ctl, "run/ports.json", path, sizeof(path), err) < 0 || fds_read_file(path, text, sizeof(text), err) < 0)
+		return -1;
+	json_t *o = json_loads(text, 0, NULL);
+	double n = rest_number(o, "page", 0);
+	json_decref(o);
+	if (n < 1 || n > 65535)
+		return err_set(err, "unable to read %s: it tells no port of the page", path);
+	*port = (int)n;
+	return 0;
+}
+
+static int read_key(struct ctl *ctl, const char *key_file, char *key, struct err *err)
+{
+	char path[PATH_MAX];
+	const char *env = getenv("DSS_KEY");
+	if (key_file == NULL && env != NULL && env[0] != '\0') {
+		if (snprintf(key, KEY_MAX, "%s", env) >= KEY_MAX)
+			return err_set(err, "unable to use DSS_KEY: it is too long");
+	} else {
+		if (key_file == NULL && ctl_path(ctl, "config/admin.key", path, sizeof(path), err) < 0)
+			return -1;
+		if (fds_read_file(key_file != NULL ? key_file : path, key, KEY_MAX, err) < 0)
+			return -1;
+		key[strcspn(key, "\r\n")] = '\0';
+	}
+	for (const char *p = key; *p != '\0'; p++)
+		if (*p <= 0x20 || *p >= 0x7f)
+			return err_set(err, "unable to use this key: it has blanks or strange characters");
+	return key[0] != '\0' ? 0 : err_set(err, "unable to use this key: it is empty");
+}
+
+/* The key must not be sent to a stranger who took the port of an instance that is down. */
+static int check_keeper(struct ctl *ctl)
+{
+	struct err err = { 0 };
+	struct door *door = NULL;
+	if (door_open(&door, ctl->dir, &err) == 0) {
+		door_close(&door);
+		return CTL_DONE;
+	}
+	if (door_is_closed(&err))
+		return ctl_fail(CTL_NO_DAEMON, "%s is not running; start it with %s/bin/dss start", ctl->dir, ctl->dir);
+	/* The door is its owner's alone; who has a key may still ask. */
+	return err.code == EACCES ? CTL_DONE : ctl_fail(CTL_FAILED, "%s", err.text);
+}
+
+int rest_open(struct rest **rest, struct ctl *ctl, const char *key_file)
+{
+	char key[KEY_MAX], header[KEY_MAX + 32];
+	struct err err = { 0 };
+	int code = ctl_find(ctl);
+	if (code != CTL_DONE)
+		return code;
+	if (read_key(ctl, key_file, key, &err) < 0)
+		return ctl_fail(err.code == EACCES ? CTL_NOT_ALLOWED : CTL_FAILED, "%s", err.text);
+	if ((code = check_keeper(ctl)) != CTL_DONE)
+		return code;
+	struct rest *r = calloc(1, sizeof(*r));
+	if (r == NULL || (r->curl = curl_easy_init()) == NULL) {
+		free(r);
+		return ctl_fail(CTL_FAILED, "no memory");
+	}
+	r->ctl = ctl;
+	snprintf(header, sizeof(header), "Authorization: Bearer %s", key);
+	r->headers = curl_slist_append(NULL, header);
+	r->headers = curl_slist_append(r->headers, "Content-Type: application/json");
+	r->headers = curl_slist_append(r->headers, "Expect:");
+	explicit_bzero(key, sizeof(key));
+	explicit_bzero(header, sizeof(header));
+	*rest = r;
+	return CTL_DONE;
+}
+
+void rest_close(struct rest **rest)
+{
+	if (*rest == NULL)
+		return;
+	curl_slist_free_all((*rest)->headers);
+	curl_easy_cleanup((*rest)->curl);
+	free(*rest);
+	*rest = NULL;
+}
+
+/* --- one request --- */
+
+static size_t take_body(char *data, size_t size, size_t n, void *to)
+{
+	struct rest_answer *a = to;
+	return buf_put(&a->body, data, size * n) == 0 ? n : 0;
+}
+
+/* 0; -1: err->code is ECONNREFUSED or ECONNRESET where another try may help. */
+static int ask_once(struct rest *r, const char *method, const char *path, const char *body, struct rest_answer *out,
+		    struct err *err)
+{
+	char url[1024];
+	int port = 0;
+	if (read_port(r, &port, err) < 0)
+		return -1;
+	if (snprintf(url, sizeof(url), "http://127.0.0.1:%d%s", port, path) >= (int)sizeof(url))
+		return err_sys(err, ENAMETOOLONG, "unable to ask for %.60s…", path);
+	CURL *c = r->curl;
+	curl_easy_reset(c);
+	curl_easy_setopt(c, CURLOPT_URL, url);
+	curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, method);
+	curl_easy_setopt(c, CURLOPT_HTTPHEADER, r->headers);
+	curl_easy_setopt(c, CURLOPT_PROXY, "");
+	curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http");
+	curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
+	curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)ANSWER_MS);
+	curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, take_body);
+	curl_easy_setopt(c, CURLOPT_WRITEDATA, out);
+	if (body != NULL) {
+		curl_easy_setopt(c, CURLOPT_POSTFIELDS, body);
+		curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)strlen(body));
+	}
+	buf_clear(&out->body);
+	CURLcode rc = curl_easy_perform(c);
+	if (rc == CURLE_OK) {
+		curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &out->status);
+		return 0;
+	}
+	err_set(err, "unable to ask the backend at 127.0.0.1:%d: %s", port, curl_easy_strerror(rc));
+	err->code = rc == CURLE_COULDNT_CONNECT ? ECONNREFUSED
+		    : rc == CURLE_RECV_ERROR || rc == CURLE_SEND_ERROR || rc == CURLE_GOT_NOTHING || rc == CURLE_PARTIAL_FILE
+			    ? ECONNRESET
+		    : rc == CURLE_OPERATION_TIMEDOUT ? ETIMEDOUT
+						     : EIO;
+	return -1;
+}
+
+static int code_of(long status)
+{
+	return status == 400                    ? CTL_USAGE
+	       : status == 401 || status == 403 ? CTL_NOT_ALLOWED
+	       : status == 404                  ? CTL_NOT_FOUND
+						: CTL_FAILED;
+}
+
+/* The server's own words, or the raw body where it has none. */
+static int tell_refusal(const struct rest_answer *a)
+{
+	char text[2000];
+	const char *said = rest_text(a->json, "message");
+	if (said[0] == '\0')
+		said = rest_text(a->json, "detailedMessage");
+	if (said[0] == '\0')
+		said = a->body.len > 0 ? a->body.data : "no reason given";
+	text_escape(text, sizeof(text), said, strlen(said));
+	return ctl_fail(code_of(a->status), "%s (status %ld)", text, a->status);
+}
+
+static void note_patience(struct rest *r, const struct err *err)
+{
+	if (!r->is_noted && isatty(STDERR_FILENO))
+		ctl_note("%s; waiting for it up to 60 s", err->text);
+	r->is_noted = true;
+}
+
+int rest_ask(struct rest *r, const char *method, const char *path, const char *body, struct rest_answer *out)
+{
+	int64_t deadline_ms = clock_mono_ms() + REST_PATIENCE_MS;
+	int pause_ms = PAUSE_MS;
+	struct err err = { 0 };
+	*out = (struct rest_answer){ 0 };
+	buf_init(&out->body, BODY_MAX);
+	for (;;) {
+		int rc = ask_once(r, method, path, body, out, &err);
+		if (rc == 0 && out->status != 503)
+			break;
+		if (rc == 0)
+			err_set(&err, "the backend takes no requests right now (status 503): %.200s",
+				out->body.len > 0 ? out->body.data : "");
+		bool may_help = rc == 0 || err.code == ECONNREFUSED || err.code == ECONNRESET || err.code == ENOENT;
+		if (!may_help || clock_mono_ms() >= deadline_ms)
+			return ctl_fail(err.code == ETIMEDOUT      ? CTL_TIMED_OUT
+					: err.code == ECONNREFUSED ? CTL_NO_DAEMON
+								   : CTL_FAILED,
+					"%s", err.text);
+		note_patience(r, &err);
+		if (poll(NULL, 0, pause_ms) < 0) /* a signal: Ctrl-C must not wait for us */
+			return CTL_INTERRUPTED;
+		pause_ms = pause_ms * 3 / 2 < PAUSE_MOST_MS ? pause_ms * 3 / 2 : PAUSE_MOST_MS;
+	}
+	out->json = out->body.len > 0 ? json_loadb(out->body.data, out->body.len, JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL, NULL)
+				      : NULL;
+	return out->status < 400 || out->status == 422 ? CTL_DONE : tell_refusal(out);
+}

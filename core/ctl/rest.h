@@ -1,0 +1,38 @@
+#ifndef DSS_CTL_REST_H
+#define DSS_CTL_REST_H
+#include <jansson.h>
+#include <stddef.h>
+#include "base/buf.h"
+#include "ctl/ctl.h"
+/*
+ * rest: the backend's API for a command: run/ports.json says where, config/admin.key (or --key-file, DSS_KEY) who asks. A
+ * backend that is being replaced is waited for: up to REST_PATIENCE_MS of refused and reset connections and of 503.
+ */
+enum { REST_PATIENCE_MS = 60000 };
+
+struct rest;
+
+struct rest_answer {
+	long status;
+	struct buf body; /* raw */
+	json_t *json;    /* parsed body, NULL where it is none; integers are reals here where they do not fit */
+};
+
+/* CTL_DONE, or an exit code after telling why. key_file: NULL = DSS_KEY, else config/admin.key. */
+int rest_open(struct rest **rest, struct ctl *ctl, const char *key_file);
+void rest_close(struct rest **rest);
+
+/* One request. body: JSON text or NULL. CTL_DONE when the answer's status is below 400, or is 422 (what became of the
+ * task); otherwise an exit code after telling the server's message. Safe to repeat requests only: a submit needs its clientKey. */
+int rest_ask(struct rest *rest, const char *method, const char *path, const char *body, struct rest_answer *out);
+void rest_answer_fini(struct rest_answer *a);
+
+/* Members, with a default. */
+const char *rest_text(const json_t *o, const char *key); /* "" */
+double rest_number(const json_t *o, const char *key, double otherwise);
+bool rest_is(const json_t *o, const char *key);
+
+/* For a path: what is no unreserved character as %XX. 0, or -1: too long. */
+int rest_escape(const char *s, char *out, size_t room);
+
+#endif

@@ -1,0 +1,224 @@
+/* submit: hands in a task. A clientKey is always sent, so that a request may be repeated while the backend is replaced. */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/text.h"
+#include "ctl/opt.h"
+#include "ctl/rest.h"
+#include "ctl/task.h"
+
+enum { KEY_RANDOM = 16, RETRIES_MOST = 100, PRIORITY_MOST = 1000000 };
+
+struct submit {
+	json_t *args, *kwargs, *path, *env; /* owned */
+	const char *pool, *memory, *title, *project, *user, *client_key, *key_file, *cwd;
+	int64_t timeout_ms, retries, priority;
+	bool wait;
+};
+
+/* What is JSON is taken as such, all else is text. */
+static json_t *value_of(const char *s)
+{
+	json_t *v = json_loads(s, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, NULL);
+	return v != NULL ? v : json_string(s);
+}
+
+static int add_arg(void *to, const char *value, struct err *err)
+{
+	struct submit *s = to;
+	return json_array_append_new(s->args, value_of(value)) == 0 ? 0 : err_set(err, "not UTF-8");
+}
+
+/* NAME=VALUE, the name into name. NULL: err is set. */
+static const char *split(const char *pair, char *name, size_t room, struct err *err)
+{
+	const char *eq = strchr(pair, '=');
+	if (eq == NULL || eq == pair || (size_t)(eq - pair) >= room) {
+		err_set(err, "\"%.60s\" is not NAME=VALUE", pair);
+		return NULL;
+	}
+	memcpy(name, pair, (size_t)(eq - pair));
+	name[eq - pair] = '\0';
+	return eq + 1;
+}
+
+static int add_kwarg(void *to, const char *pair, struct err *err)
+{
+	struct submit *s = to;
+	char name[256];
+	const char *value = split(pair, name, sizeof(name), err);
+	if (value == NULL)
+		return -1;
+	return json_object_set_new(s->kwargs, name, value_of(value)) == 0 ? 0 : err_set(err, "not UTF-8");
+}
+
+static int add_env(void *to, const char *pair, struct err *err)
+{
+	struct submit *s = to;
+	char name[256];
+	const char *value = split(pair, name, sizeof(name), err);
+	if (value == NULL)
+		return -1;
+	return json_object_set_new(s->env, name, json_string(value)) == 0 ? 0 : err_set(err, "not UTF-8");
+}
+
+/* The kernel has another working directory than we. */
+static int add_path(void *to, const char *value, struct err *err)
+{
+	struct submit *s = to;
+	char real[PATH_MAX];
+	if (realpath(value, real) == NULL)
+		return err_sys(err, errno, "unable to find %s", value);
+	return json_array_append_new(s->path, json_string(real)) == 0 ? 0 : err_set(err, "not UTF-8");
+}
+
+static json_t *python_payload(struct submit *s, const char *callable)
+{
+	return json_pack("{s:s, s:O, s:O, s:O}", "callable", callable, "args", s->args, "kwargs", s->kwargs, "path", s->path);
+}
+
+static json_t *command_payload(struct submit *s, char **argv, int argc)
+{
+	json_t *words = json_array();
+	for (int i = 0; i < argc; i++)
+		json_array_append_new(words, json_string(argv[i]));
+	bool is_whole = (int)json_array_size(words) == argc;
+	json_t *payload = json_pack("{s:o, s:O}", "argv", words, "env", s->env);
+	if (s->cwd != NULL && payload != NULL)
+		json_object_set_new(payload, "cwd", json_string(s->cwd));
+	if (is_whole)
+		return payload;
+	json_decref(payload);
+	return NULL;
+}
+
+static void put_text(json_t *body, const char *key, const char *value)
+{
+	if (value != NULL)
+		json_object_set_new(body, key, json_string(value));
+}
+
+static json_t *body_of(struct submit *s, const char *type, json_t *payload)
+{
+	json_t *body = json_pack("{s:s, s:o}", "type", type, "payload", payload);
+	put_text(body, "pool", s->pool);
+	put_text(body, "title", s->title);
+	put_text(body, "project", s->project);
+	put_text(body, "user", s->user);
+	put_text(body, "clientKey", s->client_key);
+	if (s->memory != NULL)
+		json_object_set_new(body, "limits", json_pack("{s:s}", "memory", s->memory));
+	if (s->timeout_ms > 0)
+		json_object_set_new(body, "timeoutMs", json_integer(s->timeout_ms));
+	if (s->retries > 0)
+		json_object_set_new(body, "retries", json_integer(s->retries));
+	if (s->priority != 0)
+		json_object_set_new(body, "priority", json_integer(s->priority));
+	return body;
+}
+
+static int random_key(char *out, size_t room)
+{
+	unsigned char bytes[KEY_RANDOM];
+	size_t at = (size_t)snprintf(out, room, "ctl-");
+	if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
+		return ctl_fail(CTL_FAILED, "unable to get random bytes: %s", strerror(errno));
+	for (size_t i = 0; i < sizeof(bytes) && at + 3 <= room; i++)
+		at += (size_t)snprintf(out + at, room - at, "%02x", bytes[i]);
+	return CTL_DONE;
+}
+
+/* Sends it; then waits, or prints the id. */
+static int hand_in(struct ctl *ctl, struct submit *s, const char *body)
+{
+	struct rest *rest = NULL;
+	struct rest_answer a = { 0 };
+	int code = rest_open(&rest, ctl, s->key_file);
+	if (code != CTL_DONE)
+		return code;
+	code = rest_ask(rest, "POST", "/api/futures", body, &a);
+	const char *id = rest_text(a.json, "jobId");
+	if (code == CTL_DONE && id[0] == '\0')
+		code = ctl_fail(CTL_FAILED, "unable to understand the backend's answer: %.200s",
+				a.body.len > 0 ? a.body.data : "(empty)");
+	else if (code == CTL_DONE && s->wait)
+		code = task_wait(ctl, rest, id, -1);
+	else if (code == CTL_DONE)
+		printf("%s\n", ctl->json ? a.body.data : id);
+	rest_answer_fini(&a);
+	rest_close(&rest);
+	return code;
+}
+
+static int run(struct ctl *ctl, struct submit *s, struct opt_words *w)
+{
+	static const char *const types[] = { "python", "command", NULL };
+	char key[64];
+	json_t *payload = NULL;
+	const char *type = w->words[0];
+	if (strcmp(type, "python") == 0 && w->count == 2 && w->ncommand == 0)
+		payload = python_payload(s, w->words[1]);
+	else if (strcmp(type, "command") == 0 && w->count == 1 && w->ncommand > 0)
+		payload = command_payload(s, w->command, w->ncommand);
+	else if (strcmp(type, "python") == 0 || strcmp(type, "command") == 0)
+		return ctl_misuse(ctl->verb, NULL, NULL, "usage: dssctl submit %s", w->usage);
+	else
+		return ctl_misuse(ctl->verb, types, type, "unknown kind of task \"%s\"", type);
+	if (payload == NULL)
+		return ctl_misuse(ctl->verb, NULL, NULL, "what is submitted must be UTF-8");
+	if (s->client_key == NULL) {
+		if (random_key(key, sizeof(key)) != CTL_DONE) {
+			json_decref(payload);
+			return CTL_FAILED;
+		}
+		s->client_key = key;
+	}
+	json_t *body = body_of(s, type, payload);
+	char *text = json_dumps(body, JSON_COMPACT);
+	int code = text != NULL ? hand_in(ctl, s, text) : ctl_fail(CTL_FAILED, "no memory");
+	free(text);
+	json_decref(body);
+	return code;
+}
+
+int submit_command(struct ctl *ctl, int argc, char **argv)
+{
+	struct submit s = { json_array(), json_object(), json_array(), json_object(), .retries = 0 };
+	const struct opt opts[] = {
+		{ "arg", "VALUE", "python: a further argument, JSON or text; may repeat", OPT_EACH, &s, 0, 0, add_arg },
+		{ "kwarg", "NAME=VALUE", "python: a named argument; may repeat", OPT_EACH, &s, 0, 0, add_kwarg },
+		{ "path", "DIR", "python: where to look for the module; may repeat", OPT_EACH, &s, 0, 0, add_path },
+		{ "env", "NAME=VALUE", "command: its environment; may repeat", OPT_EACH, &s, 0, 0, add_env },
+		{ "cwd", "DIR", "command: its working directory", OPT_TEXT, &s.cwd, 0, 0, NULL },
+		{ "pool", "NAME", "the pool of kernels", OPT_TEXT, &s.pool, 0, 0, NULL },
+		{ "memory", "SIZE", "its limit, e.g. 2g", OPT_SIZE, &s.memory, 0, 0, NULL },
+		{ "timeout", "TIME", "ended after that long, e.g. 10min", OPT_DURATION, &s.timeout_ms, 0, 0, NULL },
+		{ "retries", "N", "further attempts when it is killed or its kernel dies", OPT_INT, &s.retries, 0, RETRIES_MOST,
+		  NULL },
+		{ "priority", "N", "higher goes first", OPT_INT, &s.priority, -PRIORITY_MOST, PRIORITY_MOST, NULL },
+		{ "title", "TEXT", "shown in lists", OPT_TEXT, &s.title, 0, 0, NULL },
+		{ "project", "KEY", "the project it belongs to", OPT_TEXT, &s.project, 0, 0, NULL },
+		{ "user", "NAME", "for somebody else (admin keys only)", OPT_TEXT, &s.user, 0, 0, NULL },
+		{ "client-key", "KEY", "the same key again answers the first task", OPT_TEXT, &s.client_key, 0, 0, NULL },
+		{ "wait", NULL, "wait for it and print its result", OPT_FLAG, &s.wait, 0, 0, NULL },
+		{ "key-file", "FILE", "the API key (else DSS_KEY, else config/admin.key)", OPT_TEXT, &s.key_file, 0, 0, NULL },
+		{ 0 },
+	};
+	struct opt_words words = { .usage = "python MODULE:FUNCTION [options] | command [options] -- ARGV…",
+				   .about = "Hands in a task and prints its id; with --wait its result. Exit codes as of `wait`.",
+				   .least = 1,
+				   .most = 2,
+				   .takes_command = true };
+	int code = opt_read(ctl, opts, &words, argc, argv);
+	if (code < 0)
+		code = run(ctl, &s, &words);
+	json_decref(s.args);
+	json_decref(s.kwargs);
+	json_decref(s.path);
+	json_decref(s.env);
+	return code;
+}
