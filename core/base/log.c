@@ -23,6 +23,10 @@ void log_init(const char *name, enum log_level least)
 	log_least = least;
 }
 
+static int also_fd = -1;
+
+void log_also(int fd) { also_fd = fd; }
+
 static size_t put_head(char *out, size_t room, enum log_level level)
 {
 	static const char *const names[] = { "DEBUG", "INFO", "WARN", "ERROR" };
@@ -57,6 +61,9 @@ static void write_line(enum log_level level, const char *text, size_t len)
 	text_escape(record + n, sizeof(record) - n - 1, text, len);
 	n += strlen(record + n);
 	record[n++] = '\n';
+	if (also_fd >= 0 && write(also_fd, record, n) < 0) {
+		/* a full pipe: the other writer has it, and the count below is about standard error */
+	}
 	if (!write_record(record, n))
 		__atomic_add_fetch(&lost_records, 1, __ATOMIC_RELAXED);
 }

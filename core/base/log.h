@@ -12,6 +12,9 @@ enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 /* name: the program's name in every line (borrowed for ever). Records below `least` are not written. */
 void log_init(const char *name, enum log_level least);
 
+/* Every record also goes to this descriptor (borrowed; made non-blocking by its owner). -1: not any more. */
+void log_also(int fd);
+
 void log_at(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 #define log_debug(...) log_at(LOG_DEBUG, __VA_ARGS__)

@@ -1,5 +1,6 @@
 #include "keeper/adopt.h"
 #include <string.h>
+#include <sys/wait.h>
 #include "base/map.h"
 #include "sys/clock.h"
 #include "sys/fds.h"
@@ -25,6 +26,8 @@ static void on_gone(void *data, int fd, int events)
 	loop_io_free(&p->status_io);
 	if (p->is_reaped)
 		return;
+	/* ours by now if its parent has gone: then the status is ours too */
+	p->cause.has_status = wait4(p->pid, &p->cause.status, WNOHANG, NULL) == p->pid;
 	map_remove_u64(p->procs->by_pid, (uint64_t)p->pid);
 	p->is_reaped = true;
 	proc_feed(p, PROC_EXIT);

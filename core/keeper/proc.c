@@ -298,10 +298,8 @@ static void reaped(struct proc *p, int status, const struct rusage *ru)
 	proc_feed(p, PROC_EXIT);
 }
 
-static void on_sigchld(void *data, int signo)
+void procs_reap(struct procs *t)
 {
-	struct procs *t = data;
-	(void)signo;
 	for (;;) {
 		siginfo_t si = { 0 };
 		struct rusage ru;
@@ -315,6 +313,12 @@ static void on_sigchld(void *data, int signo)
 			reaped(p, status, &ru);
 		/* else: an orphan that came to us as the subreaper; its box accounts for it */
 	}
+}
+
+static void on_sigchld(void *data, int signo)
+{
+	(void)signo;
+	procs_reap(data);
 }
 
 /* --- the table's own life --- */

@@ -90,6 +90,8 @@ void procs_fini(struct procs *t);
 struct proc *procs_find(const struct procs *t, const char *id);        /* the newest of that id */
 /* Everything up to seq is committed over there: ended processes may be forgotten. */
 void procs_ack(struct procs *t, uint64_t seq);
+/* Reaps whoever has ended; called on SIGCHLD and once after a take-over. */
+void procs_reap(struct procs *t);
 size_t procs_alive(const struct procs *t);
 
 /* Takes desc (also on failure; it is empty after). A start that fails for the process's own reasons (no such program, no

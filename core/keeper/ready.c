@@ -60,6 +60,10 @@ int ready_open_notify(struct procs *t, struct err *err)
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
 	char name[100];
 	int on = 1;
+	if (t->notify_fd >= 0) {
+		t->notify_io = loop_io_new(t->loop, t->notify_fd, LOOP_READ, on_notify, t);
+		return t->notify_io ? 0 : err_set(err, "no memory");
+	}
 	ready_name_notify(t->instance, name, sizeof(name));
 	memcpy(a.sun_path + 1, name + 1, strlen(name) - 1);
 	t->notify_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);

@@ -295,6 +295,8 @@ struct service *services_find(const struct services *all, const char *name)
 	return NULL;
 }
 
+void services_wake(struct services *all) { set_timer(all); }
+
 static bool may_start(const struct service *s)
 {
 	for (char **a = s->plan->after; a && *a; a++) {

@@ -50,6 +50,8 @@ void services_fini(struct services *all);
 struct service *services_find(const struct services *all, const char *name);
 /* Starts what is wanted and whose `after` are ready. */
 void services_kick(struct services *all);
+/* Sets the timer anew after fields were restored. */
+void services_wake(struct services *all);
 
 void service_start(struct service *s);                       /* wanted up; at once, also out of a back-off */
 void service_stop(struct service *s, const char *cause, const char *text, const char *by, bool now);

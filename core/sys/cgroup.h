@@ -109,6 +109,9 @@ int cgroup_members(struct cgroup *cg, const char *path, pid_t *out, int room, st
 /* Removes a box and the empty boxes below it; EBUSY while someone lives there, then or soon after try again. Parents stay;
  * a missing box is fine. Path "": the whole tree. */
 int cgroup_remove(struct cgroup *cg, const char *path, struct err *err);
+/* The caller goes back to the level above our root, so that the whole tree can be removed by the last one to leave. Best effort: a
+ * v2 tree below a delegated cgroup stays to its manager. 0 or -1. */
+int cgroup_leave(struct cgroup *cg, struct err *err);
 /* Paths of all boxes (depth first, children before parents, without the root); for finding what a dead keeper left. */
 typedef void cgroup_fn(void *data, const char *path);
 int cgroup_each(struct cgroup *cg, cgroup_fn *fn, void *data, struct err *err);
