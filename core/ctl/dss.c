@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "ctl/door.h"
+#include "ctl/bell.h"
 #include "ctl/opt.h"
 #include "ctl/say.h"
 #include "ctl/start.h"
@@ -18,6 +18,7 @@ enum {
 	STOP_MS = 120000,        /* longer than any grace */
 	DRAIN_MS = 24 * 3600000, /* between two signs of life: a busy kernel may take its time */
 	ASK_MS = 30000,
+	HANGUP_MS = 10000,
 	SUCCESSOR_MS = 15000,
 	TURN_MS = 50,
 };
@@ -49,7 +50,7 @@ static int check_owner(struct ctl *ctl)
 
 static int not_reached(const struct ctl *ctl, const struct err *err)
 {
-	if (door_is_closed(err))
+	if (bell_is_closed(err))
 		return ctl_fail(CTL_NO_DAEMON, "%s is not running; start it with %s/bin/dss start", ctl->dir, ctl->dir);
 	return ctl_fail(err->code == EACCES || err->code == EPERM ? CTL_NOT_ALLOWED : CTL_FAILED, "%s", err->text);
 }
@@ -83,9 +84,9 @@ static int begin(struct ctl *ctl, const char *usage, const char *about, int argc
 
 /* --- verbs --- */
 
-static int tell_running(struct ctl *ctl, struct door *door)
+static int tell_running(struct ctl *ctl, struct bell *bell)
 {
-	printf("%s is running already (keeper pid %d)\n", ctl->dir, (int)door_keeper(door)->pid);
+	printf("%s is running already (keeper pid %d)\n", ctl->dir, (int)bell_keeper(bell)->pid);
 	return CTL_DONE;
 }
 
@@ -100,13 +101,13 @@ static int start_verb(struct ctl *ctl, int argc, char **argv)
 	if (code >= 0 || (code = find_instance(ctl)) != CTL_DONE)
 		return code;
 	struct err err = { 0 };
-	struct door *door = NULL;
-	if (door_open(&door, ctl->dir, &err) == 0) {
-		code = tell_running(ctl, door);
-		door_close(&door);
+	struct bell *bell = NULL;
+	if (bell_open(&bell, ctl->dir, &err) == 0) {
+		code = tell_running(ctl, bell);
+		bell_close(&bell);
 		return code;
 	}
-	if (!door_is_closed(&err))
+	if (!bell_is_closed(&err))
 		return not_reached(ctl, &err);
 	if ((code = check_owner(ctl)) != CTL_DONE)
 		return code;
@@ -118,13 +119,13 @@ static int run_verb(struct ctl *ctl, int argc, char **argv)
 {
 	char program[PATH_MAX], *keeper[4];
 	struct err err = { 0 };
-	struct door *door = NULL;
+	struct bell *bell = NULL;
 	int code = begin(ctl, "", "Runs the daemon in the foreground, for containers and systemd.", argc, argv);
 	if (code >= 0)
 		return code;
-	if (door_open(&door, ctl->dir, &err) == 0) {
-		code = ctl_fail(CTL_FAILED, "%s is running already (keeper pid %d)", ctl->dir, (int)door_keeper(door)->pid);
-		door_close(&door);
+	if (bell_open(&bell, ctl->dir, &err) == 0) {
+		code = ctl_fail(CTL_FAILED, "%s is running already (keeper pid %d)", ctl->dir, (int)bell_keeper(bell)->pid);
+		bell_close(&bell);
 		return code;
 	}
 	if ((code = check_owner(ctl)) != CTL_DONE || (code = start_plan(ctl)) != CTL_DONE ||
@@ -135,10 +136,10 @@ static int run_verb(struct ctl *ctl, int argc, char **argv)
 }
 
 /* After `stop` was ordered: the door closes when the keeper ends. */
-static int wait_stopped(struct ctl *ctl, struct door *door)
+static int wait_stopped(struct ctl *ctl, struct bell *bell)
 {
-	if (door_wait_gone(door, STOP_MS) < 0)
-		return ctl_fail(CTL_TIMED_OUT, "the keeper (pid %d) still runs; see run/keeper.log", (int)door_keeper(door)->pid);
+	if (bell_wait_gone(bell, STOP_MS) < 0)
+		return ctl_fail(CTL_TIMED_OUT, "the keeper (pid %d) still runs; see run/keeper.log", (int)bell_keeper(bell)->pid);
 	if (!ctl->json)
 		printf("stopped\n");
 	return CTL_DONE;
@@ -154,73 +155,83 @@ static int stop_verb(struct ctl *ctl, int argc, char **argv)
 	if (code >= 0 || (code = ctl_find(ctl)) != CTL_DONE)
 		return code;
 	struct err err = { 0 };
-	struct door *door = NULL;
-	if (door_open(&door, ctl->dir, &err) < 0) {
-		if (!door_is_closed(&err))
+	struct bell *bell = NULL;
+	if (bell_open(&bell, ctl->dir, &err) < 0) {
+		if (!bell_is_closed(&err))
 			return not_reached(ctl, &err);
 		printf("%s is not running\n", ctl->dir);
 		return CTL_DONE;
 	}
-	enum door_end end = door_ask(door, "stop", "", now, STOP_MS, NULL, print_note, ctl, &err);
-	if (end == DOOR_DONE || end == DOOR_GONE)
-		code = wait_stopped(ctl, door);
+	enum bell_end end = bell_ask(bell, "stop", "", now, STOP_MS, NULL, print_note, ctl, &err);
+	if (end == BELL_DONE || end == BELL_GONE)
+		code = wait_stopped(ctl, bell);
 	else
-		code = end == DOOR_TIMED_OUT ? ctl_fail(CTL_TIMED_OUT, "%s", err.text) : refused(&err);
-	door_close(&door);
+		code = end == BELL_TIMED_OUT ? ctl_fail(CTL_TIMED_OUT, "%s", err.text) : refused(&err);
+	bell_close(&bell);
 	return code;
 }
 
 static int drain_verb(struct ctl *ctl, int argc, char **argv)
 {
 	struct err err = { 0 };
-	struct door *door = NULL;
+	struct bell *bell = NULL;
 	int code = begin(ctl, "", "Takes no new work, waits until running work has ended, then stops.", argc, argv);
 	if (code >= 0)
 		return code;
-	if (door_open(&door, ctl->dir, &err) < 0)
+	if (bell_open(&bell, ctl->dir, &err) < 0)
 		return not_reached(ctl, &err);
-	enum door_end end = door_ask(door, "drain", "", false, DRAIN_MS, NULL, print_note, ctl, &err);
+	enum bell_end end = bell_ask(bell, "drain", "", false, DRAIN_MS, NULL, print_note, ctl, &err);
 	/* A keeper that has drained and still answers is told to stop; one that ends by itself is gone here. */
-	if (end == DOOR_DONE)
-		end = door_ask(door, "stop", "", false, STOP_MS, NULL, print_note, ctl, &err);
-	code = end == DOOR_DONE || end == DOOR_GONE ? wait_stopped(ctl, door) : refused(&err);
-	door_close(&door);
+	if (end == BELL_DONE)
+		end = bell_ask(bell, "stop", "", false, STOP_MS, NULL, print_note, ctl, &err);
+	code = end == BELL_DONE || end == BELL_GONE ? wait_stopped(ctl, bell) : refused(&err);
+	bell_close(&bell);
 	return code;
 }
 
-/* The keeper execs its successor in place: same pid, same door. */
-static int restart_keeper(struct ctl *ctl, struct door **door)
+/* The keeper execs its successor in place, which reads the plan anew: same pid, same door, a new conversation. */
+static int replace_keeper(struct ctl *ctl, struct bell **bell)
 {
 	struct err err = { 0 };
-	pid_t was = door_keeper(*door)->pid;
-	enum door_end end = door_ask(*door, "upgrade", "", false, ASK_MS, NULL, print_note, ctl, &err);
-	if (end != DOOR_DONE && end != DOOR_GONE)
+	pid_t was = bell_keeper(*bell)->pid;
+	enum bell_end end = bell_ask(*bell, "upgrade", "", false, ASK_MS, NULL, print_note, ctl, &err);
+	if (end != BELL_DONE && end != BELL_GONE)
 		return refused(&err);
-	door_close(door);
+	/* Refused at exec it goes on and says so in its log; then this old conversation goes on too. */
+	bell_wait_hangup(*bell, HANGUP_MS);
+	bell_close(bell);
 	int64_t deadline_ms = clock_mono_ms() + SUCCESSOR_MS;
-	while (door_open(door, ctl->dir, &err) < 0) {
+	while (bell_open(bell, ctl->dir, &err) < 0) {
 		if (clock_mono_ms() >= deadline_ms)
 			return ctl_fail(CTL_TIMED_OUT, "the keeper's successor does not answer: %s; see run/keeper.log", err.text);
 		usleep(TURN_MS * 1000);
 	}
-	if (door_keeper(*door)->pid != was)
-		return ctl_fail(CTL_FAILED, "another keeper answers: pid %d, not %d", (int)door_keeper(*door)->pid, (int)was);
-	if (!ctl->json)
-		printf("%-10s ready (pid %d, its children never noticed)\n", "keeper", (int)was);
+	if (bell_keeper(*bell)->pid != was)
+		return ctl_fail(CTL_FAILED, "another keeper answers: pid %d, not %d", (int)bell_keeper(*bell)->pid, (int)was);
 	return CTL_DONE;
 }
 
 /* A changed config/dss.lua is taken up first; one with a mistake stops here, nothing is restarted. */
-static int reload_plan(struct ctl *ctl, struct door *door)
+static int take_up_config(struct ctl *ctl, struct bell **bell)
 {
 	bool changed = false;
-	struct err err = { 0 };
 	int code = start_plan_again(ctl, &changed);
 	if (code != CTL_DONE)
 		return ctl_fail(code, "nothing was restarted");
-	if (changed && door_ask(door, "reload", "", false, ASK_MS, NULL, print_note, ctl, &err) != DOOR_DONE)
+	return changed ? replace_keeper(ctl, bell) : CTL_DONE;
+}
+
+/* name "" = all. */
+static int restart_services(struct ctl *ctl, struct bell **bell, const char *name, int64_t wait_ms)
+{
+	struct err err = { 0 };
+	int64_t since_ms = clock_wall_ms();
+	int code = take_up_config(ctl, bell);
+	if (code != CTL_DONE)
+		return code;
+	if (bell_ask(*bell, "restart", name, false, STOP_MS, NULL, print_note, ctl, &err) != BELL_DONE)
 		return refused(&err);
-	return CTL_DONE;
+	return start_follow(ctl, *bell, name[0] != '\0' ? name : NULL, since_ms, wait_ms);
 }
 
 static int restart_verb(struct ctl *ctl, int argc, char **argv)
@@ -240,32 +251,29 @@ static int restart_verb(struct ctl *ctl, int argc, char **argv)
 		return code;
 	const char *name = words.count > 0 ? words.words[0] : "";
 	struct err err = { 0 };
-	struct door *door = NULL;
-	if (door_open(&door, ctl->dir, &err) < 0)
+	struct bell *bell = NULL;
+	if (bell_open(&bell, ctl->dir, &err) < 0)
 		return not_reached(ctl, &err);
-	if (strcmp(name, "keeper") == 0) {
-		code = restart_keeper(ctl, &door);
-	} else if ((code = reload_plan(ctl, door)) == CTL_DONE) {
-		int64_t since_ms = clock_wall_ms();
-		enum door_end end = door_ask(door, "restart", name, false, STOP_MS, NULL, print_note, ctl, &err);
-		code = end == DOOR_DONE ? start_follow(ctl, door, name[0] != '\0' ? name : NULL, since_ms, wait_ms) : refused(&err);
-	}
-	door_close(&door);
+	if (strcmp(name, "keeper") != 0)
+		code = restart_services(ctl, &bell, name, wait_ms);
+	else if ((code = replace_keeper(ctl, &bell)) == CTL_DONE && !ctl->json)
+		printf("%-10s ready (pid %d, its children did not notice)\n", "keeper", (int)bell_keeper(bell)->pid);
+	bell_close(&bell);
 	return code;
 }
 
 static int reopen_verb(struct ctl *ctl, int argc, char **argv)
 {
 	struct err err = { 0 };
-	struct door *door = NULL;
+	struct bell *bell = NULL;
 	int code = begin(ctl, "", "Opens all log files anew, after something else has moved them.", argc, argv);
 	if (code >= 0)
 		return code;
-	if (door_open(&door, ctl->dir, &err) < 0)
+	if (bell_open(&bell, ctl->dir, &err) < 0)
 		return not_reached(ctl, &err);
-	if (door_ask(door, "reopen", "", false, ASK_MS, NULL, print_note, ctl, &err) != DOOR_DONE)
+	if (bell_ask(bell, "reopen", "", false, ASK_MS, NULL, print_note, ctl, &err) != BELL_DONE)
 		code = refused(&err);
-	door_close(&door);
+	bell_close(&bell);
 	return code;
 }
 

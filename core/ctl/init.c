@@ -12,7 +12,7 @@
 
 #include "base/buf.h"
 #include "ctl/demo.h"
-#include "ctl/door.h"
+#include "ctl/bell.h"
 #include "ctl/layout.h"
 #include "ctl/opt.h"
 #include "ctl/say.h"
@@ -408,11 +408,11 @@ static int make_instance(struct init *in, struct err *err)
 static int renew_id(struct init *in, struct err *err)
 {
 	char id[16];
-	struct door *door = NULL;
+	struct bell *bell = NULL;
 	if (!in->did_exist || !is_instance(in->dir))
 		return err_set(err, "%s is no instance; without --new-id it becomes one", in->dir);
-	if (door_open(&door, in->dir, NULL) == 0) {
-		door_close(&door);
+	if (bell_open(&bell, in->dir, NULL) == 0) {
+		bell_close(&bell);
 		return err_set(err, "unable to change the id of %s: it is running; stop it first", in->dir);
 	}
 	struct stat st;

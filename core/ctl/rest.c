@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "base/text.h"
-#include "ctl/door.h"
+#include "ctl/bell.h"
 #include "sys/clock.h"
 #include "sys/fds.h"
 
@@ -110,12 +110,12 @@ static int read_key(struct ctl *ctl, const char *key_file, char *key, struct err
 static int check_keeper(struct ctl *ctl)
 {
 	struct err err = { 0 };
-	struct door *door = NULL;
-	if (door_open(&door, ctl->dir, &err) == 0) {
-		door_close(&door);
+	struct bell *bell = NULL;
+	if (bell_open(&bell, ctl->dir, &err) == 0) {
+		bell_close(&bell);
 		return CTL_DONE;
 	}
-	if (door_is_closed(&err))
+	if (bell_is_closed(&err))
 		return ctl_fail(CTL_NO_DAEMON, "%s is not running; start it with %s/bin/dss start", ctl->dir, ctl->dir);
 	/* The door is its owner's alone; who has a key may still ask. */
 	return err.code == EACCES ? CTL_DONE : ctl_fail(CTL_FAILED, "%s", err.text);

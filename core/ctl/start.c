@@ -109,7 +109,7 @@ static bool has_ended(int pidfd)
 }
 
 /* Until the door opens. */
-static int wait_for_door(struct ctl *ctl, int fd, int pidfd, int64_t deadline_ms, struct door **door)
+static int wait_for_door(struct ctl *ctl, int fd, int pidfd, int64_t deadline_ms, struct bell **bell)
 {
 	struct buf early;
 	struct err err = { 0 };
@@ -117,7 +117,7 @@ static int wait_for_door(struct ctl *ctl, int fd, int pidfd, int64_t deadline_ms
 	buf_init(&early, EARLY_MAX);
 	while (code == CTL_DONE) {
 		bool is_over = has_ended(pidfd);
-		if (door_open(door, ctl->dir, &err) == 0)
+		if (bell_open(bell, ctl->dir, &err) == 0)
 			break;
 		if (is_over)
 			code = CTL_FAILED;
@@ -139,7 +139,7 @@ int start_daemon(struct ctl *ctl, int64_t wait_ms)
 {
 	char program[PATH_MAX], *argv[4];
 	struct err err = { 0 };
-	struct door *door = NULL;
+	struct bell *bell = NULL;
 	int fd = -1;
 	pid_t pid;
 	int64_t begun_ms = clock_mono_ms();
@@ -149,12 +149,12 @@ int start_daemon(struct ctl *ctl, int64_t wait_ms)
 	if (child_detach(argv, &fd, &pid, &err) < 0)
 		return ctl_fail(CTL_FAILED, "%s", err.text);
 	int pidfd = proc_pidfd(pid, NULL);
-	code = wait_for_door(ctl, fd, pidfd, begun_ms + wait_ms, &door);
+	code = wait_for_door(ctl, fd, pidfd, begun_ms + wait_ms, &bell);
 	fds_close(&fd);
 	fds_close(&pidfd);
 	if (code == CTL_DONE)
-		code = start_follow(ctl, door, NULL, 0, wait_ms - (clock_mono_ms() - begun_ms));
-	door_close(&door);
+		code = start_follow(ctl, bell, NULL, 0, wait_ms - (clock_mono_ms() - begun_ms));
+	bell_close(&bell);
 	return code;
 }
 
@@ -181,7 +181,7 @@ static bool is_told(struct follow *f, const char *name)
 	return false;
 }
 
-static void tell_ready(struct follow *f, const struct door_row *row)
+static void tell_ready(struct follow *f, const struct bell_row *row)
 {
 	char took[48];
 	if (is_told(f, row->name) || f->ctl->json)
@@ -191,7 +191,7 @@ static void tell_ready(struct follow *f, const struct door_row *row)
 	fflush(stdout);
 }
 
-static void tell_trouble(struct follow *f, const struct door_row *row)
+static void tell_trouble(struct follow *f, const struct bell_row *row)
 {
 	char text[600], next[48] = "", give_up[48] = "";
 	text_escape(text, sizeof(text), row->text, strlen(row->text));
@@ -204,7 +204,7 @@ static void tell_trouble(struct follow *f, const struct door_row *row)
 	f->is_trouble = true;
 }
 
-static void follow_row(void *data, const struct door_row *row)
+static void follow_row(void *data, const struct bell_row *row)
 {
 	struct follow *f = data;
 	if (strcmp(row->kind, "service") != 0 || (f->name != NULL && strcmp(f->name, row->name) != 0))
@@ -223,7 +223,7 @@ static void follow_row(void *data, const struct door_row *row)
 	}
 }
 
-int start_follow(struct ctl *ctl, struct door *door, const char *name, int64_t since_ms, int64_t wait_ms)
+int start_follow(struct ctl *ctl, struct bell *bell, const char *name, int64_t since_ms, int64_t wait_ms)
 {
 	struct err err = { 0 };
 	struct follow *f = calloc(1, sizeof(*f));
@@ -233,7 +233,7 @@ int start_follow(struct ctl *ctl, struct door *door, const char *name, int64_t s
 	*f = (struct follow){ .ctl = ctl, .name = name, .since_ms = since_ms, .begun_ms = clock_mono_ms() };
 	do {
 		f->waiting = f->seen = 0;
-		if (door_ask(door, "status", "", false, ASK_MS, follow_row, NULL, f, &err) != DOOR_DONE)
+		if (bell_ask(bell, "status", "", false, ASK_MS, follow_row, NULL, f, &err) != BELL_DONE)
 			code = ctl_fail(CTL_FAILED, "%s; see run/keeper.log", err.text);
 		else if (f->is_trouble)
 			code = CTL_FAILED;

@@ -1,7 +1,7 @@
 #ifndef DSS_CTL_START_H
 #define DSS_CTL_START_H
 #include "ctl/ctl.h"
-#include "ctl/door.h"
+#include "ctl/bell.h"
 /* start: brings the keeper of ctl->dir up and follows its services until they are ready. */
 
 /* `dssd plan`: config/dss.lua into run/keeper.plan; its own words on mistakes go to standard error. 0 or an exit code. */
@@ -14,6 +14,6 @@ int start_keeper_argv(struct ctl *ctl, char *program, bool foreground, char *arg
 int start_daemon(struct ctl *ctl, int64_t wait_ms);
 /* Follows the services (only `name`, or all for NULL) until they are ready, one is in trouble, or the time is over. Lines
  * go to standard output unless ctl->json. since_ms: what was ready before counts as not yet (restart); 0 = all counts. */
-int start_follow(struct ctl *ctl, struct door *door, const char *name, int64_t since_ms, int64_t wait_ms);
+int start_follow(struct ctl *ctl, struct bell *bell, const char *name, int64_t since_ms, int64_t wait_ms);
 
 #endif

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/text.h"
-#include "ctl/door.h"
+#include "ctl/bell.h"
 #include "ctl/opt.h"
 #include "ctl/say.h"
 #include "sys/home.h"
@@ -28,7 +28,7 @@ static json_t *time_or_null(int64_t ms)
 	return ms > 0 ? json_integer(ms) : json_null();
 }
 
-static json_t *row_json(const struct door_row *r)
+static json_t *row_json(const struct bell_row *r)
 {
 	json_t *o = json_object();
 	json_object_set_new(o, "name", json_string(r->name));
@@ -37,17 +37,19 @@ static json_t *row_json(const struct door_row *r)
 	json_object_set_new(o, "wanted", text_or_null(r->wanted));
 	json_object_set_new(o, "startedAt", time_or_null(r->started_ms));
 	json_object_set_new(o, "readyAt", time_or_null(r->ready_ms));
-	json_object_set_new(o, "restarts", json_integer(r->crashes));
+	json_object_set_new(o, "restarts", json_integer(r->restarts));
+	json_object_set_new(o, "crashes", json_integer(r->crashes));
 	json_object_set_new(o, "memoryBytes", r->memory_bytes >= 0 ? json_integer(r->memory_bytes) : json_null());
 	json_object_set_new(o, "cause", text_or_null(r->cause));
 	json_object_set_new(o, "text", text_or_null(r->text));
 	json_object_set_new(o, "nextTryAt", time_or_null(r->next_ms));
 	json_object_set_new(o, "giveUpAt", time_or_null(r->give_up_ms));
 	json_object_set_new(o, "box", text_or_null(r->box));
+	json_object_set_new(o, "cgroup", text_or_null(r->cgroup));
 	return o;
 }
 
-static enum say_tone tone_of(const struct door_row *r)
+static enum say_tone tone_of(const struct bell_row *r)
 {
 	if (r->is_running)
 		return SAY_GOOD;
@@ -56,12 +58,12 @@ static enum say_tone tone_of(const struct door_row *r)
 	return strcmp(r->wanted, "down") == 0 ? SAY_DIM : SAY_WARN;
 }
 
-static void fill_row(struct say_table *t, const struct door_row *r)
+static void fill_row(struct say_table *t, const struct bell_row *r)
 {
 	char pid[16] = "", since[48], restarts[24], memory[32] = "", last[800], next[48], give_up[48];
 	if (r->pid > 0)
 		snprintf(pid, sizeof(pid), "%d", (int)r->pid);
-	snprintf(restarts, sizeof(restarts), "%lld", (long long)r->crashes);
+	snprintf(restarts, sizeof(restarts), "%lld", (long long)r->restarts);
 	if (r->memory_bytes >= 0)
 		text_print_size(r->memory_bytes, memory, sizeof(memory));
 	int n = snprintf(last, sizeof(last), "%s%s%s", r->cause, r->cause[0] != '\0' && r->text[0] != '\0' ? ": " : "", r->text);
@@ -79,7 +81,7 @@ static void fill_row(struct say_table *t, const struct door_row *r)
 	say_cell(t, SAY_PLAIN, last);
 }
 
-static void take_row(void *data, const struct door_row *r)
+static void take_row(void *data, const struct bell_row *r)
 {
 	struct status *s = data;
 	if (strcmp(r->kind, "keeper") != 0 && strcmp(r->kind, "service") != 0)
@@ -106,7 +108,7 @@ static void print_json(const char *instance, const char *isolation, const char *
 static int no_keeper(struct ctl *ctl, struct status *s, const struct err *err)
 {
 	char id[16] = "";
-	bool is_closed = door_is_closed(err);
+	bool is_closed = bell_is_closed(err);
 	home_instance_id(ctl->dir, id, sizeof(id), NULL);
 	if (ctl->json)
 		print_json(id, "", "", s->processes);
@@ -118,13 +120,13 @@ static int no_keeper(struct ctl *ctl, struct status *s, const struct err *err)
 static int print_status(struct ctl *ctl, struct status *s)
 {
 	struct err err = { 0 };
-	struct door *door = NULL;
-	if (door_open(&door, ctl->dir, &err) < 0)
+	struct bell *bell = NULL;
+	if (bell_open(&bell, ctl->dir, &err) < 0)
 		return no_keeper(ctl, s, &err);
-	const struct door_welcome *k = door_keeper(door);
+	const struct bell_welcome *k = bell_keeper(bell);
 	s->all_ready = true;
 	int code = CTL_DONE;
-	if (door_ask(door, "status", "", false, ASK_MS, take_row, NULL, s, &err) != DOOR_DONE) {
+	if (bell_ask(bell, "status", "", false, ASK_MS, take_row, NULL, s, &err) != BELL_DONE) {
 		code = ctl_fail(CTL_FAILED, "%s", err.text);
 	} else if (ctl->json) {
 		print_json(k->instance, k->isolation, k->cgroups, s->processes);
@@ -136,7 +138,7 @@ static int print_status(struct ctl *ctl, struct status *s)
 	}
 	if (code == CTL_DONE && !s->all_ready)
 		code = CTL_FAILED;
-	door_close(&door);
+	bell_close(&bell);
 	return code;
 }
 
