@@ -376,7 +376,8 @@ int cgroup_leave(struct cgroup *cg, struct err *err)
 		if (fds_write_at(AT_FDCWD, path, pid, err) < 0)
 			rc = -1;
 	}
-	cg->is_inside = false;
+	if (rc == 0)
+		cg->is_inside = false;
 	return rc;
 }
 

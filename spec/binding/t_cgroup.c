@@ -211,6 +211,12 @@ static int l_remove(lua_State *L)
 	return done(L, cgroup_remove(self_of(L), luaL_checkstring(L, 2), &err), &err);
 }
 
+static int l_leave(lua_State *L)
+{
+	struct err err = { 0 };
+	return done(L, cgroup_leave(self_of(L), &err), &err);
+}
+
 static void add_path(void *data, const char *path)
 {
 	lua_State *L = data;
@@ -336,7 +342,7 @@ int luaopen_t_cgroup(lua_State *L)
 		{ "set", l_set },           { "attach", l_attach },   { "usage", l_usage },   { "mark", l_mark },
 		{ "since", l_since },       { "oom_fd", l_oom_fd },   { "kill", l_kill },     { "freeze", l_freeze },
 		{ "is_empty", l_is_empty }, { "members", l_members }, { "remove", l_remove }, { "each", l_each },
-		{ "spawn", l_spawn },       { "close", l_close },     { NULL, NULL },
+		{ "spawn", l_spawn },       { "close", l_close },     { "leave", l_leave },   { NULL, NULL },
 	};
 	static const luaL_Reg words[] = {
 		{ "open", l_open },

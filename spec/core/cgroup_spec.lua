@@ -309,6 +309,21 @@ for _, mode in ipairs(offered) do
 			assert.equal(40 * MB, oom.owner_limit_bytes)
 		end)
 
+		it("let their maker leave, so that the whole tree can go", function()
+			local out = in_child(([[
+				require "spec.helper"
+				local c = require "t_cgroup"
+				local cg = assert(c.open("%s-in", "%s"))
+				assert(cg:make("core/keeper"))
+				assert(cg:attach("core/keeper"))
+				print("inside", select(3, cg:remove("")))
+				assert(cg:leave())
+				require("spec.helper").wait_for("the tree to go", function() return cg:remove("") end)
+				print("gone", io.open(cg:where("") .. "/cgroup.procs") == nil)
+			]]):format(name, mode))
+			assert.equal("inside\t16\ngone\ttrue\n", out)
+		end)
+
 		it("name the tree's root by a dot", function()
 			assert(cg:make("a"))
 			assert(cg:set("", "memory", 40 * MB))
