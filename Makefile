@@ -16,7 +16,7 @@ BACKEND_LIBS := -lev -lsqlite3 -lhttp_parser -lcurl -lcrypto -ljansson -llua5.4 
 BINARIES  := $(BUILD)/dss-keeper $(BUILD)/dss-logger $(BUILD)/dssd $(BUILD)/dssctl
 TESTMODS  := $(patsubst spec/binding/%.c,$(BUILD)/spec/%.so,$(wildcard spec/binding/t_*.c))
 
-.PHONY: all setup run test test-vm check lint asan bench install clean help format
+.PHONY: all specs setup run test test-vm check lint asan bench install clean help format
 .DELETE_ON_ERROR:
 
 all: setup $(BINARIES)
@@ -76,12 +76,19 @@ $(BUILD)/spec/%.so: spec/binding/%.c $(call LIB,bind node gate fleet net logger 
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 
-test: all $(TESTMODS)
-	@sh spec/run.sh
-check: all $(TESTMODS)
-	@sh spec/run.sh quick
-test-vm: all
-	@sh spec/vm/run.sh
+test: $(BUILD)/.setup-test
+	@$(MAKE) --no-print-directory -j2 BUILD=$(BUILD) all specs
+	@DSS_BUILD=$(BUILD) sh spec/run.sh
+check: $(BUILD)/.setup-test
+	@$(MAKE) --no-print-directory -j2 BUILD=$(BUILD) all specs
+	@DSS_BUILD=$(BUILD) sh spec/run.sh quick
+test-vm: $(BUILD)/.setup-test
+	@$(MAKE) --no-print-directory -j2 BUILD=$(BUILD) all specs
+	@DSS_BUILD=$(BUILD) sh spec/vm/run.sh
+specs: $(TESTMODS)
+$(BUILD)/.setup-test: etc/setup.sh
+	@sh etc/setup.sh test
+	@mkdir -p $(BUILD) && touch $@ $(BUILD)/.setup
 lint:
 	@sh etc/lint.sh
 asan:

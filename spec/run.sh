@@ -1,0 +1,88 @@
+#!/bin/sh
+# run.sh [quick] [FILE...]: runs the spec files one by one, each in its own interpreter with a time limit; says what was skipped
+# and why; ends with "N passed, N failed" over all of them. quick: only what needs no daemon and no virtual machine.
+set -u
+cd "$(dirname "$0")/.."
+build=${DSS_BUILD:-build}
+export DSS_BUILD="$build"
+# A virtual machine without KVM and a loaded CI are slow; a spec file that needs longer than this hangs.
+limit=${DSS_SPEC_LIMIT:-420}
+out=$(mktemp -d "${TMPDIR:-/tmp}/dss-spec.XXXXXX")
+trap 'rm -rf "$out"' EXIT
+trap 'exit 130' INT TERM
+
+quick=""
+[ "${1:-}" = quick ] && { quick=1; shift; }
+if [ $# -gt 0 ]; then
+	files=$*
+else
+	files=$(find spec/style spec/lua spec/core spec/policies spec/kernels spec/fleet spec/ctl -name '*_spec.lua' 2>/dev/null | sort)
+	[ -n "$quick" ] || files="$files $(find spec/keeper spec/daemon -name '*_spec.lua' 2>/dev/null | sort)"
+fi
+
+preload=""
+case "$build" in
+*asan*)
+	preload="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)"
+	export ASAN_OPTIONS="detect_leaks=0:abort_on_error=0:log_path=$out/asan" UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1"
+	;;
+esac
+
+passed=0 failed=0 skipped=0
+for file in $files; do
+	log="$out/$(echo "$file" | tr / _)"
+	start=$(date +%s)
+	if [ -n "$preload" ]; then
+		LD_PRELOAD="$preload" timeout -k 10 "$limit" lua5.4 /usr/bin/busted -o plainTerminal "$file" >"$log" 2>&1
+	else
+		timeout -k 10 "$limit" lua5.4 /usr/bin/busted -o plainTerminal "$file" >"$log" 2>&1
+	fi
+	rc=$?
+	# "12 successes / 0 failures / 0 errors / 1 pending : 3.1 seconds"
+	summary=$(grep -E '^[0-9]+ success(es)? / [0-9]+ failures? / [0-9]+ errors? / [0-9]+ pending' "$log" | tail -n 1)
+	if [ -z "$summary" ]; then
+		ok=0 bad=1 pending=0
+	else
+		ok=$(echo "$summary" | sed 's/^\([0-9]*\) success.*/\1/')
+		bad=$(echo "$summary" | sed 's/.* \([0-9]*\) failures\{0,1\} \/ \([0-9]*\) errors\{0,1\}.*/\1 + \2/')
+		bad=$(($bad))
+		pending=$(echo "$summary" | sed 's/.* \([0-9]*\) pending.*/\1/')
+		[ "$rc" -eq 0 ] || [ "$bad" -gt 0 ] || bad=1
+	fi
+	passed=$((passed + ok)) failed=$((failed + bad)) skipped=$((skipped + pending))
+	took=$(($(date +%s) - start))
+	if [ "$bad" -eq 0 ]; then
+		echo "ok      $file: $ok passed$([ "$pending" -eq 0 ] || echo ", $pending skipped") (${took} s)"
+		[ "$pending" -eq 0 ] || sed -n '/^Pending/,/^$/p' "$log" | sed 's/^/        /'
+	else
+		echo "FAILED  $file: $bad failed, $ok passed (${took} s$([ "$rc" -ne 124 ] || echo ", stopped after the limit of $limit s"))"
+		sed 's/^/        /' "$log" | tail -n 150
+	fi
+done
+for report in "$out"/asan.*; do
+	[ -f "$report" ] || continue
+	failed=$((failed + 1))
+	echo "FAILED  a sanitizer's report:"
+	head -n 60 "$report" | sed 's/^/        /'
+done
+
+if [ -z "$quick" ] && [ $# -eq 0 ] && [ -z "$preload" ]; then
+	echo "running the cgroup v2 half in a virtual machine"
+	sh spec/vm/run.sh >"$out/vm" 2>&1
+	rc=$?
+	line=$(grep -E '^vm: [0-9]+ passed, [0-9]+ failed' "$out/vm" | tail -n 1)
+	if [ -n "$line" ]; then
+		ok=$(echo "$line" | sed 's/^vm: \([0-9]*\) passed.*/\1/') bad=$(echo "$line" | sed 's/.*, \([0-9]*\) failed.*/\1/')
+		[ "$rc" -eq 0 ] || [ "$bad" -gt 0 ] || bad=1
+	else
+		ok=0 bad=1
+	fi
+	passed=$((passed + ok)) failed=$((failed + bad))
+	if [ "$bad" -eq 0 ]; then echo "ok      make test-vm: $ok passed"; else
+		echo "FAILED  make test-vm: $bad failed"
+		tail -n 150 "$out/vm" | sed 's/^/        /'
+	fi
+fi
+echo
+if [ "$skipped" -gt 0 ]; then echo "$passed passed, $failed failed, $skipped skipped"; else echo "$passed passed, $failed failed"; fi
+[ "$failed" -eq 0 ]
