@@ -1,0 +1,154 @@
+#include "bind/call.h"
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+#include <lauxlib.h>
+#include "bind/vm_impl.h"
+#include "sys/clock.h"
+
+#ifndef sigev_notify_thread_id
+#define sigev_notify_thread_id _sigev_un._tid
+#endif
+
+/* One timer a thread, made at its first call. The signal comes to that very thread, so that the handler touches a state
+ * that nobody else runs. */
+static __thread timer_t timer;
+static __thread bool has_timer;
+static __thread struct vm *volatile running;
+
+static void on_time_over(lua_State *L, lua_Debug *ar)
+{
+	struct vm *vm = vm_of(L);
+	if (!vm->is_over && (!vm->deadline_us || clock_mono_us() < vm->deadline_us)) {
+		lua_sethook(L, NULL, 0, 0);    /* a late signal of a call that is over */
+		return;
+	}
+	if (!vm->is_over) {
+		vm->is_over = true;
+		lua_getinfo(L, "Sl", ar);
+		snprintf(vm->overtime, sizeof vm->overtime, "%s:%d: used up its time budget of %d ms", ar->short_src, ar->currentline,
+			 vm->budget_ms);
+	}
+	lua_pushstring(L, vm->overtime);
+	lua_error(L);
+}
+
+/* lua_sethook is the one function of Lua that a signal handler may call. */
+static void on_signal(int signo)
+{
+	(void)signo;
+	struct vm *vm = running;
+	if (vm && vm->deadline_us)
+		lua_sethook(vm->L, on_time_over, LUA_MASKCOUNT, 1);
+}
+
+static int make_timer(struct err *err)
+{
+	if (has_timer)
+		return 0;
+	struct sigaction sa = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
+	sigemptyset(&sa.sa_mask);
+	if (sigaction(SIGRTMIN + 3, &sa, NULL) < 0)
+		return err_sys(err, errno, "unable to watch the time of Lua calls");
+	struct sigevent ev = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGRTMIN + 3 };
+	ev.sigev_notify_thread_id = (pid_t)syscall(SYS_gettid);
+	if (timer_create(CLOCK_MONOTONIC, &ev, &timer) < 0)
+		return err_sys(err, errno, "unable to watch the time of Lua calls");
+	has_timer = true;
+	return 0;
+}
+
+static void arm(int64_t deadline_us)
+{
+	struct itimerspec at = { .it_value = { deadline_us / 1000000, (deadline_us % 1000000) * 1000 } };
+	timer_settime(timer, deadline_us ? TIMER_ABSTIME : 0, &at, NULL);
+}
+
+static int add_trace(lua_State *L)
+{
+	struct vm *vm = vm_of(L);
+	const char *text = lua_tostring(L, 1);
+	if (!text) {
+		if (luaL_callmeta(L, 1, "__tostring"))
+			text = lua_tostring(L, -1);
+		else
+			text = lua_pushfstring(L, "(an error of type %s)", luaL_typename(L, 1));
+	}
+	luaL_traceback(L, L, NULL, 1);
+	snprintf(vm->trace, sizeof vm->trace, "%s", lua_tostring(L, -1));
+	lua_pushstring(L, text ? text : "(no text)");
+	return 1;
+}
+
+static void tell(struct vm *vm, int status, struct err *err)
+{
+	vm->why = vm->is_over ? CALL_TIME : status == LUA_ERRMEM ? CALL_MEMORY : CALL_RAISED;
+	if (vm->why == CALL_TIME)
+		err_set(err, "%s", vm->overtime);
+	else if (vm->why == CALL_MEMORY)
+		err_set(err, "used up its memory of %zu MB", vm->memory_max_bytes >> 20);
+	else
+		err_set(err, "%s", lua_type(vm->L, -1) == LUA_TSTRING ? lua_tostring(vm->L, -1) : "(no text)");
+}
+
+int call_run(struct vm *vm, int nargs, int nresults, const struct call_budget *budget, struct err *err)
+{
+	lua_State *L = vm->L;
+	int base = lua_gettop(L) - nargs;      /* the function's place */
+	struct vm *outer_vm = running;
+	int64_t outer_us = vm->deadline_us;
+	int outer_ms = vm->budget_ms, ms = budget && budget->time_ms ? budget->time_ms : CALL_BUDGET_MS;
+
+	assert(base >= 1 && nresults >= 0);
+	if (!lua_checkstack(L, nresults + 4) || make_timer(err) < 0) {
+		lua_settop(L, base - 1);
+		vm->why = CALL_MEMORY;
+		return err_set(err, "unable to call Lua: not enough memory or timers");
+	}
+	int64_t deadline_us = ms < 0 ? 0 : clock_mono_us() + (int64_t)ms * 1000;
+	bool is_own = deadline_us && (!outer_us || deadline_us < outer_us);
+	if (vm->depth++ == 0) {
+		vm->is_over = false;
+		vm->why = CALL_OK;
+		vm->trace[0] = '\0';
+	}
+	if (is_own)
+		vm->deadline_us = deadline_us, vm->budget_ms = ms;
+	running = vm;
+	if (vm->deadline_us)
+		arm(vm->deadline_us);
+
+	lua_pushcfunction(L, add_trace);
+	lua_insert(L, base);
+	int status = lua_pcall(L, nargs, nresults, base);
+
+	running = NULL;
+	arm(0);
+	lua_sethook(L, NULL, 0, 0);
+	bool is_over_of_own = vm->is_over && is_own;
+	if (status != LUA_OK)
+		tell(vm, status, err);
+	if (is_over_of_own && outer_us)
+		vm->is_over = false;           /* the outer call has time left */
+	vm->deadline_us = outer_us;
+	vm->budget_ms = outer_ms;
+	vm->depth--;
+	running = outer_vm;
+	if (outer_vm && outer_vm->deadline_us)
+		arm(outer_vm->deadline_us);
+	if (status != LUA_OK) {
+		lua_settop(L, base - 1);
+		return -1;
+	}
+	lua_remove(L, base);
+	assert(lua_gettop(L) == base - 1 + nresults);
+	return 0;
+}
+
+enum call_fault call_why(const struct vm *vm) { return vm->why; }
+const char *call_trace(const struct vm *vm) { return vm->trace; }

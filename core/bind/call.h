@@ -1,0 +1,28 @@
+#ifndef DSS_BIND_CALL_H
+#define DSS_BIND_CALL_H
+#include <lua.h>
+#include "base/err.h"
+#include "bind/vm.h"
+/*
+ * call: the one protected call of the code base.
+ *
+ * A call has a time budget. A timer of the calling thread sets a hook when it is over; the hook then runs at every
+ * instruction, so that no pcall in the called code can swallow it, and is removed before call_run returns. A call within a
+ * call never has more time than the outer one has left. The hook cannot interrupt C: functions that may run long there are
+ * bounded by themselves (bind_string.c).
+ */
+#define CALL_BUDGET_MS 1000
+
+struct call_budget {
+	int time_ms;               /* 0 = CALL_BUDGET_MS, -1 = no limit (start-up of our own code) */
+};
+
+enum call_fault { CALL_OK, CALL_RAISED, CALL_TIME, CALL_MEMORY };
+
+/* Calls the function below its nargs arguments on the stack. 0: they are replaced by exactly nresults values. -1: by nothing, and
+ * err holds "file:line: message"; call_why and call_trace tell more until the next call. budget may be NULL. */
+int call_run(struct vm *vm, int nargs, int nresults, const struct call_budget *budget, struct err *err);
+enum call_fault call_why(const struct vm *vm);
+const char *call_trace(const struct vm *vm);
+
+#endif

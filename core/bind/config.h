@@ -1,0 +1,21 @@
+#ifndef DSS_BIND_CONFIG_H
+#define DSS_BIND_CONFIG_H
+#include <stdint.h>
+#include "base/buf.h"
+#include "base/err.h"
+/* config: config/dss.lua as the rest of the program reads it: the keeper's plan, and the few words that the backend needs itself. */
+
+/* Evaluates DIR/config/dss.lua into the plan's text (keeper/plan.h). dir is absolute. -1: out holds every error found, one a line,
+ * as "config/dss.lua:LINE: …"; err says which step failed. */
+int config_plan(const char *dir, struct buf *out, struct err *err);
+
+struct config_node {
+	char control_user[64], run_user[64];     /* "" = one-user mode */
+	char **hosts;                            /* further names allowed in Host; NULL-terminated, owned */
+	int port;
+};
+/* As above; errors are put in err, the first one where there are several. */
+int config_node(const char *dir, struct config_node *out, struct err *err);
+void config_node_fini(struct config_node *c);
+
+#endif

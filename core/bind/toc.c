@@ -1,0 +1,20 @@
+#include "bind/toc.h"
+
+#define ALL (VM_PLAN | VM_POLICY | VM_API | VM_CONSOLE)
+
+static const struct toc_entry entries[] = {
+	{ "bind.json", bind_json_open, ALL },
+	{ "bind.files", bind_files_open, VM_PLAN | VM_POLICY | VM_API },
+	{ "bind.log", bind_log_open, ALL },
+	{ "bind.crypt", bind_crypt_open, VM_API | VM_CONSOLE },
+};
+
+const struct toc_entry *toc_at(size_t i) { return i < sizeof entries / sizeof entries[0] ? &entries[i] : NULL; }
+
+void toc_register(lua_State *L, unsigned use)
+{
+	const struct toc_entry *e;
+	for (size_t i = 0; (e = toc_at(i)); i++)
+		if (e->uses & use)
+			vm_preload(L, e->name, e->open);
+}

@@ -1,0 +1,24 @@
+#ifndef DSS_BIND_TOC_H
+#define DSS_BIND_TOC_H
+#include <stddef.h>
+#include <lua.h>
+#include "bind/vm.h"
+/* toc: the table of contents of what C offers to Lua: `require "bind.json"` and so on, each for the uses that need it. */
+struct toc_entry {
+	const char *name;
+	lua_CFunction open;        /* pushes the table */
+	unsigned uses;             /* of enum vm_use, or'ed */
+};
+
+const struct toc_entry *toc_at(size_t i);          /* NULL past the end */
+/* Puts those of `use` into package.preload. Raises for want of memory. */
+void toc_register(lua_State *L, unsigned use);
+
+int bind_json_open(lua_State *L);
+int bind_files_open(lua_State *L);
+int bind_crypt_open(lua_State *L);
+int bind_log_open(lua_State *L);
+int bind_fleet_open(lua_State *L);
+int bind_gate_open(lua_State *L);
+
+#endif

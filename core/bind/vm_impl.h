@@ -1,0 +1,24 @@
+#ifndef DSS_BIND_VM_IMPL_H
+#define DSS_BIND_VM_IMPL_H
+#include <stdbool.h>
+#include <stdint.h>
+#include "bind/call.h"
+#include "bind/vm.h"
+/* vm_impl: the inside of a vm; for vm.c and call.c only. */
+struct vm {
+	lua_State *L;
+	enum vm_use use;
+	size_t memory_bytes, memory_max_bytes;
+	void *app;
+	/* the call that runs now */
+	int depth;
+	int64_t deadline_us;       /* of the innermost call; 0 = none */
+	int budget_ms;
+	bool is_over;              /* the hook has fired; overtime says where */
+	char overtime[ERR_TEXT_MAX];
+	/* the last fault */
+	enum call_fault why;
+	char trace[4096];
+};
+
+#endif

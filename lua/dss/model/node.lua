@@ -1,0 +1,183 @@
+-- node: the words of config/dss.lua: node, backend, service, log.
+local S = require "dss.model.schema"
+local id = require "dss.text.id"
+
+local M = {}
+
+local ENVIRONMENT_MAX = 32 * 1024
+local reserved = { keeper = true, logger = true, backend = true }
+
+local function user() return S.text { check = function(v)
+	if not v:find "^[%a_][%w_.-]*$" or #v > 32 then return nil, ("%q is no user name"):format(v) end
+	if v == "root" then return nil, "a process of ours never runs as root" end
+	return v
+end } end
+
+local function limits()
+	return S.record {
+		memory = S.size { least = 1 << 20 },
+		swap = S.size {},
+		threads = S.int { least = 1 },
+		cpu = S.number { least = 0.001, most = 10000 },
+	}
+end
+
+local function environment()
+	return S.map { of = S.text { may_be_empty = true, check = function(v)
+		if #v > ENVIRONMENT_MAX then return nil, "longer than 32 KB" end
+		return v
+	end } }
+end
+
+local function absolute() return S.text { check = function(v)
+	if v:sub(1, 1) ~= "/" then return nil, ("%q is no absolute path"):format(v) end
+	return v
+end } end
+
+local function port_of(text)
+	local n = text:find "^%d+$" and math.tointeger(tonumber(text))
+	return n and n >= 1 and n <= 65535 and n
+end
+
+local ready_hint = 'write "exec", "fd", "notify", "port 127.0.0.1 80" or "http 127.0.0.1 80 /path"'
+local function check_ready(v)
+	if v == "exec" or v == "fd" or v == "notify" then return v end
+	local word, host, port, path = v:match "^(%l+) ([%w.:]+) (%d+) ?(.*)$"
+	if not word or not port_of(port) or (word ~= "port" and word ~= "http") then return nil, ("%q: %s"):format(v, ready_hint) end
+	if (word == "port") ~= (path == "") or (word == "http" and not path:find "^/%S*$") then return nil, ("%q: %s"):format(v, ready_hint) end
+	return v
+end
+
+M.signals = { HUP = 1, INT = 2, QUIT = 3, KILL = 9, USR1 = 10, USR2 = 12, TERM = 15, WINCH = 28 }
+
+local function check_command(v)
+	if v[1] and v[1]:sub(1, 1) ~= "/" then return nil, ("the program %q is no absolute path"):format(v[1]) end
+	return v
+end
+
+local function check_address(v)
+	if v:find "^%d+%.%d+%.%d+%.%d+$" or v:find "^[%x:]*:[%x:.]*$" then return v end
+	return nil, ("%q is no numeric address such as 127.0.0.1, 0.0.0.0 or ::1"):format(v)
+end
+
+local shapes = {
+	node = S.record {
+		port = S.int { least = 0, most = 65532, default = 11200 },
+		address = S.text { default = "127.0.0.1", check = check_address },
+		cgroups = S.choice { words = { "auto", "v2", "v1", "none" }, default = "auto" },
+		control_user = user(),
+		run_user = user(),
+		hosts = S.list { of = S.text {}, default = {} },
+	},
+	backend = S.record { limits = limits(), env = environment() },
+	log = S.record {
+		file = S.size { least = 4096, default = 100 << 20 },
+		files = S.int { least = 1, most = 1000, default = 10 },
+		job = S.size { least = 4096, default = 50 << 20 },
+		total = S.size { least = 4096, default = 10 << 30 },
+		floor = S.size { default = 1 << 30 },
+	},
+	service = S.record {
+		command = S.list { of = S.text { may_be_empty = true }, least = 1, required = true, check = check_command },
+		env = environment(),
+		cwd = absolute(),
+		user = user(),
+		limits = limits(),
+		files = S.int { least = 16, most = 10000000 },
+		ready = S.text { default = "exec", check = check_ready },
+		ready_within = S.duration { least = 1, default = 30000 },
+		stop = S.record {
+			signal = S.choice { words = { "TERM", "INT", "HUP", "QUIT", "USR1", "USR2", "WINCH", "KILL" }, default = "TERM" },
+			grace = S.duration { default = 10000 },
+		},
+		restart = S.record {
+			most = S.duration { least = 1, default = 60000 },
+			healthy = S.duration { least = 1, default = 60000 },
+			give_up = S.duration { default = 3600000 },
+		},
+		after = S.list { of = S.id {}, default = {} },
+		log = S.text { check = function(v)
+			if v == "null" then return v end
+			if not id.is_id(v:match "^service:(.+)$") then return nil, ("%q: write \"service:NAME\" or \"null\""):format(v) end
+			return v
+		end },
+	},
+}
+
+--- A model with every default, before any word was read.
+function M.new() return { first = {}, services = {}, order = {} } end
+
+local function read(shape, t, source, line) return S.read(shapes[shape], t, { source = source, line = line, lines = source:lines(line) }) end
+
+--- The words for one file; what they say lands in `model`.
+function M.words(source, model)
+	local words = {}
+	for _, word in ipairs { "node", "backend", "log" } do
+		words[word] = source:single(word, model, function(t, line)
+			model[word] = read(word, t, source, line)
+			model[word].line = line
+		end)
+	end
+	words.service = source:named("service", function(name, t, line)
+		local s = read("service", t, source, line)
+		s.name, s.line = name, line
+		if not id.is_id(name) or name:find "[:()]" then return source:report(line, ("%q is no name for a service"):format(name)) end
+		if reserved[name] then return source:report(line, ('the service "%s" is built in; the word `backend { … }` sets its limits'):format(name)) end
+		if model.services[name] then
+			return source:report(line, ('service "%s" stands twice, first at %s'):format(name, source:at(model.services[name].line)))
+		end
+		model.services[name] = s
+		table.insert(model.order, name)
+	end)
+	return words
+end
+
+local function check_after(model, source)
+	local nearest = require "dss.text.nearest"
+	local known = { "logger", "backend", table.unpack(model.order) }
+	local is_known = {}
+	for _, name in ipairs(known) do is_known[name] = true end
+	local state = {}
+	local function visit(name, path)
+		local s = model.services[name]
+		if not s or state[name] == "done" then return end
+		if state[name] == "open" then
+			state[name] = "done"
+			return source:report(s.line, ("services wait for each other: %s"):format(table.concat(path, " → ") .. " → " .. name))
+		end
+		state[name] = "open"
+		path[#path + 1] = name
+		for _, other in ipairs(s.after or {}) do
+			if is_known[other] then visit(other, path) end
+		end
+		path[#path] = nil
+		state[name] = "done"
+	end
+	for _, name in ipairs(model.order) do
+		local s = model.services[name]
+		for _, other in ipairs(s.after or {}) do
+			if not is_known[other] then
+				local guess = nearest(other, known)
+				source:report(s.line, ('service "%s" is after "%s", which is not there%s'):format(name, other,
+					guess and (', did you mean "%s"?'):format(guess) or ""))
+			end
+		end
+		visit(name, {})
+	end
+end
+
+--- What only the whole can tell; fills in what no word said.
+function M.finish(source, model)
+	for _, word in ipairs { "node", "backend", "log" } do
+		model[word] = model[word] or read(word, {}, source, 1)
+	end
+	local node = model.node
+	if (node.control_user == nil) ~= (node.run_user == nil) then
+		source:report(node.line or 1, "control_user and run_user stand together or not at all (one-user mode)")
+	elseif node.control_user and node.control_user == node.run_user then
+		source:report(node.line or 1, "control_user and run_user must differ: users' code could read the instance's keys")
+	end
+	check_after(model, source)
+end
+
+return M

@@ -1,0 +1,164 @@
+-- plan: config/dss.lua → the text that the keeper reads (core/keeper/plan.h tells the format).
+local files = require "bind.files"
+local node = require "dss.model.node"
+local sandbox = require "dss.model.sandbox"
+local Source = require "dss.model.source"
+local sorted_keys = require("dss.model.schema").sorted_keys
+
+local CONFIG = "config/dss.lua"
+local PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+local TERM = 15
+
+local M = {}
+
+--- Bytes up to the blank, "%" and DEL as %XX.
+local function escape(s)
+	return (tostring(s):gsub("[%z\1-\32%%\127]", function(c) return ("%%%02X"):format(c:byte()) end))
+end
+
+local function environment(base, own)
+	local all = {}
+	for k, v in pairs(base) do all[k] = v end
+	for k, v in pairs(own or {}) do all[k] = v end
+	return all
+end
+
+local function writer()
+	local out = {}
+	return {
+		put = function(...)
+			local words = table.pack(...)
+			for i = 2, words.n do words[i] = escape(words[i]) end
+			out[#out + 1] = table.concat(words, " ")
+		end,
+		text = function() return table.concat(out, "\n") .. "\n" end,
+	}
+end
+
+local function put_limits(put, limits)
+	for _, pair in ipairs { { "memory", "memory" }, { "swap", "swap" }, { "pids", "threads" } } do
+		local v = limits and limits[pair[2]]
+		if v then put("limit", pair[1] .. "=" .. v) end
+	end
+	if limits and limits.cpu then put("limit", ("cpu=%d"):format(math.max(1, math.floor(limits.cpu * 1000 + 0.5)))) end
+end
+
+--- s: name, argv, env, and the rest with the plan's own units.
+local function put_service(put, s)
+	put("service", s.name)
+	for _, arg in ipairs(s.argv) do put("argv", arg) end
+	for _, name in ipairs(sorted_keys(s.env)) do put("env", name .. "=" .. s.env[name]) end
+	put("cwd", s.cwd)
+	if s.user then put("user", s.user) end
+	put("box", "core/" .. s.name)
+	put_limits(put, s.limits)
+	if s.files then put("rlimit", ("nofile=%d:%d"):format(s.files, s.files)) end
+	put("sink", s.sink or "service:" .. s.name)
+	local rule = {}
+	for word in s.ready:gmatch "%S+" do rule[#rule + 1] = word end
+	put("ready", table.unpack(rule))
+	put("ready_within_ms", s.ready_within_ms)
+	put("stop_signal", s.stop_signal or TERM)
+	put("grace_ms", s.grace_ms)
+	put("restart_most_ms", s.restart_most_ms or 60000)
+	put("healthy_ms", s.healthy_ms or 60000)
+	put("give_up_ms", s.give_up_ms)
+	for _, name in ipairs(s.after or {}) do put("after", name) end
+	for _, name in ipairs(s.inherit or {}) do put("inherit", name) end
+	put "end"
+end
+
+local function logger(model, where)
+	local log = model.log
+	return {
+		name = "logger",
+		argv = {
+			where.bin .. "/dss-logger", "--dir", where.dir, "--file-bytes", log.file, "--files", log.files, "--job-bytes", log.job,
+			"--total-bytes", log.total, "--floor-bytes", log.floor,
+		},
+		env = { PATH = PATH, LANG = "C.UTF-8", HOME = where.dir },
+		cwd = where.dir, user = model.node.control_user, ready = "exec", ready_within_ms = 30000, grace_ms = 10000, give_up_ms = 0,
+	}
+end
+
+local function backend(model, where)
+	return {
+		name = "backend",
+		argv = { where.bin .. "/dssd", "run", where.dir },
+		env = environment({ PATH = PATH, LANG = "C.UTF-8", HOME = where.dir, DSS_SHARE = where.share }, model.backend.env),
+		cwd = where.dir, user = model.node.control_user, limits = model.backend.limits,
+		ready = "notify", ready_within_ms = 60000, grace_ms = 10000, give_up_ms = 0,
+		after = { "logger" }, inherit = { "page", "callback" },
+	}
+end
+
+local function declared(s, model, where)
+	local after = { "logger" }
+	for _, name in ipairs(s.after) do
+		if name ~= "logger" then after[#after + 1] = name end
+	end
+	return {
+		name = s.name, argv = s.command,
+		env = environment({ PATH = PATH, LANG = "C.UTF-8", HOME = where.dir }, s.env),
+		cwd = s.cwd or where.dir, user = s.user or model.node.run_user, limits = s.limits, files = s.files, sink = s.log,
+		ready = s.ready, ready_within_ms = s.ready_within, stop_signal = node.signals[s.stop.signal], grace_ms = s.stop.grace,
+		restart_most_ms = s.restart.most, healthy_ms = s.restart.healthy, give_up_ms = s.restart.give_up, after = after,
+	}
+end
+
+--- The plan's text. where: dir (absolute), instance (its id), share, bin.
+function M.text(model, where)
+	local w = writer()
+	local put, n, log = w.put, model.node, model.log
+	put "dss-plan 1"
+	put "# made by `dssd plan` from config/dss.lua; edit that file"
+	put("instance", where.instance)
+	put("dir", where.dir)
+	put("cgroups", n.cgroups)
+	if n.control_user then
+		put("control_user", n.control_user)
+		put("allow_user", n.run_user)
+	end
+	put("listen", "page", n.address, n.port)
+	put("listen", "callback", "127.0.0.1", n.port == 0 and 0 or n.port + 1)
+	put("log_file", log.file, log.files)
+	put("log_job", log.job)
+	put("log_total", log.total)
+	put("log_floor", log.floor)
+	put_service(put, logger(model, where))
+	put_service(put, backend(model, where))
+	for _, name in ipairs(model.order) do put_service(put, declared(model.services[name], model, where)) end
+	return w.text()
+end
+
+--- Evaluates DIR/config/dss.lua. The model, or nil and a list of "config/dss.lua:LINE: …".
+function M.read(dir)
+	local errors, path = {}, dir .. "/" .. CONFIG
+	local text, why = files.read(path)
+	if not text then return nil, { why } end
+	local is_safe, unsafe = files.check(path, dir)
+	if not is_safe then return nil, { CONFIG .. ":1: refused: " .. unsafe } end
+	local source, model = Source.new(CONFIG, text, errors), node.new()
+	local ok, raised = sandbox.run(text, "@" .. CONFIG, sandbox.environment(node.words(source, model)))
+	if not ok then errors[#errors + 1] = raised end
+	source:close()
+	if #errors == 0 then node.finish(source, model) end
+	if #errors > 0 then return nil, errors end
+	return model
+end
+
+--- For `dssd plan`: the text, or nil and the errors, one a line.
+function M.make(dir, instance, share, bin)
+	local model, errors = M.read(dir)
+	if not model then return nil, table.concat(errors, "\n") end
+	return M.text(model, { dir = dir, instance = instance, share = share, bin = bin })
+end
+
+--- For the backend itself: the table of the word `node`, or nil and the first error.
+function M.node(dir)
+	local model, errors = M.read(dir)
+	if not model then return nil, errors[1] end
+	return model.node
+end
+
+return M

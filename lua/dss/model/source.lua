@@ -1,0 +1,69 @@
+-- source: one file of the user's while it is evaluated: its name and text, where its code stands now, and the errors found so far.
+local place = require "dss.model.place"
+local getinfo = debug.getinfo
+
+local Source = {}
+Source.__index = Source
+
+local LEVELS_MAX = 50
+
+--- name: as shown to people ("policies/10-pools.lua"); errors: a list that report appends to.
+local function new(name, text, errors) return setmetatable({ name = name, text = text, errors = errors, open = {} }, Source) end
+
+--- The line of this file that is running now; 1 where a tail call has hidden it.
+function Source:line()
+	for level = 2, LEVELS_MAX do
+		local info = getinfo(level, "Sl")
+		if not info then return 1 end
+		if info.source == "@" .. self.name then return info.currentline end
+	end
+	return 1
+end
+
+function Source:at(line) return ("%s:%d"):format(self.name, line) end
+
+function Source:report(line, text) table.insert(self.errors, ("%s: %s"):format(self:at(line), text)) end
+
+--- Lines of the keys of the table that a word at `line` was given.
+function Source:lines(line) return place.lines(self.text, line) end
+
+--- A word with a name and a table: pool "fek" { … }. `fn(name, table, line)` is called once both are there; a name alone is an error at
+-- the end of the file (Source:close).
+function Source:named(word, fn)
+	return function(name)
+		local line = self:line()
+		if type(name) ~= "string" then
+			self:report(line, ('%s wants a name and a table: %s "name" { … }'):format(word, word))
+			return function() end
+		end
+		local waiting = { line = line, text = ('%s "%s" has no table: write %s "%s" { … }'):format(word, name, word, name) }
+		self.open[#self.open + 1] = waiting
+		return function(t)
+			waiting.text = nil
+			if type(t) ~= "table" then
+				self:report(line, ('%s "%s" wants a table, not a %s'):format(word, name, type(t)))
+				return
+			end
+			fn(name, t, line)
+		end
+	end
+end
+
+--- A word with a table alone, at most once a model: node { … }.
+function Source:single(word, model, fn)
+	return function(t)
+		local line = self:line()
+		if type(t) ~= "table" then return self:report(line, ("%s wants a table: %s { … }"):format(word, word)) end
+		if model.first[word] then return self:report(line, ("%s stands twice, first at %s"):format(word, model.first[word])) end
+		model.first[word] = self:at(line)
+		fn(t, line)
+	end
+end
+
+function Source:close()
+	for _, waiting in ipairs(self.open) do
+		if waiting.text then self:report(waiting.line, waiting.text) end
+	end
+end
+
+return { new = new }
