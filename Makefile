@@ -78,13 +78,13 @@ $(BUILD)/spec/%.so: spec/binding/%.c $(call LIB,bind node gate fleet net logger 
 
 test: $(BUILD)/.setup-test
 	@$(MAKE) --no-print-directory -j2 BUILD=$(BUILD) all specs
-	@DSS_BUILD=$(BUILD) sh spec/run.sh
+	@BUILD=$(BUILD) DSS_BUILD=$(BUILD) sh spec/run.sh
 check: $(BUILD)/.setup-test
 	@$(MAKE) --no-print-directory -j2 BUILD=$(BUILD) all specs
-	@DSS_BUILD=$(BUILD) sh spec/run.sh quick
+	@BUILD=$(BUILD) DSS_BUILD=$(BUILD) sh spec/run.sh quick
 test-vm: $(BUILD)/.setup-test
 	@$(MAKE) --no-print-directory -j2 BUILD=$(BUILD) all specs
-	@DSS_BUILD=$(BUILD) sh spec/vm/run.sh
+	@BUILD=$(BUILD) DSS_BUILD=$(BUILD) sh spec/vm/run.sh
 specs: $(TESTMODS)
 $(BUILD)/.setup-test: etc/setup.sh
 	@sh etc/setup.sh test

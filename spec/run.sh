@@ -68,7 +68,7 @@ done
 
 if [ -z "$quick" ] && [ $# -eq 0 ] && [ -z "$preload" ]; then
 	echo "running the cgroup v2 half in a virtual machine"
-	sh spec/vm/run.sh >"$out/vm" 2>&1
+	BUILD="$build" sh spec/vm/run.sh >"$out/vm" 2>&1
 	rc=$?
 	line=$(grep -E '^vm: [0-9]+ passed, [0-9]+ failed' "$out/vm" | tail -n 1)
 	if [ -n "$line" ]; then
