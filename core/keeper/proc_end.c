@@ -24,12 +24,14 @@ static void name_grower(struct proc *p)
 	const struct proc *most = NULL;
 	int64_t most_bytes = p->cause.peak_bytes;
 	char size[32];
+	bool is_root = !strcmp(p->cause.oom_owner, ".");
 	size_t n = strlen(p->cause.oom_owner);
 	if (!n || !strcmp(p->cause.oom_owner, p->desc.box))
 		return;
 	list_each(&p->procs->all, at) {
 		struct proc *o = list_of(at, struct proc, link);
-		if (o == p || strncmp(o->desc.box, p->cause.oom_owner, n) || o->desc.box[n] != '/' || !proc_is_alive(o))
+		bool is_below = is_root || (!strncmp(o->desc.box, p->cause.oom_owner, n) && o->desc.box[n] == '/');
+		if (o == p || !is_below || !proc_is_alive(o))
 			continue;
 		if (cgroup_usage(p->procs->cg, o->desc.box, &u, NULL) == 0 && u.current_bytes > most_bytes) {
 			most = o;
@@ -59,7 +61,7 @@ static void read_counters(struct proc *p)
 	if (cgroup_oom_since(p->procs->cg, p->desc.box, &p->mark, &oom, NULL) == 0) {
 		c->oom_kills = oom.kills > 0 ? oom.kills : 0;
 		if (c->oom_kills > 0) {
-			memcpy(c->oom_owner, oom.owner, sizeof(c->oom_owner));
+			snprintf(c->oom_owner, sizeof(c->oom_owner), "%.255s", oom.owner);
 			if (oom.owner[0])
 				c->limit_bytes = oom.owner_limit_bytes;
 			name_grower(p);
