@@ -148,17 +148,18 @@ static const char *scan_byte(struct http_parse *p, unsigned char c)
 static int scan(struct http_parse *p, const char *data, size_t len, size_t *used)
 {
 	const char *why = NULL;
-	size_t i = 0;
+	size_t i = 0, room = HTTP_HEAD_MAX - p->head.len;
+	if (len > room)
+		len = room;
 	while (i < len && p->scan != SCANNED && why == NULL)
 		why = scan_byte(p, (unsigned char)data[i++]);
 	*used = i;
 	if (why != NULL)
 		return fail(p, 400, "%s", why);
-	if (buf_put(&p->head, data, i) < 0 || (p->head.len == HTTP_HEAD_MAX && p->scan != SCANNED)) {
-		if (p->head.len + i < HTTP_HEAD_MAX)
-			return fail(p, 503, "no memory for the request");
+	if (buf_put(&p->head, data, i) < 0)
+		return fail(p, 503, "no memory for the request");
+	if (p->head.len == HTTP_HEAD_MAX && p->scan != SCANNED)
 		return fail(p, p->scan == LINE ? 414 : 431, "the header is longer than %d bytes", HTTP_HEAD_MAX);
-	}
 	return 0;
 }
 
