@@ -175,9 +175,7 @@ int bell_open(struct bell **bell, const char *dir, struct err *err)
 	buf_init(&b->in, WIRE_FRAME_MAX * 2);
 	b->fd = sock_connect_unix(path, err);
 	if (b->fd < 0 || check_peer(b, dir, err) < 0 || say_hello(b, err) < 0) {
-		int code = err->code;
 		err_add(err, "unable to reach the keeper");
-		err->code = code;
 		bell_close(&b);
 		return -1;
 	}
@@ -203,7 +201,8 @@ static void read_row(struct bell_row *row, const struct wire_view *v)
 	row->next_ms = wire_get_int(v, WF_next_ms, 0);
 	row->give_up_ms = wire_get_int(v, WF_give_up_ms, 0);
 	row->crashes = wire_get_int(v, WF_crashes, 0);
-	row->restarts = wire_get_int(v, WF_count, row->crashes);
+	/* The keeper counts its processes there. */
+	row->restarts = strcmp(row->kind, "service") == 0 ? wire_get_int(v, WF_count, row->crashes) : 0;
 	for (size_t i = 0; i < sizeof(running) / sizeof(running[0]); i++)
 		row->is_running |= strcmp(row->state, running[i]) == 0;
 }

@@ -84,9 +84,21 @@ static int begin(struct ctl *ctl, const char *usage, const char *about, int argc
 
 /* --- verbs --- */
 
+static void take_start(void *data, const struct bell_row *row)
+{
+	int64_t *started_ms = data;
+	if (strcmp(row->kind, "keeper") == 0)
+		*started_ms = row->started_ms;
+}
+
 static int tell_running(struct ctl *ctl, struct bell *bell)
 {
-	printf("%s is running already (keeper pid %d)\n", ctl->dir, (int)bell_keeper(bell)->pid);
+	char since[48];
+	int64_t started_ms = 0;
+	struct err err;
+	bell_ask(bell, "status", "", false, ASK_MS, take_start, NULL, &started_ms, &err);
+	printf("%s is running already (keeper pid %d%s%s)\n", ctl->dir, (int)bell_keeper(bell)->pid,
+	       started_ms > 0 ? ", since " : "", say_time(started_ms, since, sizeof(since)));
 	return CTL_DONE;
 }
 
