@@ -76,7 +76,7 @@ static int keeper_fd(struct err *err)
 static void on_term(void *data, int signo)
 {
 	log_info("writing what is left: signal %d", signo);
-	relay_close(data);
+	relay_close_soon(data);
 }
 
 static void on_hup(void *data, int signo)

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include "base/log.h"
 #include "base/map.h"
 #include "keeper/wire.h"
@@ -14,6 +15,7 @@
 enum {
 	OUT_MAX = 8 * 1024 * 1024,      /* a `drained` that cannot be sent would leave its process unburied */
 	FLUSH_MS = 1000,
+	CLOSE_TURNS_MAX = 1000,         /* a keeper that never stops talking does not keep us */
 };
 
 struct relay {
@@ -22,6 +24,8 @@ struct relay {
 	struct map *sources;            /* by id; a source stays until all its bytes are written */
 	struct source_env env;
 	bool is_closing;
+	struct loop_timer *close_soon;
+	int close_turns;
 };
 
 /* --- to the keeper --- */
@@ -76,13 +80,22 @@ static void stop_if_done(struct relay *r)
 		loop_stop(r->loop);
 }
 
+static void forget(struct relay *r, struct source *s)
+{
+	map_remove(r->sources, s->id);
+	source_free(&s);
+	stop_if_done(r);
+}
+
 static void on_drained(void *data, struct source *s)
 {
 	struct relay *r = data;
-	map_remove(r->sources, s->id);
 	send_drained(r, s->id, s->bytes, s->lost);
-	source_free(&s);
-	stop_if_done(r);
+	/* A process that closed its output and lives on: its counts are asked for again when it has ended. */
+	if (s->is_finishing || r->is_closing)
+		forget(r, s);
+	else
+		source_rest(s);
 }
 
 static void on_show(void *data)
@@ -190,11 +203,15 @@ static int on_finish(struct relay *r, const struct wire_view *msg, int fd, struc
 	(void)fd, (void)err;
 	const char *id = wire_get_text(msg, WF_id);
 	struct source *s = map_get(r->sources, id);
-	if (s != NULL)
-		source_finish(s);
-	else
-		/* Its pipe ended by itself, or was never ours: there is nothing to wait for, and the keeper must not. */
+	if (s == NULL) {
+		/* Never ours, or told already: there is nothing to wait for, and the keeper must not. */
 		send_drained(r, id, 0, 0);
+	} else if (s->is_resting) {
+		send_drained(r, id, s->bytes, s->lost);
+		forget(r, s);
+	} else {
+		source_finish(s);
+	}
 	return 0;
 }
 
@@ -259,6 +276,8 @@ static void on_gone(void *data, struct wire_link *link, const struct err *why)
 
 /* --- life --- */
 
+static void on_close_soon(void *data);
+
 struct relay *relay_new(struct loop *loop, int keeper_fd, const char *dir, const struct disk_limits *limits, struct err *err)
 {
 	struct relay *r = calloc(1, sizeof(*r));
@@ -278,7 +297,9 @@ struct relay *relay_new(struct loop *loop, int keeper_fd, const char *dir, const
 	r->env.mask = mask_new();
 	r->env.sinks = sink_table_new();
 	r->env.show = loop_timer_new(loop, on_show, r);
-	if (r->link == NULL || r->sources == NULL || r->env.mask == NULL || r->env.sinks == NULL || r->env.show == NULL) {
+	r->close_soon = loop_timer_new(loop, on_close_soon, r);
+	if (r->link == NULL || r->sources == NULL || r->env.mask == NULL || r->env.sinks == NULL || r->env.show == NULL ||
+		r->close_soon == NULL) {
 		err_sys(err, ENOMEM, "unable to make the relay");
 		relay_free(&r);
 		return NULL;
@@ -301,11 +322,36 @@ void relay_reopen(struct relay *r)
 void relay_close(struct relay *r)
 {
 	r->is_closing = true;
+	loop_timer_stop(r->close_soon);
 	size_t cursor = 0;
 	struct source *s;
-	while ((s = map_next(r->sources, &cursor)) != NULL)
-		source_finish(s);
+	while ((s = map_next(r->sources, &cursor)) != NULL) {
+		if (s->is_resting)
+			forget(r, s);
+		else
+			source_finish(s);
+	}
 	stop_if_done(r);
+}
+
+static void on_close_soon(void *data)
+{
+	struct relay *r = data;
+	int waiting = 0;
+	if (r->link != NULL && r->close_turns++ < CLOSE_TURNS_MAX) {
+		ioctl(wire_link_fd(r->link), FIONREAD, &waiting);
+		if (waiting > 0 || wire_link_pending(r->link)->len > 0) {
+			loop_timer_start(r->close_soon, 1);
+			return;
+		}
+	}
+	relay_close(r);
+}
+
+void relay_close_soon(struct relay *r)
+{
+	if (!r->is_closing)
+		loop_timer_start(r->close_soon, 0);
 }
 
 void relay_free(struct relay **rp)
@@ -327,6 +373,7 @@ void relay_free(struct relay **rp)
 		wire_link_flush(r->link, FLUSH_MS);
 	wire_link_free(&r->link);
 	loop_timer_free(&r->env.show);
+	loop_timer_free(&r->close_soon);
 	sink_table_free(&r->env.sinks);
 	mask_free(&r->env.mask);
 	map_free(&r->sources);

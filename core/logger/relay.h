@@ -15,6 +15,8 @@ struct relay *relay_new(struct loop *loop, int keeper_fd, const char *dir, const
 void relay_reopen(struct relay *r);
 /* Reads what is in the pipes, writes it, then stops the loop. Also happens by itself when the keeper is gone. */
 void relay_close(struct relay *r);
+/* The same, after the orders that have arrived: a pipe that the keeper has sent is still read. */
+void relay_close_soon(struct relay *r);
 void relay_free(struct relay **r);
 
 #endif

@@ -84,25 +84,33 @@ static void stop_reading(struct source *s)
 	list_remove(&s->paused);
 }
 
-void source_free(struct source **sp)
+void source_rest(struct source *s)
 {
-	struct source *s = *sp;
-	if (s == NULL)
-		return;
 	stop_reading(s);
 	if (s->sink != NULL && s->sink->open_line == s)
 		s->sink->open_line = NULL;
 	if (s->sink != NULL)
 		leave_sink(s->env, s->sink);
+	s->sink = NULL;
 	for (size_t i = 0; i < s->nroutes; i++) {
 		leave_sink(s->env, s->routes[i].sink);
 		free(s->routes[i].prefix);
 	}
-	mask_drop(s->env->mask, &s->masks);
+	s->nroutes = 0;
 	buf_fini(&s->held);
 	free(s->prefix);
-	free(s);
-	*sp = NULL;
+	s->prefix = NULL;
+	s->is_resting = true;
+}
+
+void source_free(struct source **s)
+{
+	if (*s == NULL)
+		return;
+	source_rest(*s);
+	mask_drop((*s)->env->mask, &(*s)->masks);
+	free(*s);
+	*s = NULL;
 }
 
 /* --- from bytes to orders --- */
@@ -400,9 +408,11 @@ static void on_readable(void *data, int fd, int events)
 
 void source_finish(struct source *s)
 {
-	if (s->is_ended || s->is_finishing)
+	if (s->is_finishing)
 		return;
 	s->is_finishing = true;
+	if (s->is_ended)
+		return;
 	s->may_read = (int64_t)bytes_in_pipe(s) + SURVIVOR_BYTES;
 	if (list_is_empty(&s->paused))
 		go_on(s);

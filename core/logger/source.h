@@ -33,7 +33,7 @@ struct source_env {
 	struct list paused;                                     /* waiting for the writer */
 	struct loop_timer *show;                                /* runs while some source is to show half a line: source_show_held */
 	void (*complain)(void *data, const char *text);         /* to be told to the keeper */
-	/* All bytes are written (or counted as lost); the callee frees the source. */
+	/* All bytes are written (or counted as lost); the callee frees the source or lets it rest. */
 	void (*drained)(void *data, struct source *s);
 	void *data;
 	char room[SOURCE_READ_MAX];                             /* for one read at a time */
@@ -61,6 +61,7 @@ struct source {
 	bool is_finishing;         /* the process has ended: what is in the pipe, no more */
 	int64_t may_read;          /* then: so many bytes at most, should somebody else go on writing */
 	bool is_ended;             /* nothing is read any more; the mark is on its way through the writer */
+	bool is_resting;           /* drained; only the counts are kept, until the process has ended */
 	int64_t bytes, lost;
 	struct source_route routes[SOURCE_ROUTES_MAX];
 	size_t nroutes;
@@ -79,6 +80,8 @@ void source_written(struct source *s, int64_t lost);
 void source_resume_all(struct source_env *env);
 /* Shows what this source holds of a line, if it has its file for itself. */
 void source_show_held(struct source *s);
+/* After it was drained: lets go of all but its counts and secrets; the process may live on. */
+void source_rest(struct source *s);
 void source_free(struct source **s);
 
 #endif
