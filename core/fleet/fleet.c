@@ -12,6 +12,7 @@
 
 #define SAMPLE_MS        1000
 #define ABORT_GRACE_MS   10000
+#define DRAIN_LOOK_MS    20
 
 /* --- what every turn looks over --- */
 
@@ -119,18 +120,24 @@ static void look_at_deadlines(struct fleet *fleet, int64_t now, int64_t *next)
 		fleet_earlier(next, fleet->no_start_before_mono_ms);
 }
 
-static bool is_any_busy(const struct fleet *fleet)
+int64_t fleet_count_busy(const struct fleet *fleet)
 {
+	int64_t n = 0;
 	list_each(&fleet->kernels, l)
-		if (list_of(l, struct kernel, in_fleet)->task[0])
-			return true;
-	return false;
+		n += list_of(l, struct kernel, in_fleet)->task[0] != 0;
+	return n;
 }
+
+static bool is_any_busy(const struct fleet *fleet) { return fleet_count_busy(fleet) > 0; }
 
 static void tell_drained(struct fleet *fleet)
 {
-	if (!fleet->is_draining || !fleet->drained || is_any_busy(fleet) || store_waiting(fleet->store))
+	if (!fleet->is_draining || !fleet->drained || is_any_busy(fleet))
 		return;
+	if (store_waiting(fleet->store)) {
+		loop_timer_start(fleet->due, DRAIN_LOOK_MS);
+		return;
+	}
 	void (*fn)(void *) = fleet->drained;
 	fleet->drained = NULL;
 	fn(fleet->drained_data);

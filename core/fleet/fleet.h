@@ -52,6 +52,7 @@ void fleet_start(struct fleet *fleet);
 struct store *fleet_store(struct fleet *fleet);
 /* No task is assigned and no kernel started any more; fn is called once no task runs. */
 void fleet_drain(struct fleet *fleet, void (*fn)(void *data), void *data);
+int64_t fleet_count_busy(const struct fleet *fleet);     /* kernels with a task */
 
 /* --- pools --- */
 /* Replaces the whole set; takes the specs in every case (the array stays the caller's). -1: the old set stays; err names the

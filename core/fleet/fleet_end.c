@@ -183,12 +183,16 @@ void fleet_task_judge(struct fleet *fleet, struct future *f, struct kernel *k, c
 	if (!future_is_open(f) || f->state == FUTURE_QUEUED)
 		return;
 	owe(f, debt);
-	bool is_asked = f->abort_by[0] && strcmp(f->abort_cause, "deadline") != 0;
-	if (!was_sent && !f->abort_by[0])
+	/* A stop ordered by the backend before this one is known by its cause alone. */
+	bool was_asked = strcmp(end->cause, "user") == 0 || strcmp(end->cause, "admin") == 0;
+	bool is_asked = f->abort_by[0] ? strcmp(f->abort_cause, "deadline") != 0 : was_asked;
+	const char *cause = f->abort_by[0] ? f->abort_cause : end->cause;
+	if (!was_sent && !is_asked)
 		fleet_task_requeue(fleet, f, FUTURE_EV_UNPLACED);
 	else if (is_asked)
-		fleet_task_end(fleet, f, FUTURE_EV_STOPPED, f->abort_cause,
-			       fleet_task_error("DSS.Aborted", f->abort_cause, "Aborted by %s. It did not stop when asked, so its process was ended.", f->abort_by));
+		fleet_task_end(fleet, f, FUTURE_EV_STOPPED, cause,
+			       fleet_task_error("DSS.Aborted", cause, "Aborted by %s. It did not stop when asked, so its process was ended.",
+						f->abort_by[0] ? f->abort_by : cause));
 	else if (f->attempt <= f->retries && may_try_again(end->cause))
 		fleet_task_requeue(fleet, f, FUTURE_EV_RETRY);
 	else

@@ -349,12 +349,12 @@ enum fleet_answer fleet_submit(struct fleet *fleet, const struct fleet_request *
 	enum fleet_answer answer = check_request(fleet, r, &pool, err);
 	if (answer != FLEET_OK)
 		return answer;
-	struct future *f = from_request(r, pool, fn, data, err);
-	if (!f || fleet_task_adopt(fleet, f) < 0)
-		return refuse(err, FLEET_UNAVAILABLE, "no memory");
 	/* Those that wait already come first; what is left may be taken at once, in one transaction with the submit. */
 	if (fleet->is_dirty)
 		fleet_settle(fleet);
+	struct future *f = from_request(r, pool, fn, data, err);
+	if (!f || fleet_task_adopt(fleet, f) < 0)
+		return refuse(err, FLEET_UNAVAILABLE, "no memory");
 	bool may_assign = f->state == FUTURE_QUEUED && fleet->is_started && clock_mono_ms() >= fleet->no_assign_before_mono_ms;
 	struct kernel *k = may_assign ? queue_kernel_for(pool, f) : NULL;
 	if (k)
@@ -434,7 +434,8 @@ static void give_list(struct list_wait *w, struct future **ended, size_t n, cons
 			all[at++] = f;
 	}
 	for (size_t i = 0; i < n; i++)
-		all[at++] = ended[i];
+		if (!fleet_live(w->fleet, ended[i]->id))
+			all[at++] = ended[i];
 	w->fn(w->data, all, at, why);
 	free(all);
 }

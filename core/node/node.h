@@ -23,7 +23,8 @@ struct node_config {                 /* borrowed for the call */
 	int keeper_fd;                   /* DSS_KEEPER_FD; node takes it. -1 = no keeper: nothing can be spawned */
 	int callback_fd;                 /* listening socket of port N+1 (DSS_LISTEN_CALLBACK_FD); node takes it */
 	const char *node_key_path;       /* config/node.key, 32 bytes or more; made where it is missing */
-	const char *share_dir;           /* where kernels/ lies */
+	const char *share_dir;           /* where kernels/ lies; NULL = none is added to paths */
+	const char *run_user;            /* whose kernels run where their pool names nobody; NULL or "" = one-user mode */
 	node_over_fn *on_over;
 	void *data;
 };

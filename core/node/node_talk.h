@@ -1,0 +1,65 @@
+#ifndef DSS_NODE_NODE_TALK_H
+#define DSS_NODE_NODE_TALK_H
+#include <stdbool.h>
+#include <stdint.h>
+#include "base/buf.h"
+#include "base/list.h"
+#include "base/map.h"
+#include "node/node_kernel.h"
+/*
+ * node_talk: the connections under node_kernel.c: requests that prove the peer first, pauses after failures, reading to the end.
+ * Inner to node_kernel; node_talk.c knows HTTP, node_kernel.c what the answers mean.
+ */
+#define TALK_BODY_MAX (24 * 1024 * 1024)
+
+enum talk_step {
+	TALK_IDLE,
+	TALK_POST,               /* POST /task */
+	TALK_ASK,                /* GET /task/ID: did it arrive? */
+	TALK_FOLLOW,             /* GET /task/ID?wait=30&seen=V */
+	TALK_RESULT,             /* GET /task/ID/result */
+};
+
+struct node_kernels {
+	struct loop *loop;
+	struct client *client;
+	struct fleet *fleet;
+	const void *key;
+	size_t key_len;
+	struct map *talks;       /* by kernel id */
+};
+
+struct talk {
+	struct node_kernels *all;
+	char id[KERNEL_ID_MAX], url[KERNEL_URL_MAX], token[KERNEL_TOKEN_MAX];
+	enum talk_step step;
+	char task[FUTURE_ID_MAX];
+	int attempt;
+	int64_t seen;
+	bool has_seen, was_accepted, may_be_silent, is_refused;
+	struct buf body;         /* of POST /task */
+	int failures;            /* in a row */
+	int64_t silent_since_mono_ms;
+	struct list asks;        /* requests under way */
+	bool is_main_under_way;
+	struct loop_timer *pause;
+	struct loop_timer *read_limit;
+	node_kernel_read_fn *read_fn;
+	void *read_data;
+};
+
+/* The kernel's conversation, made where there is none. */
+struct talk *talk_of(struct node_kernels *all, const struct kernel *k, struct err *err);
+/* Sends the request of the present step, unless it is under way. */
+void talk_go_on(struct talk *t);
+/* The same step again after a growing pause. */
+void talk_again(struct talk *t, const struct client_answer *a);
+/* It broke the protocol: the kernel is stopped (policy), this conversation says nothing more. */
+void talk_refused(struct talk *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* A request beside the main one whose answer only matters where it failed. */
+int talk_aside(struct talk *t, const char *method, const char *path, bool is_again, struct err *err);
+
+/* In node_kernel.c: the answer of the main request. */
+void talk_answered(struct talk *t, const struct client_answer *a);
+
+#endif
