@@ -17,7 +17,7 @@
 static const int64_t CONNECT_MS = 5000, TIMEOUT_MS = 30000;
 static const size_t ANSWER_MAX = 16 << 20, ANSWER_HEAD_MAX = 64 * 1024;
 /* Each call under way has one; long polls wait by the hundred. */
-static const long READ_BUFFER = 8 * 1024;
+static const long READ_BUFFER = 4 * 1024;
 /* An idle connection older than this is not used again. */
 static const long IDLE_S = 3600;
 /* Easy handles kept for the next calls: making one costs more than a small request. */
