@@ -1,13 +1,28 @@
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "base/buf.h"
 #include "base/log.h"
+#include "base/text.h"
+#include "bind/app.h"
+#include "bind/bind_gate.h"
 #include "bind/config.h"
+#include "bind/policies.h"
+#include "gate/server.h"
+#include "node/node.h"
+#include "sys/clock.h"
 #include "sys/fds.h"
+#include "sys/home.h"
+#include "sys/loop.h"
+#include "sys/notify.h"
+#include "sys/sock.h"
+#include "sys/watch.h"
 /* dssd: the backend, and the one who turns config/dss.lua into the keeper's plan. */
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
@@ -59,22 +74,305 @@ static int plan(int argc, char **argv)
 	return status;
 }
 
+/* --- the backend --- */
+
+#define API_VERSION      "1"
+#define ERRORS_MAX       (64 << 10)
+#define SETTLE_MS        300         /* an editor's several writes are one change */
+#define DRAIN_MS         2000        /* for answers under way, at SIGTERM */
+#define DRAIN_LOOK_MS    20
+#define API_MEMORY_BYTES ((size_t)256 << 20)
+
+struct dssd {
+	char dir[PATH_MAX], share[PATH_MAX];
+	struct loop *loop;
+	struct config_node config;
+	struct node *node;
+	struct vm *vm;
+	struct gate *page, *admin;
+	struct watch *watch;
+	struct loop_signal *terms[2];
+	struct loop_timer *drain;
+	struct app app;
+	int keeper_fd, page_fd, callback_fd;
+	int port, callback_port;
+	int64_t drain_until_ms;
+	bool has_failed;
+};
+
+/* A descriptor that the keeper handed on; -1: none. */
+static int inherited(const char *name)
+{
+	int64_t fd;
+	const char *text = getenv(name);
+	if (!text || text_int(text, 3, INT_MAX, &fd, NULL) < 0 || fcntl((int)fd, F_GETFD) < 0)
+		return -1;
+	unsetenv(name);
+	fds_cloexec((int)fd, true, NULL);
+	return (int)fd;
+}
+
+static void on_over(void *data, const char *text)
+{
+	struct dssd *d = data;
+	log_error("ending: %s", text);
+	d->has_failed = true;
+	loop_stop(d->loop);
+}
+
+static void tell_errors(struct dssd *d, const struct buf *errors)
+{
+	char *rest = errors->data;
+	snprintf(d->app.policies, sizeof d->app.policies, "%.*s", rest ? (int)strcspn(rest, "\n") : 0, rest ? rest : "");
+	while (rest && *rest)
+		log_error("%s", strsep(&rest, "\n"));
+}
+
+/* Takes a set into force. -1: nothing has changed; the errors were logged. */
+static int take_policies(struct dssd *d, bool from_last)
+{
+	struct policies set;
+	struct buf errors;
+	struct err err = { 0 };
+	int ok = -1;
+	buf_init(&errors, ERRORS_MAX);
+	if (policies_load(d->dir, d->share, d->config.run_user, from_last, &set, &errors) == 0) {
+		size_t n = set.n;
+		ok = node_set_pools(d->node, set.specs, n, &err);
+		policies_forget(&set);
+		if (ok < 0)
+			buf_puts(&errors, err.text);
+		else
+			log_info("policies: %zu pool%s from %s", n, n == 1 ? "" : "s", from_last ? "the last good set" : "policies/");
+		if (ok == 0 && !from_last && policies_save(d->dir, &set, &err) < 0)
+			log_warn("%s; a backend in safe mode will take an older set", err.text);
+		policies_fini(&set);
+	}
+	tell_errors(d, &errors);
+	buf_fini(&errors);
+	return ok;
+}
+
+static void on_policies_changed(void *data)
+{
+	struct dssd *d = data;
+	if (take_policies(d, false) < 0)
+		log_warn("policies: the set before stays in force");
+	else
+		d->app.is_safe = false;
+}
+
+/* The first set: taking up waits for it, so there is always one, if only an empty one. */
+static int start_policies(struct dssd *d, struct err *err)
+{
+	const char *safe = getenv("DSS_SAFE");
+	bool is_asked = safe && strcmp(safe, "1") == 0;
+	if (is_asked)
+		log_warn("safe mode: the backend crashed repeatedly; taking the last good policies, not policies/");
+	if (!is_asked && take_policies(d, false) == 0)
+		return 0;
+	char trouble[sizeof d->app.policies];
+	memcpy(trouble, d->app.policies, sizeof trouble);
+	if (take_policies(d, true) == 0) {
+		d->app.is_safe = true;
+		log_warn("policies: the last good set is in force until policies/ is mended");
+		memcpy(d->app.policies, trouble, sizeof trouble);
+		return 0;
+	}
+	if (trouble[0])
+		memcpy(d->app.policies, trouble, sizeof trouble);
+	log_error("policies: no set can be taken; there are no pools until policies/ is mended");
+	struct pool_spec *none[1] = { NULL };
+	return node_set_pools(d->node, none, 0, err);
+}
+
+static int start_node(struct dssd *d, struct err *err)
+{
+	char key[PATH_MAX];
+	if (snprintf(key, sizeof key, "%s/config/node.key", d->dir) >= (int)sizeof key)
+		return err_set(err, "unable to start: the instance's path is too long");
+	struct node_config c = {
+		.dir = d->dir, .keeper_fd = d->keeper_fd, .callback_fd = d->callback_fd, .node_key_path = key,
+		.share_dir = d->share, .on_over = on_over, .data = d,
+	};
+	d->keeper_fd = d->callback_fd = -1;
+	d->node = node_new(d->loop, &c, err);
+	return d->node ? 0 : -1;
+}
+
+static int start_api(struct dssd *d, struct err *err)
+{
+	d->app.loop = d->loop;
+	d->app.node = d->node;
+	d->app.dir = d->dir;
+	d->app.version = DSS_VERSION;
+	d->app.control_uid = geteuid();
+	d->app.is_one_user = d->config.control_user[0] == '\0';
+	d->app.started_wall_ms = clock_wall_ms();
+	d->vm = vm_new(&(struct vm_options){ .use = VM_API, .share = d->share, .memory_max_bytes = API_MEMORY_BYTES, .app = &d->app }, err);
+	return d->vm ? bind_gate_start(d->vm, err) : -1;
+}
+
+static int start_gates(struct dssd *d, struct err *err)
+{
+	char path[PATH_MAX];
+	struct gate_settings s;
+	gate_settings_init(&s);
+	s.version = DSS_VERSION;
+	s.api_version = API_VERSION;
+	s.hosts = (const char *const *)d->config.hosts;
+	int page = d->page_fd, admin;
+	d->page_fd = -1;
+	if (!(d->page = gate_new(d->loop, page, &s, bind_gate_take, d->vm, err)))
+		return -1;
+	if (snprintf(path, sizeof path, "%s/run/admin.sock", d->dir) >= (int)sizeof path)
+		return err_set(err, "unable to listen on run/admin.sock: the path is too long");
+	if ((admin = sock_listen_unix(path, 0600, err)) < 0)
+		return -1;
+	d->admin = gate_new(d->loop, admin, &s, bind_gate_take, d->vm, err);
+	return d->admin ? 0 : -1;
+}
+
+static int tell_ports(struct dssd *d, struct err *err)
+{
+	char path[PATH_MAX], text[128];
+	if (snprintf(path, sizeof path, "%s/run/ports.json", d->dir) >= (int)sizeof path)
+		return err_set(err, "unable to write run/ports.json: the path is too long");
+	int n = snprintf(text, sizeof text, "{\"page\":%d,\"callback\":%d,\"jupyter\":null,\"webapps\":null}\n", d->port,
+			 d->callback_port);
+	return fds_replace_file(path, text, (size_t)n, 0644, err);
+}
+
+static void watch_policies(struct dssd *d)
+{
+	char path[PATH_MAX];
+	struct err err = { 0 };
+	if (snprintf(path, sizeof path, "%s/policies", d->dir) >= (int)sizeof path ||
+	    !(d->watch = watch_new(d->loop, path, SETTLE_MS, on_policies_changed, d, &err)))
+		log_warn("changes of policies/ will not be noticed: %s", err.text);
+}
+
+/* --- its end: answers under way get a moment, kernels are not touched --- */
+
+static void look_at_drain(void *data)
+{
+	struct dssd *d = data;
+	struct gate_stats page, admin;
+	gate_get_stats(d->page, &page);
+	gate_get_stats(d->admin, &admin);
+	if (page.waiting + admin.waiting == 0 || clock_mono_ms() >= d->drain_until_ms)
+		loop_stop(d->loop);
+	else
+		loop_timer_start(d->drain, DRAIN_LOOK_MS);
+}
+
+static void on_term(void *data, int signo)
+{
+	struct dssd *d = data;
+	if (d->drain_until_ms)
+		return;
+	log_info("ending: %s", strsignal(signo));
+	notify_send("STOPPING=1");
+	gate_drain(d->page);
+	gate_drain(d->admin);
+	d->drain_until_ms = clock_mono_ms() + DRAIN_MS;
+	look_at_drain(d);
+}
+
+static int start_loop(struct dssd *d, struct err *err)
+{
+	signal(SIGPIPE, SIG_IGN);
+	fds_raise_limit();
+	if (!(d->loop = loop_new(err)))
+		return -1;
+	d->terms[0] = loop_signal_new(d->loop, SIGTERM, on_term, d);
+	d->terms[1] = loop_signal_new(d->loop, SIGINT, on_term, d);
+	d->drain = loop_timer_new(d->loop, look_at_drain, d);
+	return d->terms[0] && d->terms[1] && d->drain ? 0 : err_set(err, "unable to start the loop: not enough memory");
+}
+
+static int find_inherited(struct dssd *d, struct err *err)
+{
+	d->keeper_fd = inherited("DSS_KEEPER_FD");
+	d->page_fd = inherited("DSS_LISTEN_PAGE_FD");
+	d->callback_fd = inherited("DSS_LISTEN_CALLBACK_FD");
+	if (d->keeper_fd < 0 || d->page_fd < 0 || d->callback_fd < 0)
+		return err_set(err, "unable to start: DSS_KEEPER_FD, DSS_LISTEN_PAGE_FD and DSS_LISTEN_CALLBACK_FD have to name open "
+				    "descriptors; dss-keeper starts the backend (use DIR/bin/dss start)");
+	d->port = sock_port(d->page_fd);
+	d->callback_port = sock_port(d->callback_fd);
+	return 0;
+}
+
+static int find_share(struct dssd *d, struct err *err)
+{
+	return home_share(d->share, sizeof d->share) < 0 ? err_set(err, "unable to find lua/dss near our program; set DSS_SHARE") : 0;
+}
+
+static int read_config(struct dssd *d, struct err *err) { return config_node(d->dir, &d->config, err); }
+
+static int start(struct dssd *d, struct err *err)
+{
+	static int (*const steps[])(struct dssd *d, struct err *err) = {
+		find_inherited, find_share, start_loop, read_config, start_node, start_policies, start_api, start_gates, tell_ports,
+	};
+	for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++)
+		if (steps[i](d, err) < 0)
+			return -1;
+	watch_policies(d);
+	notify_send("READY=1");
+	log_info("ready: dssd %s, page on port %d, callbacks on port %d", DSS_VERSION, d->port, d->callback_port);
+	return 0;
+}
+
+static void stop(struct dssd *d)
+{
+	watch_free(&d->watch);
+	if (d->admin)
+		gate_free(&d->admin);
+	if (d->page)
+		gate_free(&d->page);
+	if (d->node)
+		node_free(&d->node);       /* what was asked of it is answered while the state still lives */
+	d->app.node = NULL;
+	if (d->vm) {
+		bind_gate_stop(d->vm);
+		vm_free(&d->vm);
+	}
+	config_node_fini(&d->config);
+	if (d->loop) {
+		loop_timer_free(&d->drain);
+		loop_signal_free(&d->terms[0]);
+		loop_signal_free(&d->terms[1]);
+		loop_free(&d->loop);
+	}
+	fds_close(&d->page_fd);
+	fds_close(&d->callback_fd);
+	fds_close(&d->keeper_fd);
+}
+
 static int run(int argc, char **argv)
 {
-	char dir[PATH_MAX];
+	static struct dssd d;
 	struct err err = { 0 };
 	if (argc != 2)
 		return fputs(usage, stderr), EXIT_USAGE;
-	if (!realpath(argv[1], dir)) {
+	d.keeper_fd = d.page_fd = d.callback_fd = -1;
+	log_init("backend", LOG_INFO);
+	if (!realpath(argv[1], d.dir)) {
 		err_sys(&err, errno, "unable to find the instance %s", argv[1]);
 		return complain(err.text);
 	}
-	log_init("backend", LOG_INFO);
-	if (err_set(&err, "the backend is not built yet") < 0) {
+	if (start(&d, &err) == 0) {
+		loop_run(d.loop);
+	} else {
 		log_error("%s", err.text);
-		return EXIT_FAILED;
+		d.has_failed = true;
 	}
-	return EXIT_DONE;
+	stop(&d);
+	if (!d.has_failed)
+		log_info("ended");
+	return d.has_failed ? EXIT_FAILED : EXIT_DONE;
 }
 
 int main(int argc, char **argv)

@@ -7,6 +7,8 @@ static const struct toc_entry entries[] = {
 	{ "bind.files", bind_files_open, VM_PLAN | VM_POLICY | VM_API },
 	{ "bind.log", bind_log_open, ALL },
 	{ "bind.crypt", bind_crypt_open, VM_API | VM_CONSOLE },
+	{ "bind.fleet", bind_fleet_open, VM_API | VM_CONSOLE },
+	{ "bind.gate", bind_gate_open, VM_API },
 };
 
 const struct toc_entry *toc_at(size_t i) { return i < sizeof entries / sizeof entries[0] ? &entries[i] : NULL; }

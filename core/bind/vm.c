@@ -93,6 +93,8 @@ static int set_up(lua_State *L)
 	lua_pushliteral(L, NATIVE_PATH);
 	lua_setfield(L, -2, "cpath");
 	lua_pop(L, 1);
+	if (vm->use != VM_API)
+		bind_string_install(L);        /* what users write runs here */
 	toc_register(L, vm->use);
 	return 0;
 }

@@ -91,7 +91,8 @@ function M.run(text, chunkname, env)
 	local chunk, why = load(text, chunkname, "t", env)
 	if not chunk then return nil, why end
 	local ok, raised = pcall(chunk)
-	if not ok then return nil, type(raised) == "string" and raised or chunkname:sub(2) .. ":1: raised a " .. type(raised) end
+	if not ok and type(raised) ~= "string" then raised = chunkname:sub(2) .. ":1: raised a " .. type(raised) end
+	if not ok then return nil, raised:find ":%d+: " and raised or ("%s:1: %s"):format(chunkname:sub(2), raised) end
 	return true
 end
 

@@ -152,9 +152,9 @@ function readers.record(spec, v, at, path)
 	return out
 end
 
---- A value made by a word of ours: python { … }. Its tag is checked, its fields were when the word was called.
+--- A value made by a word of ours: python { … }. Its mark (a metatable) is checked, its fields were when the word was called.
 function readers.tagged(spec, v, at, path)
-	if type(v) ~= "table" or v.tag ~= spec.tag then return fail(at, path, ("%s is wanted, not %s"):format(spec.wanted, article(v))) end
+	if type(v) ~= "table" or getmetatable(v) ~= spec.tag then return fail(at, path, ("%s is wanted, not %s"):format(spec.wanted, article(v))) end
 	return v
 end
 

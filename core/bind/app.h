@@ -1,0 +1,23 @@
+#ifndef DSS_BIND_APP_H
+#define DSS_BIND_APP_H
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include "bind/ref.h"
+#include "node/node.h"
+#include "sys/loop.h"
+/* app: what the bindings of an API state reach (vm_app): the parts of the running backend. All borrowed. */
+struct app {
+	struct loop *loop;
+	struct node *node;
+	const char *dir, *version;
+	uid_t control_uid;           /* whose unix connections count as admin, beside root */
+	bool is_one_user;
+	int64_t started_wall_ms;
+	/* told by /health */
+	bool is_safe;                /* runs on the last good policies */
+	char policies[512];          /* the errors of the last load, first line; "" = taken */
+	struct ref handler;          /* bind_gate.c: the Lua function that takes requests */
+};
+
+#endif

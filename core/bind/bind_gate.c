@@ -1,0 +1,197 @@
+/*
+ * bind.gate, for Lua: facts { dir, version, control_uid, is_one_user, started_ms }, wall_ms(), policies() → is_safe, error text.
+ * The handler itself is dss.api.serve's `take`.
+ */
+#include "bind/bind_gate.h"
+#include <string.h>
+#include <lauxlib.h>
+#include "base/log.h"
+#include "bind/arg.h"
+#include "bind/call.h"
+#include "bind/toc.h"
+#include "sys/clock.h"
+
+#define ANSWER "dss.answer"
+#define BUDGET_MS 2000
+#define FIELDS_MAX 20
+
+/* A request that has to be answered; NULL once it was. */
+struct answer {
+	struct gate_request *req;
+};
+
+static int collect(lua_State *L)
+{
+	struct answer *a = luaL_checkudata(L, 1, ANSWER);
+	if (a->req)
+		gate_reply_error(a->req, 500, NULL, "unable to answer: an error of the server, see run/backend.log");
+	a->req = NULL;
+	return 0;
+}
+
+static void set_fields(lua_State *L, int i, struct gate_request *req)
+{
+	int n = 0;
+	for (lua_pushnil(L); n < FIELDS_MAX && lua_next(L, i); lua_pop(L, 1), n++)
+		if (lua_type(L, -2) == LUA_TSTRING && lua_type(L, -1) == LUA_TSTRING)
+			gate_set_field(req, lua_tostring(L, -2), lua_tostring(L, -1));
+	lua_settop(L, i);
+}
+
+/* upvalue 1: the answer. status, content_type | nil, body, fields | nil */
+static int reply(lua_State *L)
+{
+	size_t len;
+	struct answer *a = luaL_checkudata(L, lua_upvalueindex(1), ANSWER);
+	int status = (int)arg_int(L, 1, 100, 599);
+	const char *type = lua_isnil(L, 2) ? NULL : arg_text(L, 2, NULL), *body = arg_text(L, 3, &len);
+	if (!lua_isnoneornil(L, 4))
+		arg_table(L, 4);
+	if (!a->req)
+		return luaL_error(L, "this request was answered already");
+	struct gate_request *req = a->req;
+	if (lua_istable(L, 4))
+		set_fields(L, 4, req);
+	a->req = NULL;
+	gate_reply(req, status, type, body, len);
+	return 0;
+}
+
+static void push_pairs(lua_State *L, const struct http_pair *pairs, size_t n)
+{
+	lua_createtable(L, 0, (int)n);
+	for (size_t i = n; i-- > 0;) {         /* the first of a name wins */
+		lua_pushstring(L, pairs[i].value);
+		lua_setfield(L, -2, pairs[i].name);
+	}
+}
+
+static void set_text(lua_State *L, const char *name, const char *value)
+{
+	lua_pushstring(L, value);
+	lua_setfield(L, -2, name);
+}
+
+static void push_request(lua_State *L, const struct gate_request *req)
+{
+	const struct http_request *h = req->http;
+	lua_createtable(L, 0, 10);
+	set_text(L, "method", h->method);
+	set_text(L, "path", h->path);
+	set_text(L, "peer", req->peer);
+	lua_createtable(L, (int)h->nsegments, 0);
+	for (size_t i = 0; i < h->nsegments; i++) {
+		lua_pushstring(L, h->segment[i]);
+		lua_rawseti(L, -2, (lua_Integer)i + 1);
+	}
+	lua_setfield(L, -2, "segments");
+	push_pairs(L, h->query, h->nquery);
+	lua_setfield(L, -2, "query");
+	push_pairs(L, h->field, h->nfields);
+	lua_setfield(L, -2, "fields");
+	lua_pushlstring(L, h->body.data ? h->body.data : "", h->body.len);
+	lua_setfield(L, -2, "body");
+	if (req->uid != (uid_t)-1) {
+		lua_pushinteger(L, (lua_Integer)req->uid);
+		lua_setfield(L, -2, "uid");
+	}
+}
+
+static int take(lua_State *L)
+{
+	struct gate_request *req = lua_touserdata(L, 1);
+	struct app *app = vm_app(vm_of(L));
+	ref_push(&app->handler);
+	push_request(L, req);
+	struct answer *a = lua_newuserdatauv(L, sizeof *a, 0);
+	a->req = NULL;
+	luaL_setmetatable(L, ANSWER);
+	lua_pushvalue(L, -1);
+	lua_pushcclosure(L, reply, 1);
+	lua_setfield(L, -3, "reply");
+	a->req = req;
+	*(struct gate_request **)lua_touserdata(L, 2) = NULL;      /* from here on Lua owns the answer */
+	lua_pop(L, 1);
+	lua_call(L, 1, 0);
+	return 0;
+}
+
+void bind_gate_take(void *data, struct gate_request *req)
+{
+	struct vm *vm = data;
+	lua_State *L = vm_state(vm);
+	struct err err = { 0 };
+	struct gate_request *mine = req;
+	if (lua_checkstack(L, 8)) {
+		lua_pushcfunction(L, take);
+		lua_pushlightuserdata(L, req);
+		lua_pushlightuserdata(L, &mine);
+		if (call_run(vm, 2, 0, &(struct call_budget){ BUDGET_MS }, &err) == 0)
+			return;
+		log_error("%s; %s", err.text, call_trace(vm));
+	}
+	if (mine)
+		gate_reply_error(mine, 500, NULL, "unable to answer: an error of the server, see run/backend.log");
+	else
+		lua_gc(L, LUA_GCCOLLECT);          /* answers it, if nobody did or can any more */
+}
+
+static int wall_ms(lua_State *L)
+{
+	lua_pushinteger(L, clock_wall_ms());
+	return 1;
+}
+
+static int policies(lua_State *L)
+{
+	const struct app *app = vm_app(vm_of(L));
+	lua_pushboolean(L, app->is_safe);
+	lua_pushstring(L, app->policies);
+	return 2;
+}
+
+int bind_gate_open(lua_State *L)
+{
+	static const luaL_Reg words[] = { { "wall_ms", wall_ms }, { "policies", policies }, { NULL, NULL } };
+	const struct app *app = vm_app(vm_of(L));
+	if (luaL_newmetatable(L, ANSWER)) {
+		lua_pushcfunction(L, collect);
+		lua_setfield(L, -2, "__gc");
+	}
+	lua_pop(L, 1);
+	luaL_newlib(L, words);
+	lua_createtable(L, 0, 5);
+	set_text(L, "dir", app->dir);
+	set_text(L, "version", app->version);
+	lua_pushinteger(L, (lua_Integer)app->control_uid);
+	lua_setfield(L, -2, "control_uid");
+	lua_pushboolean(L, app->is_one_user);
+	lua_setfield(L, -2, "is_one_user");
+	lua_pushinteger(L, app->started_wall_ms);
+	lua_setfield(L, -2, "started_ms");
+	lua_setfield(L, -2, "facts");
+	return 1;
+}
+
+static int take_handler(lua_State *L)
+{
+	struct app *app = vm_app(vm_of(L));
+	ref_take(L, &app->handler);
+	return 0;
+}
+
+int bind_gate_start(struct vm *vm, struct err *err)
+{
+	lua_State *L = vm_state(vm);
+	if (vm_module(vm, "dss.api.serve", "take", err) < 0)
+		return -1;
+	lua_pushcfunction(L, take_handler);
+	lua_insert(L, -2);
+	return call_run(vm, 1, 0, NULL, err);
+}
+
+void bind_gate_stop(struct vm *vm)
+{
+	struct app *app = vm_app(vm);
+	ref_drop(&app->handler);
+}

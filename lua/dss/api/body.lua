@@ -1,0 +1,58 @@
+-- body: a JSON object of a request, with every key checked: an unknown one is named with the nearest valid one.
+local json = require "bind.json"
+local nearest = require "dss.text.nearest"
+local sorted_keys = require("dss.model.schema").sorted_keys
+
+local M = {}
+
+local function is_object(v) return type(v) == "table" and not json.is_array(v) end
+
+local checks = {
+	text = function(v) return type(v) == "string" and v ~= "" and not v:find "%c", "a text of one line" end,
+	object = function(v) return is_object(v), "an object" end,
+	int = function(v, spec)
+		return math.type(v) == "integer" and v >= spec.least and v <= spec.most, ("a whole number from %d to %d"):format(spec.least, spec.most)
+	end,
+	texts = function(v)
+		if type(v) ~= "table" or not (json.is_array(v) or next(v) == nil) then return false, "a list of texts" end
+		for _, s in ipairs(v) do
+			if type(s) ~= "string" then return false, "a list of texts" end
+		end
+		return true
+	end,
+}
+
+--- Checks the members of an object against { key = { kind, required?, least?, most? } }. What was null counts as absent.
+-- @return the members, or nil and a reason
+function M.check(object, spec, where)
+	local out = {}
+	for _, key in ipairs(sorted_keys(object)) do
+		local field, v = spec[key], object[key]
+		if not field then
+			local names = sorted_keys(spec)
+			local guess = nearest(key, names)
+			return nil, ('unknown key "%s"%s%s'):format(key, where and (" in " .. where) or "",
+				guess and (', did you mean "%s"?'):format(guess) or "; there are " .. table.concat(names, ", "))
+		end
+		if v ~= json.null then
+			local ok, wanted = checks[field.kind](v, field)
+			if not ok then return nil, ('"%s" has to be %s'):format(where and where .. "." .. key or key, wanted) end
+			out[key] = v
+		end
+	end
+	for _, key in ipairs(sorted_keys(spec)) do
+		if spec[key].required and out[key] == nil then return nil, ('"%s" is missing'):format(key) end
+	end
+	return out
+end
+
+--- The request's body as an object with checked members, or nil and a reason. Clients send no Content-Type: it is not looked at.
+function M.read(req, spec)
+	if req.body == "" then return nil, "the body is empty; a JSON object is wanted" end
+	local object, why = json.decode(req.body)
+	if object == nil then return nil, why end
+	if not is_object(object) then return nil, "the body has to be a JSON object" end
+	return M.check(object, spec)
+end
+
+return M

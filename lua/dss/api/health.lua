@@ -1,0 +1,28 @@
+-- health: is the backend well, for monitors; open to all, so nothing in it names users or tasks.
+local fleet = require "bind.fleet"
+local gate = require "bind.gate"
+local json = require "bind.json"
+
+local M = {}
+
+function M.get(req)
+	local h = json.decode(fleet.health()) or json.object {}
+	local is_safe, trouble = gate.policies()
+	h.status = trouble == "" and not is_safe and "ok" or "warning"
+	h.version = gate.facts.version
+	h.upMs = gate.wall_ms() - gate.facts.started_ms
+	h.policies = { taken = trouble == "", lastGood = is_safe, error = trouble ~= "" and trouble or nil }
+	req.reply(200, "application/json;charset=utf-8", json.encode(h))
+end
+
+local front = [[
+dssd %s runs here. The page comes later; until then:
+  GET  /health                          is it well (open)
+  POST /api/futures                     submit a task        GET /public/api/futures/ID  its state and result
+  GET  /api/tasks /api/processes /api/pools
+Send the key of config/admin.key: Authorization: Bearer KEY. On the machine itself: bin/dssctl help
+]]
+
+function M.front(req) req.reply(200, "text/plain; charset=utf-8", front:format(gate.facts.version)) end
+
+return M

@@ -1,0 +1,71 @@
+-- routes: every endpoint on one line: method, path, right, handler, what it does. A path that begins with PUBLIC is served beneath both
+-- prefixes of the public API; {name} is one segment and is handed to the handler. Doubled and trailing slashes do not matter.
+local futures = require "dss.api.futures"
+local health = require "dss.api.health"
+local lists = require "dss.api.lists"
+
+local M = {}
+
+M.prefixes = { "/public/api", "/dip/publicapi" }
+
+-- right: open = anybody, user = a known key
+M.table = {
+	{ "GET", "/", "open", health.front, "What there is, in short." },
+	{ "GET", "/health", "open", health.get, "Is the backend well: keeper, isolation, policies." },
+	{ "POST", "/api/futures", "user", futures.submit, "Submit a task." },
+	{ "GET", "/api/futures/{id}", "user", futures.get, "State of a task; ?wait=S waits for its end, ?peek=true leaves the result out." },
+	{ "DELETE", "/api/futures/{id}", "user", futures.abort, "Abort a task." },
+	{ "GET", "/api/processes", "user", lists.processes, "Every process of the instance." },
+	{ "GET", "/api/pools", "user", lists.pools, "Pools of kernels: warm, busy, waiting." },
+	{ "GET", "/api/tasks", "user", lists.tasks, "Open tasks and what ended lately; ?ended=N." },
+	{ "GET", "PUBLIC/futures", "user", futures.list, "Running tasks; allUsers=true needs an admin." },
+	{ "GET", "PUBLIC/futures/{id}", "user", futures.get, "State of a task; peek=False has the result, or 422 with the reason." },
+	{ "DELETE", "PUBLIC/futures/{id}", "user", futures.abort, "Abort a task." },
+}
+
+local function split(path)
+	local segments = {}
+	for s in path:gmatch "[^/]+" do segments[#segments + 1] = s end
+	return segments
+end
+
+local function compile()
+	local out = {}
+	for _, row in ipairs(M.table) do
+		local method, path, right, handler = table.unpack(row)
+		local paths = { path }
+		if path:sub(1, 6) == "PUBLIC" then
+			paths = {}
+			for i, prefix in ipairs(M.prefixes) do paths[i] = prefix .. path:sub(7) end
+		end
+		for _, p in ipairs(paths) do out[#out + 1] = { method = method, segments = split(p), right = right, handler = handler } end
+	end
+	return out
+end
+
+local compiled = compile()
+
+--- The captured segments if the pattern fits, else nil.
+local function fit(pattern, segments)
+	local captures = {}
+	if #pattern ~= #segments then return nil end
+	for i, p in ipairs(pattern) do
+		if p:sub(1, 1) == "{" then captures[#captures + 1] = segments[i]
+		elseif p ~= segments[i] then return nil end
+	end
+	return captures
+end
+
+--- The route and its captured segments; or nil and the methods that this path has ({}: the path is unknown).
+function M.find(method, segments)
+	local allowed = {}
+	if method == "HEAD" then method = "GET" end
+	for _, route in ipairs(compiled) do
+		local captures = fit(route.segments, segments)
+		if captures and route.method == method then return route, captures end
+		if captures then allowed[#allowed + 1] = route.method end
+	end
+	return nil, allowed
+end
+
+return M

@@ -1,0 +1,164 @@
+-- pools: the words of policies/*.lua: pool "NAME" { … } and the kernels it runs: python { … }, java { … }, command { … }.
+local S = require "dss.model.schema"
+local id = require "dss.text.id"
+local size = require "dss.text.size"
+local sorted_keys = S.sorted_keys
+
+local M = {}
+
+-- The command line says what it is: people and tools look for it.
+local MARK = "DSSFutureKernelMain"
+-- A heap is not all of a JVM: threads, code and buffers come on top, or the kernel's limit ends it before its own does.
+local HEAP_ROOM = 1.25
+
+local function absolute(wanted) return S.text { default = wanted, check = function(v)
+	if v:sub(1, 1) ~= "/" then return nil, ("%q is no absolute path"):format(v) end
+	return v
+end } end
+local function environment() return S.map { of = S.text { may_be_empty = true }, default = {} } end
+
+local function not_built(what) return function() return nil, what end end
+
+local Kernel = {}          -- marks what our own words have made
+
+local shapes = {
+	python = S.record {
+		bin = absolute "/usr/bin/python3",
+		path = S.list { of = absolute() },
+		env = environment(),
+		types = S.list { of = S.id {}, least = 1 },
+	},
+	java = S.record {
+		main = S.text {}, heap = S.size { least = 1 << 20 }, bin = absolute(), classpath = S.list { of = absolute() },
+		options = S.list { of = S.text {} }, env = environment(), types = S.list { of = S.id {}, least = 1 },
+	},
+	command = S.record {
+		argv = S.list { of = S.text { may_be_empty = true }, least = 1, required = true, check = function(v)
+			if v[1] and v[1]:sub(1, 1) ~= "/" then return nil, ("the program %q is no absolute path"):format(v[1]) end
+			return v
+		end },
+		env = environment(),
+		types = S.list { of = S.id {}, least = 1 },
+	},
+	pool = S.record {
+		about = S.text { may_be_empty = true },
+		kernel = S.tagged { tag = Kernel, required = true, wanted = "python { … }, java { … } or command { … }" },
+		limits = S.record {
+			memory = S.size { least = 16 << 20 },
+			memory_max = S.size { least = 16 << 20 },
+			swap = S.size { default = 0 },
+			threads = S.int { least = 1, default = 4096 },
+		},
+		warm = S.record {
+			min = S.int { most = 10000, default = 1 },
+			max = S.int { most = 10000, default = 8 },
+			ready_for = S.text { check = not_built "sizing by measured demand is not built yet; set min and max" },
+		},
+		max = S.int { least = 1, most = 100000, default = 16 },
+		recycle = S.record { after_tasks = S.int { default = 1 }, age = S.duration { least = 1 }, memory = S.size { least = 1 << 20 } },
+		run_as = S.text {},
+		ready_within = S.duration { least = 1, default = 60000 },
+		grace = S.duration { default = 5000 },
+	},
+}
+
+--- A model before any word was read. where: share, run_user (nil = one-user mode).
+function M.new(where) return { where = where, pools = {}, first = {} } end
+
+local function environment_list(env)
+	local list = {}
+	for _, name in ipairs(sorted_keys(env)) do list[#list + 1] = name .. "=" .. env[name] end
+	return list
+end
+
+local kinds = {}
+
+function kinds.python(k, where)
+	local runtime = where.share .. "/kernels/python"
+	return { argv = { k.bin, "-I", runtime .. "/kernel", MARK }, path = k.path or { runtime .. "/tasks" } }
+end
+
+function kinds.command(k) return { argv = k.argv } end
+
+--- python { … } and its kin: checked where they stand, so that an error names their own line.
+local function kernel_word(source, model, kind)
+	return function(t)
+		local line = source:line()
+		if type(t) ~= "table" then return source:report(line, ("%s wants a table: %s { … }"):format(kind, kind)) end
+		local lines = source:lines(line)
+		if kind == "command" then
+			local argv, rest = {}, {}
+			for k, v in pairs(t) do
+				if math.type(k) then argv[k] = v else rest[k] = v end
+			end
+			if rest.argv == nil then rest.argv = argv end
+			t = rest
+		end
+		local before = #source.errors
+		local k = S.read(shapes[kind], t, { source = source, line = line, lines = lines }, kind)
+		if kind == "java" and #source.errors == before then
+			source:report(line, "java kernels are not built yet; use python { … } or command { … }")
+		end
+		local made = #source.errors == before and kinds[kind](k, model.where) or {}
+		return setmetatable({
+			kind = kind, argv = made.argv, path = made.path, env = environment_list(k.env or {}), types = k.types,
+			heap_bytes = k.heap or 0,
+		}, Kernel)
+	end
+end
+
+--- What only several keys together can tell. A list of reasons.
+local function contradictions(p)
+	local out = {}
+	local function say(...) out[#out + 1] = (...):format(select(2, ...)) end
+	local limits, warm = p.limits or {}, p.warm or {}
+	if warm.min and warm.max and warm.min > warm.max then say("warm.min is %d, more than warm.max, %d", warm.min, warm.max) end
+	if warm.min and p.max and warm.min > p.max then say("warm.min is %d, more than max, %d", warm.min, p.max) end
+	if limits.memory_max and limits.memory_max < (limits.memory or math.huge) then
+		say("limits.memory_max is less than limits.memory, or limits.memory is missing")
+	end
+	local heap = p.kernel and p.kernel.heap_bytes or 0
+	if heap > 0 and limits.memory and limits.memory < heap * HEAP_ROOM then
+		say("limits.memory is %s, less than 1.25 x the heap of %s", size.print(limits.memory), size.print(heap))
+	end
+	if p.recycle and p.recycle.memory and limits.memory and p.recycle.memory > limits.memory then
+		say("recycle.memory is more than limits.memory: it would never be reached")
+	end
+	return out
+end
+
+--- The words for one file; what they say lands in `model`.
+function M.words(source, model)
+	local words = {}
+	for _, kind in ipairs { "python", "java", "command" } do words[kind] = kernel_word(source, model, kind) end
+	words.pool = source:named("pool", function(name, t, line)
+		local p = S.read(shapes.pool, t, { source = source, line = line, lines = source:lines(line) })
+		if not id.is_id(name) or name:find "[:()]" or #name > 32 then
+			return source:report(line, ("%q is no name for a pool: up to 32 letters, digits and _.-"):format(name))
+		end
+		if model.first[name] then return source:report(line, ('pool "%s" stands twice, first at %s'):format(name, model.first[name])) end
+		model.first[name] = source:at(line)
+		for _, why in ipairs(contradictions(p)) do source:report(line, why) end
+		p.name, p.source, p.run_as = name, source:at(line), p.run_as or model.where.run_user
+		table.insert(model.pools, p)
+	end)
+	return words
+end
+
+--- The pools as flat tables with the names of core/fleet/pool.h.
+function M.specs(model)
+	local out = {}
+	for _, p in ipairs(model.pools) do
+		local limits, warm, recycle = p.limits, p.warm, p.recycle
+		out[#out + 1] = {
+			name = p.name, about = p.about, source = p.source, kind = p.kernel.kind, argv = p.kernel.argv, env = p.kernel.env,
+			types = p.kernel.types, path = p.kernel.path, run_as = p.run_as, heap_bytes = p.kernel.heap_bytes,
+			memory_bytes = limits.memory or 0, memory_max_bytes = limits.memory_max or 0, swap_bytes = limits.swap, threads = limits.threads,
+			warm_min = warm.min, warm_max = warm.max, max = p.max, recycle_after_tasks = recycle.after_tasks, recycle_age_ms = recycle.age or 0,
+			recycle_memory_bytes = recycle.memory or 0, ready_within_ms = p.ready_within, grace_ms = p.grace,
+		}
+	end
+	return out
+end
+
+return M
