@@ -149,7 +149,7 @@ describe("the logger", function ()
 		sys.remove_tree(dir)
 		local said = helper.read(log) or ""
 		os.remove(log)
-		assert.is_nil(said:match("AddressSanitizer") or said:match("LeakSanitizer") or said:match("runtime error"), said)
+		assert.is_nil(said:match("%a+Sanitizer") or said:match("runtime error"), said)
 	end)
 
 	describe("at its start", function ()
@@ -288,7 +288,7 @@ describe("the logger", function ()
 		it("a line over 64 KB in a shared log goes in pieces that say so", function ()
 			local l = start()
 			local long = ("0123456789"):rep(1000000)
-			l:pipe("k", "kernel:k"):write(long .. "\nshort\n"):finish()
+			l:pipe("k", "kernel:k", nil, 1024 * 1024):write(long .. "\nshort\n"):finish()
 			local lines = lines_of(file("run/backend.log"))
 			assert.equal("k: short", table.remove(lines))
 			local whole = {}
@@ -305,7 +305,7 @@ describe("the logger", function ()
 			local bytes = {}
 			for i = 0, 65535 do bytes[#bytes + 1] = string.char((i * 7919) & 255) end
 			local text = ("x"):rep(10 * 1024 * 1024) .. "\n" .. table.concat(bytes) .. "\n"
-			local drained = l:pipe("j", "job:P:J"):write(text):finish()
+			local drained = l:pipe("j", "job:P:J", nil, 1024 * 1024):write(text):finish()
 			assert.is_true(text == file("jobs/P/J/output.log"))
 			assert.equal(#text, drained.bytes)
 		end)
@@ -344,15 +344,16 @@ describe("the logger", function ()
 
 		it("that come in pieces, at every cut", function ()
 			local l = start()
-			local secret = "tOkEn-12345"
+			local secret, pipes = "tOkEn-12345", {}
+			local function path(cut) return ("jobs/P/J%d/output.log"):format(cut) end
 			for cut = 1, #secret - 1 do
-				local p = l:pipe("p" .. cut, "job:P:J" .. cut, { "mask", secret })
-				local path = ("jobs/P/J%d/output.log"):format(cut)
-				p:write("x " .. secret:sub(1, cut))
+				pipes[cut] = l:pipe("p" .. cut, "job:P:J" .. cut, { "mask", secret }):write("x " .. secret:sub(1, cut))
+			end
+			for cut, p in ipairs(pipes) do
 				-- Shown so far without what may be a secret's beginning.
-				wait_file(l, path, "the harmless part", function (t) return t == "x " end)
+				wait_file(l, path(cut), "the harmless part", function (t) return t == "x " end)
 				p:write(secret:sub(cut + 1) .. " y " .. secret:sub(1, cut) .. "\n"):finish()
-				assert.equal(("x **** y %s\n"):format(secret:sub(1, cut)), file(path))
+				assert.equal(("x **** y %s\n"):format(secret:sub(1, cut)), file(path(cut)))
 			end
 		end)
 
