@@ -34,8 +34,10 @@ struct later *later_new(lua_State *L, int i)
 static int deliver(lua_State *L)
 {
 	struct delivery *d = lua_touserdata(L, 1);
+	int n = d->push ? d->push(L, d->data) : 0;      /* may leave guards below what it hands over */
 	ref_push(d->fn);
-	lua_call(L, d->push ? d->push(L, d->data) : 0, 0);
+	lua_insert(L, -(n + 1));
+	lua_call(L, n, 0);
 	return 0;
 }
 
