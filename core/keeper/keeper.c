@@ -256,9 +256,8 @@ static void told_ready(struct keeper *k)
 	log_info("all services are ready");
 }
 
-void keeper_advance(struct keeper *k)
+static void advance_once(struct keeper *k)
 {
-	journal_pump(k->journal);
 	switch (k->phase) {
 	case KEEPER_RUNNING:
 		if (!k->is_told_ready)
@@ -288,4 +287,14 @@ void keeper_advance(struct keeper *k)
 	case KEEPER_STOPPED:
 		break;
 	}
+}
+
+void keeper_advance(struct keeper *k)
+{
+	enum keeper_phase before;
+	journal_pump(k->journal);
+	do {                                     /* a phase may have nothing to wait for, and then no event would bring the next turn */
+		before = k->phase;
+		advance_once(k);
+	} while (k->phase != before);
 }
