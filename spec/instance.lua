@@ -46,18 +46,32 @@ local function line_of(command)
 	return s
 end
 
---- Absolute path of a built program.
-function Instance.program(name)
+--- The build folder, absolute. As root the daemon's users must be able to run what is there: where they cannot (a clone below /root), it
+-- is installed into a folder of its own first.
+local place
+local function find_place()
 	local build = helper.build
 	if build:sub(1, 1) ~= "/" then build = line_of "pwd" .. "/" .. build end
-	return build .. "/" .. name
+	local share = os.getenv "DSS_SHARE" or line_of "pwd"
+	local is_reachable = os.execute(("[ $(id -u) != 0 ] || setpriv --reuid 65534 --regid 65534 --clear-groups sh -c 'test -x \"$1\" && test -x \"$2\"' sh %s %s")
+		:format(quote(build), quote(share)))
+	if is_reachable then return { programs = build, environment = { DSS_SHARE = share } } end
+	local prefix = line_of "mktemp -d /tmp/dss-spec-XXXXXX"
+	assert(os.execute(("chmod 755 %s && sh etc/install.sh '' %s %s >/dev/null"):format(prefix, prefix, quote(build))))
+	local removed_at_exit = setmetatable({}, { __gc = function() os.execute("rm -rf " .. prefix) end })
+	return { programs = prefix .. "/bin", environment = {}, removed_at_exit = removed_at_exit }
 end
 
---- What programs of a build outside the source folder need to find their files.
-function Instance.environment()
-	local share = os.getenv "DSS_SHARE"
-	return { DSS_SHARE = share or line_of "pwd" }
+local function get_place()
+	place = place or find_place()
+	return place
 end
+
+--- Absolute path of a built program.
+function Instance.program(name) return get_place().programs .. "/" .. name end
+
+--- What programs need to find their files.
+function Instance.environment() return get_place().environment end
 
 --- An empty folder that every user can enter; remove it with Instance.remove_folder.
 function Instance.folder()

@@ -283,6 +283,7 @@ static int reopen_verb(struct ctl *ctl, int argc, char **argv)
 		return code;
 	if (bell_open(&bell, ctl->dir, &err) < 0)
 		return not_reached(ctl, &err);
+	code = CTL_DONE;
 	if (bell_ask(bell, "reopen", "", false, ASK_MS, NULL, print_note, ctl, &err) != BELL_DONE)
 		code = refused(&err);
 	bell_close(&bell);

@@ -280,7 +280,7 @@ static bool is_instance(const char *dir)
 
 static int refuse_foreign(const struct init *in, struct err *err)
 {
-	char entry[256];
+	char entry[256] = "";
 	if (!in->did_exist)
 		return 0;
 	struct stat st;

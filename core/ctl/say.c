@@ -1,5 +1,6 @@
 #include "ctl/say.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -33,7 +34,7 @@ struct say_table *say_table_new(const char *const *titles, size_t columns)
 	if (t == NULL)
 		return NULL;
 	t->titles = titles;
-	t->columns = columns < COLUMNS_MAX ? columns : COLUMNS_MAX;
+	t->columns = columns == 0 ? 1 : columns < COLUMNS_MAX ? columns : COLUMNS_MAX;
 	return t;
 }
 
@@ -75,6 +76,7 @@ static void print_cell(FILE *out, const char *text, enum say_tone tone, int widt
 void say_table_print(struct say_table *t, FILE *out)
 {
 	int widths[COLUMNS_MAX] = { 0 };
+	assert(t->columns > 0);
 	bool colour = say_has_colour(out);
 	for (size_t c = 0; c + 1 < t->columns; c++) {
 		widths[c] = width_of(t->titles[c]);

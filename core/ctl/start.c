@@ -186,8 +186,8 @@ static void tell_ready(struct follow *f, const struct bell_row *row)
 	char took[48];
 	if (is_told(f, row->name) || f->ctl->json)
 		return;
-	text_print_duration(clock_mono_ms() - f->begun_ms, took, sizeof(took));
-	printf("%-10s ready (pid %d, %s)\n", row->name, (int)row->pid, took);
+	text_print_duration(row->ready_ms > row->started_ms ? row->ready_ms - row->started_ms : 0, took, sizeof(took));
+	printf("%-10s ready (pid %d, after %s)\n", row->name, (int)row->pid, took);
 	fflush(stdout);
 }
 
