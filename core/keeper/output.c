@@ -1,6 +1,7 @@
 #include "keeper/output.h"
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include "base/log.h"
 #include "sys/fds.h"
 
@@ -35,8 +36,11 @@ static int send(struct output *o, struct buf *b, size_t mark, const int *fds, si
 	int rc = wire_end(b, mark);
 	if (rc == 0)
 		rc = wire_link_send(o->link, b, fds, nfds);
-	if (rc < 0)
-		log_error("unable to tell the logger: its queue is full");
+	if (rc < 0) {
+		/* a lost order would leave a pipe unread for ever: the next logger hears of all of them */
+		log_error("unable to tell the logger: its queue is full; it is replaced");
+		shutdown(wire_link_fd(o->link), SHUT_RDWR);
+	}
 	buf_fini(b);
 	return rc;
 }
