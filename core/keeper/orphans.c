@@ -19,30 +19,55 @@
 
 /* --- adopted children of a running keeper --- */
 
-int orphans_kill(struct procs *t, const char *id)
+typedef bool child_fn(void *data, pid_t pid);
+
+/* fn for each child that is not in the table; how often it said true, or -1. */
+static int each_adopted(struct procs *t, child_fn *fn, void *data)
 {
-	char path[64], mark[130];
+	char path[64];
 	char *text = malloc(CHILDREN_TEXT_MAX);
-	int found = 0;
+	int found = -1;
 	snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
-	if (!text || fds_read_file(path, text, CHILDREN_TEXT_MAX, NULL) < 0) {
-		free(text);
-		return 0;
-	}
+	if (!text || fds_read_file(path, text, CHILDREN_TEXT_MAX, NULL) < 0)
+		goto out;
+	found = 0;
 	for (char *at = text, *end; *at; at = end) {
 		long pid = strtol(at, &end, 10);
 		if (end == at)
 			break;
-		if (pid <= 0 || map_get_u64(t->by_pid, (uint64_t)pid))
-			continue;
-		if (!proc_env((pid_t)pid, "DSS_PROCESS", mark, sizeof(mark)) || strcmp(mark, id))
-			continue;
-		kill((pid_t)pid, SIGKILL);       /* our own child that nobody else can reap: the pid cannot be another's */
-		found++;
+		if (pid > 0 && !map_get_u64(t->by_pid, (uint64_t)pid))
+			found += fn(data, (pid_t)pid);
 	}
+out:
 	free(text);
 	return found;
 }
+
+static bool kill_marked(void *id, pid_t pid)
+{
+	char mark[130];
+	if (!proc_env(pid, "DSS_PROCESS", mark, sizeof(mark)) || strcmp(mark, id))
+		return false;
+	kill(pid, SIGKILL);              /* our own child that nobody else can reap: the pid cannot be another's */
+	return true;
+}
+
+int orphans_kill(struct procs *t, const char *id)
+{
+	char copy[130];
+	snprintf(copy, sizeof(copy), "%s", id);
+	int n = each_adopted(t, kill_marked, copy);
+	return n > 0 ? n : 0;
+}
+
+static bool is_there(void *data, pid_t pid)
+{
+	(void)data;
+	(void)pid;
+	return true;
+}
+
+int orphans_count(struct procs *t) { return each_adopted(t, is_there, NULL); }
 
 /* --- what a dead keeper left --- */
 

@@ -8,6 +8,8 @@
 
 /* Kills the keeper's own adopted children that carry this process's mark; how many it found. */
 int orphans_kill(struct procs *t, const char *id);
+/* How many children the keeper has that it did not start itself; -1: not known. Reads one small file. */
+int orphans_count(struct procs *t);
 /* Ends what a dead keeper of this instance left (TERM, then KILL after grace_ms) and removes its boxes; says so in the log.
  * Blocks; called before the loop runs. How many processes it ended, -1 on failure. */
 int orphans_clean(struct cgroup *cg, const char *instance, int grace_ms, struct err *err);

@@ -48,7 +48,8 @@ static void read_counters(struct proc *p)
 	struct cgroup_usage u;
 	struct cgroup_oom oom;
 	struct cause *c = &p->cause;
-	if (cgroup_usage(p->procs->cg, p->desc.box, &u, NULL) == 0 && cgroup_mode(p->procs->cg) != CGROUP_NONE) {
+	/* without cgroups a reading costs a scan of /proc and knows no more than wait4 */
+	if (cgroup_mode(p->procs->cg) != CGROUP_NONE && cgroup_usage(p->procs->cg, p->desc.box, &u, NULL) == 0) {
 		if (u.peak_bytes > 0) {
 			c->peak_bytes = u.peak_bytes;
 			strcpy(c->peak_source, "cgroup");
@@ -144,10 +145,12 @@ void proc_settle(struct proc *p)
 		return;
 	}
 	bool is_none = cgroup_mode(p->procs->cg) == CGROUP_NONE;
-	int empty = is_box_in_use(p) ? 1 : cgroup_is_empty(p->procs->cg, p->desc.box, &err);
+	/* Whoever the dead process left behind is our child by now, or below one: with no strange child nobody need be looked for. */
+	bool is_alone = is_none && orphans_count(p->procs) == 0;
+	int empty = is_alone || is_box_in_use(p) ? 1 : cgroup_is_empty(p->procs->cg, p->desc.box, &err);
 	if (empty < 0)
 		log_error("%s", err.text);
-	if (empty == 0 || (is_none && orphans_kill(p->procs, p->desc.id) > 0)) {
+	if (empty == 0 || (is_none && !is_alone && orphans_kill(p->procs, p->desc.id) > 0)) {
 		proc_kill_box(p);
 		proc_due(p, PROC_DUE_SETTLE, p->settle_ms);
 		p->settle_ms = p->settle_ms * 2 > SETTLE_MOST_MS ? SETTLE_MOST_MS : p->settle_ms * 2;
