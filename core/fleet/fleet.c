@@ -149,13 +149,13 @@ void fleet_settle(struct fleet *fleet)
 	fleet->is_dirty = false;
 	if (!fleet->is_started)
 		return;
-	look_at_deadlines(fleet, now, &next);
 	list_each(&fleet->pools, l) {
 		struct pool *pool = list_of(l, struct pool, link);
 		settle_pool(fleet, pool, now, &next);
 		if (pool->is_retired && list_is_empty(&pool->kernels) && list_is_empty(&pool->waiting))
 			pool_free(&pool);
 	}
+	look_at_deadlines(fleet, now, &next);
 	if (next)
 		loop_timer_start(fleet->due, next > now ? next - now : 1);
 	else

@@ -51,7 +51,6 @@ static char *error_of_task(const json_t *error, const char *raw, size_t len)
 	jtext_some_text(&out, "stackTraceStr", stack);
 	if (error) {
 		jtext_member(&out, "detail");
-		jtext_next(&out);
 		buf_puts(&out, "{\"error\":");
 		buf_put(&out, raw, len);
 		buf_putc(&out, '}');

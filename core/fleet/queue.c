@@ -63,6 +63,16 @@ static int count_starting(const struct pool *pool)
 	return n;
 }
 
+static bool is_being_started(const struct pool *pool, const struct future *f)
+{
+	list_each(&pool->kernels, l) {
+		const struct kernel *k = list_of(l, struct kernel, in_pool);
+		if (k->state == KERNEL_STARTING && strcmp(k->reserved_for, f->id) == 0)
+			return true;
+	}
+	return false;
+}
+
 static void why_waiting(const struct future *f, int64_t now_mono_ms, char *out, size_t room)
 {
 	const struct pool *p = f->in_pool;
@@ -72,7 +82,7 @@ static void why_waiting(const struct future *f, int64_t now_mono_ms, char *out, 
 		int64_t ms = p->next_start_mono_ms - now_mono_ms;
 		snprintf(out, room, "kernels of pool \"%s\" do not start: %.300s; next try %s%s", p->spec->name, p->failure, ms > 0 ? "in " : "now",
 			 ms > 0 ? text_print_duration(ms, pause, sizeof(pause)) : "");
-	} else if (p->spec->memory_bytes && f->memory_bytes > p->spec->memory_bytes && alive < p->spec->max) {
+	} else if (is_being_started(p, f)) {
 		snprintf(out, room, "no warm kernel of pool \"%s\" has %s, one is started for it", p->spec->name,
 			 text_print_size(f->memory_bytes, size, sizeof(size)));
 	} else if (alive >= p->spec->max && busy > 0) {
