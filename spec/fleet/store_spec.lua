@@ -47,7 +47,7 @@ describe("the store", function()
 		local text = helper.read("docs/architecture.md"):match("## The store.-```sql\n(.-)```")
 		for tbl, body in text:gmatch("CREATE TABLE (%w+) (%b())") do
 			local documented, real = {}, t_fleet.sql(path, "SELECT name FROM pragma_table_info('" .. tbl .. "')")
-			for part in (body:sub(2, -2):gsub("%-%-[^\n]*", "") .. ","):gmatch("%s*(.-),") do
+			for part in (body:sub(2, -2):gsub("%-%-[^\n]*", ""):gsub("%b()", "") .. ","):gmatch("%s*(.-),") do
 				documented[#documented + 1] = part:match("^[%l_]+")
 			end
 			assert.same(documented, real)
