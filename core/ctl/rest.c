@@ -28,6 +28,7 @@ struct rest {
 	CURL *curl;
 	struct curl_slist *headers;
 	bool is_noted; /* "waiting for the backend" was said */
+	volatile sig_atomic_t *stop;
 };
 
 /* --- reading --- */
@@ -166,6 +167,23 @@ static size_t take_body(char *data, size_t size, size_t n, void *to)
 	return buf_put(&a->body, data, size * n) == 0 ? n : 0;
 }
 
+void rest_stop_on(struct rest *r, volatile sig_atomic_t *stop)
+{
+	r->stop = stop;
+}
+
+static bool is_stopped(const struct rest *r)
+{
+	return r->stop != NULL && *r->stop != 0;
+}
+
+/* Called by curl at least each second. */
+static int on_progress(void *data, curl_off_t dltotal, curl_off_t dlnow, curl_off_t ultotal, curl_off_t ulnow)
+{
+	(void)dltotal, (void)dlnow, (void)ultotal, (void)ulnow;
+	return is_stopped(data);
+}
+
 /* 0; -1: err->code is ECONNREFUSED or ECONNRESET where another try may help. */
 static int ask_once(struct rest *r, const char *method, const char *path, const char *body, struct rest_answer *out,
 		    struct err *err)
@@ -186,6 +204,9 @@ static int ask_once(struct rest *r, const char *method, const char *path, const 
 	curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
 	curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)ANSWER_MS);
+	curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
+	curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, on_progress);
+	curl_easy_setopt(c, CURLOPT_XFERINFODATA, r);
 	curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, take_body);
 	curl_easy_setopt(c, CURLOPT_WRITEDATA, out);
 	if (body != NULL) {
@@ -249,6 +270,8 @@ int rest_ask(struct rest *r, const char *method, const char *path, const char *b
 		if (rc == 0)
 			err_set(&err, "the backend takes no requests right now (status 503): %.200s",
 				out->body.len > 0 ? out->body.data : "");
+		if (is_stopped(r))
+			return CTL_INTERRUPTED;
 		bool may_help = rc == 0 || err.code == ECONNREFUSED || err.code == ECONNRESET || err.code == ENOENT;
 		if (!may_help || clock_mono_ms() >= deadline_ms)
 			return ctl_fail(err.code == ETIMEDOUT      ? CTL_TIMED_OUT
@@ -256,8 +279,7 @@ int rest_ask(struct rest *r, const char *method, const char *path, const char *b
 								   : CTL_FAILED,
 					"%s", err.text);
 		note_patience(r, &err);
-		if (poll(NULL, 0, pause_ms) < 0) /* a signal: Ctrl-C must not wait for us */
-			return CTL_INTERRUPTED;
+		poll(NULL, 0, pause_ms);
 		pause_ms = pause_ms * 3 / 2 < PAUSE_MOST_MS ? pause_ms * 3 / 2 : PAUSE_MOST_MS;
 	}
 	out->json = out->body.len > 0 ? json_loadb(out->body.data, out->body.len, JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL, NULL)

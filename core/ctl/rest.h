@@ -1,6 +1,7 @@
 #ifndef DSS_CTL_REST_H
 #define DSS_CTL_REST_H
 #include <jansson.h>
+#include <signal.h>
 #include <stddef.h>
 #include "base/buf.h"
 #include "ctl/ctl.h"
@@ -25,6 +26,8 @@ void rest_close(struct rest **rest);
 /* One request. body: JSON text or NULL. CTL_DONE when the answer's status is below 400, or is 422 (what became of the
  * task); otherwise an exit code after telling the server's message. Safe to repeat requests only: a submit needs its clientKey. */
 int rest_ask(struct rest *rest, const char *method, const char *path, const char *body, struct rest_answer *out);
+/* Requests from now on end early (CTL_INTERRUPTED) once *stop is not 0, within a second. NULL: never. Borrowed. */
+void rest_stop_on(struct rest *rest, volatile sig_atomic_t *stop);
 void rest_answer_fini(struct rest_answer *a);
 
 /* Members, with a default. */

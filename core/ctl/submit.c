@@ -11,7 +11,7 @@
 #include "ctl/rest.h"
 #include "ctl/task.h"
 
-enum { KEY_RANDOM = 16, RETRIES_MOST = 100, PRIORITY_MOST = 1000000 };
+enum { KEY_RANDOM = 16, RETRIES_MOST = 100, PRIORITY_MOST = 1000 };
 
 struct submit {
 	json_t *args, *kwargs, *path, *env; /* owned */
@@ -20,17 +20,23 @@ struct submit {
 	bool wait;
 };
 
-/* What is JSON is taken as such, all else is text. */
-static json_t *value_of(const char *s)
+/* What is JSON is taken as such, all else is text. A number that JSON here cannot hold must not turn into text unseen. */
+static json_t *value_of(const char *s, struct err *err)
 {
-	json_t *v = json_loads(s, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, NULL);
-	return v != NULL ? v : json_string(s);
+	json_error_t why;
+	json_t *v = json_loads(s, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &why);
+	if (v == NULL && json_error_code(&why) == json_error_numeric_overflow)
+		err_set(err, "a number in it is too large; pass it as text, in quotes of JSON");
+	else if (v == NULL && (v = json_string(s)) == NULL)
+		err_set(err, "not UTF-8");
+	return v;
 }
 
 static int add_arg(void *to, const char *value, struct err *err)
 {
 	struct submit *s = to;
-	return json_array_append_new(s->args, value_of(value)) == 0 ? 0 : err_set(err, "not UTF-8");
+	json_t *v = value_of(value, err);
+	return v != NULL && json_array_append_new(s->args, v) == 0 ? 0 : -1;
 }
 
 /* NAME=VALUE, the name into name. NULL: err is set. */
@@ -51,9 +57,10 @@ static int add_kwarg(void *to, const char *pair, struct err *err)
 	struct submit *s = to;
 	char name[256];
 	const char *value = split(pair, name, sizeof(name), err);
-	if (value == NULL)
+	json_t *v = value != NULL ? value_of(value, err) : NULL;
+	if (v == NULL)
 		return -1;
-	return json_object_set_new(s->kwargs, name, value_of(value)) == 0 ? 0 : err_set(err, "not UTF-8");
+	return json_object_set_new(s->kwargs, name, v) == 0 ? 0 : err_set(err, "the name is not UTF-8");
 }
 
 static int add_env(void *to, const char *pair, struct err *err)

@@ -11,7 +11,14 @@
 #include "ctl/span.h"
 #include "sys/clock.h"
 
-enum { PATH_ROOM = 512, PAUSE_MS = 100, PAUSE_MOST_MS = 1000, BAR = 24, LINE_ROOM = 400 };
+enum {
+	PATH_ROOM = 512,
+	LOOK_S = 1,        /* how long one look waits for the end: with a progress line to keep fresh, */
+	QUIET_LOOK_S = 20, /* and without */
+	TURN_MS = 100,
+	BAR = 24,
+	LINE_ROOM = 400,
+};
 
 static volatile sig_atomic_t is_interrupted;
 
@@ -162,24 +169,35 @@ static int look(struct rest *rest, const char *path, struct line *line)
 	return code;
 }
 
+/* Looks until it has ended (its code), *stop, or the time is over (-1). */
+static int look_until(struct rest *rest, const char *id, int64_t most_ms, struct line *line)
+{
+	char path[PATH_ROOM], query[48];
+	int64_t begun_ms = clock_mono_ms();
+	int code = -1, wait_s = 0;
+	while (code < 0 && !is_interrupted) {
+		int64_t asked_ms = clock_mono_ms(), left_ms = most_ms >= 0 ? begun_ms + most_ms - asked_ms : INT64_MAX;
+		if (left_ms <= 0 && wait_s > 0)
+			break;
+		snprintf(query, sizeof(query), "?peek=True&wait=%d", wait_s);
+		if ((code = task_path(id, query, path, sizeof(path))) != CTL_DONE || (code = look(rest, path, line)) >= 0)
+			break;
+		wait_s = line->is_terminal || left_ms < QUIET_LOOK_S * 1000 ? LOOK_S : QUIET_LOOK_S;
+		/* A server that does not wait must not be asked without a pause. */
+		if (clock_mono_ms() - asked_ms < TURN_MS)
+			poll(NULL, 0, TURN_MS);
+	}
+	return code;
+}
+
 int task_wait(struct ctl *ctl, struct rest *rest, const char *id, int64_t most_ms)
 {
-	char path[PATH_ROOM];
 	struct line line = { .is_terminal = isatty(STDERR_FILENO) };
 	struct sigaction act = { .sa_handler = on_interrupt }, before;
-	int64_t begun_ms = clock_mono_ms();
-	int pause_ms = PAUSE_MS;
-	int code = task_path(id, "?peek=True", path, sizeof(path));
-	if (code != CTL_DONE)
-		return code;
 	is_interrupted = 0;
+	rest_stop_on(rest, &is_interrupted);
 	sigaction(SIGINT, &act, &before);
-	while ((code = look(rest, path, &line)) < 0 && !is_interrupted) {
-		if (most_ms >= 0 && clock_mono_ms() - begun_ms >= most_ms)
-			break;
-		poll(NULL, 0, pause_ms);
-		pause_ms = pause_ms * 11 / 10 + 1 < PAUSE_MOST_MS ? pause_ms * 11 / 10 + 1 : PAUSE_MOST_MS;
-	}
+	int code = look_until(rest, id, most_ms, &line);
 	sigaction(SIGINT, &before, NULL);
 	clear_line(&line);
 	if (is_interrupted) {
