@@ -68,6 +68,7 @@ local shapes = {
 		control_user = user(),
 		run_user = user(),
 		hosts = S.list { of = S.text {}, default = {} },
+		observe = S.bool { default = false },          -- read by the policy engine
 	},
 	backend = S.record { limits = limits(), env = environment() },
 	log = S.record {

@@ -1,0 +1,6 @@
+-- luacheck: `luacheck lua policies spec`
+std = "lua54"
+max_line_length = 160
+files["spec"] = { std = "+busted" }
+files["policies"] = { read_globals = { "pool", "python", "java", "command" } }
+files["**/config/dss.lua"] = { read_globals = { "node", "backend", "service", "log" } }

@@ -1,0 +1,139 @@
+local helper = require "spec.helper"
+require("t_bind").preload()
+local plan = require "dss.model.plan"
+
+local dir
+
+--- The plan of a configuration as a list of lines, or nil and the errors.
+local function make(text)
+	helper.write(dir .. "/config/dss.lua", text)
+	return plan.make(dir, "7f3a09c2", "/usr/share/dssd", "/usr/bin")
+end
+
+--- The lines of a service's block.
+local function block(text, name) return text:match("\n(service " .. name .. "\n.-\nend)\n") end
+
+describe("the plan", function()
+	before_each(function()
+		dir = os.tmpname()
+		os.remove(dir)
+		assert(os.execute(("mkdir -p %s/config && chmod 755 %s"):format(dir, dir)))
+	end)
+	after_each(function() os.execute("rm -rf " .. dir) end)
+
+	it("of an empty configuration has logger and backend with every default", function()
+		local text = assert(make "")
+		assert.equal(([[
+dss-plan 1
+# made by `dssd plan` from config/dss.lua; edit that file
+instance 7f3a09c2
+dir DIR
+cgroups auto
+listen page 127.0.0.1 11200
+listen callback 127.0.0.1 11201
+log_file 104857600 10
+log_job 52428800
+log_total 10737418240
+log_floor 1073741824
+]]):gsub("DIR", dir), text:match "^(.-)service ")
+		assert.equal(([[
+service backend
+argv /usr/bin/dssd
+argv run
+argv DIR
+env DSS_SHARE=/usr/share/dssd
+env HOME=DIR
+env LANG=C.UTF-8
+env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+cwd DIR
+box core/backend
+sink service:backend
+ready notify
+ready_within_ms 60000
+stop_signal 15
+grace_ms 10000
+restart_most_ms 60000
+healthy_ms 60000
+give_up_ms 0
+after logger
+inherit page
+inherit callback
+end]]):gsub("DIR", dir), block(text, "backend"))
+		assert.matches("argv /usr/bin/dss%-logger\nargv %-%-dir\n", block(text, "logger"))
+	end)
+	it("says what a service is declared with", function()
+		local text = assert(make [[
+node { port = 0, control_user = "dss", run_user = "dss-run", cgroups = "v1" }
+service "web" {
+  command = { "/usr/bin/web", "a b", "100%", "" }, env = { X = "1\2" }, cwd = "/srv", files = 64,
+  limits = { memory = "64m", swap = 0, threads = 9, cpu = 0.5 }, ready = "http 127.0.0.1 80 /a%20b", ready_within = "1min",
+  stop = { signal = "INT", grace = "0s" }, restart = { most = "5s", healthy = "2s", give_up = "10min" }, after = { "backend" }, log = "null",
+}]])
+		assert.matches("\ncontrol_user dss\nallow_user dss%-run\nlisten page 127.0.0.1 0\nlisten callback 127.0.0.1 0\n", text)
+		assert.equal([[
+service web
+argv /usr/bin/web
+argv a%20b
+argv 100%25
+argv ]] .. "\n" .. [[
+env HOME=]] .. dir .. "\n" .. [[
+env LANG=C.UTF-8
+env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+env X=1%02
+cwd /srv
+user dss-run
+box core/web
+limit memory=67108864
+limit swap=0
+limit pids=9
+limit cpu=500
+rlimit nofile=64:64
+sink null
+ready http 127.0.0.1 80 /a%2520b
+ready_within_ms 60000
+stop_signal 2
+grace_ms 0
+restart_most_ms 5000
+healthy_ms 2000
+give_up_ms 600000
+after logger
+after backend
+end]], block(text, "web"))
+	end)
+	it("names each mistake with file and line", function()
+		local cases = {
+			{ "node {\n\n  prot = 1 }", 'config/dss.lua:3: unknown key "prot", did you mean "port"?' },
+			{ "nod { }", 'config/dss.lua:1: unknown word "nod", did you mean "node"?' },
+			{ "node { port = 70000 }", "config/dss.lua:1: port: 70000 is not between 0 and 65532" },
+			{ "node { }\nnode { }", "config/dss.lua:2: node stands twice, first at config/dss.lua:1" },
+			{ 'service "a"', 'config/dss.lua:1: service "a" has no table: write service "a" { … }' },
+			{ 'service "a" { }', 'config/dss.lua:1: "command" is missing' },
+			{ 'service "a" { command = { "x" } }', 'config/dss.lua:1: command: the program "x" is no absolute path' },
+			{ 'service "logger" { command = { "/x" } }', 'config/dss.lua:1: the service "logger" is built in; the word `backend { … }` sets its limits' },
+			{ 'service "a" { command = { "/x" } }\nservice "a" { command = { "/x" } }', 'config/dss.lua:2: service "a" stands twice, first at config/dss.lua:1' },
+			{ 'service "a" { command = { "/x" }, after = { "bckend" } }', 'config/dss.lua:1: service "a" is after "bckend", which is not there, did you mean "backend"?' },
+			{ 'service "a" { command = { "/x" }, after = { "a" } }', "config/dss.lua:1: services wait for each other: a → a" },
+			{ 'service "a" {\n command = { "/x" },\n user = "root" }', "config/dss.lua:3: user: a process of ours never runs as root" },
+			{ 'node { run_user = "x" }', "config/dss.lua:1: control_user and run_user stand together or not at all (one-user mode)" },
+			{ 'service "a" { command = { "/x" }, ready = "port 80" }', 'config/dss.lua:1: ready: "port 80": write "exec", "fd", "notify", "port 127.0.0.1 80" or "http 127.0.0.1 80 /path"' },
+			{ "log { file = 'x' }", 'config/dss.lua:1: file: unable to read size "x": character 1: write it like 512m, 1.5g or 4096 (bytes)' },
+			{ "node { port = }", "config/dss.lua:1: unexpected symbol near '}'" },
+			{ "local t = nil\nt.x = 1", "config/dss.lua:2: attempt to index a nil value (local 't')" },
+		}
+		for _, c in ipairs(cases) do
+			local text, errors = make(c[1])
+			assert.is_nil(text, c[1])
+			assert.equal(c[2], errors)
+		end
+	end)
+	it("is not made from a file that others may write", function()
+		make ""
+		os.execute(("chmod 666 %s/config/dss.lua"):format(dir))
+		local text, errors = plan.make(dir, "x", "/s", "/b")
+		assert.is_nil(text)
+		assert.equal("config/dss.lua:1: refused: others may write it (mode 0666); chmod go-w", errors)
+	end)
+	it("is not made without a configuration", function()
+		assert.matches("^unable to read .*/config/dss.lua: No such file", (select(2, plan.make(dir, "x", "/s", "/b"))))
+	end)
+end)
