@@ -64,7 +64,9 @@ end
 
 -- What people reach for that is left out, with what to say.
 local absent = {}
-for name in ("io os require load dofile loadfile debug coroutine collectgarbage getmetatable setmetatable rawget rawset rawequal rawlen next print xpcall warn _G package loadstring"):gmatch "%S+" do
+local absent_names = "io os require load dofile loadfile loadstring package debug coroutine collectgarbage getmetatable setmetatable "
+	.. "rawget rawset rawequal rawlen next print warn xpcall _G"
+for name in absent_names:gmatch "%S+" do
 	absent[name] = true
 end
 

@@ -4,10 +4,11 @@ local LENGTH_MAX = 64
 
 --- Optimal string alignment distance: insert, delete, replace, swap neighbours.
 local function distance(a, b)
-	local before, row, last = nil, {}, nil
+	local row, before = {}, nil
 	for j = 0, #b do row[j] = j end
 	for i = 1, #a do
-		last, before, row = before, row, { [0] = i }
+		local last = before
+		before, row = row, { [0] = i }
 		for j = 1, #b do
 			local same = a:byte(i) == b:byte(j)
 			local d = math.min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (same and 0 or 1))

@@ -1,0 +1,271 @@
+local helper = require "spec.helper"
+require("t_bind").preload()
+local json = require "bind.json"
+
+local KEY = "secret-of-the-admin"
+local dir = os.tmpname()
+os.remove(dir)
+os.execute("mkdir -p " .. dir .. "/config")
+helper.write(dir .. "/config/admin.key", KEY .. "\n")
+
+-- A fleet that remembers what it was asked and answers as it was told.
+local fleet = { futures = {} }
+local was = {}
+function fleet.submit(r, fn)
+	was.submit = r
+	if fleet.refusal then return fleet.refusal, "no room" end
+	fn("ok", "f1", true)
+	return true
+end
+function fleet.get(id, with_result, fn)
+	was.get = { id, with_result }
+	local f = fleet.futures[id]
+	fn(f and "ok" or "not_found", f, "no such")
+end
+function fleet.wait(id, seconds, fn)
+	was.wait = { id, seconds }
+	fn()
+end
+function fleet.list(owner, ended, fn)
+	was.list = { owner or "all", ended }
+	fn "[]"
+end
+function fleet.abort(id, by, is_admin)
+	was.abort = { id, by, is_admin }
+	return "ok", ""
+end
+function fleet.pools() return "[]" end
+function fleet.health() return '{"instance":"x"}' end
+function fleet.processes(fn) fn(nil, "the keeper does not answer") end
+package.preload["bind.fleet"] = function() return fleet end
+local policies = { false, "" }
+package.preload["bind.gate"] = function() return {
+	facts = { dir = dir, version = "9.9", control_uid = 1234, is_one_user = true, started_ms = 1000 },
+	wall_ms = function() return 3000 end,
+	policies = function() return policies[1], policies[2] end,
+} end
+local serve = require "dss.api.serve"
+os.execute("rm -rf " .. dir)
+local routes = require "dss.api.routes"
+
+--- One request; status, decoded body, header fields, raw body.
+local function ask(method, target, o)
+	o = o or {}
+	local path, query, segments, answer = target:match "^[^?]*", {}, {}, nil
+	for k, v in (target:match "%?(.*)" or ""):gmatch "([^&=]+)=([^&]*)" do query[k] = v end
+	for s in path:gmatch "[^/]+" do segments[#segments + 1] = s end
+	local fields = o.fields or { authorization = "Bearer " .. KEY }
+	serve.take {
+		method = method, path = path, segments = segments, query = query, fields = fields, body = o.body or "", peer = "127.0.0.1", uid = o.uid,
+		reply = function(status, content_type, body, more)
+			assert.is_nil(answer, "answered twice")
+			answer = { status, content_type, body, more or {} }
+		end,
+	}
+	assert(answer, "not answered")
+	return answer[1], json.decode(answer[3]) or answer[3], answer[4], answer[3]
+end
+
+local function submit(body) return ask("POST", "/api/futures", { body = type(body) == "table" and json.encode(body) or body }) end
+
+describe("the API", function()
+	before_each(function()
+		was = {}
+		fleet.refusal = nil
+		policies = { false, "" }
+		fleet.futures = {
+			mine = { id = "mine", owner = "admin", state = "running", ended = false, json = '{"jobId":"mine","alive":true}' },
+			bobs = { id = "bobs", owner = "bob", state = "running", ended = false, json = '{"jobId":"bobs","alive":true}' },
+			dead = { id = "dead", owner = "bob", state = "killed", ended = true, json = '{"jobId":"dead","alive":false}', error_json = '{"errorType":"X","message":"gone"}' },
+		}
+	end)
+
+	describe("asks who it is", function()
+		it("and takes the key as Bearer, or as the user of Basic with or without a password", function()
+			assert.equal(200, (ask("GET", "/api/pools")))
+			assert.equal(200, (ask("GET", "/api/pools", { fields = { authorization = "bearer " .. KEY } })))
+			local basic = { authorization = "Basic c2VjcmV0LW9mLXRoZS1hZG1pbjo=" }       -- KEY:
+			assert.equal(200, (ask("GET", "/api/pools", { fields = basic })))
+			assert.equal(200, (ask("GET", "/api/pools", { fields = { authorization = "Basic c2VjcmV0LW9mLXRoZS1hZG1pbjpw" } })))     -- KEY:p
+		end)
+		it("and answers 401 to no key, a wrong one, a broken one and a ticket", function()
+			for _, fields in ipairs { {}, { authorization = "Bearer x" }, { authorization = "Basic !!!!" }, { authorization = "Digest x" }, { authorization = "Basic" }, { ["x-dku-apiticket"] = "t" } } do
+				local status, body, more = ask("GET", "/api/pools", { fields = fields })
+				assert.equal(401, status)
+				assert.equal("dss.exceptions.NotAuthenticatedException", body.errorType)
+				assert.matches("Bearer", more["WWW-Authenticate"])
+			end
+		end)
+		it("and knows root and the control user by the admin socket, others not", function()
+			assert.equal(200, (ask("GET", "/api/pools", { fields = {}, uid = 0 })))
+			assert.equal(200, (ask("GET", "/api/pools", { fields = {}, uid = 1234 })))
+			assert.equal(401, (ask("GET", "/api/pools", { fields = {}, uid = 1235 })))
+		end)
+		it("but not for /health and /", function()
+			assert.equal(200, (ask("GET", "/health", { fields = {} })))
+			assert.matches("dssd 9.9", select(4, ask("GET", "/", { fields = {} })), 1, true)
+		end)
+		it("and lets an admin act for a user, with that user's rights alone", function()
+			local as_bob = { authorization = "Bearer " .. KEY, ["x-dku-proxyuser"] = "bob" }
+			assert.equal(200, (ask("GET", "/public/api/futures/bobs", { fields = as_bob })))
+			assert.equal(404, (ask("GET", "/public/api/futures/mine", { fields = as_bob })))
+			assert.equal(403, (ask("GET", "/public/api/futures/?allUsers=True", { fields = as_bob })))
+			assert.equal(400, (ask("GET", "/api/pools", { fields = { authorization = "Bearer " .. KEY, ["x-dku-proxyuser"] = "b b" } })))
+		end)
+	end)
+
+	describe("finds its routes", function()
+		it("beneath both prefixes, with doubled and trailing slashes", function()
+			for _, path in ipairs { "/public/api/futures/", "/dip/publicapi/futures", "//dip//publicapi/futures/", "/public/api/futures" } do
+				assert.equal(200, (ask("GET", path)), path)
+			end
+		end)
+		it("and answers 404 where there is none, 405 with Allow for another method", function()
+			local status, body = ask("GET", "/nix")
+			assert.equal(404, status)
+			assert.equal("dss.exceptions.NotFoundException", body.errorType)
+			assert.matches("does not exist", body.message)
+			local code, _, more = ask("PUT", "/api/futures/x")
+			assert.equal(405, code)
+			assert.equal("GET, DELETE", more.Allow)
+		end)
+		it("and tells what each does in a line", function()
+			for _, row in ipairs(routes.table) do
+				assert.matches("^%u.*%.$", row[5])
+				assert.is_truthy(({ open = true, user = true })[row[3]])
+				assert.is_function(row[4])
+			end
+		end)
+	end)
+
+	describe("takes a future", function()
+		it("with all its keys, the payload as it came", function()
+			local body = '{"type":"python", "payload" : {"n": 1.50, "callable":"a:b"}, "limits":{"memory":"2g"},"timeoutMs":1000,"retries":2,"priority":5,'
+				.. '"tags":["a"],"title":"t","project":"P","pool":"fek","user":"bob","clientKey":"k"}'
+			local status, answer = submit(body)
+			assert.equal(200, status)
+			assert.same({ jobId = "f1", hasResult = false, alive = true }, answer)
+			assert.same({ owner = "bob", type = "python", pool = "fek", project = "P", title = "t", client_key = "k", payload = '{"n": 1.50, "callable":"a:b"}',
+				memory_bytes = 2 << 30, timeout_ms = 1000, retries = 2, priority = 5 }, was.submit)
+		end)
+		it("of its asker unless told otherwise, null counting as absent", function()
+			assert.equal(200, (submit '{"type":"python","payload":{},"pool":null,"limits":null}'))
+			assert.equal("admin", was.submit.owner)
+			assert.equal(0, was.submit.memory_bytes)
+		end)
+		it("and names what is wrong with it", function()
+			local cases = {
+				{ "", "the body is empty; a JSON object is wanted" },
+				{ "[]", "the body has to be a JSON object" },
+				{ "{", "unable to read JSON: line 1, column 1" },
+				{ '{"type":"python","type":"java","payload":{}}', "duplicate object key" },
+				{ { type = "python", payload = json.object(), paylod = 1 }, 'unknown key "paylod", did you mean "payload"?' },
+				{ { type = "python" }, '"payload" is missing' },
+				{ { type = "python", payload = json.array() }, '"payload" has to be an object' },
+				{ { type = "a b", payload = json.object() }, '"type" is no valid id' },
+				{ { type = "python", payload = json.object(), limits = { memory = "1x" } }, 'limits.memory: unable to read size "1x": character 2' },
+				{ { type = "python", payload = json.object(), limits = { cpu = 1 } }, 'unknown key "cpu" in limits' },
+				{ { type = "python", payload = json.object(), retries = 1.5 }, '"retries" has to be a whole number from 0 to 100' },
+				{ { type = "python", payload = json.object(), timeoutMs = 0 }, '"timeoutMs" has to be a whole number' },
+				{ { type = "python", payload = json.object(), tags = { 1 } }, '"tags" has to be a list of texts' },
+				{ { type = "python", payload = json.object(), title = "a\nb" }, '"title" has to be a text of one line' },
+			}
+			for _, c in ipairs(cases) do
+				local status, body = submit(c[1])
+				assert.equal(400, status)
+				assert.matches(c[2], body.message, 1, true)
+				assert.is_nil(was.submit)
+			end
+		end)
+		it("for another user from an admin only", function()
+			local status = ask("POST", "/api/futures", { body = '{"type":"python","payload":{},"user":"eve"}', fields = { authorization = "Bearer " .. KEY, ["x-dku-proxyuser"] = "bob" } })
+			assert.equal(403, status)
+		end)
+		it("or says when it cannot now, with Retry-After", function()
+			fleet.refusal = "unavailable"
+			local status, body, more = submit '{"type":"python","payload":{}}'
+			assert.equal(503, status)
+			assert.equal("no room", body.message)
+			assert.equal("2", more["Retry-After"])
+		end)
+	end)
+
+	describe("shows a future", function()
+		it("as the fleet writes it, with the result unless only peeked at", function()
+			local status, _, _, raw = ask("GET", "/public/api/futures/mine?peek=False")
+			assert.equal(200, status)
+			assert.equal('{"jobId":"mine","alive":true}', raw)
+			assert.same({ "mine", true }, was.get)
+			ask("GET", "/public/api/futures/mine?peek=True")
+			assert.same({ "mine", false }, was.get)
+		end)
+		it("that ended without a result as 422 with the reason, peeked at as its state", function()
+			local status, body = ask("GET", "/public/api/futures/dead")
+			assert.equal(422, status)
+			assert.same({ errorType = "X", message = "gone" }, body)
+			assert.equal(200, (ask("GET", "/public/api/futures/dead?peek=true")))
+		end)
+		it("after it has ended or the time is over", function()
+			assert.equal(200, (ask("GET", "/api/futures/mine?peek=true&wait=2.5")))
+			assert.same({ "mine", 3 }, was.wait)
+			ask("GET", "/api/futures/mine?wait=1e9")
+			assert.same({ "mine", 60 }, was.wait)
+			assert.equal(400, (ask("GET", "/api/futures/mine?wait=x")))
+			assert.equal(400, (ask("GET", "/api/futures/mine?wait=-1")))
+		end)
+		it("to its owner and to admins; others are told that it does not exist", function()
+			local eve = { authorization = "Bearer " .. KEY, ["x-dku-proxyuser"] = "eve" }
+			for _, method in ipairs { "GET", "DELETE" } do
+				local status, body = ask(method, "/public/api/futures/bobs", { fields = eve })
+				assert.equal(404, status)
+				assert.equal("Future bobs does not exist", body.message)
+			end
+			assert.is_nil(was.abort)
+		end)
+		it("that nobody knows as 404, whatever its id looks like", function()
+			assert.equal(404, (ask("GET", "/public/api/futures/none")))
+			assert.equal(404, (ask("GET", "/public/api/futures/a%00b")))
+		end)
+	end)
+
+	it("aborts a future and says whose act it was", function()
+		local status, _, _, raw = ask("DELETE", "/public/api/futures/bobs")
+		assert.equal(200, status)
+		assert.equal("{}", raw)
+		assert.same({ "bobs", "admin", true }, was.abort)
+		ask("DELETE", "/dip/publicapi/futures/mine")
+		assert.same({ "mine", "admin", false }, was.abort)
+		was.abort = nil
+		assert.equal(200, (ask("DELETE", "/public/api/futures/dead")))
+		assert.is_nil(was.abort)
+	end)
+
+	it("lists own tasks, or everybody's to admins", function()
+		ask("GET", "/public/api/futures/")
+		assert.same({ "admin", 0 }, was.list)
+		ask("GET", "/public/api/futures/?allUsers=True")
+		assert.same({ "all", 0 }, was.list)
+		ask("GET", "/api/tasks?ended=5")
+		assert.same({ "all", 5 }, was.list)
+		was.list = nil
+		assert.equal("[]", select(4, ask("GET", "/public/api/futures/?withScenarios=True&withNotScenarios=False")))
+		assert.is_nil(was.list)
+	end)
+
+	it("says 503 where the keeper does not answer", function()
+		local status, body = ask("GET", "/api/processes")
+		assert.equal(503, status)
+		assert.equal("the keeper does not answer", body.message)
+	end)
+
+	it("tells in /health when policies were not taken", function()
+		local _, body = ask("GET", "/health")
+		assert.equal("ok", body.status)
+		assert.equal(2000, body.upMs)
+		assert.is_true(body.policies.taken)
+		policies = { true, "policies/10-pools.lua:4: no" }
+		_, body = ask("GET", "/health")
+		assert.equal("warning", body.status)
+		assert.equal("policies/10-pools.lua:4: no", body.policies.error)
+	end)
+end)
