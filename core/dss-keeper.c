@@ -1,5 +1,5 @@
 /*
- * dss-keeper DIR [--foreground]: parent of every process of the instance in DIR. Start in order, stop in reverse.
+ * dss-keeper DIR [--foreground] [--tick-ms N]: parent of every process of the instance in DIR. Start in order, stop in reverse.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -23,12 +23,14 @@
 #include "sys/proc.h"
 #include "sys/sock.h"
 
+#define TICK_MS          5000
 #define ORPHANS_GRACE_MS 3000
 #define EXIT_USAGE       2
 
-static const char usage[] = "usage: dss-keeper DIR [--foreground]\n"
+static const char usage[] = "usage: dss-keeper DIR [--foreground] [--tick-ms N]\n"
 			    "\n"
-			    "Runs every process of the instance in DIR by DIR/run/keeper.plan. Usually started by DIR/bin/dss.\n";
+			    "Runs every process of the instance in DIR by DIR/run/keeper.plan. Usually started by DIR/bin/dss.\n"
+			    "--tick-ms is for specs: how often the backend's heartbeat is looked at (5000).\n";
 
 /* --- before anything runs --- */
 
@@ -70,12 +72,34 @@ static int enter_own_box(struct keeper *k, struct err *err)
 	return 0;
 }
 
+static bool is_listening(const struct keeper *k, const struct plan_listen *want)
+{
+	list_each(&k->listens, at) {
+		const struct keeper_listen *l = list_of(at, struct keeper_listen, link);
+		if (!strcmp(l->name, want->name) && (want->port == 0 || sock_port(l->fd) == want->port))
+			return true;
+	}
+	return false;
+}
+
+static bool is_wanted(const struct keeper *k, const struct keeper_listen *l)
+{
+	list_each(&k->plan->listens, at) {
+		const struct plan_listen *want = list_of(at, struct plan_listen, link);
+		if (!strcmp(l->name, want->name) && (want->port == 0 || sock_port(l->fd) == want->port))
+			return true;
+	}
+	return false;
+}
+
 static int listen_all(struct keeper *k, struct err *err)
 {
 	list_each(&k->plan->listens, at) {
 		const struct plan_listen *want = list_of(at, struct plan_listen, link);
-		struct keeper_listen *l = calloc(1, sizeof(*l));
 		char holder[200];
+		if (is_listening(k, want))
+			continue;
+		struct keeper_listen *l = calloc(1, sizeof(*l));
 		if (!l)
 			return err_set(err, "no memory");
 		strcpy(l->name, want->name);
@@ -152,11 +176,12 @@ static void on_changed(void *data, struct service *s)
 static int make_watchers(struct keeper *k, struct err *err)
 {
 	k->tick = loop_timer_new(k->loop, keeper_tick, k);
+	k->deaf = loop_timer_new(k->loop, keeper_end_deaf, k);
 	k->prepare = loop_prepare_new(k->loop, on_turn, k);
 	k->on_term = loop_signal_new(k->loop, SIGTERM, on_end_signal, k);
 	k->on_int = loop_signal_new(k->loop, SIGINT, on_end_signal, k);
 	k->on_hup = loop_signal_new(k->loop, SIGHUP, on_hup, k);
-	return k->tick && k->prepare && k->on_term && k->on_int && k->on_hup ? 0 : err_set(err, "no memory");
+	return k->tick && k->deaf && k->prepare && k->on_term && k->on_int && k->on_hup ? 0 : err_set(err, "no memory");
 }
 
 /* --- the whole --- */
@@ -206,6 +231,22 @@ static int start_anew(struct keeper *k, struct err *err)
 	return 0;
 }
 
+/* Sockets by the new plan. A taken port must not end a keeper whose processes run. */
+static void listen_anew(struct keeper *k)
+{
+	struct err err = { 0 };
+	list_each(&k->listens, at) {
+		struct keeper_listen *l = list_of(at, struct keeper_listen, link);
+		if (is_wanted(k, l))
+			continue;
+		list_remove(&l->link);
+		fds_close(&l->fd);
+		free(l);
+	}
+	if (listen_all(k, &err) < 0)
+		log_error("%s", err.text);
+}
+
 /* What the new plan no longer has is ended. */
 static void stop_undeclared(struct keeper *k)
 {
@@ -236,7 +277,8 @@ static int take_over(struct keeper *k, int fd, struct err *err)
 	if (handover_apply(h, k, err) < 0 || door_open(k, (int)handover_number(h, "door", -1), err) < 0)
 		goto out;
 	if (k->backend)
-		loop_timer_start(k->tick, 5000);
+		loop_timer_start(k->tick, k->tick_ms);
+	listen_anew(k);
 	stop_undeclared(k);
 	list_each(&k->services.all, at) {        /* new in the plan */
 		struct service *s = list_of(at, struct service, link);
@@ -268,6 +310,7 @@ static void stop_parts(struct keeper *k)
 	cgroup_remove(k->cg, "", NULL);
 	door_close(k);
 	loop_timer_free(&k->tick);
+	loop_timer_free(&k->deaf);
 	loop_prepare_free(&k->prepare);
 	loop_signal_free(&k->on_term);
 	loop_signal_free(&k->on_int);
@@ -285,12 +328,14 @@ int main(int argc, char **argv)
 	static struct keeper k = { .lock_fd = -1, .log_read_fd = -1, .log_write_fd = -1, .procs = { .notify_fd = -1 } };
 	struct err err = { 0 };
 	char plan[PATH_MAX + 20];
-	int64_t takeover = -1;
+	int64_t takeover = -1, tick_ms = TICK_MS;
 	const char *dir = NULL;
 	for (int i = 1; i < argc; i++) {
 		if (!strcmp(argv[i], "--foreground"))
 			k.is_foreground = true;
 		else if (!strcmp(argv[i], "--takeover") && i + 1 < argc && text_int(argv[i + 1], 3, INT_MAX, &takeover, NULL) == 0)
+			i++;
+		else if (!strcmp(argv[i], "--tick-ms") && i + 1 < argc && text_int(argv[i + 1], 10, 3600000, &tick_ms, NULL) == 0)
 			i++;
 		else if (!strcmp(argv[i], "--help")) {
 			fputs(usage, stdout);
@@ -307,6 +352,7 @@ int main(int argc, char **argv)
 		fputs(usage, stderr);
 		return EXIT_USAGE;
 	}
+	k.tick_ms = (int)tick_ms;
 	log_init("keeper", LOG_INFO);
 	fds_raise_limit();
 	list_init(&k.listens);

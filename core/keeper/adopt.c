@@ -7,6 +7,7 @@
 #include "sys/proc.h"
 
 #define MEMBERS_MAX 4096
+#define ADOPTED     "(adopted)"          /* stands for a command we never knew */
 
 static bool is_member(struct cgroup *cg, const char *box, pid_t pid)
 {
@@ -33,6 +34,14 @@ static void on_gone(void *data, int fd, int events)
 	proc_feed(p, PROC_EXIT);
 }
 
+bool adopt_is(const struct proc *p) { return p->desc.argv && !strcmp(p->desc.argv[0], ADOPTED); }
+
+void adopt_watch(struct proc *p)
+{
+	if (!p->is_reaped && !p->status_io)
+		p->status_io = loop_io_new(p->procs->loop, p->pidfd, LOOP_READ, on_gone, p);
+}
+
 static int describe(struct desc *d, const struct wire_view *msg, struct err *err)
 {
 	static const struct { enum wire_field f; const char *word; } words[] = {
@@ -46,7 +55,7 @@ static int describe(struct desc *d, const struct wire_view *msg, struct err *err
 		if (desc_set(d, "limit", s, err) < 0)
 			return -1;
 	/* its output and command are its parent's affair */
-	return desc_set(d, "sink", "null", err) < 0 || desc_set(d, "argv", "(adopted)", err) < 0 ? -1 : desc_check(d, err);
+	return desc_set(d, "sink", "null", err) < 0 || desc_set(d, "argv", ADOPTED, err) < 0 ? -1 : desc_check(d, err);
 }
 
 static int move(struct procs *t, const struct desc *d, pid_t pid, struct err *err)
@@ -89,7 +98,7 @@ int adopt_process(struct procs *t, const struct wire_view *msg, struct err *err)
 	p->state = PROC_READY;
 	cgroup_oom_mark(t->cg, p->desc.box, &p->mark, NULL);
 	p->oom_fd = cgroup_oom_fd(t->cg, p->desc.box, NULL);
-	p->status_io = loop_io_new(t->loop, pidfd, LOOP_READ, on_gone, p);
+	adopt_watch(p);
 	map_set_u64(t->by_pid, (uint64_t)pid, p);
 	proc_watch(p);
 	return 0;

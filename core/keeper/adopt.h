@@ -8,5 +8,9 @@
  */
 /* A `box` order: id, pid, box, kind, limits, label. The process must live in one of this instance's boxes already (its pid is
  * checked against the members of core/), 0 or -1. */
+/* Whether p came to be so: nobody of ours is its parent, its end shows at its pidfd. */
+bool adopt_is(const struct proc *p);
+/* Watches that end; for adopt.c itself and after an exec in place. */
+void adopt_watch(struct proc *p);
 int adopt_process(struct procs *t, const struct wire_view *msg, struct err *err);
 #endif

@@ -1,5 +1,6 @@
 #include "keeper/door.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,7 +26,7 @@ struct client {
 };
 
 struct door {
-	int fd;
+	int fd, spare_fd;                    /* the spare one is given up to refuse a client when no descriptors are left */
 	struct loop_io *io;
 	struct list clients;
 };
@@ -150,6 +151,10 @@ static void verb_handover(struct client *c, int64_t req, const char *name, bool 
 		orders_fail(c->wire, req, EBUSY, "the node is stopping");
 		return;
 	}
+	if (handover_check(c->k, &err) < 0) {    /* after the exec nobody could go back */
+		orders_fail(c->wire, req, EINVAL, err.text);
+		return;
+	}
 	orders_done(c->wire, req, 0, 0);
 	wire_link_flush(c->wire, 500);
 	if (handover_exec(c->k, &err) < 0)
@@ -261,14 +266,29 @@ static void greet(struct keeper *k, int fd)
 		drop(c);
 }
 
+/* A client that cannot be accepted would wake the loop for ever. */
+static void refuse_one(struct door *d)
+{
+	fds_close(&d->spare_fd);
+	int peer = sock_accept(d->fd, NULL);
+	if (peer >= 0)
+		close(peer);
+	d->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	log_warn("door: refused a client: no descriptors are left");
+}
+
 static void on_knock(void *data, int fd, int events)
 {
 	struct keeper *k = data;
+	struct err err = { 0 };
 	(void)events;
 	for (int i = 0; i < CLIENTS_MAX; i++) {
-		int peer = sock_accept(fd, NULL);
-		if (peer < 0)
+		int peer = sock_accept(fd, &err);
+		if (peer < 0) {
+			if (err.code == EMFILE || err.code == ENFILE)
+				refuse_one(k->door);
 			return;
+		}
 		greet(k, peer);
 	}
 }
@@ -281,6 +301,7 @@ int door_open(struct keeper *k, int inherited_fd, struct err *err)
 		return err_set(err, "no memory");
 	list_init(&d->clients);
 	d->fd = inherited_fd;
+	d->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	snprintf(path, sizeof(path), "%s/run/keeper.sock", k->dir);
 	if (d->fd < 0)
 		d->fd = sock_listen_unix(path, 0600, err);
@@ -288,6 +309,7 @@ int door_open(struct keeper *k, int inherited_fd, struct err *err)
 		d->io = loop_io_new(k->loop, d->fd, LOOP_READ, on_knock, k);
 	if (!d->io) {
 		fds_close(&d->fd);
+		fds_close(&d->spare_fd);
 		free(d);
 		return -1;
 	}
@@ -308,6 +330,7 @@ void door_close(struct keeper *k)
 		drop(list_of(at, struct client, link));
 	loop_io_free(&k->door->io);
 	fds_close(&k->door->fd);
+	fds_close(&k->door->spare_fd);
 	free(k->door);
 	k->door = NULL;
 }

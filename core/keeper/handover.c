@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include "base/log.h"
 #include "base/map.h"
+#include "keeper/adopt.h"
 #include "keeper/door.h"
 #include "keeper/orphans.h"
 #include "keeper/proc_end.h"
@@ -20,6 +21,8 @@
 #define STATE_MAX (256u << 20)
 #define FDS_MAX   65536
 #define FLUSH_MS  1000
+/* Carries the counters of a box; a description has no such field. */
+#define MARK_FIELD WF_key
 
 /* --- numbers: "name=value name=value" in the field `note` --- */
 
@@ -169,7 +172,7 @@ static int save_proc(struct saving *s, const struct proc *p)
 	put_cause(s, &n, &p->cause);
 	if (p->pipe)
 		wire_text(&s->out, WF_name, p->pipe->id);
-	wire_bytes(&s->out, WF_secrets, &p->mark, sizeof(p->mark));
+	wire_bytes(&s->out, MARK_FIELD, &p->mark, sizeof(p->mark));
 	return end(s, mark, &n);
 }
 
@@ -255,10 +258,38 @@ static int own_program(char *out, size_t room, struct err *err)
 	return access(out, X_OK) == 0 ? 0 : err_sys(err, errno, "unable to run %s", out);
 }
 
+int handover_check(const struct keeper *k, struct err *err)
+{
+	char path[sizeof(k->dir) + 20], program[PATH_MAX];
+	struct accounts *accounts = NULL;
+	snprintf(path, sizeof(path), "%s/run/keeper.plan", k->dir);
+	struct plan *plan = plan_read(path, err);
+	int rc = -1;
+	if (!plan)
+		return -1;
+	const struct { const char *word, *now, *next; } fixed[] = {
+		{ "instance", k->plan->instance, plan->instance }, { "cgroups", k->plan->cgroups, plan->cgroups },
+		{ "control_user", k->plan->control_user, plan->control_user },
+	};
+	for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++) {
+		if (strcmp(fixed[i].now, fixed[i].next)) {
+			err_set(err, "unable to take up %s: `%s` cannot change while processes run (\"%s\", was \"%s\"): dss stop, then start", path,
+				fixed[i].word, fixed[i].next, fixed[i].now);
+			goto out;
+		}
+	}
+	if ((accounts = accounts_read(plan, err)) && own_program(program, sizeof(program), err) == 0)
+		rc = 0;
+out:
+	accounts_free(&accounts);
+	plan_free(&plan);
+	return rc;
+}
+
 int handover_exec(struct keeper *k, struct err *err)
 {
 	struct saving *s = calloc(1, sizeof(*s));
-	char program[PATH_MAX], fd_text[16];
+	char program[PATH_MAX], fd_text[16], tick_text[16];
 	int fd = -1;
 	if (!s)
 		return err_set(err, "no memory");
@@ -271,7 +302,8 @@ int handover_exec(struct keeper *k, struct err *err)
 	if (own_program(program, sizeof(program), err) < 0 || save(s, err) < 0 || (fd = to_memory(&s->out, err)) < 0)
 		goto fail;
 	snprintf(fd_text, sizeof(fd_text), "%d", fd);
-	char *argv[] = { program, k->dir, "--takeover", fd_text, k->is_foreground ? "--foreground" : NULL, NULL };
+	snprintf(tick_text, sizeof(tick_text), "%d", k->tick_ms);
+	char *argv[] = { program, k->dir, "--takeover", fd_text, "--tick-ms", tick_text, k->is_foreground ? "--foreground" : NULL, NULL };
 	log_info("handing over to %s", program);
 	set_cloexec(s, false);
 	execv(program, argv);
@@ -394,7 +426,7 @@ static int load_proc(struct keeper *k, const struct wire_view *v, struct err *er
 	int out = keep_fd(get(v, "pipe", -1));
 	if (out >= 0 && (p->pipe = output_add(k->output, wire_get_text(v, WF_name), p->desc.sink, p->desc.prefix, p->desc.masks, out)))
 		p->pipe->is_finished = get(v, "finished", 0);
-	const void *mark = wire_get_bytes(v, WF_secrets, &len);
+	const void *mark = wire_get_bytes(v, MARK_FIELD, &len);
 	if (mark && len == sizeof(p->mark))
 		memcpy(&p->mark, mark, len);
 	else                                     /* another version's counters: begin anew */
@@ -434,8 +466,11 @@ static int load_service(struct keeper *k, const struct wire_view *v)
 		snprintf(name, sizeof(name), "c%d", i);
 		s->crash_mono_ms[i] = get(v, name, 0);
 	}
-	if (s->proc)
+	if (s->proc) {
+		if (s->state == SERVICE_UP)
+			s->due_ms = get(v, "due", 0);    /* when its crashes will be forgotten */
 		return 0;
+	}
 	int state = (int)get(v, "state", SERVICE_DOWN);
 	if (state == SERVICE_FAILED)
 		s->state = SERVICE_FAILED;
@@ -494,7 +529,11 @@ int handover_apply(struct handover *h, struct keeper *k, struct err *err)
 	k->backend_said_hello = k->backend && handover_number(h, "hello", 0);
 	if (k->backend_said_hello)
 		journal_attach(k->journal, k->backend);
-	list_each(&k->procs.all, p)
-		proc_watch(list_of(p, struct proc, link));
+	list_each(&k->procs.all, at_proc) {
+		struct proc *p = list_of(at_proc, struct proc, link);
+		proc_watch(p);
+		if (adopt_is(p))
+			adopt_watch(p);
+	}
 	return 0;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "base/log.h"
+#include "base/text.h"
 #include "keeper/door.h"
 #include "keeper/orders.h"
 #include "sys/clock.h"
@@ -13,7 +14,8 @@
 #include "sys/sock.h"
 
 #define LINK_OUT_MAX  (8 * 1024 * 1024)
-#define TICK_MS       5000
+/* A link ends a moment before its process does: only who outlives it by this much is ended for it. */
+#define DEAF_MS       1000
 #define BEATS_MISSED  6            /* ticks of our own, not wall time: a suspended machine kills nobody */
 /* How long a stop waits for the backend to acknowledge the ends of kernels before it is stopped itself. */
 #define ACK_WAIT_TICKS_MS 10000
@@ -33,7 +35,7 @@ static void unlink_peer(struct keeper *k, struct wire_link **at)
 		journal_attach(k->journal, NULL);
 		k->backend_said_hello = false;
 		k->beat = false;
-		k->busy = 0;
+		k->busy = -1;                    /* until the next one says */
 		k->missed_beats = 0;
 		loop_timer_stop(k->tick);
 	} else {
@@ -45,7 +47,9 @@ static void unlink_peer(struct keeper *k, struct wire_link **at)
 static void on_gone(void *data, struct wire_link *link, const struct err *why)
 {
 	struct keeper *k = data;
-	log_debug("%s: %s", link == k->backend ? "backend" : "logger", why ? why->text : "closed");
+	snprintf(k->cut_text, sizeof(k->cut_text), "%.190s", why ? why->text : "closed");
+	log_debug("%s: %s", link == k->backend ? "backend" : "logger", k->cut_text);
+	loop_timer_start(k->deaf, DEAF_MS);
 	unlink_peer(k, link == k->backend ? &k->backend : &k->logger);
 }
 
@@ -141,7 +145,20 @@ void keeper_given(void *keeper, struct service *s, struct proc_fd *fds, size_t n
 	if (is_started && at == &k->backend) {
 		k->beat = true;
 		k->missed_beats = 0;
-		loop_timer_start(k->tick, TICK_MS);
+		loop_timer_start(k->tick, k->tick_ms);
+	}
+}
+
+void keeper_end_deaf(void *keeper)
+{
+	static const char *const names[] = { "backend", "logger" };
+	struct keeper *k = keeper;
+	for (size_t i = 0; i < 2; i++) {
+		struct service *s = services_find(&k->services, names[i]);
+		if (*link_of(k, names[i]) || !s->proc || s->proc->state >= PROC_STOPPING)
+			continue;
+		log_error("%s lives on without its connection to the keeper (%s): killing it", names[i], k->cut_text);
+		proc_kill(s->proc, "lost", k->cut_text, "keeper");
 	}
 }
 
@@ -153,7 +170,7 @@ void keeper_tick(void *keeper)
 	struct service *s = services_find(&k->services, "backend");
 	if (k->phase >= KEEPER_STOPPING || !s->proc || !proc_is_alive(s->proc))
 		return;                          /* while stopping the same timer bounds the wait for acknowledgements */
-	loop_timer_start(k->tick, TICK_MS);
+	loop_timer_start(k->tick, k->tick_ms);
 	if (k->beat || s->state != SERVICE_UP) {         /* while it starts, its ready deadline watches it */
 		k->beat = false;
 		k->missed_beats = 0;
@@ -161,8 +178,11 @@ void keeper_tick(void *keeper)
 	}
 	if (++k->missed_beats < BEATS_MISSED)
 		return;
-	log_error("backend gave no heartbeat for %d s: killing it", BEATS_MISSED * TICK_MS / 1000);
-	proc_kill(s->proc, "lost", "no heartbeat for 30 s", "keeper");
+	char missed[40], text[80];
+	text_print_duration((int64_t)BEATS_MISSED * k->tick_ms, missed, sizeof(missed));
+	snprintf(text, sizeof(text), "no heartbeat for %s", missed);
+	log_error("backend gave %s: killing it", text);
+	proc_kill(s->proc, "lost", text, "keeper");
 }
 
 /* --- stopping --- */
@@ -203,32 +223,58 @@ void keeper_stop(struct keeper *k, bool now, const char *by)
 	loop_timer_start(k->tick, ACK_WAIT_TICKS_MS);
 }
 
-void keeper_drain(struct keeper *k, const char *by)
+void keeper_tell_drain(struct keeper *k)
 {
 	struct buf b;
+	if (k->phase != KEEPER_DRAINING || !k->backend_said_hello)
+		return;
+	buf_init(&b, 64);
+	size_t mark = wire_begin(&b, WIRE_drain);
+	if (wire_end(&b, mark) < 0 || wire_link_send(k->backend, &b, NULL, 0) < 0)
+		log_error("unable to tell the backend to drain: its queue is full");
+	buf_fini(&b);
+}
+
+/* Whether a backend lives or is about to. */
+static bool is_backend_coming(const struct keeper *k)
+{
+	const struct service *s = services_find(&k->services, "backend");
+	return s->wanted_up && s->state != SERVICE_FAILED;
+}
+
+void keeper_drain(struct keeper *k, const char *by)
+{
 	if (k->phase != KEEPER_RUNNING)
 		return;
 	snprintf(k->stop_by, sizeof(k->stop_by), "%s", by);
-	if (!k->backend) {
-		door_note(k, "no backend lives: nothing to wait for");
+	if (!is_backend_coming(k)) {
+		door_note(k, "no backend lives: nobody to wait for");
 		keeper_stop(k, false, by);
 		return;
 	}
 	log_info("draining (by %s)", by);
-	buf_init(&b, 64);
-	size_t mark = wire_begin(&b, WIRE_drain);
-	if (wire_end(&b, mark) == 0 && wire_link_send(k->backend, &b, NULL, 0) == 0) {
-		k->phase = KEEPER_DRAINING;
-		k->busy = -1;                    /* until the backend says */
-	}
-	buf_fini(&b);
+	k->phase = KEEPER_DRAINING;
+	k->busy = -1;                            /* until the backend says */
+	keeper_tell_drain(k);
+}
+
+/* Whether the logger can still write what ended processes have said; if not, nobody waits for it. */
+static bool is_logger_there(const struct keeper *k)
+{
+	enum service_state state = services_find(&k->services, "logger")->state;
+	return state == SERVICE_STARTING || state == SERVICE_UP;
+}
+
+static bool is_over(const struct keeper *k, const struct proc *p)
+{
+	return p->state >= PROC_DEAD || (p->state == PROC_ENDED && p->is_box_quiet && !is_logger_there(k));
 }
 
 static bool are_others_quiet(const struct keeper *k, bool unacknowledged_too)
 {
 	list_each(&k->procs.all, at) {
 		const struct proc *p = list_of(at, struct proc, link);
-		if (!p->owner.ended && (unacknowledged_too || p->state < PROC_DEAD))
+		if (!p->owner.ended && (unacknowledged_too || !is_over(k, p)))
 			return false;
 	}
 	list_each(&k->services.all, at) {
@@ -264,8 +310,8 @@ static void advance_once(struct keeper *k)
 			told_ready(k);
 		break;
 	case KEEPER_DRAINING:
-		if (k->busy == 0 || !k->backend) {
-			door_note(k, "no kernel is at work any more");
+		if (k->busy == 0 || !is_backend_coming(k)) {
+			door_note(k, k->busy == 0 ? "no kernel is at work any more" : "no backend lives: nobody to wait for");
 			keeper_stop(k, false, k->stop_by);
 		}
 		break;
@@ -293,6 +339,7 @@ void keeper_advance(struct keeper *k)
 {
 	enum keeper_phase before;
 	journal_pump(k->journal);
+	output_pump(k->output);
 	do {                                     /* a phase may have nothing to wait for, and then no event would bring the next turn */
 		before = k->phase;
 		advance_once(k);

@@ -41,7 +41,10 @@ struct keeper {
 	int64_t busy;                        /* kernels at work, as the backend last said; for draining */
 	bool beat;                           /* heard since the last tick */
 	int missed_beats;
+	int tick_ms;                         /* 5000; specs ask for less by --tick-ms */
 	struct loop_timer *tick;
+	struct loop_timer *deaf;             /* runs after a link broke: whoever lives on without one is ended */
+	char cut_text[200];                  /* why the last link broke */
 	struct loop_prepare *prepare;
 	struct loop_signal *on_term, *on_int, *on_hup;
 	struct door *door;
@@ -59,6 +62,8 @@ struct keeper {
 void keeper_stop(struct keeper *k, bool now, const char *by);
 /* Lets the backend finish what runs, then stops. */
 void keeper_drain(struct keeper *k, const char *by);
+/* While draining: tells the backend, also each next one. */
+void keeper_tell_drain(struct keeper *k);
 /* One look at whether the next phase of a stop can begin; called each turn. */
 void keeper_advance(struct keeper *k);
 const char *keeper_isolation(const struct keeper *k);      /* "users", "none" */
@@ -67,7 +72,9 @@ int keeper_give(void *keeper, struct service *s, struct proc_fd *fds, size_t *nf
 void keeper_given(void *keeper, struct service *s, struct proc_fd *fds, size_t nfds, bool is_started);
 /* Wraps an fd that leads to a backend or logger which is there already (exec in place). */
 int keeper_take_link(struct keeper *k, const char *service, int fd, const void *pending, size_t len);
-/* Watches the heartbeat. Every 5 s while a backend lives. */
+/* Watches the heartbeat. Every tick_ms while a backend lives. */
 void keeper_tick(void *keeper);
+/* Ends a backend or logger that lives on without its link. */
+void keeper_end_deaf(void *keeper);
 
 #endif

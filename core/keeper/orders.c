@@ -153,6 +153,7 @@ static int order_hello(struct keeper *k, const struct wire_view *msg, struct err
 	orders_welcome(k, k->backend);
 	journal_attach(k->journal, k->backend);
 	log_info("backend says hello, epoch %lld", (long long)k->epoch);
+	keeper_tell_drain(k);
 	return 0;
 }
 
@@ -219,8 +220,11 @@ static int order_route(struct keeper *k, const struct wire_view *msg, struct err
 	probe = p->desc;                         /* borrowed, only to check the words */
 	if (desc_set(&probe, "sink", sink, err) < 0 || desc_check(&probe, err) < 0 || !strncmp(sink, "service:", 8))
 		return err_add(err, "unable to route to \"%s\"", sink);
+	const char *prefix = wire_get_text(msg, WF_prefix);
+	if (desc_set(&p->desc, "prefix", prefix ? prefix : "", err) < 0)
+		return -1;
 	memcpy(p->desc.sink, probe.sink, sizeof(probe.sink));
-	return output_route(p->pipe, sink, wire_get_text(msg, WF_prefix)) < 0 ? err_set(err, "the logger's queue is full") : 1;
+	return output_route(p->pipe, sink, prefix) < 0 ? err_set(err, "the logger's queue is full") : 1;
 }
 
 static int order_limit(struct keeper *k, const struct wire_view *msg, struct err *err)

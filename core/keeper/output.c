@@ -8,6 +8,7 @@
 struct output {
 	struct list pipes;
 	struct wire_link *link;
+	bool is_behind;                  /* some pipe could not be told */
 };
 
 struct output *output_new(void)
@@ -31,21 +32,27 @@ void output_free(struct output **output)
 	free(o);
 }
 
-static int send(struct output *o, struct buf *b, size_t mark, const int *fds, size_t nfds)
+static int deliver(struct output *o, struct buf *b, size_t mark, const int *fds, size_t nfds)
 {
 	int rc = wire_end(b, mark);
 	if (rc == 0)
 		rc = wire_link_send(o->link, b, fds, nfds);
-	if (rc < 0) {
-		/* a lost order would leave a pipe unread for ever: the next logger hears of all of them */
-		log_error("unable to tell the logger: its queue is full; it is replaced");
-		shutdown(wire_link_fd(o->link), SHUT_RDWR);
-	}
 	buf_fini(b);
 	return rc;
 }
 
-static void tell_pipe(struct output_pipe *p)
+/* For an order that cannot be told later: the next logger knows better. */
+static int send_now(struct output *o, struct buf *b, size_t mark)
+{
+	int rc = deliver(o, b, mark, NULL, 0);
+	if (rc < 0) {
+		log_error("unable to tell the logger: its queue is full; it is replaced");
+		shutdown(wire_link_fd(o->link), SHUT_RDWR);
+	}
+	return rc;
+}
+
+static int tell_pipe(struct output_pipe *p)
 {
 	struct buf b;
 	buf_init(&b, WIRE_FRAME_MAX);
@@ -56,28 +63,52 @@ static void tell_pipe(struct output_pipe *p)
 		wire_text(&b, WF_prefix, p->prefix);
 	for (char *const *m = p->masks; m && *m; m++)
 		wire_text(&b, WF_mask, *m);
-	send(p->output, &b, mark, &p->fd, 1);
+	return deliver(p->output, &b, mark, &p->fd, 1);
 }
 
-static void tell_finish(struct output_pipe *p)
+static int tell_finish(struct output_pipe *p)
 {
 	struct buf b;
 	buf_init(&b, 1024);
 	size_t mark = wire_begin(&b, WIRE_finish);
 	wire_text(&b, WF_id, p->id);
-	send(p->output, &b, mark, NULL, 0);
+	return deliver(p->output, &b, mark, NULL, 0);
+}
+
+/* A pipe nobody reads would block its process for ever: what cannot be told now is told later. */
+static void tell(struct output_pipe *p)
+{
+	struct output *o = p->output;
+	if (!o->link)
+		return;
+	if (!p->is_told)
+		p->is_told = tell_pipe(p) == 0;
+	if (p->is_told && p->is_finished && !p->is_finish_told)
+		p->is_finish_told = tell_finish(p) == 0;
+	if (p->is_told && p->is_finish_told == p->is_finished)
+		return;
+	if (!o->is_behind)
+		log_error("unable to tell the logger of %s: its queue is full or no descriptors are left; trying again", p->id);
+	o->is_behind = true;
+}
+
+void output_pump(struct output *o)
+{
+	if (!o->is_behind || !o->link)
+		return;
+	o->is_behind = false;
+	list_each(&o->pipes, at)
+		tell(list_of(at, struct output_pipe, link));
 }
 
 void output_attach(struct output *o, struct wire_link *link)
 {
 	o->link = link;
-	if (!link)
-		return;
+	o->is_behind = false;
 	list_each(&o->pipes, at) {
 		struct output_pipe *p = list_of(at, struct output_pipe, link);
-		tell_pipe(p);
-		if (p->is_finished)
-			tell_finish(p);
+		p->is_told = p->is_finish_told = false;
+		tell(p);
 	}
 }
 
@@ -122,8 +153,7 @@ struct output_pipe *output_add(struct output *o, const char *id, const char *sin
 	strncpy(p->sink, sink, sizeof(p->sink) - 1);
 	strncpy(p->prefix, prefix ? prefix : "", sizeof(p->prefix) - 1);
 	list_push(&o->pipes, &p->link);
-	if (o->link)
-		tell_pipe(p);
+	tell(p);
 	return p;
 }
 
@@ -131,8 +161,8 @@ int output_route(struct output_pipe *p, const char *sink, const char *prefix)
 {
 	strncpy(p->sink, sink, sizeof(p->sink) - 1);
 	strncpy(p->prefix, prefix ? prefix : "", sizeof(p->prefix) - 1);
-	if (!p->output->link)
-		return 0;                /* the next logger hears the new sink at once */
+	if (!p->output->link || !p->is_told)
+		return 0;                /* the logger hears the new sink at once */
 	struct buf b;
 	buf_init(&b, 2048);
 	size_t mark = wire_begin(&b, WIRE_route);
@@ -140,7 +170,7 @@ int output_route(struct output_pipe *p, const char *sink, const char *prefix)
 	wire_text(&b, WF_sink, p->sink);
 	if (p->prefix[0])
 		wire_text(&b, WF_prefix, p->prefix);
-	return send(p->output, &b, mark, NULL, 0);
+	return send_now(p->output, &b, mark);
 }
 
 void output_finish(struct output_pipe *p, output_drained_fn *fn, void *data)
@@ -148,8 +178,7 @@ void output_finish(struct output_pipe *p, output_drained_fn *fn, void *data)
 	p->is_finished = true;
 	p->drained = fn;
 	p->data = data;
-	if (p->output->link)
-		tell_finish(p);
+	tell(p);
 }
 
 void output_forget(struct output_pipe **pipe)
@@ -170,7 +199,7 @@ void output_reopen(struct output *o)
 	struct buf b;
 	buf_init(&b, 64);
 	size_t mark = wire_begin(&b, WIRE_reopen);
-	send(o, &b, mark, NULL, 0);
+	send_now(o, &b, mark);
 }
 
 size_t output_waiting(const struct output *o)

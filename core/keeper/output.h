@@ -20,6 +20,7 @@ struct output_pipe {
 	char *const *masks;       /* borrowed; stays while the pipe lives */
 	int fd;                   /* our read end, owned */
 	bool is_finished;
+	bool is_told, is_finish_told;     /* this logger has heard of it, and of its end */
 	int64_t bytes, lost;      /* as the logger told at the end */
 	output_drained_fn *drained;
 	void *data;
@@ -30,6 +31,8 @@ void output_free(struct output **o);
 
 /* The link to the present logger (borrowed); tells it every pipe. NULL: it is gone. */
 void output_attach(struct output *o, struct wire_link *link);
+/* Tells what could not be told before (queue full, no descriptors left); called each turn. */
+void output_pump(struct output *o);
 /* `drained` and `trouble` from the logger. */
 void output_message(struct output *o, const struct wire_view *msg);
 

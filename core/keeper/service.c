@@ -176,7 +176,8 @@ static void schedule(struct service *s)
 	char pause[40];
 	note_crash(s);
 	int64_t wait = pause_ms(s), now = clock_mono_ms(), wall = clock_wall_ms();
-	if (s->all->is_closing || !s->wanted_up) {
+	/* while the node stops the logger alone is kept up: it has to write what the others said last */
+	if (!s->wanted_up || (s->all->is_closing && strcmp(plan->desc.id, "logger"))) {
 		feed(s, SERVICE_STOP);
 		return;
 	}
