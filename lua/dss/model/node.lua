@@ -42,7 +42,7 @@ end
 local ready_hint = 'write "exec", "fd", "notify", "port 127.0.0.1 80" or "http 127.0.0.1 80 /path"'
 local function check_ready(v)
 	if v == "exec" or v == "fd" or v == "notify" then return v end
-	local word, host, port, path = v:match "^(%l+) ([%w.:]+) (%d+) ?(.*)$"
+	local word, port, path = v:match "^(%l+) [%w.:]+ (%d+) ?(.*)$"
 	if not word or not port_of(port) or (word ~= "port" and word ~= "http") then return nil, ("%q: %s"):format(v, ready_hint) end
 	if (word == "port") ~= (path == "") or (word == "http" and not path:find "^/%S*$") then return nil, ("%q: %s"):format(v, ready_hint) end
 	return v
