@@ -78,8 +78,8 @@ static int plan(int argc, char **argv)
 
 #define API_VERSION      "1"
 #define ERRORS_MAX       (64 << 10)
-#define SETTLE_MS        300         /* an editor's several writes are one change */
-#define DRAIN_MS         2000        /* for answers under way, at SIGTERM */
+#define SETTLE_MS        300  /* an editor's several writes are one change */
+#define DRAIN_MS         2000 /* for answers under way, at SIGTERM */
 #define DRAIN_LOOK_MS    20
 #define API_MEMORY_BYTES ((size_t)256 << 20)
 
@@ -143,7 +143,8 @@ static int take_policies(struct dssd *d, bool from_last)
 		if (ok < 0)
 			buf_puts(&errors, err.text);
 		else
-			log_info("policies: %zu pool%s from %s", n, n == 1 ? "" : "s", from_last ? "the last good set" : "policies/");
+			log_info("policies: %zu pool%s from %s", n, n == 1 ? "" : "s",
+				 from_last ? "the last good set" : "policies/");
 		if (ok == 0 && !from_last && policies_save(d->dir, &set, &err) < 0)
 			log_warn("%s; a backend in safe mode will take an older set", err.text);
 		policies_fini(&set);
@@ -192,8 +193,13 @@ static int start_node(struct dssd *d, struct err *err)
 	if (snprintf(key, sizeof key, "%s/config/node.key", d->dir) >= (int)sizeof key)
 		return err_set(err, "unable to start: the instance's path is too long");
 	struct node_config c = {
-		.dir = d->dir, .keeper_fd = d->keeper_fd, .callback_fd = d->callback_fd, .node_key_path = key,
-		.share_dir = d->share, .on_over = on_over, .data = d,
+		.dir = d->dir,
+		.keeper_fd = d->keeper_fd,
+		.callback_fd = d->callback_fd,
+		.node_key_path = key,
+		.share_dir = d->share,
+		.on_over = on_over,
+		.data = d,
 	};
 	d->keeper_fd = d->callback_fd = -1;
 	d->node = node_new(d->loop, &c, err);
@@ -209,7 +215,9 @@ static int start_api(struct dssd *d, struct err *err)
 	d->app.control_uid = geteuid();
 	d->app.is_one_user = d->config.control_user[0] == '\0';
 	d->app.started_wall_ms = clock_wall_ms();
-	d->vm = vm_new(&(struct vm_options){ .use = VM_API, .share = d->share, .memory_max_bytes = API_MEMORY_BYTES, .app = &d->app }, err);
+	d->vm = vm_new(
+		&(struct vm_options){ .use = VM_API, .share = d->share, .memory_max_bytes = API_MEMORY_BYTES, .app = &d->app },
+		err);
 	return d->vm ? bind_gate_start(d->vm, err) : -1;
 }
 
@@ -297,8 +305,9 @@ static int find_inherited(struct dssd *d, struct err *err)
 	d->page_fd = inherited("DSS_LISTEN_PAGE_FD");
 	d->callback_fd = inherited("DSS_LISTEN_CALLBACK_FD");
 	if (d->keeper_fd < 0 || d->page_fd < 0 || d->callback_fd < 0)
-		return err_set(err, "unable to start: DSS_KEEPER_FD, DSS_LISTEN_PAGE_FD and DSS_LISTEN_CALLBACK_FD have to name open "
-				    "descriptors; dss-keeper starts the backend (use DIR/bin/dss start)");
+		return err_set(err,
+			       "unable to start: DSS_KEEPER_FD, DSS_LISTEN_PAGE_FD and DSS_LISTEN_CALLBACK_FD have to name open "
+			       "descriptors; dss-keeper starts the backend (use DIR/bin/dss start)");
 	d->port = sock_port(d->page_fd);
 	d->callback_port = sock_port(d->callback_fd);
 	return 0;
@@ -306,14 +315,18 @@ static int find_inherited(struct dssd *d, struct err *err)
 
 static int find_share(struct dssd *d, struct err *err)
 {
-	return home_share(d->share, sizeof d->share) < 0 ? err_set(err, "unable to find lua/dss near our program; set DSS_SHARE") : 0;
+	return home_share(d->share, sizeof d->share) < 0 ? err_set(err, "unable to find lua/dss near our program; set DSS_SHARE")
+							 : 0;
 }
 
-static int read_config(struct dssd *d, struct err *err) { return config_node(d->dir, &d->config, err); }
+static int read_config(struct dssd *d, struct err *err)
+{
+	return config_node(d->dir, &d->config, err);
+}
 
 static int start(struct dssd *d, struct err *err)
 {
-	static int (*const steps[])(struct dssd *d, struct err *err) = {
+	static int (*const steps[])(struct dssd * d, struct err * err) = {
 		find_inherited, find_share, start_loop, read_config, start_node, start_policies, start_api, start_gates, tell_ports,
 	};
 	for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++)
@@ -333,7 +346,7 @@ static void stop(struct dssd *d)
 	if (d->page)
 		gate_free(&d->page);
 	if (d->node)
-		node_free(&d->node);       /* what was asked of it is answered while the state still lives */
+		node_free(&d->node); /* what was asked of it is answered while the state still lives */
 	d->app.node = NULL;
 	if (d->vm) {
 		bind_gate_stop(d->vm);

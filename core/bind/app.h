@@ -11,13 +11,13 @@ struct app {
 	struct loop *loop;
 	struct node *node;
 	const char *dir, *version;
-	uid_t control_uid;           /* whose unix connections count as admin, beside root */
+	uid_t control_uid; /* whose unix connections count as admin, beside root */
 	bool is_one_user;
 	int64_t started_wall_ms;
 	/* told by /health */
-	bool is_safe;                /* runs on the last good policies */
-	char policies[512];          /* the errors of the last load, first line; "" = taken */
-	struct ref handler;          /* bind_gate.c: the Lua function that takes requests */
+	bool is_safe;       /* runs on the last good policies */
+	char policies[512]; /* the errors of the last load, first line; "" = taken */
+	struct ref handler; /* bind_gate.c: the Lua function that takes requests */
 };
 
 #endif

@@ -30,7 +30,10 @@ bool arg_bool(lua_State *L, int i, bool otherwise)
 	return lua_toboolean(L, i);
 }
 
-void arg_table(lua_State *L, int i) { luaL_checktype(L, i, LUA_TTABLE); }
+void arg_table(lua_State *L, int i)
+{
+	luaL_checktype(L, i, LUA_TTABLE);
+}
 
 static int wrong(lua_State *L, const char *name, const char *wanted)
 {

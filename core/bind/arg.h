@@ -7,7 +7,7 @@
  * arg: checks of what Lua hands to C. Misuse raises with the caller's line; the world failing is told with arg_fail, which
  * answers nil and a message. Check all arguments, then act: nothing owned may be held while these run.
  */
-const char *arg_text(lua_State *L, int i, size_t *len);      /* a string (no number); len may be NULL, then no NUL inside */
+const char *arg_text(lua_State *L, int i, size_t *len); /* a string (no number); len may be NULL, then no NUL inside */
 int64_t arg_int(lua_State *L, int i, int64_t least, int64_t most);
 bool arg_bool(lua_State *L, int i, bool otherwise);
 void arg_table(lua_State *L, int i);

@@ -18,7 +18,7 @@
 #include "sys/fds.h"
 
 #define FILE_MAX_BYTES (1 << 20)
-#define FILES_MAX 1000
+#define FILES_MAX      1000
 
 static int read_file(lua_State *L)
 {
@@ -43,7 +43,10 @@ static int read_file(lua_State *L)
 	return 1;
 }
 
-static void close_dir(void *p) { closedir(p); }
+static void close_dir(void *p)
+{
+	closedir(p);
+}
 
 static int list(lua_State *L)
 {
@@ -104,7 +107,9 @@ static int replace(lua_State *L)
 
 int bind_files_open(lua_State *L)
 {
-	static const luaL_Reg words[] = { { "read", read_file }, { "list", list }, { "check", check }, { "replace", replace }, { NULL, NULL } };
+	static const luaL_Reg words[] = {
+		{ "read", read_file }, { "list", list }, { "check", check }, { "replace", replace }, { NULL, NULL }
+	};
 	luaL_newlib(L, words);
 	return 1;
 }

@@ -17,12 +17,15 @@
 #include "bind/later.h"
 #include "bind/toc.h"
 
-#define JSON_MAX ((size_t)80 << 20)
+#define JSON_MAX    ((size_t)80 << 20)
 #define WAITERS_MAX 10000
-#define WAIT_MAX_S 120
+#define WAIT_MAX_S  120
 
 static const char *const answers[] = {
-	[FLEET_OK] = "ok", [FLEET_BAD] = "bad", [FLEET_NOT_FOUND] = "not_found", [FLEET_NOT_ALLOWED] = "not_allowed",
+	[FLEET_OK] = "ok",
+	[FLEET_BAD] = "bad",
+	[FLEET_NOT_FOUND] = "not_found",
+	[FLEET_NOT_ALLOWED] = "not_allowed",
 	[FLEET_UNAVAILABLE] = "unavailable",
 };
 
@@ -34,7 +37,10 @@ static struct app *app_of(lua_State *L)
 	return app;
 }
 
-static struct fleet *fleet_of(lua_State *L) { return node_fleet(app_of(L)->node); }
+static struct fleet *fleet_of(lua_State *L)
+{
+	return node_fleet(app_of(L)->node);
+}
 
 /* --- JSON that C writes --- */
 
@@ -121,11 +127,17 @@ static int submit(lua_State *L)
 	struct fleet *fleet = fleet_of(L);
 	arg_table(L, 1);
 	struct fleet_request r = {
-		.owner = arg_field_text(L, 1, "owner"), .type = arg_field_text(L, 1, "type"), .pool = arg_field_text(L, 1, "pool"),
-		.project = arg_field_text(L, 1, "project"), .title = arg_field_text(L, 1, "title"),
-		.client_key = arg_field_text(L, 1, "client_key"), .payload = arg_field_bytes(L, 1, "payload", &len),
-		.memory_bytes = arg_field_int(L, 1, "memory_bytes", 0), .timeout_ms = arg_field_int(L, 1, "timeout_ms", 0),
-		.retries = (int)arg_field_int(L, 1, "retries", 0), .priority = (int)arg_field_int(L, 1, "priority", 0),
+		.owner = arg_field_text(L, 1, "owner"),
+		.type = arg_field_text(L, 1, "type"),
+		.pool = arg_field_text(L, 1, "pool"),
+		.project = arg_field_text(L, 1, "project"),
+		.title = arg_field_text(L, 1, "title"),
+		.client_key = arg_field_text(L, 1, "client_key"),
+		.payload = arg_field_bytes(L, 1, "payload", &len),
+		.memory_bytes = arg_field_int(L, 1, "memory_bytes", 0),
+		.timeout_ms = arg_field_int(L, 1, "timeout_ms", 0),
+		.retries = (int)arg_field_int(L, 1, "retries", 0),
+		.priority = (int)arg_field_int(L, 1, "priority", 0),
 	};
 	r.payload_len = len;
 	luaL_argcheck(L, r.owner && r.type && r.payload, 1, "owner, type and payload are needed");
@@ -169,8 +181,13 @@ static int push_got(lua_State *L, void *data)
 	bool is_ended = future_is_ended(f);
 	lua_createtable(L, 0, 8);
 	int t = lua_gettop(L);
-	const struct { const char *name, *value; } texts[] = {
-		{ "id", f->id }, { "owner", f->owner }, { "state", future_state_name(f->state) }, { "cause", f->cause },
+	const struct {
+		const char *name, *value;
+	} texts[] = {
+		{ "id", f->id },
+		{ "owner", f->owner },
+		{ "state", future_state_name(f->state) },
+		{ "cause", f->cause },
 	};
 	for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
 		lua_pushstring(L, texts[i].value);
@@ -343,7 +360,10 @@ static void end_waiter(struct waiter *w, bool is_called)
 		later_free(&later);
 }
 
-static void on_wait_over(void *data) { end_waiter(data, true); }
+static void on_wait_over(void *data)
+{
+	end_waiter(data, true);
+}
 
 static bool is_over(const struct waiters *all, const char *id)
 {
@@ -356,7 +376,7 @@ static void look_at_waiters(void *data)
 	struct waiters *all = data;
 	struct list ended;
 	list_init(&ended);
-	list_each(&all->list, p)
+	list_each (&all->list, p)
 		if (is_over(all, list_of(p, struct waiter, link)->id)) {
 			list_remove(p);
 			list_push(&ended, p);
@@ -399,7 +419,7 @@ static int wait(lua_State *L)
 	if (!timer || len >= sizeof w->id || all->count >= WAITERS_MAX) {
 		loop_timer_free(&timer);
 		free(w);
-		later_call(&later, NULL, NULL);        /* answered as it stands */
+		later_call(&later, NULL, NULL); /* answered as it stands */
 		return 0;
 	}
 	memcpy(w->id, id, len + 1);
@@ -415,8 +435,9 @@ static int wait(lua_State *L)
 int bind_fleet_open(lua_State *L)
 {
 	static const luaL_Reg words[] = {
-		{ "submit", submit }, { "get", get }, { "list", list }, { "abort", abort_future }, { "pools", pools },
-		{ "kernels", kernels }, { "health", health }, { "processes", processes }, { NULL, NULL },
+		{ "submit", submit }, { "get", get },         { "list", list },     { "abort", abort_future },
+		{ "pools", pools },   { "kernels", kernels }, { "health", health }, { "processes", processes },
+		{ NULL, NULL },
 	};
 	luaL_newlib(L, words);
 	ref_guard(L, release_waiters);

@@ -11,8 +11,8 @@
 #include "bind/toc.h"
 #include "sys/clock.h"
 
-#define ANSWER "dss.answer"
-#define BUDGET_MS 2000
+#define ANSWER     "dss.answer"
+#define BUDGET_MS  2000
 #define FIELDS_MAX 20
 
 /* A request that has to be answered; NULL once it was. */
@@ -60,7 +60,7 @@ static int reply(lua_State *L)
 static void push_pairs(lua_State *L, const struct http_pair *pairs, size_t n)
 {
 	lua_createtable(L, 0, (int)n);
-	for (size_t i = n; i-- > 0;) {         /* the first of a name wins */
+	for (size_t i = n; i-- > 0;) { /* the first of a name wins */
 		lua_pushstring(L, pairs[i].value);
 		lua_setfield(L, -2, pairs[i].name);
 	}
@@ -110,7 +110,7 @@ static int take(lua_State *L)
 	lua_pushcclosure(L, reply, 1);
 	lua_setfield(L, -3, "reply");
 	a->req = req;
-	*(struct gate_request **)lua_touserdata(L, 2) = NULL;      /* from here on Lua owns the answer */
+	*(struct gate_request **)lua_touserdata(L, 2) = NULL; /* from here on Lua owns the answer */
 	lua_pop(L, 1);
 	lua_call(L, 1, 0);
 	return 0;
@@ -133,7 +133,7 @@ void bind_gate_take(void *data, struct gate_request *req)
 	if (mine)
 		gate_reply_error(mine, 500, NULL, "unable to answer: an error of the server, see run/backend.log");
 	else
-		lua_gc(L, LUA_GCCOLLECT);          /* answers it, if nobody did or can any more */
+		lua_gc(L, LUA_GCCOLLECT); /* answers it, if nobody did or can any more */
 }
 
 static int wall_ms(lua_State *L)

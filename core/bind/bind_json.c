@@ -14,10 +14,13 @@
 #include "bind/toc.h"
 
 #define DEPTH_MAX 128
-#define ARRAY  "dss.json.array"
-#define OBJECT "dss.json.object"
+#define ARRAY     "dss.json.array"
+#define OBJECT    "dss.json.object"
 
-static void release_json(void *p) { json_decref(p); }
+static void release_json(void *p)
+{
+	json_decref(p);
+}
 
 static void push_value(lua_State *L, json_t *v, int depth);
 
@@ -48,14 +51,30 @@ static void push_value(lua_State *L, json_t *v, int depth)
 		luaL_error(L, "nested deeper than %d", DEPTH_MAX);
 	luaL_checkstack(L, 8, "JSON");
 	switch (json_typeof(v)) {
-	case JSON_OBJECT: push_object(L, v, depth); break;
-	case JSON_ARRAY: push_array(L, v, depth); break;
-	case JSON_STRING: lua_pushlstring(L, json_string_value(v), json_string_length(v)); break;
-	case JSON_INTEGER: lua_pushinteger(L, json_integer_value(v)); break;
-	case JSON_REAL: lua_pushnumber(L, json_real_value(v)); break;
-	case JSON_TRUE: lua_pushboolean(L, 1); break;
-	case JSON_FALSE: lua_pushboolean(L, 0); break;
-	case JSON_NULL: lua_pushlightuserdata(L, NULL); break;
+	case JSON_OBJECT:
+		push_object(L, v, depth);
+		break;
+	case JSON_ARRAY:
+		push_array(L, v, depth);
+		break;
+	case JSON_STRING:
+		lua_pushlstring(L, json_string_value(v), json_string_length(v));
+		break;
+	case JSON_INTEGER:
+		lua_pushinteger(L, json_integer_value(v));
+		break;
+	case JSON_REAL:
+		lua_pushnumber(L, json_real_value(v));
+		break;
+	case JSON_TRUE:
+		lua_pushboolean(L, 1);
+		break;
+	case JSON_FALSE:
+		lua_pushboolean(L, 0);
+		break;
+	case JSON_NULL:
+		lua_pushlightuserdata(L, NULL);
+		break;
 	}
 }
 
@@ -126,7 +145,12 @@ static bool is_sequence(lua_State *L, int i)
 }
 
 /* Attaches its value to a parent or to the guard at once, so that a raise leaks nothing. */
-struct place { json_t *parent; const char *key; size_t len; void **guard; };
+struct place {
+	json_t *parent;
+	const char *key;
+	size_t len;
+	void **guard;
+};
 
 static void attach(lua_State *L, const struct place *at, json_t *v)
 {
@@ -170,9 +194,16 @@ static void build(lua_State *L, int i, const struct place *at, int depth)
 	const char *s;
 	luaL_checkstack(L, 8, "JSON");
 	switch (lua_type(L, i)) {
-	case LUA_TTABLE: build_table(L, i, at, depth); return;
-	case LUA_TSTRING: s = lua_tolstring(L, i, &n); attach(L, at, json_stringn(s, n)); return;
-	case LUA_TBOOLEAN: attach(L, at, json_boolean(lua_toboolean(L, i))); return;
+	case LUA_TTABLE:
+		build_table(L, i, at, depth);
+		return;
+	case LUA_TSTRING:
+		s = lua_tolstring(L, i, &n);
+		attach(L, at, json_stringn(s, n));
+		return;
+	case LUA_TBOOLEAN:
+		attach(L, at, json_boolean(lua_toboolean(L, i)));
+		return;
 	case LUA_TNUMBER:
 		if (lua_isinteger(L, i))
 			attach(L, at, json_integer(lua_tointeger(L, i)));
@@ -211,7 +242,10 @@ static int encode(lua_State *L)
 
 /* --- the raw bytes of one member: the submitter's payload is stored as it came --- */
 
-static const char *skip_blanks(const char *p) { return p + strspn(p, " \t\r\n"); }
+static const char *skip_blanks(const char *p)
+{
+	return p + strspn(p, " \t\r\n");
+}
 
 static const char *skip_text(const char *p)
 {
@@ -285,8 +319,14 @@ static int mark(lua_State *L, const char *name)
 	return 1;
 }
 
-static int array(lua_State *L) { return mark(L, ARRAY); }
-static int object(lua_State *L) { return mark(L, OBJECT); }
+static int array(lua_State *L)
+{
+	return mark(L, ARRAY);
+}
+static int object(lua_State *L)
+{
+	return mark(L, OBJECT);
+}
 
 static int is_array(lua_State *L)
 {
@@ -298,7 +338,7 @@ static int is_array(lua_State *L)
 int bind_json_open(lua_State *L)
 {
 	static const luaL_Reg words[] = {
-		{ "decode", decode }, { "encode", encode }, { "member", member },     { "array", array },
+		{ "decode", decode }, { "encode", encode },     { "member", member }, { "array", array },
 		{ "object", object }, { "is_array", is_array }, { NULL, NULL },
 	};
 	luaL_newmetatable(L, ARRAY);

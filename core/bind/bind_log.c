@@ -10,14 +10,28 @@ static int at(lua_State *L, enum log_level level)
 	return 0;
 }
 
-static int debug(lua_State *L) { return at(L, LOG_DEBUG); }
-static int info(lua_State *L) { return at(L, LOG_INFO); }
-static int warn(lua_State *L) { return at(L, LOG_WARN); }
-static int error(lua_State *L) { return at(L, LOG_ERROR); }
+static int debug(lua_State *L)
+{
+	return at(L, LOG_DEBUG);
+}
+static int info(lua_State *L)
+{
+	return at(L, LOG_INFO);
+}
+static int warn(lua_State *L)
+{
+	return at(L, LOG_WARN);
+}
+static int error(lua_State *L)
+{
+	return at(L, LOG_ERROR);
+}
 
 int bind_log_open(lua_State *L)
 {
-	static const luaL_Reg words[] = { { "debug", debug }, { "info", info }, { "warn", warn }, { "error", error }, { NULL, NULL } };
+	static const luaL_Reg words[] = {
+		{ "debug", debug }, { "info", info }, { "warn", warn }, { "error", error }, { NULL, NULL }
+	};
 	luaL_newlib(L, words);
 	return 1;
 }

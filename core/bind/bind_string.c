@@ -11,7 +11,10 @@
 #define TEXT_MAX (1 << 20)
 #define MOVE_MAX 1000000
 
-static int fault(lua_State *L, const struct match *m) { return luaL_error(L, "%s", m->fault); }
+static int fault(lua_State *L, const struct match *m)
+{
+	return luaL_error(L, "%s", m->fault);
+}
 
 /* Capture i; the whole match s..e where the pattern has none. */
 static void push_capture(lua_State *L, const struct match *m, int i, const char *s, const char *e)
@@ -85,8 +88,14 @@ static int find_or_match(lua_State *L, bool is_find)
 	return 1;
 }
 
-static int find(lua_State *L) { return find_or_match(L, true); }
-static int match(lua_State *L) { return find_or_match(L, false); }
+static int find(lua_State *L)
+{
+	return find_or_match(L, true);
+}
+static int match(lua_State *L)
+{
+	return find_or_match(L, false);
+}
 
 /* upvalues: subject, pattern, next place (0-based), end of the last match or -1 */
 static int gmatch_next(lua_State *L)

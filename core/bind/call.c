@@ -25,14 +25,14 @@ static void on_time_over(lua_State *L, lua_Debug *ar)
 {
 	struct vm *vm = vm_of(L);
 	if (!vm->is_over && (!vm->deadline_us || clock_mono_us() < vm->deadline_us)) {
-		lua_sethook(L, NULL, 0, 0);    /* a late signal of a call that is over */
+		lua_sethook(L, NULL, 0, 0); /* a late signal of a call that is over */
 		return;
 	}
 	if (!vm->is_over) {
 		vm->is_over = true;
 		lua_getinfo(L, "Sl", ar);
-		snprintf(vm->overtime, sizeof vm->overtime, "%s:%d: used up its time budget of %d ms", ar->short_src, ar->currentline,
-			 vm->budget_ms);
+		snprintf(vm->overtime, sizeof vm->overtime, "%s:%d: used up its time budget of %d ms", ar->short_src,
+			 ar->currentline, vm->budget_ms);
 	}
 	lua_pushstring(L, vm->overtime);
 	lua_error(L);
@@ -99,7 +99,7 @@ static void tell(struct vm *vm, int status, struct err *err)
 int call_run(struct vm *vm, int nargs, int nresults, const struct call_budget *budget, struct err *err)
 {
 	lua_State *L = vm->L;
-	int base = lua_gettop(L) - nargs;      /* the function's place */
+	int base = lua_gettop(L) - nargs; /* the function's place */
 	struct vm *outer_vm = running;
 	int64_t outer_us = vm->deadline_us;
 	int outer_ms = vm->budget_ms, ms = budget && budget->time_ms ? budget->time_ms : CALL_BUDGET_MS;
@@ -134,7 +134,7 @@ int call_run(struct vm *vm, int nargs, int nresults, const struct call_budget *b
 	if (status != LUA_OK)
 		tell(vm, status, err);
 	if (is_over_of_own && outer_us)
-		vm->is_over = false;           /* the outer call has time left */
+		vm->is_over = false; /* the outer call has time left */
 	vm->deadline_us = outer_us;
 	vm->budget_ms = outer_ms;
 	vm->depth--;
@@ -150,5 +150,11 @@ int call_run(struct vm *vm, int nargs, int nresults, const struct call_budget *b
 	return 0;
 }
 
-enum call_fault call_why(const struct vm *vm) { return vm->why; }
-const char *call_trace(const struct vm *vm) { return vm->trace; }
+enum call_fault call_why(const struct vm *vm)
+{
+	return vm->why;
+}
+const char *call_trace(const struct vm *vm)
+{
+	return vm->trace;
+}

@@ -14,7 +14,7 @@
 #define CALL_BUDGET_MS 1000
 
 struct call_budget {
-	int time_ms;               /* 0 = CALL_BUDGET_MS, -1 = no limit (start-up of our own code) */
+	int time_ms; /* 0 = CALL_BUDGET_MS, -1 = no limit (start-up of our own code) */
 };
 
 enum call_fault { CALL_OK, CALL_RAISED, CALL_TIME, CALL_MEMORY };

@@ -10,8 +10,8 @@
 int config_plan(const char *dir, struct buf *out, struct err *err);
 
 struct config_node {
-	char control_user[64], run_user[64];     /* "" = one-user mode */
-	char **hosts;                            /* further names allowed in Host; NULL-terminated, owned */
+	char control_user[64], run_user[64]; /* "" = one-user mode */
+	char **hosts;                        /* further names allowed in Host; NULL-terminated, owned */
 	int port;
 };
 /* As above; errors are put in err, the first one where there are several. */

@@ -34,7 +34,7 @@ struct later *later_new(lua_State *L, int i)
 static int deliver(lua_State *L)
 {
 	struct delivery *d = lua_touserdata(L, 1);
-	int n = d->push ? d->push(L, d->data) : 0;      /* may leave guards below what it hands over */
+	int n = d->push ? d->push(L, d->data) : 0; /* may leave guards below what it hands over */
 	ref_push(d->fn);
 	lua_insert(L, -(n + 1));
 	lua_call(L, n, 0);
@@ -60,7 +60,7 @@ void later_call(struct later **later, later_push_fn *push, void *data)
 		if (call_run(vm, 1, 0, &(struct call_budget){ BUDGET_MS }, &err) < 0) {
 			log_error("%s; %s", err.text, call_trace(vm));
 			ref_drop(&l->fn);
-			lua_gc(L, LUA_GCCOLLECT);      /* a request that this call was to answer is answered by its collection */
+			lua_gc(L, LUA_GCCOLLECT); /* a request that this call was to answer is answered by its collection */
 		}
 	}
 	lua_settop(L, top);

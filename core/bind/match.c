@@ -31,17 +31,38 @@ static bool is_of_class(int c, int letter)
 {
 	bool is;
 	switch (tolower(letter)) {
-	case 'a': is = isalpha(c); break;
-	case 'c': is = iscntrl(c); break;
-	case 'd': is = isdigit(c); break;
-	case 'g': is = isgraph(c); break;
-	case 'l': is = islower(c); break;
-	case 'p': is = ispunct(c); break;
-	case 's': is = isspace(c); break;
-	case 'u': is = isupper(c); break;
-	case 'w': is = isalnum(c); break;
-	case 'x': is = isxdigit(c); break;
-	default: return letter == c;
+	case 'a':
+		is = isalpha(c);
+		break;
+	case 'c':
+		is = iscntrl(c);
+		break;
+	case 'd':
+		is = isdigit(c);
+		break;
+	case 'g':
+		is = isgraph(c);
+		break;
+	case 'l':
+		is = islower(c);
+		break;
+	case 'p':
+		is = ispunct(c);
+		break;
+	case 's':
+		is = isspace(c);
+		break;
+	case 'u':
+		is = isupper(c);
+		break;
+	case 'w':
+		is = isalnum(c);
+		break;
+	case 'x':
+		is = isxdigit(c);
+		break;
+	default:
+		return letter == c;
 	}
 	return isupper(letter) ? !is : is;
 }
@@ -91,10 +112,14 @@ static bool is_item(const struct match *m, const char *s, const char *p, const c
 		return false;
 	int c = (unsigned char)*s;
 	switch (*p) {
-	case '.': return true;
-	case '%': return is_of_class(c, (unsigned char)p[1]);
-	case '[': return is_in_set(c, p, end);
-	default: return (unsigned char)*p == c;
+	case '.':
+		return true;
+	case '%':
+		return is_of_class(c, (unsigned char)p[1]);
+	case '[':
+		return is_in_set(c, p, end);
+	default:
+		return (unsigned char)*p == c;
 	}
 }
 
@@ -215,7 +240,8 @@ static const char *run_items(struct match *m, const char *s, const char *p)
 		if (is_spent(m))
 			return NULL;
 		if (*p == '(')
-			return p + 1 < m->pattern_end && p[1] == ')' ? open_capture(m, s, p + 2, MATCH_POSITION) : open_capture(m, s, p + 1, MATCH_OPEN);
+			return p + 1 < m->pattern_end && p[1] == ')' ? open_capture(m, s, p + 2, MATCH_POSITION)
+								     : open_capture(m, s, p + 1, MATCH_OPEN);
 		if (*p == ')')
 			return close_capture(m, s, p + 1);
 		if (*p == '$' && p + 1 == m->pattern_end)

@@ -9,10 +9,10 @@
 #include "bind/vm.h"
 #include "sys/fds.h"
 
-#define LAST "db/policies.last"
-#define TEXT_MAX (16 << 20)
+#define LAST      "db/policies.last"
+#define TEXT_MAX  (16 << 20)
 #define POOLS_MAX 1000
-#define LOAD_MS 2000
+#define LOAD_MS   2000
 
 /* --- a flat Lua table → pool_spec; runs under call_run, what it makes hangs on `out` at once --- */
 
@@ -46,18 +46,35 @@ static void take_list(lua_State *L, int i, const char *name, char ***out)
 
 static void take_spec(lua_State *L, int i, struct pool_spec *spec)
 {
-	const struct { const char *name; char **out; } texts[] = {
-		{ "about", &spec->about }, { "source", &spec->source }, { "kind", &spec->kind }, { "run_as", &spec->run_as },
-		{ "cwd", &spec->cwd },
+	const struct {
+		const char *name;
+		char **out;
+	} texts[] = {
+		{ "about", &spec->about },   { "source", &spec->source }, { "kind", &spec->kind },
+		{ "run_as", &spec->run_as }, { "cwd", &spec->cwd },
 	};
-	const struct { const char *name; char ***out; } lists[] = {
-		{ "argv", &spec->argv }, { "env", &spec->env }, { "types", &spec->types }, { "path", &spec->path },
+	const struct {
+		const char *name;
+		char ***out;
+	} lists[] = {
+		{ "argv", &spec->argv },
+		{ "env", &spec->env },
+		{ "types", &spec->types },
+		{ "path", &spec->path },
 	};
-	const struct { const char *name; int64_t *out; } numbers[] = {
-		{ "heap_bytes", &spec->heap_bytes }, { "memory_bytes", &spec->memory_bytes },
-		{ "memory_max_bytes", &spec->memory_max_bytes }, { "swap_bytes", &spec->swap_bytes }, { "threads", &spec->threads },
-		{ "recycle_after_tasks", &spec->recycle_after_tasks }, { "recycle_age_ms", &spec->recycle_age_ms },
-		{ "recycle_memory_bytes", &spec->recycle_memory_bytes }, { "ready_within_ms", &spec->ready_within_ms },
+	const struct {
+		const char *name;
+		int64_t *out;
+	} numbers[] = {
+		{ "heap_bytes", &spec->heap_bytes },
+		{ "memory_bytes", &spec->memory_bytes },
+		{ "memory_max_bytes", &spec->memory_max_bytes },
+		{ "swap_bytes", &spec->swap_bytes },
+		{ "threads", &spec->threads },
+		{ "recycle_after_tasks", &spec->recycle_after_tasks },
+		{ "recycle_age_ms", &spec->recycle_age_ms },
+		{ "recycle_memory_bytes", &spec->recycle_memory_bytes },
+		{ "ready_within_ms", &spec->ready_within_ms },
 		{ "grace_ms", &spec->grace_ms },
 	};
 	for (size_t k = 0; k < sizeof texts / sizeof texts[0]; k++)
@@ -143,7 +160,8 @@ static int evaluate(struct vm *vm, const struct request *r, struct policies *out
 	return 0;
 }
 
-int policies_load(const char *dir, const char *share, const char *run_user, bool from_last, struct policies *out, struct buf *errors)
+int policies_load(const char *dir, const char *share, const char *run_user, bool from_last, struct policies *out,
+		  struct buf *errors)
 {
 	struct err err = { 0 };
 	struct request r = { dir, share, run_user, from_last };

@@ -4,7 +4,7 @@
 #define GUARD "dss.guard"
 
 struct guard {
-	void *p;                   /* first: ref_guard hands out its address */
+	void *p; /* first: ref_guard hands out its address */
 	void (*release)(void *p);
 };
 

@@ -5,10 +5,13 @@
 /* ref: a Lua value that C keeps between calls, and memory of C that a raise must not leak. */
 struct ref {
 	struct vm *vm;
-	int n;                     /* LUA_NOREF = holds nothing */
+	int n; /* LUA_NOREF = holds nothing */
 };
 
-#define REF_NONE { NULL, LUA_NOREF_VALUE }
+#define REF_NONE                                                                                                                   \
+	{                                                                                                                          \
+		NULL, LUA_NOREF_VALUE                                                                                              \
+	}
 #define LUA_NOREF_VALUE (-2)
 
 /* Pops the value on top. May raise. */

@@ -11,7 +11,10 @@ static const struct toc_entry entries[] = {
 	{ "bind.gate", bind_gate_open, VM_API },
 };
 
-const struct toc_entry *toc_at(size_t i) { return i < sizeof entries / sizeof entries[0] ? &entries[i] : NULL; }
+const struct toc_entry *toc_at(size_t i)
+{
+	return i < sizeof entries / sizeof entries[0] ? &entries[i] : NULL;
+}
 
 void toc_register(lua_State *L, unsigned use)
 {

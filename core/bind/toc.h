@@ -6,11 +6,11 @@
 /* toc: the table of contents of what C offers to Lua: `require "bind.json"` and so on, each for the uses that need it. */
 struct toc_entry {
 	const char *name;
-	lua_CFunction open;        /* pushes the table */
-	unsigned uses;             /* of enum vm_use, or'ed */
+	lua_CFunction open; /* pushes the table */
+	unsigned uses;      /* of enum vm_use, or'ed */
 };
 
-const struct toc_entry *toc_at(size_t i);          /* NULL past the end */
+const struct toc_entry *toc_at(size_t i); /* NULL past the end */
 /* Puts those of `use` into package.preload. Raises for want of memory. */
 void toc_register(lua_State *L, unsigned use);
 

@@ -24,7 +24,7 @@ static void *allocate(void *data, void *ptr, size_t old, size_t size)
 		return NULL;
 	}
 	if (size > had && vm->memory_bytes - had + size > vm->memory_max_bytes)
-		return NULL;       /* Lua collects, tries again, then raises "not enough memory" */
+		return NULL; /* Lua collects, tries again, then raises "not enough memory" */
 	void *p = realloc(ptr, size);
 	if (p)
 		vm->memory_bytes += size - had;
@@ -35,7 +35,7 @@ static int panic(lua_State *L)
 {
 	const char *text = lua_tostring(L, -1);
 	log_error("Lua raised outside of a protected call: %s", text ? text : "(no text)");
-	return 0;                          /* liblua aborts */
+	return 0; /* liblua aborts */
 }
 
 static void keep_only(lua_State *L, const char *library, const char *const *names)
@@ -94,7 +94,7 @@ static int set_up(lua_State *L)
 	lua_setfield(L, -2, "cpath");
 	lua_pop(L, 1);
 	if (vm->use != VM_API)
-		bind_string_install(L);        /* what users write runs here */
+		bind_string_install(L); /* what users write runs here */
 	toc_register(L, vm->use);
 	return 0;
 }
@@ -137,20 +137,42 @@ void vm_free(struct vm **vm)
 	*vm = NULL;
 }
 
-lua_State *vm_state(const struct vm *vm) { return vm->L; }
-struct vm *vm_of(lua_State *L) { return *(struct vm **)lua_getextraspace(L); }
-enum vm_use vm_use(const struct vm *vm) { return vm->use; }
-void *vm_app(const struct vm *vm) { return vm->app; }
-size_t vm_memory_bytes(const struct vm *vm) { return vm->memory_bytes; }
-size_t vm_memory_max_bytes(const struct vm *vm) { return vm->memory_max_bytes; }
+lua_State *vm_state(const struct vm *vm)
+{
+	return vm->L;
+}
+struct vm *vm_of(lua_State *L)
+{
+	return *(struct vm **)lua_getextraspace(L);
+}
+enum vm_use vm_use(const struct vm *vm)
+{
+	return vm->use;
+}
+void *vm_app(const struct vm *vm)
+{
+	return vm->app;
+}
+size_t vm_memory_bytes(const struct vm *vm)
+{
+	return vm->memory_bytes;
+}
+size_t vm_memory_max_bytes(const struct vm *vm)
+{
+	return vm->memory_max_bytes;
+}
 
 const char *vm_use_name(enum vm_use use)
 {
 	switch (use) {
-	case VM_PLAN: return "plan";
-	case VM_POLICY: return "policy";
-	case VM_API: return "api";
-	case VM_CONSOLE: return "console";
+	case VM_PLAN:
+		return "plan";
+	case VM_POLICY:
+		return "policy";
+	case VM_API:
+		return "api";
+	case VM_CONSOLE:
+		return "console";
 	}
 	return "?";
 }

@@ -18,9 +18,9 @@ enum vm_use { VM_PLAN = 1, VM_POLICY = 2, VM_API = 4, VM_CONSOLE = 8 };
 
 struct vm_options {
 	enum vm_use use;
-	const char *share;         /* the folder that holds lua/dss; borrowed during vm_new */
-	size_t memory_max_bytes;   /* 0 = VM_MEMORY_MAX_BYTES */
-	void *app;                 /* what the bindings reach through vm_app; borrowed for the vm's life */
+	const char *share;       /* the folder that holds lua/dss; borrowed during vm_new */
+	size_t memory_max_bytes; /* 0 = VM_MEMORY_MAX_BYTES */
+	void *app;               /* what the bindings reach through vm_app; borrowed for the vm's life */
 };
 
 #define VM_MEMORY_MAX_BYTES ((size_t)64 << 20)

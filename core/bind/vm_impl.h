@@ -12,9 +12,9 @@ struct vm {
 	void *app;
 	/* the call that runs now */
 	int depth;
-	int64_t deadline_us;       /* of the innermost call; 0 = none */
+	int64_t deadline_us; /* of the innermost call; 0 = none */
 	int budget_ms;
-	bool is_over;              /* the hook has fired; overtime says where */
+	bool is_over; /* the hook has fired; overtime says where */
 	char overtime[ERR_TEXT_MAX];
 	/* the last fault */
 	enum call_fault why;

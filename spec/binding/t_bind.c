@@ -32,7 +32,9 @@ static int load_chunk(lua_State *L)
 static int run(lua_State *L)
 {
 	struct err err = { 0 };
-	struct vm_options o = { .use = use_named(L, 1), .share = luaL_checkstring(L, 2), .memory_max_bytes = (size_t)luaL_optinteger(L, 5, 0) };
+	struct vm_options o = { .use = use_named(L, 1),
+				.share = luaL_checkstring(L, 2),
+				.memory_max_bytes = (size_t)luaL_optinteger(L, 5, 0) };
 	struct chunk c;
 	c.text = luaL_checklstring(L, 3, &c.len);
 	struct call_budget budget = { (int)luaL_optinteger(L, 4, 0) };
@@ -73,7 +75,8 @@ static int load_policies(lua_State *L)
 	struct buf errors;
 	struct err err = { 0 };
 	buf_init(&errors, 1 << 16);
-	if (policies_load(luaL_checkstring(L, 1), luaL_checkstring(L, 2), luaL_optstring(L, 3, ""), lua_toboolean(L, 4), &p, &errors) < 0) {
+	if (policies_load(luaL_checkstring(L, 1), luaL_checkstring(L, 2), luaL_optstring(L, 3, ""), lua_toboolean(L, 4), &p,
+			  &errors) < 0) {
 		lua_pushnil(L);
 		lua_pushlstring(L, errors.data ? errors.data : "", errors.len);
 		buf_fini(&errors);
