@@ -9,34 +9,13 @@
 
 #include "base/list.h"
 #include "base/log.h"
+#include "fleet/store_op.h"
 #include "fleet/store_sql.h"
 #include "sys/clock.h"
 
 #define KERNEL_BLOCK     64      /* kernel numbers taken at once */
 #define GROUP_MOST       2000    /* operations in one commit */
 #define IDLE_CHECKPOINT_S 2      /* the log goes into the file once nobody writes */
-
-enum kind { OP_INSERT, OP_UPDATE, OP_FACT, OP_META, OP_GET, OP_LIST };
-
-struct op {
-	struct list link;
-	enum kind kind;
-	struct future *f;                        /* of writes: a copy */
-	char *what, *subject, *detail;           /* of facts */
-	int64_t wall_ms, mono_ms, seq;
-	int64_t value;                           /* of meta */
-	char id[FUTURE_ID_MAX];
-	char *owner;
-	bool with_result;
-	int limit;
-	store_done_fn *fn;
-	store_task_fn *task_fn;
-	store_tasks_fn *tasks_fn;
-	void *data;
-	struct store_answer answer;
-	struct future **list;
-	size_t nlist;
-};
 
 struct line {                                    /* a thread and the operations that wait for it */
 	struct store *store;
@@ -63,19 +42,6 @@ struct store {
 	void *data;
 };
 
-static void op_free(struct op *op)
-{
-	future_free(&op->f);
-	for (size_t i = 0; i < op->nlist; i++)
-		future_free(&op->list[i]);
-	free(op->list);
-	free(op->what);
-	free(op->subject);
-	free(op->detail);
-	free(op->owner);
-	free(op);
-}
-
 /* --- the writer's thread --- */
 
 static bool is_fatal(int rc)
@@ -84,14 +50,14 @@ static bool is_fatal(int rc)
 	return rc == SQLITE_IOERR || rc == SQLITE_CORRUPT || rc == SQLITE_NOTADB || rc == SQLITE_READONLY || rc == SQLITE_CANTOPEN;
 }
 
-static int run_op(struct store *s, struct op *op, struct err *err)
+static int run_op(struct store *s, struct store_op *op, struct err *err)
 {
 	struct store_sql *sql = s->writer.sql;
 	switch (op->kind) {
-	case OP_INSERT: return store_sql_insert(sql, op->f, op->answer.id, err);
-	case OP_UPDATE: return store_sql_update(sql, op->f, err);
-	case OP_META: return store_sql_set_meta(sql, "kernel", op->value, err);
-	case OP_FACT: {
+	case STORE_OP_INSERT: return store_sql_insert(sql, op->f, op->answer.id, err);
+	case STORE_OP_UPDATE: return store_sql_update(sql, op->f, err);
+	case STORE_OP_META: return store_sql_set_meta(sql, "kernel", op->value, err);
+	case STORE_OP_FACT: {
 		struct store_fact fact = { op->what, op->subject, op->detail, op->wall_ms, op->mono_ms };
 		return store_sql_fact(sql, s->epoch, op->seq, &fact, clock_boot_id(), err);
 	}
@@ -100,7 +66,7 @@ static int run_op(struct store *s, struct op *op, struct err *err)
 }
 
 /* In a savepoint, so that a bad neighbour fails alone. Returns SQLITE_OK unless the whole group has to be given up. */
-static int run_one(struct store *s, struct op *op)
+static int run_one(struct store *s, struct store_op *op)
 {
 	struct store_sql *sql = s->writer.sql;
 	struct err err = { 0 };
@@ -122,7 +88,7 @@ static int run_group(struct store *s, struct list *group, struct err *err)
 	if (rc != SQLITE_OK)
 		return rc;
 	list_each(group, l) {
-		struct op *op = list_of(l, struct op, link);
+		struct store_op *op = list_of(l, struct store_op, link);
 		rc = run_one(s, op);
 		if (rc != SQLITE_OK) {
 			*err = op->answer.err;
@@ -143,7 +109,7 @@ static void write_group(struct store *s, struct list *group)
 	if (rc == SQLITE_OK)
 		return;
 	list_each(group, l) {
-		struct store_answer *a = &list_of(l, struct op, link)->answer;
+		struct store_answer *a = &list_of(l, struct store_op, link)->answer;
 		a->outcome = rc == SQLITE_FULL ? STORE_FULL : STORE_FAILED;
 		a->id[0] = 0;
 		a->err = err;
@@ -216,7 +182,7 @@ static void *write_on(void *data)
 
 static void keep_row(void *data, struct future *f)
 {
-	struct op *op = data;
+	struct store_op *op = data;
 	struct future **more = realloc(op->list, (op->nlist + 1) * sizeof(*more));
 	if (!more) {
 		future_free(&f);
@@ -226,9 +192,9 @@ static void keep_row(void *data, struct future *f)
 	op->list[op->nlist++] = f;
 }
 
-static void read_one(struct store *s, struct op *op)
+static void read_one(struct store *s, struct store_op *op)
 {
-	int rc = op->kind == OP_GET ? store_sql_get(s->reader.sql, op->id, op->with_result, &op->f, &op->answer.err)
+	int rc = op->kind == STORE_OP_GET ? store_sql_get(s->reader.sql, op->id, op->with_result, &op->f, &op->answer.err)
 				    : store_sql_each_ended(s->reader.sql, op->owner, op->limit, keep_row, op, &op->answer.err);
 	op->answer.outcome = rc == SQLITE_OK ? STORE_OK : STORE_FAILED;
 }
@@ -244,7 +210,7 @@ static void *read_on(void *data)
 			continue;
 		}
 		pthread_mutex_unlock(&s->lock);
-		read_one(s, list_of(list_first(&one), struct op, link));
+		read_one(s, list_of(list_first(&one), struct store_op, link));
 		pthread_mutex_lock(&s->lock);
 		take(&one, &s->done, 1);
 		loop_wake_send(s->wake);
@@ -255,7 +221,7 @@ static void *read_on(void *data)
 
 /* --- the loop's thread --- */
 
-static void tell_op(struct op *op)
+static void tell_op(struct store_op *op)
 {
 	const struct err *why = op->answer.outcome == STORE_OK ? NULL : &op->answer.err;
 	if (op->task_fn) {
@@ -283,12 +249,12 @@ static void on_wake(void *data)
 	struct list *l;
 	/* After a failure of the disk nothing is told any more: nobody can say what is on it. */
 	while ((l = list_first(&done))) {
-		struct op *op = list_of(l, struct op, link);
+		struct store_op *op = list_of(l, struct store_op, link);
 		list_remove(l);
 		s->waiting--;
 		if (!is_broken)
 			tell_op(op);
-		op_free(op);
+		store_op_free(op);
 	}
 	if (is_broken && !s->was_told) {
 		s->was_told = true;
@@ -307,13 +273,13 @@ static void reserve_done(void *data, const struct store_answer *answer)
 		log_warn("unable to reserve kernel numbers: %s", answer->err.text);
 }
 
-static int post(struct store *s, struct line *line, struct op *op)
+static int post(struct store *s, struct line *line, struct store_op *op)
 {
 	list_init(&op->link);
 	pthread_mutex_lock(&s->lock);
 	if (s->is_closing || s->is_broken) {
 		pthread_mutex_unlock(&s->lock);
-		op_free(op);
+		store_op_free(op);
 		return -1;
 	}
 	list_push(&line->todo, &op->link);
@@ -323,94 +289,34 @@ static int post(struct store *s, struct line *line, struct op *op)
 	return 0;
 }
 
-static struct op *op_new(enum kind kind, void *data)
+static int post_task(struct store *s, enum store_op_kind kind, const struct future *f, store_done_fn *fn, void *data)
 {
-	struct op *op = calloc(1, sizeof(*op));
-	if (!op)
-		return NULL;
-	op->kind = kind;
-	op->data = data;
-	return op;
-}
-
-static bool copy_text(char **to, const char *from)
-{
-	if (!from)
-		return true;
-	*to = strdup(from);
-	return *to;
-}
-
-static bool copy_bytes(char **to, const char *from, size_t len)
-{
-	if (!from)
-		return true;
-	*to = malloc(len + 1);
-	if (!*to)
-		return false;
-	memcpy(*to, from, len);
-	(*to)[len] = 0;
-	return true;
-}
-
-/* What is written of a task; an update leaves out what never changes. */
-static struct future *copy_task(const struct future *f, bool is_insert)
-{
-	struct future *c = future_new();
-	if (!c)
-		return NULL;
-	memcpy(c->id, f->id, sizeof(c->id));
-	memcpy(c->kernel, f->kernel, sizeof(c->kernel));
-	memcpy(c->cause, f->cause, sizeof(c->cause));
-	c->priority = f->priority;
-	c->memory_bytes = f->memory_bytes;
-	c->timeout_ms = f->timeout_ms;
-	c->retries = f->retries;
-	c->state = f->state;
-	c->attempt = f->attempt;
-	c->created_ms = f->created_ms;
-	c->started_ms = f->started_ms;
-	c->ended_ms = f->ended_ms;
-	c->payload_len = f->payload_len;
-	c->result_len = f->result_len;
-	bool ok = copy_text(&c->error, f->error) && copy_bytes(&c->result, f->result, f->result_len);
-	if (is_insert)
-		ok = ok && copy_text(&c->client_key, f->client_key) && copy_text(&c->owner, f->owner) && copy_text(&c->project, f->project) &&
-		     copy_text(&c->kind, f->kind) && copy_text(&c->type, f->type) && copy_text(&c->pool, f->pool) && copy_text(&c->title, f->title) &&
-		     copy_bytes(&c->payload, f->payload, f->payload_len);
-	if (!ok)
-		future_free(&c);
-	return c;
-}
-
-static int post_task(struct store *s, enum kind kind, const struct future *f, store_done_fn *fn, void *data)
-{
-	struct op *op = op_new(kind, data);
+	struct store_op *op = store_op_new(kind, data);
 	if (!op)
 		return -1;
 	op->fn = fn;
-	op->f = copy_task(f, kind == OP_INSERT);
+	op->f = store_op_task(f, kind == STORE_OP_INSERT);
 	if (!op->f) {
-		op_free(op);
+		store_op_free(op);
 		return -1;
 	}
 	return post(s, &s->writer, op);
 }
 
-int store_insert_task(struct store *s, const struct future *f, store_done_fn *fn, void *data) { return post_task(s, OP_INSERT, f, fn, data); }
-int store_update_task(struct store *s, const struct future *f, store_done_fn *fn, void *data) { return post_task(s, OP_UPDATE, f, fn, data); }
+int store_insert_task(struct store *s, const struct future *f, store_done_fn *fn, void *data) { return post_task(s, STORE_OP_INSERT, f, fn, data); }
+int store_update_task(struct store *s, const struct future *f, store_done_fn *fn, void *data) { return post_task(s, STORE_OP_UPDATE, f, fn, data); }
 
 int store_add_fact(struct store *s, const struct store_fact *fact, store_done_fn *fn, void *data)
 {
-	struct op *op = op_new(OP_FACT, data);
+	struct store_op *op = store_op_new(STORE_OP_FACT, data);
 	if (!op)
 		return -1;
 	op->fn = fn;
 	op->seq = ++s->fact_seq;
 	op->wall_ms = fact->wall_ms ? fact->wall_ms : clock_wall_ms();
 	op->mono_ms = fact->mono_ms ? fact->mono_ms : clock_mono_ms();
-	if (!copy_text(&op->what, fact->what) || !copy_text(&op->subject, fact->subject) || !copy_text(&op->detail, fact->detail)) {
-		op_free(op);
+	if (!store_op_text(&op->what, fact->what) || !store_op_text(&op->subject, fact->subject) || !store_op_text(&op->detail, fact->detail)) {
+		store_op_free(op);
 		return -1;
 	}
 	return post(s, &s->writer, op);
@@ -418,7 +324,7 @@ int store_add_fact(struct store *s, const struct store_fact *fact, store_done_fn
 
 int store_get_task(struct store *s, const char *id, bool with_result, store_task_fn *fn, void *data)
 {
-	struct op *op = op_new(OP_GET, data);
+	struct store_op *op = store_op_new(STORE_OP_GET, data);
 	if (!op)
 		return -1;
 	snprintf(op->id, sizeof(op->id), "%s", id);
@@ -429,13 +335,13 @@ int store_get_task(struct store *s, const char *id, bool with_result, store_task
 
 int store_list_ended(struct store *s, const char *owner, int limit, store_tasks_fn *fn, void *data)
 {
-	struct op *op = op_new(OP_LIST, data);
+	struct store_op *op = store_op_new(STORE_OP_LIST, data);
 	if (!op)
 		return -1;
 	op->limit = limit;
 	op->tasks_fn = fn;
-	if (!copy_text(&op->owner, owner)) {
-		op_free(op);
+	if (!store_op_text(&op->owner, owner)) {
+		store_op_free(op);
 		return -1;
 	}
 	return post(s, &s->reader, op);
@@ -444,7 +350,7 @@ int store_list_ended(struct store *s, const char *owner, int limit, store_tasks_
 int64_t store_next_kernel(struct store *s)
 {
 	if (s->kernels_reserved - s->next_kernel < KERNEL_BLOCK / 2 && !s->is_reserving) {
-		struct op *op = op_new(OP_META, s);
+		struct store_op *op = store_op_new(STORE_OP_META, s);
 		if (op) {
 			op->fn = reserve_done;
 			op->value = s->kernels_reserved + KERNEL_BLOCK - 1;
@@ -538,7 +444,7 @@ static void free_ops(struct list *ops)
 {
 	list_each(ops, l) {
 		list_remove(l);
-		op_free(list_of(l, struct op, link));
+		store_op_free(list_of(l, struct store_op, link));
 	}
 }
 

@@ -1,4 +1,7 @@
-/* t_fleet: a fleet on a loop of its own whose orders go nowhere but into a log, so that a spec plays keeper and kernels. */
+/*
+ * t_fleet: a fleet on a loop of its own whose orders go nowhere but into a log, so that a spec plays keeper and kernels. With a function
+ * as open's third argument conversations are real: that function is an HTTP server that plays every kernel.
+ */
 #include <lauxlib.h>
 #include <lua.h>
 #include <signal.h>
@@ -8,12 +11,12 @@
 #include <string.h>
 
 #include "fleet/fleet.h"
-#include "fleet/judge.h"
-#include "fleet/queue.h"
-#include "net/json.h"
-#include "node/node_callback.h"
+#include "gate/server.h"
+#include "net/client.h"
 #include "node/node_kernel.h"
+#include "t_fleet.h"
 #include "sys/clock.h"
+#include "sys/sock.h"
 
 struct bench {
 	struct loop *loop;
@@ -22,8 +25,15 @@ struct bench {
 	char **lines;
 	size_t n, room;
 	bool fails_spawn;
-	char fatal[512];
+	/* real conversations */
+	struct client *client;
+	struct node_kernels *kernels;
+	struct gate *gate;
+	int port, handler;               /* handler: reference of the Lua function */
+	lua_State *L;
 };
+
+#define KEY "the node's key of this spec"
 
 /* --- the log --- */
 
@@ -101,27 +111,81 @@ static int usage(void *data, const struct kernel *k)
 
 static int send_task(void *data, const struct kernel *k, const struct future *f, struct err *err)
 {
+	struct bench *b = data;
 	char disk[32];
-	(void)err;
-	note(data, "send %s %s %d on-disk=%s", k->id, f->id, f->attempt, on_disk(data, f->id, disk, sizeof(disk)));
-	return 0;
+	note(b, "send %s %s %d on-disk=%s", k->id, f->id, f->attempt, on_disk(b, f->id, disk, sizeof(disk)));
+	return b->kernels ? node_kernel_send(b->kernels, k, f, err) : 0;
 }
 
-static void abort_task(void *data, const struct kernel *k, const char *task) { note(data, "abort %s %s", k->id, task); }
+static void abort_task(void *data, const struct kernel *k, const char *task)
+{
+	struct bench *b = data;
+	note(b, "abort %s %s", k->id, task);
+	if (b->kernels)
+		node_kernel_abort(b->kernels, k, task);
+}
 
 static void release(void *data, const struct kernel *k, const char *task)
 {
+	struct bench *b = data;
 	char disk[32];
-	note(data, "release %s %s on-disk=%s", k->id, task, on_disk(data, task, disk, sizeof(disk)));
+	note(b, "release %s %s on-disk=%s", k->id, task, on_disk(b, task, disk, sizeof(disk)));
+	if (b->kernels)
+		node_kernel_release(b->kernels, k, task);
 }
 
-static void drop(void *data, const char *kernel) { note(data, "drop %s", kernel); }
+static void drop(void *data, const char *kernel)
+{
+	struct bench *b = data;
+	note(b, "drop %s", kernel);
+	if (b->kernels)
+		node_kernel_drop(b->kernels, kernel);
+}
 
 static void on_fatal(void *data, const char *text)
 {
+	note(data, "fatal %s", text);
+}
+
+/* --- the HTTP server that plays kernels --- */
+
+/* handler(method, target, body, authorization) -> status, body; false: no answer, ever; "close": the connection is cut. */
+static void on_request(void *data, struct gate_request *req)
+{
 	struct bench *b = data;
-	snprintf(b->fatal, sizeof(b->fatal), "%s", text);
-	note(b, "fatal %s", text);
+	lua_State *L = b->L;
+	const char *authorization = http_field(req->http, "authorization");
+	int top = lua_gettop(L);
+	lua_rawgeti(L, LUA_REGISTRYINDEX, b->handler);
+	lua_pushstring(L, req->http->method);
+	lua_pushstring(L, req->http->target);
+	lua_pushlstring(L, req->http->body.data ? req->http->body.data : "", req->http->body.len);
+	lua_pushstring(L, authorization ? authorization : "");
+	if (lua_pcall(L, 4, 2, 0) != LUA_OK) {
+		note(b, "handler failed: %s", lua_tostring(L, -1));
+		gate_reply_error(req, 500, NULL, "the spec's handler failed");
+	} else if (lua_isinteger(L, -2)) {
+		size_t n;
+		const char *body = lua_tolstring(L, -1, &n);
+		gate_reply_json(req, (int)lua_tointeger(L, -2), body ? body : "", body ? n : 0);
+	}
+	lua_settop(L, top);
+}
+
+static int play_kernels(struct bench *b, struct err *err)
+{
+	struct gate_settings settings;
+	gate_settings_init(&settings);
+	int fd = sock_listen_tcp("127.0.0.1", 0, err);
+	if (fd < 0)
+		return -1;
+	b->port = sock_port(fd);
+	b->gate = gate_new(b->loop, fd, &settings, on_request, b, err);
+	b->client = client_new(b->loop, 16, err);
+	if (!b->gate || !b->client)
+		return -1;
+	b->kernels = node_kernels_new(b->loop, b->client, KEY, strlen(KEY), err);
+	return b->kernels ? 0 : -1;
 }
 
 /* --- Lua --- */
@@ -133,18 +197,13 @@ static struct bench *check(lua_State *L)
 	return b;
 }
 
-static int fail(lua_State *L, const struct err *err)
-{
-	lua_pushnil(L);
-	lua_pushstring(L, err->text);
-	return 2;
-}
-
 static int open_bench(lua_State *L)
 {
 	struct err err = { 0 };
 	const char *path = luaL_checkstring(L, 1);
 	int64_t grace_ms = luaL_optinteger(L, 2, 0);
+	bool has_handler = lua_isfunction(L, 3);
+	lua_settop(L, 3);
 	struct bench *b = lua_newuserdatauv(L, sizeof(*b), 0);
 	memset(b, 0, sizeof(*b));
 	luaL_setmetatable(L, "t_fleet");
@@ -152,18 +211,36 @@ static int open_bench(lua_State *L)
 	b->loop = loop_new(&err);
 	if (!b->loop)
 		return fail(L, &err);
+	b->handler = LUA_NOREF;
+	if (has_handler) {
+		lua_pushvalue(L, 3);
+		b->handler = luaL_ref(L, LUA_REGISTRYINDEX);
+		if (play_kernels(b, &err) < 0)
+			return fail(L, &err);
+	}
 	struct fleet_config config = {
 		.store_path = b->path, .on_fatal = on_fatal, .abort_grace_ms = grace_ms,
 		.orders = { b, spawn, stop, label, limit, usage, send_task, abort_task, release, drop },
 	};
 	b->fleet = fleet_new(b->loop, &config, &err);
-	return b->fleet ? 1 : fail(L, &err);
+	if (!b->fleet)
+		return fail(L, &err);
+	if (b->kernels)
+		node_kernels_set_fleet(b->kernels, b->fleet);
+	return 1;
 }
 
 static int close_bench(lua_State *L)
 {
 	struct bench *b = luaL_checkudata(L, 1, "t_fleet");
+	if (b->kernels)
+		node_kernels_free(&b->kernels);
+	if (b->client)
+		client_free(&b->client);
+	gate_free(&b->gate);
 	fleet_free(&b->fleet);
+	luaL_unref(L, LUA_REGISTRYINDEX, b->handler);
+	b->handler = LUA_NOREF;
 	if (b->loop)
 		loop_free(&b->loop);
 	for (size_t i = 0; i < b->n; i++)
@@ -190,45 +267,9 @@ static int take_lines(lua_State *L)
 static int turn(lua_State *L)
 {
 	struct bench *b = check(L);
+	b->L = L;                        /* a request's handler runs on whoever turns the loop */
 	loop_run_once(b->loop, false);
 	return 0;
-}
-
-static int64_t field_int(lua_State *L, int at, const char *name, int64_t otherwise)
-{
-	lua_getfield(L, at, name);
-	int64_t v = lua_isnil(L, -1) ? otherwise : luaL_checkinteger(L, -1);
-	lua_pop(L, 1);
-	return v;
-}
-
-/* Stays on the stack: valid as long as the table is. */
-static const char *field_text(lua_State *L, int at, const char *name)
-{
-	lua_getfield(L, at, name);
-	const char *s = lua_tostring(L, -1);
-	lua_pop(L, 1);
-	return s;
-}
-
-static struct pool_spec *read_spec(lua_State *L, int at)
-{
-	struct pool_spec *s = pool_spec_new(field_text(L, at, "name"));
-	const char *run_as = field_text(L, at, "run_as"), *source = field_text(L, at, "source"), *argv0 = field_text(L, at, "argv0");
-	s->kind = strdup("python");
-	s->source = strdup(source ? source : "policies/10-pools.lua:4");
-	s->run_as = run_as ? strdup(run_as) : NULL;
-	s->argv = calloc(2, sizeof(char *));
-	s->argv[0] = strdup(argv0 ? argv0 : "/bin/true");
-	s->memory_bytes = field_int(L, at, "memory", 0);
-	s->memory_max_bytes = field_int(L, at, "memory_max", 0);
-	s->heap_bytes = field_int(L, at, "heap", 0);
-	s->warm_min = (int)field_int(L, at, "warm_min", 1);
-	s->warm_max = (int)field_int(L, at, "warm_max", 8);
-	s->max = (int)field_int(L, at, "max", 16);
-	s->recycle_after_tasks = field_int(L, at, "after_tasks", 1);
-	s->ready_within_ms = field_int(L, at, "ready_within_ms", 60000);
-	return s;
 }
 
 static int set_pools(lua_State *L)
@@ -306,6 +347,7 @@ static void on_got(void *data, enum fleet_answer answer, const struct future *f,
 static int get(lua_State *L)
 {
 	struct bench *b = check(L);
+	b->L = L;
 	struct got g = { .fleet = b->fleet, .with_result = lua_toboolean(L, 3) };
 	buf_init(&g.json, 1 << 20);
 	buf_init(&g.error, 1 << 20);
@@ -364,25 +406,6 @@ static int tell(lua_State *L)
 	return 0;
 }
 
-static void read_end(lua_State *L, int at, struct judge_end *e)
-{
-	const struct { const char *name; char *to; size_t room; } texts[] = {
-		{ "id", e->id, sizeof(e->id) }, { "cause", e->cause, sizeof(e->cause) }, { "text", e->text, sizeof(e->text) },
-		{ "limit_owner", e->limit_owner, sizeof(e->limit_owner) }, { "victim_of", e->victim_of, sizeof(e->victim_of) },
-		{ "peak_source", e->peak_source, sizeof(e->peak_source) }, { "cgroup", e->cgroup, sizeof(e->cgroup) },
-	};
-	memset(e, 0, sizeof(*e));
-	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
-		const char *s = field_text(L, at, texts[i].name);
-		snprintf(texts[i].to, texts[i].room, "%s", s ? s : "");
-	}
-	e->code = (int)field_int(L, at, "code", -1);
-	e->signal = (int)field_int(L, at, "signal", -1);
-	e->peak_bytes = field_int(L, at, "peak", -1);
-	e->limit_bytes = field_int(L, at, "limit", -1);
-	e->wall_ms = field_int(L, at, "wall_ms", clock_wall_ms());
-}
-
 struct ended {
 	struct bench *bench;
 	char id[64];
@@ -420,6 +443,46 @@ static int take_up(lua_State *L)
 	return 2;
 }
 
+/* follow(kernel): what node does with a busy kernel that was taken up */
+static int follow(lua_State *L)
+{
+	struct bench *b = check(L);
+	struct err err = { 0 };
+	struct kernel *k = fleet_kernel(b->fleet, luaL_checkstring(L, 2));
+	struct future *f = k ? fleet_live(b->fleet, k->task) : NULL;
+	luaL_argcheck(L, f, 2, "no kernel with a task");
+	return node_kernel_follow(b->kernels, k, f, &err) < 0 ? fail(L, &err) : 0;
+}
+
+static void on_read(void *data)
+{
+	struct bench *b = data;
+	note(b, "read to the end");
+}
+
+/* finish(kernel): its process has ended */
+static int finish(lua_State *L)
+{
+	struct bench *b = check(L);
+	node_kernel_finish(b->kernels, luaL_checkstring(L, 2), on_read, b);
+	return 0;
+}
+
+static int url(lua_State *L)
+{
+	lua_pushfstring(L, "http://127.0.0.1:%d", check(L)->port);
+	return 1;
+}
+
+/* tokens(id) -> task token of that kernel */
+static int task_token(lua_State *L)
+{
+	char out[KERNEL_TOKEN_MAX];
+	kernel_task_token(KEY, strlen(KEY), luaL_checkstring(L, 1), out);
+	lua_pushstring(L, out);
+	return 1;
+}
+
 static int taken_up(lua_State *L)
 {
 	fleet_taken_up(check(L)->fleet);
@@ -451,156 +514,6 @@ static int usage_told(lua_State *L)
 	return 0;
 }
 
-/* --- pure words --- */
-
-/* judge({end}, {pool}, {memory=, timeout_ms=, attempt=, retries=, samples={ {wall_ms, bytes}, … }}) -> text, JSON */
-static int judge(lua_State *L)
-{
-	struct judge_end end;
-	struct kernel k = { 0 };
-	struct buf text, json;
-	read_end(L, 1, &end);
-	struct pool_spec *spec = read_spec(L, 2);
-	lua_getfield(L, 3, "samples");
-	for (lua_Integer i = 1; lua_istable(L, -1) && i <= (lua_Integer)lua_rawlen(L, -1); i++) {
-		lua_rawgeti(L, -1, i);
-		lua_rawgeti(L, -1, 1);
-		lua_rawgeti(L, -2, 2);
-		kernel_add_sample(&k, lua_tointeger(L, -2), lua_tointeger(L, -1));
-		lua_pop(L, 3);
-	}
-	lua_pop(L, 1);
-	struct judge_case c = {
-		.end = &end, .pool = spec, .kernel = &k, .memory_bytes = field_int(L, 3, "memory", 0), .timeout_ms = field_int(L, 3, "timeout_ms", 0),
-		.attempt = (int)field_int(L, 3, "attempt", 1), .retries = (int)field_int(L, 3, "retries", 0),
-	};
-	buf_init(&text, 8192);
-	buf_init(&json, 65536);
-	judge_text(&c, &text);
-	judge_error(&c, &json);
-	lua_pushlstring(L, text.data, text.len);
-	lua_pushlstring(L, json.data, json.len);
-	buf_fini(&text);
-	buf_fini(&json);
-	pool_spec_free(&spec);
-	return 2;
-}
-
-static int ordinal(lua_State *L)
-{
-	char out[16];
-	lua_pushstring(L, queue_ordinal((int)luaL_checkinteger(L, 1), out, sizeof(out)));
-	return 1;
-}
-
-static int backoff_ms(lua_State *L)
-{
-	lua_pushinteger(L, pool_backoff_ms((int)luaL_checkinteger(L, 1)));
-	return 1;
-}
-
-static int token(lua_State *L)
-{
-	char a[KERNEL_TOKEN_MAX], b[KERNEL_TOKEN_MAX];
-	size_t n;
-	const char *key = luaL_checklstring(L, 1, &n), *id = luaL_checkstring(L, 2);
-	kernel_token(key, n, id, a);
-	kernel_task_token(key, n, id, b);
-	lua_pushstring(L, a);
-	lua_pushstring(L, b);
-	return 2;
-}
-
-static int read_url(lua_State *L)
-{
-	char url[KERNEL_URL_MAX];
-	if (!node_callback_read_url(luaL_checkstring(L, 1), url, sizeof(url)))
-		return 0;
-	lua_pushstring(L, url);
-	return 1;
-}
-
-static int raw_member(lua_State *L)
-{
-	size_t n, len;
-	const char *json = luaL_checklstring(L, 1, &n), *at;
-	if (!node_kernel_raw_member(json, n, luaL_checkstring(L, 2), &at, &len))
-		return 0;
-	lua_pushlstring(L, at, len);
-	return 1;
-}
-
-/* sql(path, statement) -> { first column of each row as text }; or nil, why */
-static int sql(lua_State *L)
-{
-	sqlite3 *db = NULL;
-	sqlite3_stmt *st = NULL;
-	const char *rest = luaL_checkstring(L, 2);
-	int rc = sqlite3_open(luaL_checkstring(L, 1), &db);
-	lua_newtable(L);
-	sqlite3_busy_timeout(db, 5000);
-	while (rc == SQLITE_OK && *rest) {
-		rc = sqlite3_prepare_v2(db, rest, -1, &st, &rest);
-		if (rc != SQLITE_OK || !st)
-			break;
-		while ((rc = sqlite3_step(st)) == SQLITE_ROW) {
-			lua_pushstring(L, (const char *)sqlite3_column_text(st, 0));
-			lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
-		}
-		sqlite3_finalize(st);
-		st = NULL;
-		rc = rc == SQLITE_DONE ? SQLITE_OK : rc;
-	}
-	if (rc != SQLITE_OK) {
-		lua_pushnil(L);
-		lua_pushstring(L, sqlite3_errmsg(db));
-	}
-	sqlite3_close(db);
-	return rc == SQLITE_OK ? 1 : 2;
-}
-
-static void push_json(lua_State *L, const json_t *v)
-{
-	const char *key;
-	json_t *member;
-	luaL_checkstack(L, 8, "too deep");
-	switch (json_typeof(v)) {
-	case JSON_OBJECT:
-		lua_newtable(L);
-		json_object_foreach((json_t *)v, key, member) {
-			push_json(L, member);
-			lua_setfield(L, -2, key);
-		}
-		break;
-	case JSON_ARRAY:
-		lua_newtable(L);
-		for (size_t i = 0; i < json_array_size(v); i++) {
-			push_json(L, json_array_get(v, i));
-			lua_rawseti(L, -2, (lua_Integer)i + 1);
-		}
-		break;
-	case JSON_STRING: lua_pushlstring(L, json_string_value(v), json_string_length(v)); break;
-	case JSON_INTEGER: lua_pushinteger(L, json_integer_value(v)); break;
-	case JSON_REAL: lua_pushnumber(L, json_real_value(v)); break;
-	case JSON_NULL: lua_pushnil(L); break;
-	default: lua_pushboolean(L, json_is_true(v));
-	}
-}
-
-/* parse(text) -> value; nil, why. Strict: duplicate keys and trailing bytes are errors. */
-static int parse(lua_State *L)
-{
-	size_t n;
-	struct err err = { 0 };
-	const char *text = luaL_checklstring(L, 1, &n);
-	json_t *v = json_parse(text, n, &err);
-	if (!v)
-		return fail(L, &err);
-	push_json(L, v);
-	json_decref(v);
-	return 1;
-}
-
 static int die(lua_State *L)
 {
 	(void)L;
@@ -614,11 +527,10 @@ int luaopen_t_fleet(lua_State *L)
 		{ "close", close_bench }, { "lines", take_lines }, { "turn", turn }, { "set_pools", set_pools }, { "start", start },
 		{ "submit", submit }, { "get", get }, { "abort", abort_one }, { "ready", ready }, { "accepted", accepted }, { "tell", tell },
 		{ "ended", ended }, { "take_up", take_up }, { "taken_up", taken_up }, { "pools", pools }, { "kernels", kernels },
-		{ "fail_spawns", fail_spawns }, { "usage", usage_told }, { "__gc", close_bench }, { NULL, NULL },
+		{ "follow", follow }, { "finish", finish }, { "url", url }, { "fail_spawns", fail_spawns }, { "usage", usage_told }, { "__gc", close_bench }, { NULL, NULL },
 	};
 	static const luaL_Reg words[] = {
-		{ "open", open_bench }, { "judge", judge }, { "ordinal", ordinal }, { "backoff_ms", backoff_ms }, { "token", token },
-		{ "read_url", read_url }, { "raw_member", raw_member }, { "sql", sql }, { "parse", parse }, { "die", die }, { NULL, NULL },
+		{ "open", open_bench }, { "die", die }, { "task_token", task_token }, { NULL, NULL },
 	};
 	luaL_newmetatable(L, "t_fleet");
 	luaL_setfuncs(L, methods, 0);

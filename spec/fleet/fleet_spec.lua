@@ -1,6 +1,7 @@
 -- The fleet's rules: what is on disk before what is said or sent, who gets which kernel, and how futures end.
 local helper = require "spec.helper"
 local t_fleet = require "t_fleet"
+local t_words = require "t_words"
 
 local GB = 2 ^ 30 | 0
 
@@ -80,7 +81,7 @@ describe("the fleet", function()
 
 	local function state(id, with_result)
 		local text = assert(f:get(id, with_result))
-		return assert(t_fleet.parse(text))
+		return assert(t_words.parse(text))
 	end
 
 	local function wait_state(id, wanted)
@@ -142,8 +143,8 @@ describe("the fleet", function()
 			line("send " .. k)
 			f:ended { id = k, cause = "crash", code = 7 }
 			line("acknowledge " .. k)
-			assert.same({ "killed" }, t_fleet.sql(path, "SELECT state FROM task WHERE id = '" .. id .. "'"))
-			assert.same({ "process.exited" }, t_fleet.sql(path, "SELECT what FROM fact WHERE subject = '" .. k .. "'"))
+			assert.same({ "killed" }, t_words.sql(path, "SELECT state FROM task WHERE id = '" .. id .. "'"))
+			assert.same({ "process.exited" }, t_words.sql(path, "SELECT what FROM fact WHERE subject = '" .. k .. "'"))
 		end)
 	end)
 
@@ -157,7 +158,7 @@ describe("the fleet", function()
 			assert.equal(first, again[2])
 			assert.equal("known", again[3])
 			assert.not_equal(first, submit { client_key = "nightly", owner = "ben" })
-			assert.same({ "2" }, t_fleet.sql(path, "SELECT count(*) FROM task"))
+			assert.same({ "2" }, t_words.sql(path, "SELECT count(*) FROM task"))
 		end)
 
 		it("answers the first id also after that task has ended, and gives the idle kernel back", function()
@@ -229,10 +230,10 @@ describe("the fleet", function()
 		end)
 
 		it("wait longer and longer after failed starts, and waiting tasks say why", function()
-			assert.equal(0, t_fleet.backoff_ms(1))
-			assert.equal(1000, t_fleet.backoff_ms(2))
-			assert.equal(2000, t_fleet.backoff_ms(3))
-			assert.equal(60000, t_fleet.backoff_ms(40))
+			assert.equal(0, t_words.backoff_ms(1))
+			assert.equal(1000, t_words.backoff_ms(2))
+			assert.equal(2000, t_words.backoff_ms(3))
+			assert.equal(60000, t_words.backoff_ms(40))
 			open()
 			f:fail_spawns(true)
 			pool()
@@ -249,7 +250,7 @@ describe("the fleet", function()
 			local k = line("spawn ")[2]
 			local stop = line("stop " .. k)
 			assert.equal("start_failed:", stop[3])
-			assert.truthy(t_fleet.parse(f:pools())[1].failure:find(k .. " was not ready", 1, true))
+			assert.truthy(t_words.parse(f:pools())[1].failure:find(k .. " was not ready", 1, true))
 		end)
 
 		it("are started cold for a task that wants more memory than the pool's, with that limit", function()
@@ -304,7 +305,7 @@ describe("the fleet", function()
 			local ok, why = f:set_pools { { name = "a" }, { name = "b", heap = 4 * GB, memory = 4 * GB } }
 			assert.is_nil(ok)
 			assert.equal('policies/10-pools.lua:4: pool "b": limits.memory must be 1.25 times the heap or more', why)
-			local now = t_fleet.parse(f:pools())
+			local now = t_words.parse(f:pools())
 			assert.equal(1, #now)
 			assert.equal("fek", now[1].name)
 		end)
@@ -330,7 +331,7 @@ describe("the fleet", function()
 
 		it("have ordinals as people write them", function()
 			for n, word in pairs { "1st", "2nd", "3rd", "4th", [11] = "11th", [12] = "12th", [13] = "13th", [21] = "21st", [102] = "102nd", [111] = "111th" } do
-				assert.equal(word, t_fleet.ordinal(n))
+				assert.equal(word, t_words.ordinal(n))
 			end
 		end)
 	end)
@@ -351,7 +352,7 @@ describe("the fleet", function()
 			f:tell("failed", k, id, 1, '{"clazz":"ValueError","message":"no \\"x\\"","stack":"Traceback"}')
 			wait_state(id, "failed")
 			local _, err = f:get(id)
-			err = t_fleet.parse(err)
+			err = t_words.parse(err)
 			assert.equal("ValueError", err.errorType)
 			assert.equal('no "x"', err.message)
 			assert.equal("Traceback", err.stackTraceStr)
@@ -368,7 +369,7 @@ describe("the fleet", function()
 			assert.equal("oom_limit", s.cause)
 			assert.is_true(s.aborted)
 			local _, err = f:get(id)
-			err = t_fleet.parse(err)
+			err = t_words.parse(err)
 			assert.equal(3 * GB, err.detail.limitBytes)
 			assert.equal(3 * GB, err.detail.peakBytes)
 			assert.equal(2 * GB, err.detail.lastMinute[1].memoryBytes)

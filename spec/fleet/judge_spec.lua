@@ -1,13 +1,13 @@
 -- What people read when their task was killed.
 require "spec.helper"
-local t_fleet = require "t_fleet"
+local t_words = require "t_words"
 
 local GB = 2 ^ 30 | 0
 local fek = { name = "fek", memory = 3 * GB, memory_max = 6 * GB }
 
 local function text(e, pool, case)
 	e.id = e.id or "fek-1"
-	return (t_fleet.judge(e, pool or fek, case or {}))
+	return (t_words.judge(e, pool or fek, case or {}))
 end
 
 describe("the text of a killed task", function()
@@ -68,8 +68,8 @@ end)
 describe("the error object of a killed task", function()
 	local function object(e, case)
 		e.id = "fek-1"
-		local _, json = t_fleet.judge(e, fek, case or {})
-		return assert(t_fleet.parse(json))
+		local _, json = t_words.judge(e, fek, case or {})
+		return assert(t_words.parse(json))
 	end
 
 	it("has the whole detail where memory ran out", function()

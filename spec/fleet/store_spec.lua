@@ -1,6 +1,7 @@
 -- The store: what was acknowledged survives, what a newer program wrote is refused, a full or failing disk is told truly.
 local helper = require "spec.helper"
 local t_fleet = require "t_fleet"
+local t_words = require "t_words"
 
 describe("the store", function()
 	local dir, path, f, is_mounted, seen
@@ -42,11 +43,11 @@ describe("the store", function()
 
 	it("has WAL, and makes the documented tables", function()
 		open()
-		assert.same({ "wal" }, t_fleet.sql(path, "PRAGMA journal_mode"))
-		assert.same({ "fact", "meta", "task" }, t_fleet.sql(path, "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name"))
+		assert.same({ "wal" }, t_words.sql(path, "PRAGMA journal_mode"))
+		assert.same({ "fact", "meta", "task" }, t_words.sql(path, "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name"))
 		local text = helper.read("docs/architecture.md"):match("## The store.-```sql\n(.-)```")
 		for tbl, body in text:gmatch("CREATE TABLE (%w+) (%b())") do
-			local documented, real = {}, t_fleet.sql(path, "SELECT name FROM pragma_table_info('" .. tbl .. "')")
+			local documented, real = {}, t_words.sql(path, "SELECT name FROM pragma_table_info('" .. tbl .. "')")
 			for part in (body:sub(2, -2):gsub("%-%-[^\n]*", ""):gsub("%b()", "") .. ","):gmatch("%s*(.-),") do
 				documented[#documented + 1] = part:match("^[%l_]+")
 			end
@@ -58,13 +59,13 @@ describe("the store", function()
 		open()
 		f:close()
 		open()
-		assert.same({ "2" }, t_fleet.sql(path, "SELECT value FROM meta WHERE name = 'epoch'"))
+		assert.same({ "2" }, t_words.sql(path, "SELECT value FROM meta WHERE name = 'epoch'"))
 	end)
 
 	it("of a newer program is refused with both numbers", function()
 		open()
 		f:close()
-		assert(t_fleet.sql(path, "UPDATE meta SET value = 7 WHERE name = 'schema'"))
+		assert(t_words.sql(path, "UPDATE meta SET value = 7 WHERE name = 'schema'"))
 		local none, why = t_fleet.open(path)
 		f = nil
 		assert.is_nil(none)
@@ -89,7 +90,7 @@ describe("the store", function()
 		f:close()
 		open()
 		for i = 1, 3 do
-			local s = t_fleet.parse(assert(f:get(ids[i])))
+			local s = t_words.parse(assert(f:get(ids[i])))
 			assert.equal("queued", s.state)
 			assert.equal(i, s.position)
 			assert.equal("task " .. i, s.payload.displayName)
@@ -142,9 +143,9 @@ describe("the store", function()
 		assert.truthy(line("unavailable "):find("full", 1, true))
 		f:tell("done", k, id, 1, '"' .. ("z"):rep(600000) .. '"')
 		for _ = 1, 20 do f:turn() end
-		assert.is_false(t_fleet.parse(assert(f:get(id))).hasResult)
+		assert.is_false(t_words.parse(assert(f:get(id))).hasResult)
 		assert(os.remove(dir .. "/filler"))
 		line("release ")
-		assert.is_true(t_fleet.parse(assert(f:get(id))).hasResult)
+		assert.is_true(t_words.parse(assert(f:get(id))).hasResult)
 	end)
 end)
