@@ -15,7 +15,7 @@ describe("the conversation with a kernel", function()
 			return 200, ('{"state":"idle","proof":"%s"}'):format(kernel.proof or t_words.hmac(kernel.token, nonce))
 		end
 		if authorization ~= "Bearer " .. kernel.token then return 401, "{}" end
-		local key = method .. " " .. path:gsub("^/task/%l%w+", "/task/ID")
+		local key = method .. " " .. path:gsub("^/task/%w+", "/task/ID")
 		local answer = kernel[key]
 		if answer == nil then return 404, '{"error":{"clazz":"NotFound","message":"?","stack":""}}' end
 		if type(answer) == "function" then return answer(body, query) end
