@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "fleet/die.h"
 #include "fleet/fleet_inner.h"
 #include "fleet/jtext.h"
 #include "fleet/queue.h"
@@ -86,6 +87,7 @@ static void on_end_saved(void *data, const struct store_answer *answer)
 		return;
 	}
 	f->is_ended_unsaved = false;
+	die_at("result_committed");
 	struct fleet_debt *debt = f->debt;
 	f->debt = NULL;
 	let_go(fleet, f);
@@ -239,6 +241,7 @@ void fleet_task_done(struct fleet *fleet, const char *kernel, const char *task, 
 	struct future *f = running_on(fleet, kernel, task, attempt);
 	if (!f)
 		return;
+	die_at("result_read");
 	f->result = malloc(len + 1);
 	if (!f->result) {
 		fleet_task_end(fleet, f, FUTURE_EV_ERROR, "", fleet_task_error("DSS.ResultLost", NULL, "The task ended, but the backend had no memory for its result."));

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "fleet/die.h"
 #include "fleet/fleet_inner.h"
 #include "fleet/jtext.h"
 #include "sys/clock.h"
@@ -61,6 +62,7 @@ int fleet_kernel_start(struct fleet *fleet, struct pool *pool, const struct futu
 		forget(fleet, k);
 		return -1;
 	}
+	die_at("spawn_ordered");
 	return 0;
 }
 
@@ -257,10 +259,22 @@ static void save_fact(struct fleet *fleet, const struct judge_end *end, struct f
 	buf_fini(&detail);
 }
 
+/* Ended by somebody on purpose: that says nothing about whether its pool can start kernels. */
+static bool is_on_purpose(const char *cause)
+{
+	static const char *const causes[] = { "shutdown", "admin", "user", "policy", NULL };
+	for (size_t i = 0; causes[i]; i++)
+		if (strcmp(causes[i], cause) == 0)
+			return true;
+	return false;
+}
+
 static void note_start(struct kernel *k, const struct judge_end *end, enum kernel_state was)
 {
 	int64_t now = clock_mono_ms();
 	char why[400];
+	if (is_on_purpose(end->cause))
+		return;
 	snprintf(why, sizeof(why), "%s: %.300s", end->cause, end->text[0] ? end->text : k->id);
 	if (was == KERNEL_STARTING) {
 		pool_note_failed_start(k->pool, why, now);

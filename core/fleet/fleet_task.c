@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "fleet/die.h"
 #include "fleet/fleet_inner.h"
 #include "fleet/queue.h"
 #include "net/json.h"
@@ -88,6 +89,7 @@ static void dispatch(struct fleet *fleet, struct future *f)
 		f->was_sent = false;
 		fleet_task_requeue(fleet, f, FUTURE_EV_UNPLACED);
 	}
+	die_at("task_ordered");
 	fleet_touch(fleet);
 }
 
@@ -327,6 +329,7 @@ static void on_submitted(void *data, const struct store_answer *answer)
 	memcpy(id, is_known ? answer->id : f->id, sizeof(id));
 	f->waiter = NULL;
 	f->commits--;
+	die_at("submit_committed");
 	if (!is_saved) {
 		f->is_void = true;
 		take_back(fleet, f);

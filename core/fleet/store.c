@@ -9,6 +9,7 @@
 
 #include "base/list.h"
 #include "base/log.h"
+#include "fleet/die.h"
 #include "fleet/store_op.h"
 #include "fleet/store_sql.h"
 #include "sys/clock.h"
@@ -94,6 +95,8 @@ static int run_group(struct store *s, struct list *group, struct err *err)
 			*err = op->answer.err;
 			break;
 		}
+		if (op->kind == STORE_OP_UPDATE && op->f->has_result)
+			die_at("result_written");
 	}
 	if (rc == SQLITE_OK)
 		rc = store_sql_run(sql, "COMMIT", err);

@@ -253,6 +253,16 @@ describe("the fleet", function()
 			assert.truthy(t_words.parse(f:pools())[1].failure:find(k .. " was not ready", 1, true))
 		end)
 
+		it("that end right after they were ready count as failed starts, those that were ended on purpose do not", function()
+			open()
+			pool()
+			f:ended { id = ready_kernel(), cause = "shutdown" }
+			local k = ready_kernel()
+			assert.is_nil(t_words.parse(f:pools())[1].failure)
+			f:ended { id = k, cause = "crash", code = 1, text = k .. " exited with status 1" }
+			assert.equal("crash: " .. k .. " exited with status 1", t_words.parse(f:pools())[1].failure)
+		end)
+
 		it("are started cold for a task that wants more memory than the pool's, with that limit", function()
 			open()
 			pool()
