@@ -19,7 +19,7 @@ if [ "$(id -u)" = 0 ] && ! setpriv --reuid 65534 --regid 65534 --clear-groups te
 fi
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
-[ -t 1 ] && [ -z "${NO_COLOR:-}" ] || say() { printf '\n== %s\n' "$*"; }
+if [ ! -t 1 ] || [ -n "${NO_COLOR:-}" ]; then say() { printf '\n== %s\n' "$*"; }; fi
 # Prints the command as one would type it, then runs it.
 show() {
 	printf '$ %s\n' "$*"
@@ -43,22 +43,21 @@ say "A hog: it asks for 4 GB with a limit of 256 MB, dies alone, and its owner r
 show "$dir/bin/dssctl" submit python stats:eat --path "$tasks" --arg 4294967296 --memory 256m --title "a hog" --wait || echo "(exit $?)"
 
 say "kill -9 of the backend while a task runs; its result still arrives"
-"$dir/bin/dssctl" submit python stats:sleep_for --path "$tasks" --arg 4 --title "sleeps 4 s" --wait >"$dir/run/demo.out" 2>&1 &
-waiter=$!
-id="" tries=0
-while [ -z "$id" ] && [ $tries -lt 100 ]; do
-	id=$("$dir/bin/dssctl" tasks --json | grep -o '"state": *"running"' || true)
+id=$("$dir/bin/dssctl" submit python stats:sleep_for --path "$tasks" --arg 4 --title "sleeps 4 s")
+echo "$ $dir/bin/dssctl submit python stats:sleep_for --path $tasks --arg 4"
+echo "$id"
+tries=0
+until "$dir/bin/dssctl" result "$id" 2>&1 | grep -q "it is running"; do
 	tries=$((tries + 1))
-	[ -n "$id" ] || sleep 0.1
+	[ $tries -lt 100 ] || { echo "demo: the task $id did not start within 10 s" >&2; exit 1; }
+	sleep 0.1
 done
-backend=$("$dir/bin/dss" status | sed -n 's/^backend  *\([0-9][0-9]*\) .*/\1/p')
-show kill -9 "$backend"
-code=0
-wait "$waiter" || code=$?
-echo "the task's result: $(cat "$dir/run/demo.out") (exit $code)"
-rm -f "$dir/run/demo.out"
-show "$dir/bin/dss" status || true
-[ "$code" -eq 0 ] || exit 1
+backend() { "$dir/bin/dss" status | sed -n 's/^backend  *\([0-9][0-9]*\) .*/\1/p'; }
+before=$(backend)
+show kill -9 "$before"
+show "$dir/bin/dssctl" wait "$id"
+show "$dir/bin/dss" status
+[ "$(backend)" != "$before" ] || { echo "demo: the backend was not replaced" >&2; exit 1; }
 
 if [ "${DEMO_STOP:-}" = 1 ]; then
 	say "Stop"

@@ -117,9 +117,9 @@ print(p.communicate(timeout=20)[1], p.returncode)]]
 		assert.equal(4, select(3, node:ctl("wait", "nosuch")))
 		local out, complaint, code = Instance.run_apart({ Instance.program "dssctl", "-C", node.dir, "ps" }, { DSS_KEY = "wrong" })
 		assert.equal(5, code, out .. complaint)
-		_, complaint, code = submit("stats:echo", "--pool", "nope")
-		assert.equal(2, code)
-		assert.truthy(complaint:find("nope", 1, true), complaint)
+		local _, refusal, refused = submit("stats:echo", "--pool", "nope")
+		assert.equal(2, refused)
+		assert.truthy(refusal:find("nope", 1, true), refusal)
 	end)
 
 	it("still gets the result when the backend is killed while it waits", function()
