@@ -10,15 +10,15 @@
 #include "fleet/queue.h"
 #include "sys/clock.h"
 
-#define SAMPLE_MS        1000
-#define ABORT_GRACE_MS   10000
-#define DRAIN_LOOK_MS    20
+#define SAMPLE_MS      1000
+#define ABORT_GRACE_MS 10000
+#define DRAIN_LOOK_MS  20
 
 /* --- what every turn looks over --- */
 
 static bool is_promised(const struct pool *pool, const struct future *f)
 {
-	list_each(&pool->kernels, l) {
+	list_each (&pool->kernels, l) {
 		const struct kernel *k = list_of(l, struct kernel, in_pool);
 		if (k->state <= KERNEL_IDLE && strcmp(k->reserved_for, f->id) == 0)
 			return true;
@@ -31,7 +31,7 @@ static void retire_changed(struct fleet *fleet, struct pool *pool)
 	char variant[16];
 	int surplus = pool_count_warm(pool) - pool->spec->warm_max;
 	pool_spec_variant(pool->spec, variant);
-	list_each(&pool->kernels, l) {
+	list_each (&pool->kernels, l) {
 		struct kernel *k = list_of(l, struct kernel, in_pool);
 		if (k->state > KERNEL_BUSY)
 			continue;
@@ -41,7 +41,8 @@ static void retire_changed(struct fleet *fleet, struct pool *pool)
 			fleet_kernel_retire(fleet, k, "its pool was changed");
 		else if (k->state == KERNEL_IDLE && k->reserved_for[0] && !fleet_live(fleet, k->reserved_for))
 			fleet_kernel_retire(fleet, k, "the task it was started for is gone");
-		else if (k->state == KERNEL_IDLE && !k->owner && !k->reserved_for[0] && surplus-- > 0 && list_is_empty(&pool->waiting))
+		else if (k->state == KERNEL_IDLE && !k->owner && !k->reserved_for[0] && surplus-- > 0 &&
+			 list_is_empty(&pool->waiting))
 			fleet_kernel_retire(fleet, k, "more kernels were idle than warm.max");
 	}
 }
@@ -50,7 +51,7 @@ static void assign_waiting(struct fleet *fleet, struct pool *pool, int64_t now)
 {
 	if (fleet->is_draining || now < fleet->no_assign_before_mono_ms)
 		return;
-	list_each(&pool->kernels, l) {
+	list_each (&pool->kernels, l) {
 		struct kernel *k = list_of(l, struct kernel, in_pool);
 		struct future *f = k->state == KERNEL_IDLE && !list_is_empty(&pool->waiting) ? queue_next_for(pool, k) : NULL;
 		if (f)
@@ -63,12 +64,12 @@ static void make_room(struct fleet *fleet, struct pool *pool)
 {
 	if (list_is_empty(&pool->waiting) || pool_count_alive(pool) < pool->spec->max)
 		return;
-	list_each(&pool->kernels, l) {
+	list_each (&pool->kernels, l) {
 		struct kernel *k = list_of(l, struct kernel, in_pool);
 		if (k->state == KERNEL_STOPPING || k->state == KERNEL_STARTING)
-			return;                         /* a place is being made, or help is on its way */
+			return; /* a place is being made, or help is on its way */
 	}
-	list_each(&pool->kernels, l) {
+	list_each (&pool->kernels, l) {
 		struct kernel *k = list_of(l, struct kernel, in_pool);
 		if (k->state == KERNEL_IDLE) {
 			fleet_kernel_retire(fleet, k, "a waiting task needs its place");
@@ -82,7 +83,7 @@ static void start_cold(struct fleet *fleet, struct pool *pool, int64_t now)
 	int64_t size = pool->spec->memory_bytes;
 	if (!size || now < pool->next_start_mono_ms)
 		return;
-	list_each(&pool->waiting, l) {
+	list_each (&pool->waiting, l) {
 		const struct future *f = list_of(l, struct future, in_queue);
 		if (f->memory_bytes <= size || is_promised(pool, f))
 			continue;
@@ -110,9 +111,9 @@ static void settle_pool(struct fleet *fleet, struct pool *pool, int64_t now, int
 
 static void look_at_deadlines(struct fleet *fleet, int64_t now, int64_t *next)
 {
-	list_each(&fleet->kernels, l)
+	list_each (&fleet->kernels, l)
 		fleet_kernel_look(fleet, list_of(l, struct kernel, in_fleet), now, next);
-	list_each(&fleet->futures, l)
+	list_each (&fleet->futures, l)
 		fleet_task_look(fleet, list_of(l, struct future, in_fleet), now, next);
 	if (fleet->no_assign_before_mono_ms > now)
 		fleet_earlier(next, fleet->no_assign_before_mono_ms);
@@ -123,12 +124,15 @@ static void look_at_deadlines(struct fleet *fleet, int64_t now, int64_t *next)
 int64_t fleet_count_busy(const struct fleet *fleet)
 {
 	int64_t n = 0;
-	list_each(&fleet->kernels, l)
+	list_each (&fleet->kernels, l)
 		n += list_of(l, struct kernel, in_fleet)->task[0] != 0;
 	return n;
 }
 
-static bool is_any_busy(const struct fleet *fleet) { return fleet_count_busy(fleet) > 0; }
+static bool is_any_busy(const struct fleet *fleet)
+{
+	return fleet_count_busy(fleet) > 0;
+}
 
 static void tell_drained(struct fleet *fleet)
 {
@@ -149,7 +153,7 @@ void fleet_settle(struct fleet *fleet)
 	fleet->is_dirty = false;
 	if (!fleet->is_started)
 		return;
-	list_each(&fleet->pools, l) {
+	list_each (&fleet->pools, l) {
 		struct pool *pool = list_of(l, struct pool, link);
 		settle_pool(fleet, pool, now, &next);
 		if (pool->is_retired && list_is_empty(&pool->kernels) && list_is_empty(&pool->waiting))
@@ -165,7 +169,10 @@ void fleet_settle(struct fleet *fleet)
 	tell_drained(fleet);
 }
 
-void fleet_touch(struct fleet *fleet) { fleet->is_dirty = true; }
+void fleet_touch(struct fleet *fleet)
+{
+	fleet->is_dirty = true;
+}
 
 static void before_wait(void *data)
 {
@@ -177,13 +184,16 @@ static void before_wait(void *data)
 		loop_timer_start(fleet->due, 1);
 }
 
-static void on_due(void *data) { fleet_touch(data); }
+static void on_due(void *data)
+{
+	fleet_touch(data);
+}
 
 static void on_sample(void *data)
 {
 	struct fleet *fleet = data;
 	bool is_any = false;
-	list_each(&fleet->kernels, l) {
+	list_each (&fleet->kernels, l) {
 		const struct kernel *k = list_of(l, struct kernel, in_fleet);
 		if (!k->task[0] || k->state == KERNEL_GONE)
 			continue;
@@ -251,16 +261,16 @@ void fleet_free(struct fleet **fp)
 	loop_prepare_free(&fleet->prepare);
 	loop_timer_free(&fleet->due);
 	loop_timer_free(&fleet->sampler);
-	list_each(&fleet->futures, l) {
+	list_each (&fleet->futures, l) {
 		struct future *f = list_of(l, struct future, in_fleet);
 		free(f->debt);
 		future_free(&f);
 	}
-	list_each(&fleet->kernels, l) {
+	list_each (&fleet->kernels, l) {
 		struct kernel *k = list_of(l, struct kernel, in_fleet);
 		kernel_free(&k);
 	}
-	list_each(&fleet->pools, l) {
+	list_each (&fleet->pools, l) {
 		struct pool *p = list_of(l, struct pool, link);
 		pool_free(&p);
 	}
@@ -276,7 +286,10 @@ void fleet_start(struct fleet *fleet)
 	fleet_touch(fleet);
 }
 
-struct store *fleet_store(struct fleet *fleet) { return fleet->store; }
+struct store *fleet_store(struct fleet *fleet)
+{
+	return fleet->store;
+}
 
 void fleet_drain(struct fleet *fleet, void (*fn)(void *data), void *data)
 {
@@ -290,7 +303,7 @@ void fleet_drain(struct fleet *fleet, void (*fn)(void *data), void *data)
 
 struct pool *fleet_pool(const struct fleet *fleet, const char *name)
 {
-	list_each(&fleet->pools, l) {
+	list_each (&fleet->pools, l) {
 		struct pool *p = list_of(l, struct pool, link);
 		if (strcmp(p->spec->name, name) == 0)
 			return p;
@@ -323,8 +336,9 @@ static int check_specs(struct pool_spec **specs, size_t n, struct err *err)
 			return -1;
 		for (size_t j = 0; j < i; j++)
 			if (strcmp(specs[i]->name, specs[j]->name) == 0)
-				return err_set(err, "%s: pool \"%s\" was declared before, at %s", specs[i]->source ? specs[i]->source : "?",
-					       specs[i]->name, specs[j]->source ? specs[j]->source : "?");
+				return err_set(err, "%s: pool \"%s\" was declared before, at %s",
+					       specs[i]->source ? specs[i]->source : "?", specs[i]->name,
+					       specs[j]->source ? specs[j]->source : "?");
 	}
 	return 0;
 }
@@ -345,7 +359,7 @@ int fleet_set_pools(struct fleet *fleet, struct pool_spec **specs, size_t n, str
 	}
 	if (rc < 0)
 		goto out;
-	list_each(&fleet->pools, l)
+	list_each (&fleet->pools, l)
 		list_of(l, struct pool, link)->is_retired = true;
 	for (size_t i = 0; i < n; i++) {
 		if (!specs[i])
@@ -354,16 +368,16 @@ int fleet_set_pools(struct fleet *fleet, struct pool_spec **specs, size_t n, str
 		pool_spec_free(&p->spec);
 		p->spec = specs[i];
 		p->is_retired = false;
-		pool_note_ready(p);                     /* a changed policy may have repaired it: try at once */
+		pool_note_ready(p); /* a changed policy may have repaired it: try at once */
 		specs[i] = NULL;
 	}
-	list_each(&fresh, l) {
+	list_each (&fresh, l) {
 		list_remove(l);
 		list_push(&fleet->pools, l);
 	}
 	fleet_touch(fleet);
 out:
-	list_each(&fresh, l) {
+	list_each (&fresh, l) {
 		struct pool *p = list_of(l, struct pool, link);
 		pool_free(&p);
 	}
@@ -375,7 +389,7 @@ out:
 int fleet_pools_json(const struct fleet *fleet, struct buf *out)
 {
 	buf_putc(out, '[');
-	list_each(&fleet->pools, l) {
+	list_each (&fleet->pools, l) {
 		jtext_next(out);
 		pool_json(list_of(l, struct pool, link), out);
 	}
@@ -386,7 +400,7 @@ int fleet_pools_json(const struct fleet *fleet, struct buf *out)
 int fleet_kernels_json(const struct fleet *fleet, struct buf *out)
 {
 	buf_putc(out, '[');
-	list_each(&fleet->kernels, l) {
+	list_each (&fleet->kernels, l) {
 		jtext_next(out);
 		kernel_json(list_of(l, struct kernel, in_fleet), out);
 	}

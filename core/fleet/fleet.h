@@ -28,20 +28,20 @@ struct fleet_orders {
 	int (*stop)(void *data, const struct kernel *k, const char *cause, const char *text, struct err *err);
 	int (*label)(void *data, const struct kernel *k, struct err *err);
 	int (*limit)(void *data, const struct kernel *k, int64_t memory_bytes, struct err *err);
-	int (*usage)(void *data, const struct kernel *k);                   /* answered by fleet_kernel_usage */
+	int (*usage)(void *data, const struct kernel *k); /* answered by fleet_kernel_usage */
 	/* POST /task and follow it. The future is borrowed until its end is told or `drop`. */
 	int (*send)(void *data, const struct kernel *k, const struct future *f, struct err *err);
-	void (*abort)(void *data, const struct kernel *k, const char *task);     /* DELETE of a running task */
+	void (*abort)(void *data, const struct kernel *k, const char *task); /* DELETE of a running task */
 	/* DELETE of an ended task: its end is on disk. May be told of a kernel that is gone. */
 	void (*release)(void *data, const struct kernel *k, const char *task);
-	void (*drop)(void *data, const char *kernel);                       /* the kernel is gone: end its conversation */
+	void (*drop)(void *data, const char *kernel); /* the kernel is gone: end its conversation */
 };
 
 struct fleet_config {
-	const char *store_path;          /* DIR/db/dss.sqlite */
+	const char *store_path; /* DIR/db/dss.sqlite */
 	struct fleet_orders orders;
-	store_fatal_fn *on_fatal;        /* the backend must end; data is orders.data */
-	int64_t abort_grace_ms;          /* 0 = 10000 */
+	store_fatal_fn *on_fatal; /* the backend must end; data is orders.data */
+	int64_t abort_grace_ms;   /* 0 = 10000 */
 };
 
 /* Opens the store and loads the open tasks; nothing is ordered before fleet_start. NULL: err says why. */
@@ -52,35 +52,36 @@ void fleet_start(struct fleet *fleet);
 struct store *fleet_store(struct fleet *fleet);
 /* No task is assigned and no kernel started any more; fn is called once no task runs. */
 void fleet_drain(struct fleet *fleet, void (*fn)(void *data), void *data);
-int64_t fleet_count_busy(const struct fleet *fleet);     /* kernels with a task */
+int64_t fleet_count_busy(const struct fleet *fleet); /* kernels with a task */
 
 /* --- pools --- */
 /* Replaces the whole set; takes the specs in every case (the array stays the caller's). -1: the old set stays; err names the
  * spec. Idle kernels of pools that are gone or changed retire, busy ones finish their task first. */
 int fleet_set_pools(struct fleet *fleet, struct pool_spec **specs, size_t n, struct err *err);
 struct pool *fleet_pool(const struct fleet *fleet, const char *name);
-int fleet_pools_json(const struct fleet *fleet, struct buf *out);       /* an array */
+int fleet_pools_json(const struct fleet *fleet, struct buf *out); /* an array */
 int fleet_kernels_json(const struct fleet *fleet, struct buf *out);
 
 /* --- futures --- */
-enum fleet_answer { FLEET_OK, FLEET_BAD, FLEET_NOT_FOUND, FLEET_NOT_ALLOWED, FLEET_UNAVAILABLE };      /* 200 400 404 403 503 */
+enum fleet_answer { FLEET_OK, FLEET_BAD, FLEET_NOT_FOUND, FLEET_NOT_ALLOWED, FLEET_UNAVAILABLE }; /* 200 400 404 403 503 */
 
-struct fleet_request {               /* all borrowed */
+struct fleet_request { /* all borrowed */
 	const char *owner;
 	const char *type;
-	const char *pool;                /* NULL = the first pool that takes the type */
-	const char *project, *title, *client_key;        /* NULL = none */
-	const void *payload;             /* JSON object */
+	const char *pool;                         /* NULL = the first pool that takes the type */
+	const char *project, *title, *client_key; /* NULL = none */
+	const void *payload;                      /* JSON object */
 	size_t payload_len;
-	int64_t memory_bytes;            /* limits.memory; 0 = the pool's */
-	int64_t timeout_ms;              /* 0 = none */
+	int64_t memory_bytes; /* limits.memory; 0 = the pool's */
+	int64_t timeout_ms;   /* 0 = none */
 	int retries, priority;
 };
 
 /* id is NULL unless answer is FLEET_OK; is_first false: an earlier submit with the same client key. */
 typedef void fleet_submit_fn(void *data, enum fleet_answer answer, const char *id, bool is_first, const struct err *why);
 /* FLEET_OK: fn will be called once, later, when it is on disk (or could not be put there). Else err says why and fn is not called. */
-enum fleet_answer fleet_submit(struct fleet *fleet, const struct fleet_request *r, fleet_submit_fn *fn, void *data, struct err *err);
+enum fleet_answer fleet_submit(struct fleet *fleet, const struct fleet_request *r, fleet_submit_fn *fn, void *data,
+			       struct err *err);
 
 /* f is borrowed for the call; NULL with FLEET_NOT_FOUND or FLEET_UNAVAILABLE. Who may see it is the caller's to check (f->owner).
  * Live ones are answered before fleet_get returns, ended ones later. */
@@ -101,11 +102,12 @@ enum fleet_answer fleet_abort(struct fleet *fleet, const char *id, const char *b
 /* A kernel that the keeper lists. Returns it: busy = its task (fleet_live(k->task)) is to be asked for, idle or starting = nothing to
  * do, stopping = it is dead (is_alive false) and its event comes. A pool that no policy names is made, retired. NULL: no label or no
  * memory; node stops the process. */
-struct kernel *fleet_take_up(struct fleet *fleet, const char *id, int pid, bool is_alive, const char *label, int64_t started_wall_ms, struct err *err);
+struct kernel *fleet_take_up(struct fleet *fleet, const char *id, int pid, bool is_alive, const char *label,
+			     int64_t started_wall_ms, struct err *err);
 /* After all of the list: tasks assigned to kernels that nobody knows are lost: killed or sent again as a new attempt. */
 void fleet_taken_up(struct fleet *fleet);
-struct kernel *fleet_kernel(const struct fleet *fleet, const char *id);      /* NULL: unknown */
-struct future *fleet_live(const struct fleet *fleet, const char *id);        /* NULL: not open */
+struct kernel *fleet_kernel(const struct fleet *fleet, const char *id); /* NULL: unknown */
+struct future *fleet_live(const struct fleet *fleet, const char *id);   /* NULL: not open */
 void fleet_kernel_up(struct fleet *fleet, const char *id, int pid);
 /* 0, or -1: not a kernel that may become ready now. Also told again by one that is ready: fine. */
 int fleet_kernel_ready(struct fleet *fleet, const char *id, const char *url, struct err *err);

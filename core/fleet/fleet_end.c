@@ -13,8 +13,8 @@
 #include "net/json.h"
 #include "sys/clock.h"
 
-#define ERROR_MOST        (1024 * 1024)
-#define UNASKED_END_MS    3000       /* a kernel that aborts unasked is usually being ended: its exit tells more */
+#define ERROR_MOST     (1024 * 1024)
+#define UNASKED_END_MS 3000 /* a kernel that aborts unasked is usually being ended: its exit tells more */
 
 /* --- error objects --- */
 
@@ -81,7 +81,8 @@ static void on_end_saved(void *data, const struct store_answer *answer)
 	struct fleet *fleet = f->fleet;
 	f->commits--;
 	if (answer->outcome != STORE_OK) {
-		log_error("unable to save the end of task %s: %s; next try in %d s", f->id, answer->err.text, FLEET_RETRY_SAVE_MS / 1000);
+		log_error("unable to save the end of task %s: %s; next try in %d s", f->id, answer->err.text,
+			  FLEET_RETRY_SAVE_MS / 1000);
 		f->save_again_mono_ms = clock_mono_ms() + FLEET_RETRY_SAVE_MS;
 		fleet_touch(fleet);
 		return;
@@ -154,8 +155,13 @@ static char *judged_error(const struct future *f, const struct kernel *k, const 
 {
 	struct buf out;
 	struct judge_case c = {
-		.end = end, .pool = f->in_pool->spec, .kernel = k, .memory_bytes = f->memory_bytes, .timeout_ms = f->timeout_ms,
-		.attempt = f->attempt, .retries = f->retries,
+		.end = end,
+		.pool = f->in_pool->spec,
+		.kernel = k,
+		.memory_bytes = f->memory_bytes,
+		.timeout_ms = f->timeout_ms,
+		.attempt = f->attempt,
+		.retries = f->retries,
 	};
 	buf_init(&out, ERROR_MOST);
 	char *json = judge_error(&c, &out) < 0 ? NULL : buf_steal(&out);
@@ -173,8 +179,8 @@ static void owe(struct future *f, struct fleet_debt *debt)
 
 void fleet_task_judge(struct fleet *fleet, struct future *f, struct kernel *k, const struct judge_end *end, struct fleet_debt *debt)
 {
-	bool was_sent = f->was_sent || !f->on;          /* of a kernel nobody remembers: it may have had it */
-	f->on = NULL;                                   /* gone with its process: nothing to release */
+	bool was_sent = f->was_sent || !f->on; /* of a kernel nobody remembers: it may have had it */
+	f->on = NULL;                          /* gone with its process: nothing to release */
 	if (k)
 		k->task[0] = 0;
 	if (f->is_ended_unsaved) {
@@ -192,7 +198,8 @@ void fleet_task_judge(struct fleet *fleet, struct future *f, struct kernel *k, c
 		fleet_task_requeue(fleet, f, FUTURE_EV_UNPLACED);
 	else if (is_asked)
 		fleet_task_end(fleet, f, FUTURE_EV_STOPPED, cause,
-			       fleet_task_error("DSS.Aborted", cause, "Aborted by %s. It did not stop when asked, so its process was ended.",
+			       fleet_task_error("DSS.Aborted", cause,
+						"Aborted by %s. It did not stop when asked, so its process was ended.",
 						f->abort_by[0] ? f->abort_by : cause));
 	else if (f->attempt <= f->retries && may_try_again(end->cause))
 		fleet_task_requeue(fleet, f, FUTURE_EV_RETRY);
@@ -244,7 +251,9 @@ void fleet_task_done(struct fleet *fleet, const char *kernel, const char *task, 
 	die_at("result_read");
 	f->result = malloc(len + 1);
 	if (!f->result) {
-		fleet_task_end(fleet, f, FUTURE_EV_ERROR, "", fleet_task_error("DSS.ResultLost", NULL, "The task ended, but the backend had no memory for its result."));
+		fleet_task_end(
+			fleet, f, FUTURE_EV_ERROR, "",
+			fleet_task_error("DSS.ResultLost", NULL, "The task ended, but the backend had no memory for its result."));
 		return;
 	}
 	memcpy(f->result, result, len);
@@ -256,7 +265,8 @@ void fleet_task_done(struct fleet *fleet, const char *kernel, const char *task, 
 static char *timed_out(const struct future *f)
 {
 	char time[48];
-	return fleet_task_error("DSS.Timeout", "deadline", "Killed: your task ran longer than its timeoutMs of %s. Submit with a longer one.",
+	return fleet_task_error("DSS.Timeout", "deadline",
+				"Killed: your task ran longer than its timeoutMs of %s. Submit with a longer one.",
 				text_print_duration(f->timeout_ms, time, sizeof(time)));
 }
 
@@ -288,7 +298,8 @@ void fleet_task_aborted(struct fleet *fleet, const char *kernel, const char *tas
 	} else if (strcmp(f->abort_cause, "deadline") == 0) {
 		fleet_task_end(fleet, f, FUTURE_EV_DEATH, "deadline", timed_out(f));
 	} else {
-		fleet_task_end(fleet, f, FUTURE_EV_STOPPED, f->abort_cause, fleet_task_error("DSS.Aborted", f->abort_cause, "Aborted by %s.", f->abort_by));
+		fleet_task_end(fleet, f, FUTURE_EV_STOPPED, f->abort_cause,
+			       fleet_task_error("DSS.Aborted", f->abort_cause, "Aborted by %s.", f->abort_by));
 	}
 }
 
@@ -332,7 +343,8 @@ enum fleet_answer fleet_abort(struct fleet *fleet, const char *id, const char *b
 		return FLEET_NOT_FOUND;
 	}
 	if (f->state == FUTURE_QUEUED)
-		fleet_task_end(fleet, f, FUTURE_EV_ABORT, cause, fleet_task_error("DSS.Aborted", cause, "Aborted by %s before it was started.", by));
+		fleet_task_end(fleet, f, FUTURE_EV_ABORT, cause,
+			       fleet_task_error("DSS.Aborted", cause, "Aborted by %s before it was started.", by));
 	else if (future_is_open(f))
 		ask_to_stop(fleet, f, cause, by);
 	fleet_touch(fleet);
@@ -351,7 +363,8 @@ void fleet_task_look(struct fleet *fleet, struct future *f, int64_t now, int64_t
 	}
 	if (f->unasked_end_mono_ms && now >= f->unasked_end_mono_ms) {
 		f->unasked_end_mono_ms = 0;
-		fleet_task_end(fleet, f, FUTURE_EV_STOPPED, "", fleet_task_error("DSS.Aborted", NULL, "Aborted: its kernel was told to end it."));
+		fleet_task_end(fleet, f, FUTURE_EV_STOPPED, "",
+			       fleet_task_error("DSS.Aborted", NULL, "Aborted: its kernel was told to end it."));
 	}
 	fleet_earlier(next, f->save_again_mono_ms);
 	fleet_earlier(next, f->deadline_mono_ms);

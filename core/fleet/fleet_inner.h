@@ -6,20 +6,20 @@
  * fleet_inner: what the files of the facade share: fleet.c (set-up, pools, time), fleet_kernel.c (processes), fleet_task.c (from
  * submit to dispatch), fleet_end.c (ends and their commits). Nobody else includes it.
  */
-#define FLEET_RETRY_SAVE_MS 5000         /* a full disk is tried again that often */
+#define FLEET_RETRY_SAVE_MS 5000 /* a full disk is tried again that often */
 
 struct fleet {
 	struct loop *loop;
 	struct store *store;
 	struct fleet_orders orders;
 	int64_t abort_grace_ms;
-	struct list pools, kernels, futures;     /* of all open futures, oldest first */
+	struct list pools, kernels, futures; /* of all open futures, oldest first */
 	struct map *kernels_by_id, *futures_by_id;
 	struct loop_timer *due, *sampler;
 	struct loop_prepare *prepare;
 	bool is_started, is_dirty, is_draining;
-	int64_t no_assign_before_mono_ms;        /* the disk is full: nothing can be assigned */
-	int64_t no_start_before_mono_ms;         /* kernel numbers are being reserved */
+	int64_t no_assign_before_mono_ms; /* the disk is full: nothing can be assigned */
+	int64_t no_start_before_mono_ms;  /* kernel numbers are being reserved */
 	void (*drained)(void *data);
 	void *drained_data;
 };
@@ -35,32 +35,33 @@ struct fleet_debt {
 	store_done_fn *fn;
 	void *data;
 };
-struct fleet_debt *fleet_debt_new(store_done_fn *fn, void *data);        /* open = 1; NULL: no memory */
-void fleet_debt_pay(struct fleet_debt *debt);                            /* NULL is fine; the last payment calls fn and frees */
+struct fleet_debt *fleet_debt_new(store_done_fn *fn, void *data); /* open = 1; NULL: no memory */
+void fleet_debt_pay(struct fleet_debt *debt);                     /* NULL is fine; the last payment calls fn and frees */
 
 /* --- fleet.c --- */
-void fleet_touch(struct fleet *fleet);                   /* look over everything before the loop waits */
-void fleet_settle(struct fleet *fleet);                  /* at once */
+void fleet_touch(struct fleet *fleet);  /* look over everything before the loop waits */
+void fleet_settle(struct fleet *fleet); /* at once */
 struct pool *fleet_pool_or_retired(struct fleet *fleet, const char *name);
-void fleet_sample(struct fleet *fleet);                  /* start sampling if it does not run */
+void fleet_sample(struct fleet *fleet); /* start sampling if it does not run */
 
 /* --- fleet_kernel.c --- */
 int fleet_kernel_start(struct fleet *fleet, struct pool *pool, const struct future *reserved_for);
-void fleet_kernel_retire(struct fleet *fleet, struct kernel *k, const char *why);    /* idle: stop; busy: after its task */
-void fleet_kernel_task_over(struct fleet *fleet, struct kernel *k, bool was_sent);   /* offers, recycles or stops it */
-void fleet_kernel_look(struct fleet *fleet, struct kernel *k, int64_t now, int64_t *next);   /* deadlines */
+void fleet_kernel_retire(struct fleet *fleet, struct kernel *k, const char *why);          /* idle: stop; busy: after its task */
+void fleet_kernel_task_over(struct fleet *fleet, struct kernel *k, bool was_sent);         /* offers, recycles or stops it */
+void fleet_kernel_look(struct fleet *fleet, struct kernel *k, int64_t now, int64_t *next); /* deadlines */
 
 /* --- fleet_task.c --- */
-void fleet_task_assign(struct fleet *fleet, struct future *f, struct kernel *k);     /* and commits */
-void fleet_task_requeue(struct fleet *fleet, struct future *f, enum future_event why);   /* UNPLACED or RETRY; and commits */
-int fleet_task_adopt(struct fleet *fleet, struct future *f);              /* loaded at start */
+void fleet_task_assign(struct fleet *fleet, struct future *f, struct kernel *k);       /* and commits */
+void fleet_task_requeue(struct fleet *fleet, struct future *f, enum future_event why); /* UNPLACED or RETRY; and commits */
+int fleet_task_adopt(struct fleet *fleet, struct future *f);                           /* loaded at start */
 void fleet_task_look(struct fleet *fleet, struct future *f, int64_t now, int64_t *next);
 
 /* --- fleet_end.c --- */
 /* error: JSON, taken (may be NULL). */
 void fleet_task_end(struct fleet *fleet, struct future *f, enum future_event event, const char *cause, char *error);
 void fleet_task_save_end(struct fleet *fleet, struct future *f);
-void fleet_task_judge(struct fleet *fleet, struct future *f, struct kernel *k, const struct judge_end *end, struct fleet_debt *debt);
+void fleet_task_judge(struct fleet *fleet, struct future *f, struct kernel *k, const struct judge_end *end,
+		      struct fleet_debt *debt);
 void fleet_task_free(struct fleet *fleet, struct future *f);
 char *fleet_task_error(const char *type, const char *cause, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 

@@ -9,10 +9,13 @@
 #include "fleet/jtext.h"
 #include "sys/clock.h"
 
-#define HEALTHY_MS        10000      /* a kernel that ends sooner after it was ready counts as a failed start */
-#define NUMBERS_PAUSE_MS  20         /* until more kernel numbers are on disk */
+#define HEALTHY_MS       10000 /* a kernel that ends sooner after it was ready counts as a failed start */
+#define NUMBERS_PAUSE_MS 20    /* until more kernel numbers are on disk */
 
-struct kernel *fleet_kernel(const struct fleet *fleet, const char *id) { return map_get(fleet->kernels_by_id, id); }
+struct kernel *fleet_kernel(const struct fleet *fleet, const char *id)
+{
+	return map_get(fleet->kernels_by_id, id);
+}
 
 static struct kernel *enlist(struct fleet *fleet, struct pool *pool, const char *id)
 {
@@ -141,7 +144,8 @@ void fleet_kernel_look(struct fleet *fleet, struct kernel *k, int64_t now, int64
 	int64_t age_ms = k->pool->spec->recycle_age_ms;
 	if (k->state == KERNEL_STARTING && k->ready_deadline_mono_ms) {
 		if (now >= k->ready_deadline_mono_ms) {
-			snprintf(text, sizeof(text), "%s was not ready within %lld s", k->id, (long long)(k->pool->spec->ready_within_ms / 1000));
+			snprintf(text, sizeof(text), "%s was not ready within %lld s", k->id,
+				 (long long)(k->pool->spec->ready_within_ms / 1000));
 			pool_note_failed_start(k->pool, text, now);
 			fleet_kernel_stop(fleet, k->id, "start_failed", text);
 			return;
@@ -183,7 +187,7 @@ int fleet_kernel_ready(struct fleet *fleet, const char *id, const char *url, str
 	if (k->url[0] && strcmp(k->url, url) != 0)
 		return err_set(err, "kernel %s is at %s, it cannot move to %s", id, k->url, url);
 	if (k->state != KERNEL_STARTING)
-		return 0;                               /* told again after a loss of the backend */
+		return 0; /* told again after a loss of the backend */
 	if (strlen(url) >= sizeof(k->url))
 		return err_set(err, "the url of kernel %s is too long", id);
 	snprintf(k->url, sizeof(k->url), "%s", url);
@@ -288,7 +292,7 @@ static void note_start(struct kernel *k, const struct judge_end *end, enum kerne
 
 static struct future *task_of(const struct fleet *fleet, const char *id)
 {
-	list_each(&fleet->futures, l) {
+	list_each (&fleet->futures, l) {
 		struct future *f = list_of(l, struct future, in_fleet);
 		if (f->state != FUTURE_QUEUED && strcmp(f->kernel, id) == 0)
 			return f;
@@ -342,9 +346,10 @@ static void join_task(struct kernel *k, struct future *f)
 	snprintf(k->task, sizeof(k->task), "%s", f->id);
 	k->attempt = f->attempt;
 	if (kernel_bind_owner(k, f->owner) < 0)
-		log_error("kernel %s runs task %s of %s, but is bound to %s", k->id, f->id, f->owner, k->owner ? k->owner : "nobody");
+		log_error("kernel %s runs task %s of %s, but is bound to %s", k->id, f->id, f->owner,
+			  k->owner ? k->owner : "nobody");
 	f->on = k;
-	f->was_sent = true;                             /* perhaps: nobody knows before the kernel is asked */
+	f->was_sent = true; /* perhaps: nobody knows before the kernel is asked */
 	if (f->timeout_ms) {
 		int64_t ran = clock_wall_ms() - f->started_ms;
 		f->deadline_mono_ms = clock_mono_ms() + (f->timeout_ms > ran ? f->timeout_ms - ran : 1);
@@ -363,7 +368,8 @@ static void wake_state(struct kernel *k, bool is_alive)
 		kernel_step(k, KERNEL_EV_STOP);
 }
 
-struct kernel *fleet_take_up(struct fleet *fleet, const char *id, int pid, bool is_alive, const char *label, int64_t started_wall_ms, struct err *err)
+struct kernel *fleet_take_up(struct fleet *fleet, const char *id, int pid, bool is_alive, const char *label,
+			     int64_t started_wall_ms, struct err *err)
 {
 	char pool_name[128];
 	struct kernel *k = fleet_kernel(fleet, id);
@@ -384,7 +390,7 @@ struct kernel *fleet_take_up(struct fleet *fleet, const char *id, int pid, bool 
 		kernel_free(&k);
 		return NULL;
 	}
-	k->task[0] = 0;                                 /* the store says what it runs; the label may be older */
+	k->task[0] = 0; /* the store says what it runs; the label may be older */
 	k->pid = pid;
 	k->started_wall_ms = started_wall_ms;
 	k->started_mono_ms = clock_mono_ms() - (clock_wall_ms() - started_wall_ms);
@@ -402,13 +408,14 @@ struct kernel *fleet_take_up(struct fleet *fleet, const char *id, int pid, bool 
 
 void fleet_taken_up(struct fleet *fleet)
 {
-	list_each(&fleet->futures, l) {
+	list_each (&fleet->futures, l) {
 		struct future *f = list_of(l, struct future, in_fleet);
 		if ((f->state != FUTURE_ASSIGNED && f->state != FUTURE_RUNNING) || f->on)
 			continue;
 		struct judge_end end = { .cause = "lost", .code = -1, .signal = -1, .peak_bytes = -1, .limit_bytes = -1 };
 		snprintf(end.id, sizeof(end.id), "%s", f->kernel);
-		snprintf(end.text, sizeof(end.text), "the keeper does not know kernel %s (it was started anew, or the machine was)", f->kernel);
+		snprintf(end.text, sizeof(end.text), "the keeper does not know kernel %s (it was started anew, or the machine was)",
+			 f->kernel);
 		fleet_task_judge(fleet, f, NULL, &end, NULL);
 	}
 	fleet_touch(fleet);

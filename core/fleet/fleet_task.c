@@ -11,14 +11,17 @@
 #include "net/json.h"
 #include "sys/clock.h"
 
-#define WAITING_MOST   10000                 /* of one pool; then submits get 503 */
-#define PAYLOAD_MOST   (8 * 1024 * 1024)
-#define RETRIES_MOST   100
-#define TITLE_MOST     500
-#define KEY_MOST       200
-#define DEADLINE_SLACK_MS 1000               /* the kernel enforces timeoutMs itself and leaves a stack; only then we ask it to stop */
+#define WAITING_MOST      10000 /* of one pool; then submits get 503 */
+#define PAYLOAD_MOST      (8 * 1024 * 1024)
+#define RETRIES_MOST      100
+#define TITLE_MOST        500
+#define KEY_MOST          200
+#define DEADLINE_SLACK_MS 1000 /* the kernel enforces timeoutMs itself and leaves a stack; only then we ask it to stop */
 
-struct future *fleet_live(const struct fleet *fleet, const char *id) { return map_get(fleet->futures_by_id, id); }
+struct future *fleet_live(const struct fleet *fleet, const char *id)
+{
+	return map_get(fleet->futures_by_id, id);
+}
 
 int fleet_task_adopt(struct fleet *fleet, struct future *f)
 {
@@ -48,7 +51,8 @@ void fleet_task_free(struct fleet *fleet, struct future *f)
 static void limit_box(struct fleet *fleet, struct kernel *k, const struct future *f)
 {
 	struct err err = { 0 };
-	int64_t wanted = f->memory_bytes && (!k->memory_bytes || f->memory_bytes < k->memory_bytes) ? f->memory_bytes : k->memory_bytes;
+	int64_t wanted =
+		f->memory_bytes && (!k->memory_bytes || f->memory_bytes < k->memory_bytes) ? f->memory_bytes : k->memory_bytes;
 	if (wanted == k->limit_bytes)
 		return;
 	if (fleet->orders.limit(fleet->orders.data, k, wanted, &err) < 0)
@@ -73,7 +77,9 @@ static void dispatch(struct fleet *fleet, struct future *f)
 	struct kernel *k = f->on;
 	struct err err = { 0 };
 	if (f->abort_by[0]) {
-		fleet_task_end(fleet, f, FUTURE_EV_STOPPED, f->abort_cause, fleet_task_error("DSS.Aborted", f->abort_cause, "Aborted by %s before it was started.", f->abort_by));
+		fleet_task_end(
+			fleet, f, FUTURE_EV_STOPPED, f->abort_cause,
+			fleet_task_error("DSS.Aborted", f->abort_cause, "Aborted by %s before it was started.", f->abort_by));
 		return;
 	}
 	f->was_sent = true;
@@ -221,12 +227,13 @@ static struct pool *choose_pool(const struct fleet *fleet, const struct fleet_re
 			return NULL;
 		}
 		if (!pool_spec_takes(p->spec, r->type)) {
-			err_set(err, "pool \"%s\" takes no tasks of type \"%s\" (%s)", r->pool, r->type, p->spec->source ? p->spec->source : "?");
+			err_set(err, "pool \"%s\" takes no tasks of type \"%s\" (%s)", r->pool, r->type,
+				p->spec->source ? p->spec->source : "?");
 			return NULL;
 		}
 		return p;
 	}
-	list_each(&fleet->pools, l) {
+	list_each (&fleet->pools, l) {
 		struct pool *p = list_of(l, struct pool, link);
 		if (!p->is_retired && pool_spec_takes(p->spec, r->type))
 			return p;
@@ -242,8 +249,9 @@ static enum fleet_answer check_limits(const struct fleet_request *r, const struc
 	if (r->memory_bytes < 0)
 		return refuse(err, FLEET_BAD, "limits.memory must be positive");
 	if (most && r->memory_bytes > most) {
-		err_set(err, "limits.memory of %s is over the most that pool \"%s\" grants, %s (%s); ask an admin", text_print_size(r->memory_bytes, asked, sizeof(asked)),
-			pool->spec->name, text_print_size(most, most_text, sizeof(most_text)), pool->spec->source ? pool->spec->source : "?");
+		err_set(err, "limits.memory of %s is over the most that pool \"%s\" grants, %s (%s); ask an admin",
+			text_print_size(r->memory_bytes, asked, sizeof(asked)), pool->spec->name,
+			text_print_size(most, most_text, sizeof(most_text)), pool->spec->source ? pool->spec->source : "?");
 		return FLEET_BAD;
 	}
 	if (r->timeout_ms < 0)
@@ -253,7 +261,8 @@ static enum fleet_answer check_limits(const struct fleet_request *r, const struc
 	return FLEET_OK;
 }
 
-static enum fleet_answer check_request(const struct fleet *fleet, const struct fleet_request *r, struct pool **pool, struct err *err)
+static enum fleet_answer check_request(const struct fleet *fleet, const struct fleet_request *r, struct pool **pool,
+				       struct err *err)
 {
 	if (!r->owner || !*r->owner || !r->type || !*r->type)
 		return refuse(err, FLEET_BAD, "owner and type are required");
@@ -288,7 +297,8 @@ static bool copy(char **to, const char *from)
 	return *to;
 }
 
-static struct future *from_request(const struct fleet_request *r, const struct pool *pool, fleet_submit_fn *fn, void *data, struct err *err)
+static struct future *from_request(const struct fleet_request *r, const struct pool *pool, fleet_submit_fn *fn, void *data,
+				   struct err *err)
 {
 	struct future *f = future_new();
 	if (!f) {
@@ -298,7 +308,8 @@ static struct future *from_request(const struct fleet_request *r, const struct p
 	f->waiter = malloc(sizeof(*f->waiter));
 	f->payload = malloc(r->payload_len + 1);
 	if (!f->waiter || !f->payload || !copy(&f->owner, r->owner) || !copy(&f->type, r->type) || !copy(&f->kind, "future") ||
-	    !copy(&f->pool, pool->spec->name) || !copy(&f->project, r->project) || !copy(&f->title, r->title) || !copy(&f->client_key, r->client_key)) {
+	    !copy(&f->pool, pool->spec->name) || !copy(&f->project, r->project) || !copy(&f->title, r->title) ||
+	    !copy(&f->client_key, r->client_key)) {
 		err_set(err, "no memory");
 		future_free(&f);
 		return NULL;
@@ -431,7 +442,7 @@ static void give_list(struct list_wait *w, struct future **ended, size_t n, cons
 		w->fn(w->data, NULL, 0, &err);
 		return;
 	}
-	list_each(&w->fleet->futures, l) {
+	list_each (&w->fleet->futures, l) {
 		const struct future *f = list_of(l, struct future, in_fleet);
 		if (!f->waiter && !f->is_void && (!w->owner || strcmp(w->owner, f->owner) == 0))
 			all[at++] = f;

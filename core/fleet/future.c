@@ -53,7 +53,8 @@ void future_free(struct future **fp)
 	list_remove(&f->in_queue);
 	list_remove(&f->in_fleet);
 	free(f->waiter);
-	char *owned[] = { f->client_key, f->owner, f->project, f->kind, f->type, f->pool, f->title, f->payload, f->error, f->result, f->message };
+	char *owned[] = { f->client_key, f->owner,   f->project, f->kind,   f->type,   f->pool,
+			  f->title,      f->payload, f->error,   f->result, f->message };
 	for (size_t i = 0; i < sizeof(owned) / sizeof(owned[0]); i++)
 		free(owned[i]);
 	free(f);
@@ -72,7 +73,10 @@ int future_make_id(char out[FUTURE_ID_MAX], struct err *err)
 	return 0;
 }
 
-const char *future_state_name(enum future_state s) { return state_names[s]; }
+const char *future_state_name(enum future_state s)
+{
+	return state_names[s];
+}
 
 int future_state_named(const char *name)
 {
@@ -94,8 +98,14 @@ bool future_step(struct future *f, enum future_event event)
 	return true;
 }
 
-bool future_is_ended(const struct future *f) { return f->state >= FUTURE_DONE && !f->is_ended_unsaved; }
-bool future_is_open(const struct future *f) { return f->state < FUTURE_DONE; }
+bool future_is_ended(const struct future *f)
+{
+	return f->state >= FUTURE_DONE && !f->is_ended_unsaved;
+}
+bool future_is_open(const struct future *f)
+{
+	return f->state < FUTURE_DONE;
+}
 
 /* title, or what the payload runs: `type` and the callable's name are all a list needs. */
 static void put_display_name(const struct future *f, struct buf *out)

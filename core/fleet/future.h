@@ -13,8 +13,16 @@
  */
 enum future_state { FUTURE_QUEUED, FUTURE_ASSIGNED, FUTURE_RUNNING, FUTURE_DONE, FUTURE_FAILED, FUTURE_ABORTED, FUTURE_KILLED };
 enum future_event {
-	FUTURE_EV_ASSIGN, FUTURE_EV_ABORT, FUTURE_EV_REFUSE, FUTURE_EV_ACCEPTED, FUTURE_EV_UNPLACED, FUTURE_EV_RESULT, FUTURE_EV_ERROR,
-	FUTURE_EV_STOPPED, FUTURE_EV_DEATH, FUTURE_EV_RETRY,
+	FUTURE_EV_ASSIGN,
+	FUTURE_EV_ABORT,
+	FUTURE_EV_REFUSE,
+	FUTURE_EV_ACCEPTED,
+	FUTURE_EV_UNPLACED,
+	FUTURE_EV_RESULT,
+	FUTURE_EV_ERROR,
+	FUTURE_EV_STOPPED,
+	FUTURE_EV_DEATH,
+	FUTURE_EV_RETRY,
 };
 extern const struct fsm future_fsm;
 
@@ -28,54 +36,55 @@ struct kernel;
 struct pool;
 
 struct future {
-	struct list in_queue;            /* pool.waiting while it waits for a kernel */
-	struct list in_fleet;            /* all open ones, oldest first */
-	char id[FUTURE_ID_MAX];          /* opaque: 16 characters of a-z2-7 */
-	char *client_key, *owner, *project, *kind, *type, *pool, *title;    /* owned; NULL where absent (never owner, kind, type, pool) */
+	struct list in_queue;   /* pool.waiting while it waits for a kernel */
+	struct list in_fleet;   /* all open ones, oldest first */
+	char id[FUTURE_ID_MAX]; /* opaque: 16 characters of a-z2-7 */
+	char *client_key, *owner, *project, *kind, *type, *pool,
+		*title; /* owned; NULL where absent (never owner, kind, type, pool) */
 	int priority;
-	char *payload;                   /* the submitter's JSON object, raw; NULL for an ended one */
+	char *payload; /* the submitter's JSON object, raw; NULL for an ended one */
 	size_t payload_len;
-	int64_t memory_bytes;            /* limits.memory; 0 = the pool's */
-	int64_t timeout_ms;              /* 0 = none */
+	int64_t memory_bytes; /* limits.memory; 0 = the pool's */
+	int64_t timeout_ms;   /* 0 = none */
 	int retries;
 	enum future_state state;
-	bool is_ended_unsaved;           /* state is an end that is not on disk yet */
-	int attempt;                     /* 1 = the first */
-	char kernel[64];                 /* id; "" = none yet */
-	char cause[24];                  /* of a killed or refused one; "" = none */
-	char *error;                     /* JSON {"errorType","message","detail"?}; NULL = none */
-	char *result;                    /* JSON, raw; only where it was asked for */
+	bool is_ended_unsaved; /* state is an end that is not on disk yet */
+	int attempt;           /* 1 = the first */
+	char kernel[64];       /* id; "" = none yet */
+	char cause[24];        /* of a killed or refused one; "" = none */
+	char *error;           /* JSON {"errorType","message","detail"?}; NULL = none */
+	char *result;          /* JSON, raw; only where it was asked for */
 	size_t result_len;
 	bool has_result;
-	int64_t created_ms, started_ms, ended_ms;    /* wall; 0 = not yet */
+	int64_t created_ms, started_ms, ended_ms; /* wall; 0 = not yet */
 
 	/* live ones only */
 	struct pool *in_pool;
-	struct kernel *on;               /* borrowed; NULL = none */
-	bool was_sent;                   /* this attempt may have reached the kernel */
-	double progress;                 /* 0..1; < 0 = not told */
-	char *message;                   /* the kernel's own; NULL */
-	char abort_by[160];              /* who asked to abort; "" = nobody */
-	char abort_cause[16];            /* user | admin | deadline */
-	int64_t deadline_mono_ms;        /* of this attempt; 0 = none */
-	int64_t save_again_mono_ms;      /* its end could not be saved (disk full): when to try again; 0 = no */
-	int commits;                     /* store operations under way */
+	struct kernel *on;          /* borrowed; NULL = none */
+	bool was_sent;              /* this attempt may have reached the kernel */
+	double progress;            /* 0..1; < 0 = not told */
+	char *message;              /* the kernel's own; NULL */
+	char abort_by[160];         /* who asked to abort; "" = nobody */
+	char abort_cause[16];       /* user | admin | deadline */
+	int64_t deadline_mono_ms;   /* of this attempt; 0 = none */
+	int64_t save_again_mono_ms; /* its end could not be saved (disk full): when to try again; 0 = no */
+	int commits;                /* store operations under way */
 	struct fleet *fleet;
-	struct fleet_waiter *waiter;     /* who waits for the submit's commit; owned */
-	struct fleet_debt *debt;         /* what may go on once its end is on disk */
-	int64_t unasked_end_mono_ms;     /* its kernel aborted it though nobody asked: when to believe that; 0 = no */
-	bool is_void;                    /* its submit could not be saved: freed with its last commit */
+	struct fleet_waiter *waiter; /* who waits for the submit's commit; owned */
+	struct fleet_debt *debt;     /* what may go on once its end is on disk */
+	int64_t unasked_end_mono_ms; /* its kernel aborted it though nobody asked: when to believe that; 0 = no */
+	bool is_void;                /* its submit could not be saved: freed with its last commit */
 };
 
-struct future *future_new(void);                     /* NULL: no memory */
+struct future *future_new(void); /* NULL: no memory */
 void future_free(struct future **f);
 int future_make_id(char out[FUTURE_ID_MAX], struct err *err);
 const char *future_state_name(enum future_state s);
-int future_state_named(const char *name);            /* -1: no such state */
+int future_state_named(const char *name); /* -1: no such state */
 /* Steps by the table; false: not in the table, nothing changed, logged. */
 bool future_step(struct future *f, enum future_event event);
-bool future_is_ended(const struct future *f);        /* and on disk */
-bool future_is_open(const struct future *f);         /* by state: queued, assigned, running */
+bool future_is_ended(const struct future *f); /* and on disk */
+bool future_is_open(const struct future *f);  /* by state: queued, assigned, running */
 
 /* The public state object: jobId, hasResult, alive, aborted, abortable, startTime, runningTime, payload {displayName, targets},
  * owner, progress, and ours: state, pool, kernel, attempt, cause, reason. reason: why it waits, or NULL. position: 1 = next, 0 =

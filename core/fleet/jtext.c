@@ -13,8 +13,14 @@ void jtext_put(struct buf *out, const char *s)
 		buf_puts(out, "null");
 }
 
-void jtext_put_int(struct buf *out, int64_t v) { buf_printf(out, "%" PRId64, v); }
-void jtext_put_bool(struct buf *out, int is_true) { buf_puts(out, is_true ? "true" : "false"); }
+void jtext_put_int(struct buf *out, int64_t v)
+{
+	buf_printf(out, "%" PRId64, v);
+}
+void jtext_put_bool(struct buf *out, int is_true)
+{
+	buf_puts(out, is_true ? "true" : "false");
+}
 
 void jtext_next(struct buf *out)
 {

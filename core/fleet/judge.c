@@ -9,7 +9,9 @@
 
 #define SIZE_ROOM 32
 
-struct size_text { char s[SIZE_ROOM]; };
+struct size_text {
+	char s[SIZE_ROOM];
+};
 
 static struct size_text size_of(int64_t bytes)
 {
@@ -31,7 +33,10 @@ static struct size_text size_word(int64_t bytes)
 	return t;
 }
 
-static const char *pool_name(const struct judge_case *c) { return c->pool ? c->pool->name : "?"; }
+static const char *pool_name(const struct judge_case *c)
+{
+	return c->pool ? c->pool->name : "?";
+}
 
 static int64_t limit_of(const struct judge_case *c)
 {
@@ -56,7 +61,10 @@ static bool is_own_limit(const struct judge_case *c)
 	return !*owner || strcmp(last ? last + 1 : owner, c->end->id) == 0;
 }
 
-static bool is_by_task(const struct judge_case *c) { return c->memory_bytes > 0 && c->pool && c->memory_bytes != c->pool->memory_bytes; }
+static bool is_by_task(const struct judge_case *c)
+{
+	return c->memory_bytes > 0 && c->pool && c->memory_bytes != c->pool->memory_bytes;
+}
 
 static void put_whose_limit(const struct judge_case *c, struct buf *out)
 {
@@ -93,8 +101,11 @@ static void put_oom_limit(const struct judge_case *c, struct buf *out)
 {
 	int64_t limit = limit_of(c), peak = peak_of(c), most = c->pool ? pool_spec_memory_most(c->pool) : 0;
 	if (c->end->victim_of[0]) {
-		buf_printf(out, "Killed: memory ran out at %s (%s), and the system chose your task; what grew was %s. Your task used %s. ",
-			   c->end->limit_owner[0] ? c->end->limit_owner : "a shared limit", size_of(limit).s, c->end->victim_of, size_of(peak).s);
+		buf_printf(
+			out,
+			"Killed: memory ran out at %s (%s), and the system chose your task; what grew was %s. Your task used %s. ",
+			c->end->limit_owner[0] ? c->end->limit_owner : "a shared limit", size_of(limit).s, c->end->victim_of,
+			size_of(peak).s);
 		buf_puts(out, "Submit it again, or ask an admin.");
 		return;
 	}
@@ -137,17 +148,23 @@ static void put_other(const struct judge_case *c, struct buf *out)
 {
 	const char *cause = c->end->cause;
 	if (strcmp(cause, "crash") == 0 && c->end->signal > 0) {
-		buf_printf(out, "Killed: the process of your task crashed with signal %d (%s). See the log for lines of [%s].", c->end->signal,
-			   strsignal(c->end->signal), c->end->id);
+		buf_printf(out, "Killed: the process of your task crashed with signal %d (%s). See the log for lines of [%s].",
+			   c->end->signal, strsignal(c->end->signal), c->end->id);
 	} else if (strcmp(cause, "crash") == 0) {
-		buf_printf(out, "Killed: the process of your task ended by itself with status %d. See the log for lines of [%s].", c->end->code, c->end->id);
+		buf_printf(out, "Killed: the process of your task ended by itself with status %d. See the log for lines of [%s].",
+			   c->end->code, c->end->id);
 	} else if (strcmp(cause, "exited") == 0) {
-		buf_printf(out, "Killed: the process of your task ended by itself with status 0 before the task was done. See the log for lines of [%s].", c->end->id);
+		buf_printf(out,
+			   "Killed: the process of your task ended by itself with status 0 before the task was done. See the log "
+			   "for lines of [%s].",
+			   c->end->id);
 	} else if (strcmp(cause, "signal") == 0) {
-		buf_printf(out, "Killed: somebody outside of this node's control sent signal %d (%s) to the process of your task.", c->end->signal,
-			   strsignal(c->end->signal));
+		buf_printf(out, "Killed: somebody outside of this node's control sent signal %d (%s) to the process of your task.",
+			   c->end->signal, strsignal(c->end->signal));
 	} else if (strcmp(cause, "limit_threads") == 0) {
-		buf_printf(out, "Killed: your task wanted more than %lld threads and processes, the limit of pool \"%s\". Use fewer, or ask an admin.",
+		buf_printf(out,
+			   "Killed: your task wanted more than %lld threads and processes, the limit of pool \"%s\". Use fewer, or "
+			   "ask an admin.",
 			   c->pool ? (long long)c->pool->threads : 0, pool_name(c));
 	} else if (strcmp(cause, "oom_host") == 0) {
 		buf_puts(out, "Killed: the machine itself ran out of memory, and the system chose your task");
@@ -162,7 +179,9 @@ static void put_other(const struct judge_case *c, struct buf *out)
 }
 
 /* Causes that come with a text of whoever ordered the end. */
-static const struct { const char *cause, *lead; } ordered[] = {
+static const struct {
+	const char *cause, *lead;
+} ordered[] = {
 	{ "admin", "Killed by an admin" },
 	{ "user", "Aborted" },
 	{ "policy", "Killed by a policy" },
@@ -219,9 +238,11 @@ static void put_detail(const struct judge_case *c, struct buf *out)
 
 const char *judge_error_type(const char *cause)
 {
-	static const struct { const char *cause, *type; } types[] = {
+	static const struct {
+		const char *cause, *type;
+	} types[] = {
 		{ "oom_limit", "DSS.OutOfMemory" }, { "oom_heap", "DSS.OutOfMemory" }, { "oom_host", "DSS.OutOfMemory" },
-		{ "deadline", "DSS.Timeout" }, { "user", "DSS.Aborted" }, { "admin", "DSS.Aborted" },
+		{ "deadline", "DSS.Timeout" },      { "user", "DSS.Aborted" },         { "admin", "DSS.Aborted" },
 	};
 	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
 		if (strcmp(types[i].cause, cause) == 0)

@@ -11,8 +11,8 @@
  */
 struct judge_end {
 	char id[64];
-	char cause[24];                  /* oom_limit oom_heap oom_host limit_threads deadline … lost unknown exited */
-	char text[900];                  /* the keeper's or the one who ordered it; "" = none */
+	char cause[24]; /* oom_limit oom_heap oom_host limit_threads deadline … lost unknown exited */
+	char text[900]; /* the keeper's or the one who ordered it; "" = none */
 	char by[64];
 	int code, signal;                /* -1 = none */
 	int64_t peak_bytes, limit_bytes; /* -1 = unknown */
@@ -27,7 +27,7 @@ struct judge_end {
 struct judge_case {
 	const struct judge_end *end;
 	const struct pool_spec *pool;
-	const struct kernel *kernel;     /* for lastMinute */
+	const struct kernel *kernel; /* for lastMinute */
 	int64_t memory_bytes, timeout_ms;
 	int attempt, retries;
 };

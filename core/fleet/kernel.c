@@ -102,7 +102,10 @@ void kernel_add_sample(struct kernel *k, int64_t wall_ms, int64_t memory_bytes)
 		k->first_sample = (k->first_sample + 1) % KERNEL_SAMPLES;
 }
 
-void kernel_clear_samples(struct kernel *k) { k->nsamples = k->first_sample = 0; }
+void kernel_clear_samples(struct kernel *k)
+{
+	k->nsamples = k->first_sample = 0;
+}
 
 static int derive(const void *key, size_t key_len, const char *what, const char *id, char out[KERNEL_TOKEN_MAX])
 {

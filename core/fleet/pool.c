@@ -14,7 +14,7 @@
 #define DEFAULT_THREADS         4096
 #define DEFAULT_READY_WITHIN_MS 60000
 #define DEFAULT_GRACE_MS        5000
-#define KERNEL_NAME_ROOM        12       /* digits of the number and the dash behind a pool's name in a kernel's id */
+#define KERNEL_NAME_ROOM        12 /* digits of the number and the dash behind a pool's name in a kernel's id */
 
 struct pool_spec *pool_spec_new(const char *name)
 {
@@ -61,8 +61,12 @@ static int wrong(const struct pool_spec *s, struct err *err, const char *what)
 
 int pool_spec_check(const struct pool_spec *s, struct err *err)
 {
-	const struct { int is_wrong; const char *what; } rules[] = {
-		{ !text_is_id(s->name, strlen(s->name)) || strlen(s->name) > KERNEL_ID_MAX - KERNEL_NAME_ROOM, "the name must be an id of at most 52 characters" },
+	const struct {
+		int is_wrong;
+		const char *what;
+	} rules[] = {
+		{ !text_is_id(s->name, strlen(s->name)) || strlen(s->name) > KERNEL_ID_MAX - KERNEL_NAME_ROOM,
+		  "the name must be an id of at most 52 characters" },
 		{ strchr(s->name, '(') || strchr(s->name, ')') || strchr(s->name, ':'), "the name may have no ( ) or :" },
 		{ !s->kind || !*s->kind, "kernel is missing" },
 		{ !s->argv || !s->argv[0] || s->argv[0][0] != '/', "the kernel's command must begin with an absolute path" },
@@ -70,9 +74,12 @@ int pool_spec_check(const struct pool_spec *s, struct err *err)
 		{ s->max < 1, "max must be 1 or more" },
 		{ s->warm_min > s->max, "warm.min is over max" },
 		{ s->memory_bytes < 0 || s->swap_bytes < 0 || s->threads < 0, "limits must not be negative" },
-		{ s->memory_max_bytes && s->memory_max_bytes < s->memory_bytes, "the most memory of a task is under limits.memory" },
-		{ s->heap_bytes && s->memory_bytes && s->memory_bytes < s->heap_bytes + s->heap_bytes / 4, "limits.memory must be 1.25 times the heap or more" },
-		{ s->recycle_after_tasks < 0 || s->recycle_age_ms < 0 || s->recycle_memory_bytes < 0, "recycle must not be negative" },
+		{ s->memory_max_bytes && s->memory_max_bytes < s->memory_bytes,
+		  "the most memory of a task is under limits.memory" },
+		{ s->heap_bytes && s->memory_bytes && s->memory_bytes < s->heap_bytes + s->heap_bytes / 4,
+		  "limits.memory must be 1.25 times the heap or more" },
+		{ s->recycle_after_tasks < 0 || s->recycle_age_ms < 0 || s->recycle_memory_bytes < 0,
+		  "recycle must not be negative" },
 		{ s->ready_within_ms < 1 || s->grace_ms < 0, "the deadline of becoming ready and the grace must be positive" },
 	};
 	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
@@ -107,12 +114,16 @@ void pool_spec_variant(const struct pool_spec *s, char out[16])
 	for (size_t i = 0; i < 2; i++)
 		for (char **p = lists[i]; p && *p; p++)
 			h = mix(h, *p);
-	snprintf(numbers, sizeof(numbers), "%" PRId64 " %" PRId64 " %" PRId64 " %" PRId64, s->heap_bytes, s->memory_bytes, s->swap_bytes, s->threads);
+	snprintf(numbers, sizeof(numbers), "%" PRId64 " %" PRId64 " %" PRId64 " %" PRId64, s->heap_bytes, s->memory_bytes,
+		 s->swap_bytes, s->threads);
 	h = mix(mix(mix(mix(h, s->kind), s->run_as), s->cwd), numbers);
 	snprintf(out, 16, "%012" PRIx64, h >> 16);
 }
 
-int64_t pool_spec_memory_most(const struct pool_spec *s) { return s->memory_max_bytes ? s->memory_max_bytes : s->memory_bytes; }
+int64_t pool_spec_memory_most(const struct pool_spec *s)
+{
+	return s->memory_max_bytes ? s->memory_max_bytes : s->memory_bytes;
+}
 
 struct pool *pool_new(struct pool_spec *spec)
 {
@@ -141,18 +152,24 @@ void pool_free(struct pool **p)
 static int count(const struct pool *pool, unsigned states)
 {
 	int n = 0;
-	list_each(&pool->kernels, l)
+	list_each (&pool->kernels, l)
 		n += states >> list_of(l, struct kernel, in_pool)->state & 1;
 	return n;
 }
 
-int pool_count_alive(const struct pool *pool) { return count(pool, ~(1u << KERNEL_GONE)); }
-int pool_count_busy(const struct pool *pool) { return count(pool, 1u << KERNEL_BUSY | 1u << KERNEL_DRAINING); }
+int pool_count_alive(const struct pool *pool)
+{
+	return count(pool, ~(1u << KERNEL_GONE));
+}
+int pool_count_busy(const struct pool *pool)
+{
+	return count(pool, 1u << KERNEL_BUSY | 1u << KERNEL_DRAINING);
+}
 
 int pool_count_warm(const struct pool *pool)
 {
 	int n = 0;
-	list_each(&pool->kernels, l) {
+	list_each (&pool->kernels, l) {
 		const struct kernel *k = list_of(l, struct kernel, in_pool);
 		n += (k->state == KERNEL_IDLE || k->state == KERNEL_STARTING) && !k->reserved_for[0] && !k->owner;
 	}
@@ -163,7 +180,7 @@ int pool_count_warm(const struct pool *pool)
 static int count_waiting_for_warm(const struct pool *pool)
 {
 	int n = 0;
-	list_each(&pool->waiting, l) {
+	list_each (&pool->waiting, l) {
 		const struct future *f = list_of(l, struct future, in_queue);
 		n += !pool->spec->memory_bytes || f->memory_bytes <= pool->spec->memory_bytes;
 	}
@@ -218,7 +235,10 @@ void pool_note_ready(struct pool *pool)
 	pool->failure[0] = 0;
 }
 
-void pool_note_healthy(struct pool *pool) { pool->failed_starts = 0; }
+void pool_note_healthy(struct pool *pool)
+{
+	pool->failed_starts = 0;
+}
 
 int pool_json(const struct pool *pool, struct buf *out)
 {

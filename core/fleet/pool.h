@@ -12,34 +12,34 @@
  * A spec is filled by the loader of policies: each `char *` is its own heap copy or NULL, each `char **` a heap array of heap
  * texts, NULL-terminated, or NULL. pool_spec_new gives every number its default; pool_spec_free frees all of it.
  */
-#define POOL_BACKOFF_MOST_MS 60000      /* 0, 1 s, 2 s, 4 s … 1 min between tries after failed starts */
+#define POOL_BACKOFF_MOST_MS 60000 /* 0, 1 s, 2 s, 4 s … 1 min between tries after failed starts */
 
 struct pool_spec {
-	char *name;                  /* an id */
+	char *name; /* an id */
 	char *about;
-	char *source;                /* "policies/10-pools.lua:4" */
-	char *kind;                  /* runtime: "python", "java", "command" */
-	char **argv;                 /* the kernel's command, argv[0] absolute */
-	char **env;                  /* "NAME=value", beside what every kernel gets */
-	char **types;                /* task types it takes; NULL = { kind } */
-	char **path;                 /* added as "path" to python payloads that have none of their own */
-	char *run_as;                /* user; NULL = the keeper's (one-user mode) */
-	char *cwd;                   /* NULL = "/" */
-	int64_t heap_bytes;          /* 0 = none */
-	int64_t memory_bytes;        /* limit of each kernel; 0 = none */
-	int64_t memory_max_bytes;    /* up to what a task's limits.memory may raise it; 0 = memory_bytes */
-	int64_t swap_bytes;          /* beyond memory; default 0 */
-	int64_t threads;             /* 0 = none; default 4096 */
-	int warm_min, warm_max;      /* idle or starting; default 1, 8 */
-	int max;                     /* alive at once; default 16 */
-	int64_t recycle_after_tasks; /* default 1; 0 = never */
-	int64_t recycle_age_ms;      /* 0 = never */
-	int64_t recycle_memory_bytes;/* working set after a task; 0 = never */
-	int64_t ready_within_ms;     /* default 60000 */
-	int64_t grace_ms;            /* TERM to kill; default 5000 */
+	char *source;                 /* "policies/10-pools.lua:4" */
+	char *kind;                   /* runtime: "python", "java", "command" */
+	char **argv;                  /* the kernel's command, argv[0] absolute */
+	char **env;                   /* "NAME=value", beside what every kernel gets */
+	char **types;                 /* task types it takes; NULL = { kind } */
+	char **path;                  /* added as "path" to python payloads that have none of their own */
+	char *run_as;                 /* user; NULL = the keeper's (one-user mode) */
+	char *cwd;                    /* NULL = "/" */
+	int64_t heap_bytes;           /* 0 = none */
+	int64_t memory_bytes;         /* limit of each kernel; 0 = none */
+	int64_t memory_max_bytes;     /* up to what a task's limits.memory may raise it; 0 = memory_bytes */
+	int64_t swap_bytes;           /* beyond memory; default 0 */
+	int64_t threads;              /* 0 = none; default 4096 */
+	int warm_min, warm_max;       /* idle or starting; default 1, 8 */
+	int max;                      /* alive at once; default 16 */
+	int64_t recycle_after_tasks;  /* default 1; 0 = never */
+	int64_t recycle_age_ms;       /* 0 = never */
+	int64_t recycle_memory_bytes; /* working set after a task; 0 = never */
+	int64_t ready_within_ms;      /* default 60000 */
+	int64_t grace_ms;             /* TERM to kill; default 5000 */
 };
 
-struct pool_spec *pool_spec_new(const char *name);           /* NULL: no memory. Returns owned. */
+struct pool_spec *pool_spec_new(const char *name); /* NULL: no memory. Returns owned. */
 void pool_spec_free(struct pool_spec **spec);
 /* 0, or -1 with a text that begins with the spec's source: what is missing or contradicts itself. */
 int pool_spec_check(const struct pool_spec *spec, struct err *err);
@@ -50,21 +50,21 @@ void pool_spec_variant(const struct pool_spec *spec, char out[16]);
 int64_t pool_spec_memory_most(const struct pool_spec *spec);
 
 struct pool {
-	struct list link;            /* fleet's pools, in the order of their names' first appearance */
-	struct pool_spec *spec;      /* owned */
-	struct list kernels;         /* struct kernel.in_pool, oldest first */
-	struct list waiting;         /* struct future.in_queue, first come first served */
-	bool is_retired;             /* no policy names it any more: starts nothing, goes when empty */
-	int failed_starts;           /* in a row */
-	int64_t next_start_mono_ms;  /* back-off: no start before */
-	char failure[512];           /* why the last start failed; "" = it did not */
+	struct list link;           /* fleet's pools, in the order of their names' first appearance */
+	struct pool_spec *spec;     /* owned */
+	struct list kernels;        /* struct kernel.in_pool, oldest first */
+	struct list waiting;        /* struct future.in_queue, first come first served */
+	bool is_retired;            /* no policy names it any more: starts nothing, goes when empty */
+	int failed_starts;          /* in a row */
+	int64_t next_start_mono_ms; /* back-off: no start before */
+	char failure[512];          /* why the last start failed; "" = it did not */
 };
 
-struct pool *pool_new(struct pool_spec *spec);               /* takes spec; NULL: no memory, spec freed */
-void pool_free(struct pool **pool);                          /* must be empty */
-int pool_count_alive(const struct pool *pool);               /* all but gone */
+struct pool *pool_new(struct pool_spec *spec); /* takes spec; NULL: no memory, spec freed */
+void pool_free(struct pool **pool);            /* must be empty */
+int pool_count_alive(const struct pool *pool); /* all but gone */
 int pool_count_busy(const struct pool *pool);
-int pool_count_warm(const struct pool *pool);                /* idle or starting, of the pool's own size, not yet promised to a task */
+int pool_count_warm(const struct pool *pool); /* idle or starting, of the pool's own size, not yet promised to a task */
 /* How many more to start now (0 while backing off). */
 int pool_wanted_starts(const struct pool *pool, int64_t now_mono_ms);
 void pool_note_failed_start(struct pool *pool, const char *why, int64_t now_mono_ms);

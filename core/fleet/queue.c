@@ -5,15 +5,24 @@
 
 #include "base/text.h"
 
-void queue_push(struct pool *pool, struct future *f) { list_push(&pool->waiting, &f->in_queue); }
-void queue_push_first(struct pool *pool, struct future *f) { list_insert_after(&pool->waiting, &f->in_queue); }
-void queue_remove(struct future *f) { list_remove(&f->in_queue); }
+void queue_push(struct pool *pool, struct future *f)
+{
+	list_push(&pool->waiting, &f->in_queue);
+}
+void queue_push_first(struct pool *pool, struct future *f)
+{
+	list_insert_after(&pool->waiting, &f->in_queue);
+}
+void queue_remove(struct future *f)
+{
+	list_remove(&f->in_queue);
+}
 
 int queue_position(const struct future *f, int *total)
 {
 	int n = 0, position = 0;
 	if (f->in_pool)
-		list_each(&f->in_pool->waiting, l) {
+		list_each (&f->in_pool->waiting, l) {
 			n++;
 			if (list_of(l, struct future, in_queue) == f)
 				position = n;
@@ -24,7 +33,7 @@ int queue_position(const struct future *f, int *total)
 
 struct future *queue_next_for(const struct pool *pool, const struct kernel *k)
 {
-	list_each(&pool->waiting, l) {
+	list_each (&pool->waiting, l) {
 		struct future *f = list_of(l, struct future, in_queue);
 		if (kernel_may_run(k, f->owner, f->id, f->memory_bytes))
 			return f;
@@ -35,11 +44,11 @@ struct future *queue_next_for(const struct pool *pool, const struct kernel *k)
 struct kernel *queue_kernel_for(const struct pool *pool, const struct future *f)
 {
 	struct kernel *fresh = NULL;
-	list_each(&pool->kernels, l) {
+	list_each (&pool->kernels, l) {
 		struct kernel *k = list_of(l, struct kernel, in_pool);
 		if (!kernel_may_run(k, f->owner, f->id, f->memory_bytes))
 			continue;
-		if (k->owner || k->reserved_for[0])     /* its own first: nobody else can use that one */
+		if (k->owner || k->reserved_for[0]) /* its own first: nobody else can use that one */
 			return k;
 		if (!fresh)
 			fresh = k;
@@ -58,14 +67,14 @@ const char *queue_ordinal(int n, char *out, size_t room)
 static int count_starting(const struct pool *pool)
 {
 	int n = 0;
-	list_each(&pool->kernels, l)
+	list_each (&pool->kernels, l)
 		n += list_of(l, struct kernel, in_pool)->state == KERNEL_STARTING;
 	return n;
 }
 
 static bool is_being_started(const struct pool *pool, const struct future *f)
 {
-	list_each(&pool->kernels, l) {
+	list_each (&pool->kernels, l) {
 		const struct kernel *k = list_of(l, struct kernel, in_pool);
 		if (k->state == KERNEL_STARTING && strcmp(k->reserved_for, f->id) == 0)
 			return true;
@@ -80,13 +89,15 @@ static void why_waiting(const struct future *f, int64_t now_mono_ms, char *out, 
 	char size[32], pause[32];
 	if (p->failure[0]) {
 		int64_t ms = p->next_start_mono_ms - now_mono_ms;
-		snprintf(out, room, "kernels of pool \"%s\" do not start: %.300s; next try %s%s", p->spec->name, p->failure, ms > 0 ? "in " : "now",
-			 ms > 0 ? text_print_duration(ms, pause, sizeof(pause)) : "");
+		snprintf(out, room, "kernels of pool \"%s\" do not start: %.300s; next try %s%s", p->spec->name, p->failure,
+			 ms > 0 ? "in " : "now", ms > 0 ? text_print_duration(ms, pause, sizeof(pause)) : "");
 	} else if (is_being_started(p, f)) {
 		snprintf(out, room, "no warm kernel of pool \"%s\" has %s, one is started for it", p->spec->name,
 			 text_print_size(f->memory_bytes, size, sizeof(size)));
 	} else if (alive >= p->spec->max && busy > 0) {
-		snprintf(out, room, busy == 1 && alive == 1 ? "the only kernel of pool \"%s\" is busy" : "all %2$d kernels of pool \"%1$s\" are busy",
+		snprintf(out, room,
+			 busy == 1 && alive == 1 ? "the only kernel of pool \"%s\" is busy"
+						 : "all %2$d kernels of pool \"%1$s\" are busy",
 			 p->spec->name, alive);
 	} else if (count_starting(p)) {
 		snprintf(out, room, "a kernel of pool \"%s\" is starting", p->spec->name);

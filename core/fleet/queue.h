@@ -18,6 +18,6 @@ struct future *queue_next_for(const struct pool *pool, const struct kernel *k);
 struct kernel *queue_kernel_for(const struct pool *pool, const struct future *f);
 /* "Waiting, 3rd of 7: all 2 kernels of pool "fek" are busy". Returns out; "" = does not wait. */
 const char *queue_reason(const struct future *f, int64_t now_mono_ms, char *out, size_t room);
-const char *queue_ordinal(int n, char *out, size_t room);       /* "1st", "2nd", "3rd", "11th" */
+const char *queue_ordinal(int n, char *out, size_t room); /* "1st", "2nd", "3rd", "11th" */
 
 #endif

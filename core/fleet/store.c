@@ -14,11 +14,11 @@
 #include "fleet/store_sql.h"
 #include "sys/clock.h"
 
-#define KERNEL_BLOCK     64      /* kernel numbers taken at once */
-#define GROUP_MOST       2000    /* operations in one commit */
-#define IDLE_CHECKPOINT_S 2      /* the log goes into the file once nobody writes */
+#define KERNEL_BLOCK      64   /* kernel numbers taken at once */
+#define GROUP_MOST        2000 /* operations in one commit */
+#define IDLE_CHECKPOINT_S 2    /* the log goes into the file once nobody writes */
 
-struct line {                                    /* a thread and the operations that wait for it */
+struct line { /* a thread and the operations that wait for it */
 	struct store *store;
 	pthread_t thread;
 	pthread_cond_t news;
@@ -32,12 +32,12 @@ struct store {
 	struct loop_wake *wake;
 	pthread_mutex_t lock;
 	struct line writer, reader;
-	struct list done;                        /* under lock: for the loop, in order */
-	size_t waiting;                          /* loop's thread */
+	struct list done; /* under lock: for the loop, in order */
+	size_t waiting;   /* loop's thread */
 	bool is_closing, is_broken, was_told;
 	char broken[ERR_TEXT_MAX];
 	int64_t epoch, fact_seq;
-	int64_t next_kernel, kernels_reserved;   /* loop's thread: numbers below reserved are ours */
+	int64_t next_kernel, kernels_reserved; /* loop's thread: numbers below reserved are ours */
 	bool is_reserving;
 	store_fatal_fn *on_fatal;
 	void *data;
@@ -55,14 +55,18 @@ static int run_op(struct store *s, struct store_op *op, struct err *err)
 {
 	struct store_sql *sql = s->writer.sql;
 	switch (op->kind) {
-	case STORE_OP_INSERT: return store_sql_insert(sql, op->f, op->answer.id, err);
-	case STORE_OP_UPDATE: return store_sql_update(sql, op->f, err);
-	case STORE_OP_META: return store_sql_set_meta(sql, "kernel", op->value, err);
+	case STORE_OP_INSERT:
+		return store_sql_insert(sql, op->f, op->answer.id, err);
+	case STORE_OP_UPDATE:
+		return store_sql_update(sql, op->f, err);
+	case STORE_OP_META:
+		return store_sql_set_meta(sql, "kernel", op->value, err);
 	case STORE_OP_FACT: {
 		struct store_fact fact = { op->what, op->subject, op->detail, op->wall_ms, op->mono_ms };
 		return store_sql_fact(sql, s->epoch, op->seq, &fact, clock_boot_id(), err);
 	}
-	default: return SQLITE_MISUSE;
+	default:
+		return SQLITE_MISUSE;
 	}
 }
 
@@ -75,7 +79,9 @@ static int run_one(struct store *s, struct store_op *op)
 	if (rc != SQLITE_OK)
 		return rc;
 	rc = run_op(s, op, &err);
-	op->answer.outcome = rc == SQLITE_OK ? STORE_OK : rc == SQLITE_CONSTRAINT && op->answer.id[0] ? STORE_DUPLICATE : STORE_FAILED;
+	op->answer.outcome = rc == SQLITE_OK                               ? STORE_OK
+			     : rc == SQLITE_CONSTRAINT && op->answer.id[0] ? STORE_DUPLICATE
+									   : STORE_FAILED;
 	op->answer.err = err;
 	if (rc == SQLITE_FULL || is_fatal(rc) || !store_sql_in_transaction(sql))
 		return rc == SQLITE_OK ? SQLITE_ABORT : rc;
@@ -88,14 +94,14 @@ static int run_group(struct store *s, struct list *group, struct err *err)
 	int rc = store_sql_run(sql, "BEGIN IMMEDIATE", err);
 	if (rc != SQLITE_OK)
 		return rc;
-	list_each(group, l) {
+	list_each (group, l) {
 		struct store_op *op = list_of(l, struct store_op, link);
 		rc = run_one(s, op);
 		if (rc != SQLITE_OK) {
 			*err = op->answer.err;
 			break;
 		}
-		if (op->kind == STORE_OP_UPDATE && op->f->has_result)
+		if (op->kind == STORE_OP_UPDATE && op->f->state == FUTURE_DONE)
 			die_at("result_written");
 	}
 	if (rc == SQLITE_OK)
@@ -111,7 +117,7 @@ static void write_group(struct store *s, struct list *group)
 	int rc = run_group(s, group, &err);
 	if (rc == SQLITE_OK)
 		return;
-	list_each(group, l) {
+	list_each (group, l) {
 		struct store_answer *a = &list_of(l, struct store_op, link)->answer;
 		a->outcome = rc == SQLITE_FULL ? STORE_FULL : STORE_FAILED;
 		a->id[0] = 0;
@@ -128,7 +134,7 @@ static void write_group(struct store *s, struct list *group)
 static size_t take(struct list *from, struct list *to, size_t most)
 {
 	size_t n = 0;
-	list_each(from, l) {
+	list_each (from, l) {
 		if (n++ >= most)
 			break;
 		list_remove(l);
@@ -197,8 +203,9 @@ static void keep_row(void *data, struct future *f)
 
 static void read_one(struct store *s, struct store_op *op)
 {
-	int rc = op->kind == STORE_OP_GET ? store_sql_get(s->reader.sql, op->id, op->with_result, &op->f, &op->answer.err)
-				    : store_sql_each_ended(s->reader.sql, op->owner, op->limit, keep_row, op, &op->answer.err);
+	int rc = op->kind == STORE_OP_GET
+			 ? store_sql_get(s->reader.sql, op->id, op->with_result, &op->f, &op->answer.err)
+			 : store_sql_each_ended(s->reader.sql, op->owner, op->limit, keep_row, op, &op->answer.err);
 	op->answer.outcome = rc == SQLITE_OK ? STORE_OK : STORE_FAILED;
 }
 
@@ -306,8 +313,14 @@ static int post_task(struct store *s, enum store_op_kind kind, const struct futu
 	return post(s, &s->writer, op);
 }
 
-int store_insert_task(struct store *s, const struct future *f, store_done_fn *fn, void *data) { return post_task(s, STORE_OP_INSERT, f, fn, data); }
-int store_update_task(struct store *s, const struct future *f, store_done_fn *fn, void *data) { return post_task(s, STORE_OP_UPDATE, f, fn, data); }
+int store_insert_task(struct store *s, const struct future *f, store_done_fn *fn, void *data)
+{
+	return post_task(s, STORE_OP_INSERT, f, fn, data);
+}
+int store_update_task(struct store *s, const struct future *f, store_done_fn *fn, void *data)
+{
+	return post_task(s, STORE_OP_UPDATE, f, fn, data);
+}
 
 int store_add_fact(struct store *s, const struct store_fact *fact, store_done_fn *fn, void *data)
 {
@@ -318,7 +331,8 @@ int store_add_fact(struct store *s, const struct store_fact *fact, store_done_fn
 	op->seq = ++s->fact_seq;
 	op->wall_ms = fact->wall_ms ? fact->wall_ms : clock_wall_ms();
 	op->mono_ms = fact->mono_ms ? fact->mono_ms : clock_mono_ms();
-	if (!store_op_text(&op->what, fact->what) || !store_op_text(&op->subject, fact->subject) || !store_op_text(&op->detail, fact->detail)) {
+	if (!store_op_text(&op->what, fact->what) || !store_op_text(&op->subject, fact->subject) ||
+	    !store_op_text(&op->detail, fact->detail)) {
 		store_op_free(op);
 		return -1;
 	}
@@ -363,8 +377,14 @@ int64_t store_next_kernel(struct store *s)
 	return s->next_kernel < s->kernels_reserved ? s->next_kernel++ : 0;
 }
 
-size_t store_waiting(const struct store *s) { return s->waiting; }
-int64_t store_epoch(const struct store *s) { return s->epoch; }
+size_t store_waiting(const struct store *s)
+{
+	return s->waiting;
+}
+int64_t store_epoch(const struct store *s)
+{
+	return s->epoch;
+}
 
 int store_load_open(struct store *s, store_load_fn *fn, void *data, struct err *err)
 {
@@ -386,7 +406,8 @@ static int count_epoch(struct store *s, struct err *err)
 {
 	struct store_sql *sql = s->writer.sql;
 	int64_t last_kernel = 0;
-	if (store_sql_get_meta(sql, "epoch", &s->epoch, err) != SQLITE_OK || store_sql_get_meta(sql, "kernel", &last_kernel, err) != SQLITE_OK)
+	if (store_sql_get_meta(sql, "epoch", &s->epoch, err) != SQLITE_OK ||
+	    store_sql_get_meta(sql, "kernel", &last_kernel, err) != SQLITE_OK)
 		return -1;
 	s->epoch++;
 	s->next_kernel = last_kernel + 1;
@@ -394,7 +415,8 @@ static int count_epoch(struct store *s, struct err *err)
 	if (store_sql_run(sql, "BEGIN IMMEDIATE", err) != SQLITE_OK)
 		return -1;
 	if (store_sql_set_meta(sql, "epoch", s->epoch, err) != SQLITE_OK ||
-	    store_sql_set_meta(sql, "kernel", s->kernels_reserved - 1, err) != SQLITE_OK || store_sql_run(sql, "COMMIT", err) != SQLITE_OK) {
+	    store_sql_set_meta(sql, "kernel", s->kernels_reserved - 1, err) != SQLITE_OK ||
+	    store_sql_run(sql, "COMMIT", err) != SQLITE_OK) {
 		store_sql_run(sql, "ROLLBACK", NULL);
 		return -1;
 	}
@@ -445,7 +467,7 @@ out:
 
 static void free_ops(struct list *ops)
 {
-	list_each(ops, l) {
+	list_each (ops, l) {
 		list_remove(l);
 		store_op_free(list_of(l, struct store_op, link));
 	}

@@ -17,9 +17,9 @@ struct store;
 
 enum store_outcome {
 	STORE_OK,
-	STORE_DUPLICATE,         /* same owner and client key: answer.id is the first task's */
-	STORE_FULL,              /* no room on the disk; nothing was written */
-	STORE_FAILED,            /* this operation only; answer.err says why */
+	STORE_DUPLICATE, /* same owner and client key: answer.id is the first task's */
+	STORE_FULL,      /* no room on the disk; nothing was written */
+	STORE_FAILED,    /* this operation only; answer.err says why */
 };
 
 struct store_answer {
@@ -32,9 +32,9 @@ typedef void store_done_fn(void *data, const struct store_answer *answer);
 typedef void store_fatal_fn(void *data, const char *text);
 
 struct store_fact {
-	const char *what, *subject;      /* "process.exited", "fek-1" */
-	const char *detail;              /* JSON or NULL */
-	int64_t wall_ms, mono_ms;        /* 0 = now */
+	const char *what, *subject; /* "process.exited", "fek-1" */
+	const char *detail;         /* JSON or NULL */
+	int64_t wall_ms, mono_ms;   /* 0 = now */
 };
 
 #define STORE_SCHEMA 1

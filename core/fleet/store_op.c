@@ -67,8 +67,9 @@ struct future *store_op_task(const struct future *f, bool is_insert)
 	c->result_len = f->result_len;
 	bool ok = store_op_text(&c->error, f->error) && store_op_bytes(&c->result, f->result, f->result_len);
 	if (is_insert)
-		ok = ok && store_op_text(&c->client_key, f->client_key) && store_op_text(&c->owner, f->owner) && store_op_text(&c->project, f->project) &&
-		     store_op_text(&c->kind, f->kind) && store_op_text(&c->type, f->type) && store_op_text(&c->pool, f->pool) && store_op_text(&c->title, f->title) &&
+		ok = ok && store_op_text(&c->client_key, f->client_key) && store_op_text(&c->owner, f->owner) &&
+		     store_op_text(&c->project, f->project) && store_op_text(&c->kind, f->kind) &&
+		     store_op_text(&c->type, f->type) && store_op_text(&c->pool, f->pool) && store_op_text(&c->title, f->title) &&
 		     store_op_bytes(&c->payload, f->payload, f->payload_len);
 	if (!ok)
 		future_free(&c);

@@ -9,10 +9,10 @@ enum store_op_kind { STORE_OP_INSERT, STORE_OP_UPDATE, STORE_OP_FACT, STORE_OP_M
 struct store_op {
 	struct list link;
 	enum store_op_kind kind;
-	struct future *f;                        /* of writes: a copy */
-	char *what, *subject, *detail;           /* of facts */
+	struct future *f;              /* of writes: a copy */
+	char *what, *subject, *detail; /* of facts */
 	int64_t wall_ms, mono_ms, seq;
-	int64_t value;                           /* of meta */
+	int64_t value; /* of meta */
 	char id[FUTURE_ID_MAX];
 	char *owner;
 	bool with_result;
@@ -26,7 +26,7 @@ struct store_op {
 	size_t nlist;
 };
 
-struct store_op *store_op_new(enum store_op_kind kind, void *data);      /* NULL: no memory */
+struct store_op *store_op_new(enum store_op_kind kind, void *data); /* NULL: no memory */
 void store_op_free(struct store_op *op);
 /* Copies; NULL stays NULL. false: no memory. */
 bool store_op_text(char **to, const char *from);

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BUSY_MS 5000     /* an admin's sqlite3 may hold the file for a moment */
+#define BUSY_MS 5000 /* an admin's sqlite3 may hold the file for a moment */
 
 /* Numbered from 1; each runs in one transaction with the update of meta.schema. Never changed once released: added to. */
 static const char *const migrations[STORE_SCHEMA] = {
@@ -21,19 +21,34 @@ static const char *const migrations[STORE_SCHEMA] = {
 	"  what TEXT NOT NULL, subject TEXT NOT NULL, detail TEXT, PRIMARY KEY (epoch, seq));",
 };
 
-#define TASK_COLUMNS \
-	"id, client_key, owner, project, kind, type, pool, title, priority, payload, json_extract(limits,'$.memoryBytes'), timeout_ms," \
+#define TASK_COLUMNS                                                                                                               \
+	"id, client_key, owner, project, kind, type, pool, title, priority, payload, json_extract(limits,'$.memoryBytes'), "       \
+	"timeout_ms,"                                                                                                              \
 	" retries, state, attempt, kernel, cause, error, created_ms, started_ms, ended_ms, (state = 'done')"
 enum { COL_RESULT = 22 };
 
-enum statement { S_INSERT, S_SAME_KEY, S_UPDATE, S_FACT, S_GET_META, S_SET_META, S_OPEN, S_GET, S_GET_WITH_RESULT, S_ENDED, S_COUNT };
+enum statement {
+	S_INSERT,
+	S_SAME_KEY,
+	S_UPDATE,
+	S_FACT,
+	S_GET_META,
+	S_SET_META,
+	S_OPEN,
+	S_GET,
+	S_GET_WITH_RESULT,
+	S_ENDED,
+	S_COUNT
+};
 
 static const char *const texts[S_COUNT] = {
-	[S_INSERT] = "INSERT INTO task (id, client_key, owner, project, kind, type, pool, title, priority, payload, limits, timeout_ms, retries,"
+	[S_INSERT] = "INSERT INTO task (id, client_key, owner, project, kind, type, pool, title, priority, payload, limits, "
+		     "timeout_ms, retries,"
 		     " state, attempt, kernel, cause, error, created_ms, started_ms, ended_ms)"
 		     " VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21)",
 	[S_SAME_KEY] = "SELECT id FROM task WHERE owner = ?1 AND client_key = ?2",
-	[S_UPDATE] = "UPDATE task SET state = ?2, attempt = ?3, kernel = ?4, cause = ?5, error = ?6, result = ?7, started_ms = ?8, ended_ms = ?9"
+	[S_UPDATE] = "UPDATE task SET state = ?2, attempt = ?3, kernel = ?4, cause = ?5, error = ?6, result = ?7, started_ms = ?8, "
+		     "ended_ms = ?9"
 		     " WHERE id = ?1",
 	[S_FACT] = "INSERT INTO fact (epoch, seq, wall_ms, mono_ms, boot, what, subject, detail) VALUES (?1,?2,?3,?4,?5,?6,?7,?8)",
 	[S_GET_META] = "SELECT value FROM meta WHERE name = ?1",
@@ -98,9 +113,15 @@ int store_sql_run(struct store_sql *sql, const char *statement, struct err *err)
 	return rc == SQLITE_OK ? rc : fail(sql, rc, err, "write");
 }
 
-bool store_sql_in_transaction(const struct store_sql *sql) { return !sqlite3_get_autocommit(sql->db); }
+bool store_sql_in_transaction(const struct store_sql *sql)
+{
+	return !sqlite3_get_autocommit(sql->db);
+}
 
-void store_sql_checkpoint(struct store_sql *sql) { sqlite3_wal_checkpoint_v2(sql->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL); }
+void store_sql_checkpoint(struct store_sql *sql)
+{
+	sqlite3_wal_checkpoint_v2(sql->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+}
 
 /* A prepared statement, ready to be bound; NULL: err. */
 static sqlite3_stmt *use(struct store_sql *sql, enum statement which, int *rc, struct err *err)
@@ -172,12 +193,15 @@ static int migrate(struct store_sql *sql, struct err *err)
 	    store_sql_get_meta(sql, "schema", &schema, err) != SQLITE_OK)
 		return -1;
 	if (schema > STORE_SCHEMA)
-		return err_set(err, "unable to use %s: its schema is %lld, this program knows up to %d; use the newer program, or an older copy of the file",
+		return err_set(err,
+			       "unable to use %s: its schema is %lld, this program knows up to %d; use the newer program, or an "
+			       "older copy of the file",
 			       sql->path, (long long)schema, STORE_SCHEMA);
 	for (; schema < STORE_SCHEMA; schema++) {
 		if (store_sql_run(sql, "BEGIN IMMEDIATE", err) != SQLITE_OK)
 			return -1;
-		if (store_sql_run(sql, migrations[schema], err) != SQLITE_OK || store_sql_set_meta(sql, "schema", schema + 1, err) != SQLITE_OK ||
+		if (store_sql_run(sql, migrations[schema], err) != SQLITE_OK ||
+		    store_sql_set_meta(sql, "schema", schema + 1, err) != SQLITE_OK ||
 		    store_sql_run(sql, "COMMIT", err) != SQLITE_OK) {
 			store_sql_run(sql, "ROLLBACK", NULL);
 			return err_add(err, "unable to migrate to schema %lld", (long long)schema + 1);
@@ -188,7 +212,8 @@ static int migrate(struct store_sql *sql, struct err *err)
 
 int store_sql_prepare(struct store_sql *sql, struct err *err)
 {
-	if (store_sql_run(sql, "PRAGMA journal_mode = WAL", err) != SQLITE_OK || store_sql_run(sql, "PRAGMA synchronous = FULL", err) != SQLITE_OK)
+	if (store_sql_run(sql, "PRAGMA journal_mode = WAL", err) != SQLITE_OK ||
+	    store_sql_run(sql, "PRAGMA synchronous = FULL", err) != SQLITE_OK)
 		return -1;
 	return migrate(sql, err);
 }
@@ -255,7 +280,8 @@ int store_sql_update(struct store_sql *sql, const struct future *f, struct err *
 	return finish(sql, st, sqlite3_step(st), err, "write");
 }
 
-int store_sql_fact(struct store_sql *sql, int64_t epoch, int64_t seq, const struct store_fact *fact, const char *boot, struct err *err)
+int store_sql_fact(struct store_sql *sql, int64_t epoch, int64_t seq, const struct store_fact *fact, const char *boot,
+		   struct err *err)
 {
 	int rc;
 	sqlite3_stmt *st = use(sql, S_FACT, &rc, err);

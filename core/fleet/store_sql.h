@@ -16,16 +16,17 @@ void store_sql_close(struct store_sql **sql);
 /* Journal mode, migrations. -1: err. */
 int store_sql_prepare(struct store_sql *sql, struct err *err);
 
-int store_sql_run(struct store_sql *sql, const char *statement, struct err *err);      /* BEGIN, COMMIT, SAVEPOINT … */
+int store_sql_run(struct store_sql *sql, const char *statement, struct err *err); /* BEGIN, COMMIT, SAVEPOINT … */
 bool store_sql_in_transaction(const struct store_sql *sql);
 void store_sql_checkpoint(struct store_sql *sql);
-int store_sql_get_meta(struct store_sql *sql, const char *name, int64_t *out, struct err *err);    /* 0 where it is not there */
+int store_sql_get_meta(struct store_sql *sql, const char *name, int64_t *out, struct err *err); /* 0 where it is not there */
 int store_sql_set_meta(struct store_sql *sql, const char *name, int64_t value, struct err *err);
 
 /* SQLITE_CONSTRAINT with first_id set: the owner used that client key before. */
 int store_sql_insert(struct store_sql *sql, const struct future *f, char first_id[FUTURE_ID_MAX], struct err *err);
 int store_sql_update(struct store_sql *sql, const struct future *f, struct err *err);
-int store_sql_fact(struct store_sql *sql, int64_t epoch, int64_t seq, const struct store_fact *fact, const char *boot, struct err *err);
+int store_sql_fact(struct store_sql *sql, int64_t epoch, int64_t seq, const struct store_fact *fact, const char *boot,
+		   struct err *err);
 
 /* Calls fn with each row's future (fn takes it). */
 int store_sql_each_open(struct store_sql *sql, store_load_fn *fn, void *data, struct err *err);

@@ -17,9 +17,9 @@
 #include "sys/fds.h"
 #include "sys/sock.h"
 
-#define KEY_LEAST          32
-#define CONNECTIONS_KEPT   256
-#define CALLBACK_BODY_MAX  (64 * 1024)
+#define KEY_LEAST         32
+#define CONNECTIONS_KEPT  256
+#define CALLBACK_BODY_MAX (64 * 1024)
 
 /* --- hooks --- */
 
@@ -127,7 +127,7 @@ static int open_callbacks(struct node *n, int *fd, struct err *err)
 	gate_settings_init(&s);
 	s.version = s.api_version = DSS_VERSION;
 	s.body_max = CALLBACK_BODY_MAX;
-	s.per_peer_max = s.connections_max;      /* they all come from this machine */
+	s.per_peer_max = s.connections_max; /* they all come from this machine */
 	n->callbacks = gate_new(n->loop, taken, &s, node_callback_handle, n, err);
 	return n->callbacks ? 0 : err_add(err, "unable to open the kernels' port");
 }
@@ -151,7 +151,12 @@ static int open_fleet(struct node *n, const char *dir, struct err *err)
 static int open_keeper(struct node *n, int *fd, struct err *err)
 {
 	struct node_keeper_hooks hooks = {
-		.welcome = on_welcome, .event = node_takeup_event, .drain = on_drain, .busy = count_busy, .gone = on_gone, .data = n,
+		.welcome = on_welcome,
+		.event = node_takeup_event,
+		.drain = on_drain,
+		.busy = count_busy,
+		.gone = on_gone,
+		.data = n,
 	};
 	int taken = *fd;
 	*fd = -1;
@@ -212,8 +217,14 @@ void node_free(struct node **np)
 
 /* --- words --- */
 
-struct fleet *node_fleet(struct node *n) { return n->fleet; }
-const struct node_facts *node_facts(const struct node *n) { return &n->facts; }
+struct fleet *node_fleet(struct node *n)
+{
+	return n->fleet;
+}
+const struct node_facts *node_facts(const struct node *n)
+{
+	return &n->facts;
+}
 
 int node_set_pools(struct node *n, struct pool_spec **specs, size_t count, struct err *err)
 {

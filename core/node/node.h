@@ -18,18 +18,18 @@ struct node;
 /* The backend must end: the keeper's link closed, or the disk failed. text says why; the callee stops the loop. */
 typedef void node_over_fn(void *data, const char *text);
 
-struct node_config {                 /* borrowed for the call */
-	const char *dir;                 /* the instance's folder, absolute */
-	int keeper_fd;                   /* DSS_KEEPER_FD; node takes it. -1 = no keeper: nothing can be spawned */
-	int callback_fd;                 /* listening socket of port N+1 (DSS_LISTEN_CALLBACK_FD); node takes it */
-	const char *node_key_path;       /* config/node.key, 32 bytes or more; made where it is missing */
-	const char *share_dir;           /* where kernels/ lies; NULL = none is added to paths */
-	const char *run_user;            /* whose kernels run where their pool names nobody; NULL or "" = one-user mode */
+struct node_config {               /* borrowed for the call */
+	const char *dir;           /* the instance's folder, absolute */
+	int keeper_fd;             /* DSS_KEEPER_FD; node takes it. -1 = no keeper: nothing can be spawned */
+	int callback_fd;           /* listening socket of port N+1 (DSS_LISTEN_CALLBACK_FD); node takes it */
+	const char *node_key_path; /* config/node.key, 32 bytes or more; made where it is missing */
+	const char *share_dir;     /* where kernels/ lies; NULL = none is added to paths */
+	const char *run_user;      /* whose kernels run where their pool names nobody; NULL or "" = one-user mode */
 	node_over_fn *on_over;
 	void *data;
 };
 
-struct node_facts {                  /* of the keeper's welcome; all "" or 0 until then */
+struct node_facts { /* of the keeper's welcome; all "" or 0 until then */
 	char instance[64], isolation[200], cgroups[64], boot[64];
 	int keeper_pid;
 	int64_t epoch;

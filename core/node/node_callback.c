@@ -7,8 +7,8 @@
 #include "base/text.h"
 #include "net/json.h"
 
-#define PROTOCOL  1
-#define HOST      "http://127.0.0.1:"
+#define PROTOCOL 1
+#define HOST     "http://127.0.0.1:"
 
 bool node_callback_read_url(const char *text, char *url, size_t room)
 {
@@ -42,8 +42,9 @@ static struct kernel *known_kernel(struct node *n, struct gate_request *req, con
 		gate_reply_error(req, 400, NULL, "%s", err.text);
 		return NULL;
 	}
-	bool is_its = text_is_id(id, strlen(id)) && strlen(id) < KERNEL_ID_MAX && kernel_token(n->key, n->key_len, id, token) == 0 &&
-		      strlen(given + 7) == strlen(token) && text_is_same_secret(given + 7, token, strlen(token));
+	bool is_its = text_is_id(id, strlen(id)) && strlen(id) < KERNEL_ID_MAX &&
+		      kernel_token(n->key, n->key_len, id, token) == 0 && strlen(given + 7) == strlen(token) &&
+		      text_is_same_secret(given + 7, token, strlen(token));
 	if (is_its && !n->facts.is_taken_up) {
 		gate_set_field(req, "Retry-After", "1");
 		gate_reply_error(req, 503, NULL, "the backend is starting");
@@ -61,7 +62,8 @@ static void on_ready(struct node *n, struct gate_request *req, const struct kern
 	const char *text = NULL;
 	char url[KERNEL_URL_MAX];
 	int64_t protocol = 0;
-	if (json_get_text(body, "url", JSON_REQUIRED, &text, &err) < 0 || json_get_int(body, "protocol", JSON_REQUIRED, 0, 1000, &protocol, &err) < 0) {
+	if (json_get_text(body, "url", JSON_REQUIRED, &text, &err) < 0 ||
+	    json_get_int(body, "protocol", JSON_REQUIRED, 0, 1000, &protocol, &err) < 0) {
 		gate_reply_error(req, 400, NULL, "%s", err.text);
 	} else if (protocol != PROTOCOL) {
 		gate_reply_error(req, 400, NULL, "this backend speaks kernel protocol %d, not %lld", PROTOCOL, (long long)protocol);
@@ -80,8 +82,10 @@ static void on_event(struct node *n, struct gate_request *req, const struct kern
 	const char *task = NULL, *message = NULL;
 	int64_t attempt = 0;
 	double progress = -1;
-	if (json_get_text(body, "taskId", JSON_REQUIRED, &task, &err) < 0 || json_get_int(body, "attempt", JSON_REQUIRED, 0, INT32_MAX, &attempt, &err) < 0 ||
-	    json_get_number(body, "progress", JSON_OPTIONAL, &progress, &err) < 0 || json_get_text(body, "message", JSON_OPTIONAL, &message, &err) < 0) {
+	if (json_get_text(body, "taskId", JSON_REQUIRED, &task, &err) < 0 ||
+	    json_get_int(body, "attempt", JSON_REQUIRED, 0, INT32_MAX, &attempt, &err) < 0 ||
+	    json_get_number(body, "progress", JSON_OPTIONAL, &progress, &err) < 0 ||
+	    json_get_text(body, "message", JSON_OPTIONAL, &message, &err) < 0) {
 		gate_reply_error(req, 400, NULL, "%s", err.text);
 	} else if (strcmp(task, k->task) != 0 || attempt != k->attempt) {
 		gate_reply_error(req, 404, NULL, "that task does not exist");
@@ -104,7 +108,7 @@ void node_callback_handle(void *data, struct gate_request *req)
 	bool is_ours = http->nsegments == 3 && strcmp(http->segment[0], "kernel") == 0 && strcmp(http->segment[1], "v1") == 0;
 	while (is_ours && at < count && strcmp(http->segment[2], routes[at].name) != 0)
 		at++;
-	if (!is_ours || at == count) {           /* /kernel/v1/processes is for job kernels: there are none yet */
+	if (!is_ours || at == count) { /* /kernel/v1/processes is for job kernels: there are none yet */
 		gate_reply_error(req, 404, NULL, "%s does not exist", http->path);
 		return;
 	}

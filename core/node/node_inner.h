@@ -12,17 +12,17 @@
 struct node {
 	struct loop *loop;
 	struct fleet *fleet;
-	struct node_keeper *keeper;      /* NULL: none */
+	struct node_keeper *keeper; /* NULL: none */
 	struct client *client;
 	struct node_kernels *kernels;
-	struct gate *callbacks;          /* NULL: none */
+	struct gate *callbacks; /* NULL: none */
 	unsigned char key[NODE_KEY_MAX];
 	size_t key_len;
 	char backend_url[64], run_user[64];
 	struct node_facts facts;
-	struct list held;                /* events that came before taking up was over */
+	struct list held; /* events that came before taking up was over */
 	bool has_pools, is_listing;
-	int64_t busy_told;               /* last count of a draining node's heartbeat */
+	int64_t busy_told; /* last count of a draining node's heartbeat */
 	struct loop_prepare *prepare;
 	bool is_draining;
 	node_over_fn *on_over;

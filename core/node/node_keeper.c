@@ -8,8 +8,8 @@
 #include "base/map.h"
 #include "sys/fds.h"
 
-#define BEAT_MS  5000
-#define OUT_MAX  (8 * 1024 * 1024)
+#define BEAT_MS 5000
+#define OUT_MAX (8 * 1024 * 1024)
 
 struct order {
 	uint64_t req;
@@ -18,7 +18,7 @@ struct order {
 	void *data;
 };
 
-struct owed {                            /* an event that is not acknowledged, in the order of their numbers */
+struct owed { /* an event that is not acknowledged, in the order of their numbers */
 	struct list link;
 	int64_t seq;
 	bool is_done;
@@ -93,19 +93,22 @@ void node_keeper_beat(struct node_keeper *nk)
 	loop_timer_start(nk->beat, BEAT_MS);
 }
 
-static void on_beat(void *data) { node_keeper_beat(data); }
+static void on_beat(void *data)
+{
+	node_keeper_beat(data);
+}
 
 /* --- events --- */
 
 void node_keeper_ack(struct node_keeper *nk, int64_t seq)
 {
 	int64_t upto = 0;
-	list_each(&nk->owed, l) {
+	list_each (&nk->owed, l) {
 		struct owed *o = list_of(l, struct owed, link);
 		if (o->seq == seq)
 			o->is_done = true;
 	}
-	list_each(&nk->owed, l) {
+	list_each (&nk->owed, l) {
 		struct owed *o = list_of(l, struct owed, link);
 		if (!o->is_done)
 			break;
@@ -166,14 +169,23 @@ static void on_message(void *data, struct wire_link *link, const struct wire_vie
 		return;
 	}
 	switch (msg->type) {
-	case WIRE_welcome: nk->hooks.welcome(nk->hooks.data, msg); break;
-	case WIRE_event: on_event(nk, msg); break;
-	case WIRE_drain: nk->hooks.drain(nk->hooks.data); break;
+	case WIRE_welcome:
+		nk->hooks.welcome(nk->hooks.data, msg);
+		break;
+	case WIRE_event:
+		on_event(nk, msg);
+		break;
+	case WIRE_drain:
+		nk->hooks.drain(nk->hooks.data);
+		break;
 	case WIRE_ok:
 	case WIRE_fail:
 	case WIRE_row:
-	case WIRE_done: on_answer(nk, msg); break;
-	default: log_debug("ignored %s of the keeper", wire_type_name(msg->type));
+	case WIRE_done:
+		on_answer(nk, msg);
+		break;
+	default:
+		log_debug("ignored %s of the keeper", wire_type_name(msg->type));
 	}
 }
 
@@ -188,7 +200,8 @@ static void on_gone(void *data, struct wire_link *link, const struct err *why)
 
 /* --- set-up --- */
 
-struct node_keeper *node_keeper_new(struct loop *loop, int fd, int64_t epoch, const struct node_keeper_hooks *hooks, struct err *err)
+struct node_keeper *node_keeper_new(struct loop *loop, int fd, int64_t epoch, const struct node_keeper_hooks *hooks,
+				    struct err *err)
 {
 	struct node_keeper *nk = calloc(1, sizeof(*nk));
 	if (!nk) {
@@ -235,7 +248,7 @@ void node_keeper_free(struct node_keeper **nkp)
 	while (nk->orders && (o = map_next(nk->orders, &at)))
 		free(o);
 	map_free(&nk->orders);
-	list_each(&nk->owed, l)
+	list_each (&nk->owed, l)
 		free(list_of(l, struct owed, link));
 	buf_fini(&nk->frame);
 	free(nk);

@@ -23,13 +23,14 @@ struct node_keeper_hooks {
 	/* Owes node_keeper_ack(seq), now or later. */
 	void (*event)(void *data, int64_t seq, const struct wire_view *msg);
 	void (*drain)(void *data);
-	int64_t (*busy)(void *data);             /* kernels at work, for the heartbeat */
-	void (*gone)(void *data, const char *text);      /* once; the link cannot be used any more */
+	int64_t (*busy)(void *data);                /* kernels at work, for the heartbeat */
+	void (*gone)(void *data, const char *text); /* once; the link cannot be used any more */
 	void *data;
 };
 
 /* Takes fd. Says hello at once. */
-struct node_keeper *node_keeper_new(struct loop *loop, int fd, int64_t epoch, const struct node_keeper_hooks *hooks, struct err *err);
+struct node_keeper *node_keeper_new(struct loop *loop, int fd, int64_t epoch, const struct node_keeper_hooks *hooks,
+				    struct err *err);
 void node_keeper_free(struct node_keeper **nk);
 
 /* An order's frame with its number; put the fields, then end it. fn NULL: a `fail` is only logged. -1: the queue is full or the link
@@ -38,6 +39,6 @@ struct buf *node_keeper_begin(struct node_keeper *nk, enum wire_type type);
 int node_keeper_end(struct node_keeper *nk, node_keeper_answer_fn *fn, void *data, struct err *err);
 /* That event and what follows from it is on disk. The keeper hears it once all before are, too. */
 void node_keeper_ack(struct node_keeper *nk, int64_t seq);
-void node_keeper_beat(struct node_keeper *nk);           /* a heartbeat out of turn: the count has changed while draining */
+void node_keeper_beat(struct node_keeper *nk); /* a heartbeat out of turn: the count has changed while draining */
 
 #endif

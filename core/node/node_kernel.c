@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/text.h"
+#include "fleet/die.h"
 #include "fleet/jtext.h"
 #include "net/digest.h"
 #include "net/json.h"
@@ -17,7 +18,9 @@
 
 static bool put_path(const struct future *f, const struct pool_spec *spec, struct buf *out)
 {
-	json_t *payload = spec->path && spec->path[0] && strcmp(f->type, "python") == 0 ? json_parse_object(f->payload, f->payload_len, NULL) : NULL;
+	json_t *payload = spec->path && spec->path[0] && strcmp(f->type, "python") == 0
+				  ? json_parse_object(f->payload, f->payload_len, NULL)
+				  : NULL;
 	bool is_wanted = payload && !json_object_get(payload, "path");
 	bool is_empty = payload && json_object_size(payload) == 0;
 	json_decref(payload);
@@ -60,7 +63,10 @@ static const char *skip_string(const char *p, const char *end)
 	return p < end ? p + 1 : end;
 }
 
-static bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
 
 static const char *skip_blank(const char *p, const char *end)
 {
@@ -146,7 +152,9 @@ static void tell_failed(struct talk *t, const char *error, size_t len)
 static void refuse_result(struct talk *t, int64_t bytes)
 {
 	char error[256], size[32];
-	int n = snprintf(error, sizeof(error), "{\"clazz\":\"DSS.ResultTooLarge\",\"message\":\"The result has %s of JSON, the most is 64 MB; write it to a file or dataset and return its name.\",\"stack\":\"\"}",
+	int n = snprintf(error, sizeof(error),
+			 "{\"clazz\":\"DSS.ResultTooLarge\",\"message\":\"The result has %s of JSON, the most is 64 MB; write it "
+			 "to a file or dataset and return its name.\",\"stack\":\"\"}",
 			 text_print_size(bytes, size, sizeof(size)));
 	tell_failed(t, error, (size_t)n);
 }
@@ -209,7 +217,8 @@ static void take_state(struct talk *t, const struct client_answer *a)
 	const json_t *version = json_object_get(body, "version"), *attempt = json_object_get(body, "attempt");
 	if (!body) {
 		talk_refused(t, "it answered with what is no JSON object: %s", err.text);
-	} else if (!task || !state || strcmp(task, t->task) != 0 || !json_is_integer(version) || json_integer_value(attempt) != t->attempt) {
+	} else if (!task || !state || strcmp(task, t->task) != 0 || !json_is_integer(version) ||
+		   json_integer_value(attempt) != t->attempt) {
 		talk_refused(t, "it told the state of another task or attempt, or none");
 	} else if (strcmp(state, "running") == 0) {
 		const json_t *progress = json_object_get(body, "progress");
@@ -262,8 +271,9 @@ static void take_refusal(struct talk *t, const struct client_answer *a)
 
 static void on_posted(struct talk *t, const struct client_answer *a)
 {
+	die_at("task_sent");
 	if (a->outcome != CLIENT_OK) {
-		t->step = TALK_ASK;                     /* it may have arrived: ask before it is sent again */
+		t->step = TALK_ASK; /* it may have arrived: ask before it is sent again */
 		talk_again(t, a);
 	} else if (a->status == 200) {
 		take_state(t, a);
@@ -271,6 +281,7 @@ static void on_posted(struct talk *t, const struct client_answer *a)
 		t->step = TALK_FOLLOW;
 		t->was_accepted = true;
 		fleet_task_accepted(t->all->fleet, t->id, t->task, t->attempt);
+		die_at("task_accepted");
 		talk_go_on(t);
 	} else if (a->status == 400 || a->status == 409 || a->status == 503) {
 		take_refusal(t, a);
@@ -287,7 +298,7 @@ static void on_followed(struct talk *t, const struct client_answer *a)
 		t->was_accepted = true;
 		take_state(t, a);
 	} else if (a->status == 404 && !t->was_accepted && t->step == TALK_ASK) {
-		t->step = TALK_POST;                    /* it never arrived: the same attempt again */
+		t->step = TALK_POST; /* it never arrived: the same attempt again */
 		talk_go_on(t);
 	} else if (a->status == 404) {
 		talk_refused(t, "it forgot task %s while it ran", t->task);
@@ -349,5 +360,11 @@ static void delete_task(struct node_kernels *all, const struct kernel *k, const 
 		log_warn("unable to tell %s about task %s: %s", k->id, task, err.text);
 }
 
-void node_kernel_abort(struct node_kernels *all, const struct kernel *k, const char *task) { delete_task(all, k, task, true); }
-void node_kernel_release(struct node_kernels *all, const struct kernel *k, const char *task) { delete_task(all, k, task, false); }
+void node_kernel_abort(struct node_kernels *all, const struct kernel *k, const char *task)
+{
+	delete_task(all, k, task, true);
+}
+void node_kernel_release(struct node_kernels *all, const struct kernel *k, const char *task)
+{
+	delete_task(all, k, task, false);
+}

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "fleet/die.h"
 #include "fleet/jtext.h"
 
 #define PATH_DEFAULT "/usr/local/bin:/usr/bin:/bin"
@@ -26,7 +27,10 @@ static struct about *about(struct node *n, const char *id)
 	return a;
 }
 
-static int no_keeper(struct err *err) { return err_set(err, "there is no keeper to order it"); }
+static int no_keeper(struct err *err)
+{
+	return err_set(err, "there is no keeper to order it");
+}
 
 /* --- spawn --- */
 
@@ -104,6 +108,7 @@ static void put_label(const struct kernel *k, struct buf *b)
 static void on_spawned(void *data, const struct wire_view *msg)
 {
 	struct about *a = data;
+	die_at("spawn_answered");
 	if (msg->type == WIRE_fail)
 		fleet_kernel_failed(a->node->fleet, a->id, wire_get_text(msg, WF_text));
 	free(a);
@@ -193,7 +198,8 @@ static void on_usage(void *data, const struct wire_view *msg)
 {
 	struct about *a = data;
 	if (msg->type == WIRE_row)
-		fleet_kernel_usage(a->node->fleet, a->id, wire_get_int(msg, WF_memory_bytes, -1), wire_get_int(msg, WF_peak_bytes, -1));
+		fleet_kernel_usage(a->node->fleet, a->id, wire_get_int(msg, WF_memory_bytes, -1),
+				   wire_get_int(msg, WF_peak_bytes, -1));
 	free(a);
 }
 
@@ -213,7 +219,10 @@ static int ask_usage(struct node *n, const char *id, bool with_mark)
 	return -1;
 }
 
-static int usage(void *data, const struct kernel *k) { return ask_usage(data, k->id, false); }
+static int usage(void *data, const struct kernel *k)
+{
+	return ask_usage(data, k->id, false);
+}
 
 /* --- conversations --- */
 
@@ -225,14 +234,31 @@ static int send_task(void *data, const struct kernel *k, const struct future *f,
 	return node_kernel_send(n->kernels, k, f, err);
 }
 
-static void abort_task(void *data, const struct kernel *k, const char *task) { node_kernel_abort(((struct node *)data)->kernels, k, task); }
-static void release_task(void *data, const struct kernel *k, const char *task) { node_kernel_release(((struct node *)data)->kernels, k, task); }
-static void drop(void *data, const char *kernel) { node_kernel_drop(((struct node *)data)->kernels, kernel); }
+static void abort_task(void *data, const struct kernel *k, const char *task)
+{
+	node_kernel_abort(((struct node *)data)->kernels, k, task);
+}
+static void release_task(void *data, const struct kernel *k, const char *task)
+{
+	node_kernel_release(((struct node *)data)->kernels, k, task);
+}
+static void drop(void *data, const char *kernel)
+{
+	node_kernel_drop(((struct node *)data)->kernels, kernel);
+}
 
 struct fleet_orders node_orders_for(struct node *n)
 {
 	return (struct fleet_orders){
-		.data = n, .spawn = spawn, .stop = stop, .label = label, .limit = limit, .usage = usage,
-		.send = send_task, .abort = abort_task, .release = release_task, .drop = drop,
+		.data = n,
+		.spawn = spawn,
+		.stop = stop,
+		.label = label,
+		.limit = limit,
+		.usage = usage,
+		.send = send_task,
+		.abort = abort_task,
+		.release = release_task,
+		.drop = drop,
 	};
 }

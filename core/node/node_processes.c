@@ -18,12 +18,12 @@ struct row {
 
 struct query {
 	struct node *node;
-	node_processes_fn *fn;           /* NULL: answered; waits for its last answers to be freed */
+	node_processes_fn *fn; /* NULL: answered; waits for its last answers to be freed */
 	void *data;
 	struct loop_timer *limit;
 	struct row *rows;
 	size_t nrows, room;
-	int open;                        /* orders under way */
+	int open; /* orders under way */
 	bool is_listed;
 };
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "fleet/die.h"
 #include "fleet/jtext.h"
 #include "node/node_orders.h"
 
@@ -27,10 +28,18 @@ static void copy_text(char *to, size_t room, const struct wire_view *msg, enum w
 
 static void read_end(struct judge_end *e, const struct wire_view *msg)
 {
-	const struct { char *to; size_t room; enum wire_field f; } texts[] = {
-		{ e->id, sizeof(e->id), WF_id }, { e->cause, sizeof(e->cause), WF_cause }, { e->text, sizeof(e->text), WF_text },
-		{ e->by, sizeof(e->by), WF_by }, { e->peak_source, sizeof(e->peak_source), WF_peak_source },
-		{ e->limit_owner, sizeof(e->limit_owner), WF_limit_owner }, { e->victim_of, sizeof(e->victim_of), WF_victim_of },
+	const struct {
+		char *to;
+		size_t room;
+		enum wire_field f;
+	} texts[] = {
+		{ e->id, sizeof(e->id), WF_id },
+		{ e->cause, sizeof(e->cause), WF_cause },
+		{ e->text, sizeof(e->text), WF_text },
+		{ e->by, sizeof(e->by), WF_by },
+		{ e->peak_source, sizeof(e->peak_source), WF_peak_source },
+		{ e->limit_owner, sizeof(e->limit_owner), WF_limit_owner },
+		{ e->victim_of, sizeof(e->victim_of), WF_victim_of },
 		{ e->cgroup, sizeof(e->cgroup), WF_cgroup },
 	};
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
@@ -49,6 +58,8 @@ static void on_saved(void *data, const struct store_answer *answer)
 	struct event *ev = data;
 	if (answer->outcome != STORE_OK)
 		log_warn("a fact was lost: %s", answer->err.text);
+	if (strcmp(ev->what, "exited") == 0)
+		die_at("end_committed");
 	node_keeper_ack(ev->node->keeper, ev->seq);
 	free(ev);
 }
@@ -66,7 +77,7 @@ static void keep_fact(struct event *ev)
 	snprintf(detail, sizeof(detail), "{\"pid\":%d}", ev->pid);
 	struct store_fact fact = { what, ev->end.id, detail, ev->end.wall_ms, ev->end.mono_ms };
 	if (store_add_fact(fleet_store(ev->node->fleet), &fact, on_saved, ev) < 0)
-		free(ev);                        /* not acknowledged: the next backend hears it again */
+		free(ev); /* not acknowledged: the next backend hears it again */
 }
 
 static void handle(struct event *ev)
@@ -131,7 +142,7 @@ static void take_row(struct node *n, const struct wire_view *msg)
 
 static void release_held(struct node *n)
 {
-	list_each(&n->held, l) {
+	list_each (&n->held, l) {
 		list_remove(l);
 		handle(list_of(l, struct event, link));
 	}
@@ -172,7 +183,7 @@ void node_takeup_begin(struct node *n)
 
 void node_takeup_free(struct node *n)
 {
-	list_each(&n->held, l)
+	list_each (&n->held, l)
 		free(list_of(l, struct event, link));
 	list_init(&n->held);
 }

@@ -11,16 +11,16 @@
 #include "net/json.h"
 #include "sys/clock.h"
 
-#define WAIT_S           30
-#define SHORT_MS         30000
-#define LONG_MS          (WAIT_S * 1000 + 60000)
-#define PAUSE_FIRST_MS   50
-#define PAUSE_MOST_MS    2000
-#define PROOFS_MOST      4               /* for one request; a peer that closes each proved connection is broken */
-#define GARBAGE_MOST     20              /* answers that break off in a row */
-#define HANG_MS          300000          /* without a word before the task was accepted; after that silence is no death */
-#define READ_TO_END_MS   1000
-#define STATE_MAX        (2 * 1024 * 1024)
+#define WAIT_S         30
+#define SHORT_MS       30000
+#define LONG_MS        (WAIT_S * 1000 + 60000)
+#define PAUSE_FIRST_MS 50
+#define PAUSE_MOST_MS  2000
+#define PROOFS_MOST    4      /* for one request; a peer that closes each proved connection is broken */
+#define GARBAGE_MOST   20     /* answers that break off in a row */
+#define HANG_MS        300000 /* without a word before the task was accepted; after that silence is no death */
+#define READ_TO_END_MS 1000
+#define STATE_MAX      (2 * 1024 * 1024)
 
 struct ask {
 	struct list link;
@@ -79,8 +79,12 @@ static struct client_call *request(struct ask *a, const char *path, bool is_proo
 	char url[KERNEL_URL_MAX + 160];
 	snprintf(url, sizeof(url), "%s%s", t->url, path);
 	struct client_order o = {
-		.method = is_proof ? "GET" : a->method, .url = url, .peer = t->id, .is_known_only = !is_proof,
-		.timeout_ms = is_proof ? SHORT_MS : a->timeout_ms, .answer_max = is_proof ? 64 * 1024 : a->answer_max,
+		.method = is_proof ? "GET" : a->method,
+		.url = url,
+		.peer = t->id,
+		.is_known_only = !is_proof,
+		.timeout_ms = is_proof ? SHORT_MS : a->timeout_ms,
+		.answer_max = is_proof ? 64 * 1024 : a->answer_max,
 	};
 	if (!is_proof)
 		o.bearer = t->token;
@@ -151,7 +155,8 @@ static void on_answer(void *data, const struct client_answer *answer)
 	}
 }
 
-static int start(struct talk *t, const char *method, const char *path, bool is_main, size_t answer_max, int64_t timeout_ms, struct err *err)
+static int start(struct talk *t, const char *method, const char *path, bool is_main, size_t answer_max, int64_t timeout_ms,
+		 struct err *err)
 {
 	struct ask *a = calloc(1, sizeof(*a));
 	if (!a)
@@ -205,7 +210,7 @@ void talk_go_on(struct talk *t)
 void talk_again(struct talk *t, const struct client_answer *a)
 {
 	int64_t now = clock_mono_ms();
-	if (t->read_fn)                          /* its process is dead: there is nothing more to come */
+	if (t->read_fn) /* its process is dead: there is nothing more to come */
 		return;
 	t->failures++;
 	if (!t->silent_since_mono_ms)
@@ -245,7 +250,7 @@ int talk_aside(struct talk *t, const char *method, const char *path, bool is_aga
 {
 	if (t->is_refused)
 		return 0;
-	list_each(&t->asks, l) {                 /* asked already, and not answered yet */
+	list_each (&t->asks, l) { /* asked already, and not answered yet */
 		const struct ask *a = list_of(l, struct ask, link);
 		if (is_again && !a->is_main && strcmp(a->path, path) == 0)
 			return 0;
@@ -255,12 +260,18 @@ int talk_aside(struct talk *t, const char *method, const char *path, bool is_aga
 
 /* --- the table --- */
 
-static void on_pause(void *data) { talk_go_on(data); }
-static void on_read_limit(void *data) { check_read(data); }
+static void on_pause(void *data)
+{
+	talk_go_on(data);
+}
+static void on_read_limit(void *data)
+{
+	check_read(data);
+}
 
 static void talk_free(struct talk *t)
 {
-	list_each(&t->asks, l)
+	list_each (&t->asks, l)
 		ask_free(list_of(l, struct ask, link));
 	loop_timer_free(&t->pause);
 	loop_timer_free(&t->read_limit);
@@ -284,7 +295,8 @@ struct talk *talk_of(struct node_kernels *all, const struct kernel *k, struct er
 	snprintf(t->url, sizeof(t->url), "%s", k->url);
 	t->pause = loop_timer_new(all->loop, on_pause, t);
 	t->read_limit = loop_timer_new(all->loop, on_read_limit, t);
-	if (t->pause && t->read_limit && kernel_task_token(all->key, all->key_len, k->id, t->token) == 0 && map_set(all->talks, k->id, t) == 0)
+	if (t->pause && t->read_limit && kernel_task_token(all->key, all->key_len, k->id, t->token) == 0 &&
+	    map_set(all->talks, k->id, t) == 0)
 		return t;
 	talk_free(t);
 out:
@@ -305,7 +317,10 @@ struct node_kernels *node_kernels_new(struct loop *loop, struct client *client, 
 	return all;
 }
 
-void node_kernels_set_fleet(struct node_kernels *all, struct fleet *fleet) { all->fleet = fleet; }
+void node_kernels_set_fleet(struct node_kernels *all, struct fleet *fleet)
+{
+	all->fleet = fleet;
+}
 
 void node_kernels_free(struct node_kernels **allp)
 {

@@ -14,10 +14,10 @@
 
 enum talk_step {
 	TALK_IDLE,
-	TALK_POST,               /* POST /task */
-	TALK_ASK,                /* GET /task/ID: did it arrive? */
-	TALK_FOLLOW,             /* GET /task/ID?wait=30&seen=V */
-	TALK_RESULT,             /* GET /task/ID/result */
+	TALK_POST,   /* POST /task */
+	TALK_ASK,    /* GET /task/ID: did it arrive? */
+	TALK_FOLLOW, /* GET /task/ID?wait=30&seen=V */
+	TALK_RESULT, /* GET /task/ID/result */
 };
 
 struct node_kernels {
@@ -26,7 +26,7 @@ struct node_kernels {
 	struct fleet *fleet;
 	const void *key;
 	size_t key_len;
-	struct map *talks;       /* by kernel id */
+	struct map *talks; /* by kernel id */
 };
 
 struct talk {
@@ -37,10 +37,10 @@ struct talk {
 	int attempt;
 	int64_t seen;
 	bool has_seen, was_accepted, may_be_silent, is_refused;
-	struct buf body;         /* of POST /task */
-	int failures;            /* in a row */
+	struct buf body; /* of POST /task */
+	int failures;    /* in a row */
 	int64_t silent_since_mono_ms;
-	struct list asks;        /* requests under way */
+	struct list asks; /* requests under way */
 	bool is_main_under_way;
 	struct loop_timer *pause;
 	struct loop_timer *read_limit;

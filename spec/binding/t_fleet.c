@@ -29,7 +29,7 @@ struct bench {
 	struct client *client;
 	struct node_kernels *kernels;
 	struct gate *gate;
-	int port, handler;               /* handler: reference of the Lua function */
+	int port, handler; /* handler: reference of the Lua function */
 	lua_State *L;
 };
 
@@ -219,7 +219,9 @@ static int open_bench(lua_State *L)
 			return fail(L, &err);
 	}
 	struct fleet_config config = {
-		.store_path = b->path, .on_fatal = on_fatal, .abort_grace_ms = grace_ms,
+		.store_path = b->path,
+		.on_fatal = on_fatal,
+		.abort_grace_ms = grace_ms,
 		.orders = { b, spawn, stop, label, limit, usage, send_task, abort_task, release, drop },
 	};
 	b->fleet = fleet_new(b->loop, &config, &err);
@@ -267,7 +269,7 @@ static int take_lines(lua_State *L)
 static int turn(lua_State *L)
 {
 	struct bench *b = check(L);
-	b->L = L;                        /* a request's handler runs on whoever turns the loop */
+	b->L = L; /* a request's handler runs on whoever turns the loop */
 	loop_run_once(b->loop, false);
 	return 0;
 }
@@ -313,9 +315,17 @@ static int submit(lua_State *L)
 	const char *payload = field_text(L, 2, "payload"), *owner = field_text(L, 2, "owner"), *type = field_text(L, 2, "type");
 	payload = payload ? payload : "{}";
 	struct fleet_request r = {
-		.owner = owner ? owner : "ann", .type = type ? type : "python", .pool = field_text(L, 2, "pool"), .title = field_text(L, 2, "title"),
-		.project = field_text(L, 2, "project"), .client_key = field_text(L, 2, "client_key"), .payload = payload, .payload_len = strlen(payload),
-		.memory_bytes = field_int(L, 2, "memory", 0), .timeout_ms = field_int(L, 2, "timeout_ms", 0), .retries = (int)field_int(L, 2, "retries", 0),
+		.owner = owner ? owner : "ann",
+		.type = type ? type : "python",
+		.pool = field_text(L, 2, "pool"),
+		.title = field_text(L, 2, "title"),
+		.project = field_text(L, 2, "project"),
+		.client_key = field_text(L, 2, "client_key"),
+		.payload = payload,
+		.payload_len = strlen(payload),
+		.memory_bytes = field_int(L, 2, "memory", 0),
+		.timeout_ms = field_int(L, 2, "timeout_ms", 0),
+		.retries = (int)field_int(L, 2, "retries", 0),
 	};
 	enum fleet_answer answer = fleet_submit(b->fleet, &r, submitted, b, &err);
 	lua_pushstring(L, answers[answer]);
@@ -393,7 +403,8 @@ static int accepted(lua_State *L)
 static int tell(lua_State *L)
 {
 	struct fleet *f = check(L)->fleet;
-	const char *what = luaL_checkstring(L, 2), *kernel = luaL_checkstring(L, 3), *task = luaL_checkstring(L, 4), *json = luaL_optstring(L, 6, "{}");
+	const char *what = luaL_checkstring(L, 2), *kernel = luaL_checkstring(L, 3), *task = luaL_checkstring(L, 4),
+		   *json = luaL_optstring(L, 6, "{}");
 	int attempt = (int)luaL_checkinteger(L, 5);
 	if (strcmp(what, "done") == 0)
 		fleet_task_done(f, kernel, task, attempt, json, strlen(json));
@@ -434,8 +445,8 @@ static int ended(lua_State *L)
 static int take_up(lua_State *L)
 {
 	struct err err = { 0 };
-	struct kernel *k = fleet_take_up(check(L)->fleet, luaL_checkstring(L, 2), (int)luaL_checkinteger(L, 3), lua_toboolean(L, 4), lua_tostring(L, 5),
-					 clock_wall_ms(), &err);
+	struct kernel *k = fleet_take_up(check(L)->fleet, luaL_checkstring(L, 2), (int)luaL_checkinteger(L, 3), lua_toboolean(L, 4),
+					 lua_tostring(L, 5), clock_wall_ms(), &err);
 	if (!k)
 		return fail(L, &err);
 	lua_pushstring(L, kernel_fsm.states[k->state]);
@@ -499,8 +510,14 @@ static int json_of(lua_State *L, int (*fn)(const struct fleet *, struct buf *))
 	return 1;
 }
 
-static int pools(lua_State *L) { return json_of(L, fleet_pools_json); }
-static int kernels(lua_State *L) { return json_of(L, fleet_kernels_json); }
+static int pools(lua_State *L)
+{
+	return json_of(L, fleet_pools_json);
+}
+static int kernels(lua_State *L)
+{
+	return json_of(L, fleet_kernels_json);
+}
 
 static int fail_spawns(lua_State *L)
 {
@@ -524,13 +541,18 @@ static int die(lua_State *L)
 int luaopen_t_fleet(lua_State *L)
 {
 	static const luaL_Reg methods[] = {
-		{ "close", close_bench }, { "lines", take_lines }, { "turn", turn }, { "set_pools", set_pools }, { "start", start },
-		{ "submit", submit }, { "get", get }, { "abort", abort_one }, { "ready", ready }, { "accepted", accepted }, { "tell", tell },
-		{ "ended", ended }, { "take_up", take_up }, { "taken_up", taken_up }, { "pools", pools }, { "kernels", kernels },
-		{ "follow", follow }, { "finish", finish }, { "url", url }, { "fail_spawns", fail_spawns }, { "usage", usage_told }, { "__gc", close_bench }, { NULL, NULL },
+		{ "close", close_bench }, { "lines", take_lines },  { "turn", turn },   { "set_pools", set_pools },
+		{ "start", start },       { "submit", submit },     { "get", get },     { "abort", abort_one },
+		{ "ready", ready },       { "accepted", accepted }, { "tell", tell },   { "ended", ended },
+		{ "take_up", take_up },   { "taken_up", taken_up }, { "pools", pools }, { "kernels", kernels },
+		{ "follow", follow },     { "finish", finish },     { "url", url },     { "fail_spawns", fail_spawns },
+		{ "usage", usage_told },  { "__gc", close_bench },  { NULL, NULL },
 	};
 	static const luaL_Reg words[] = {
-		{ "open", open_bench }, { "die", die }, { "task_token", task_token }, { NULL, NULL },
+		{ "open", open_bench },
+		{ "die", die },
+		{ "task_token", task_token },
+		{ NULL, NULL },
 	};
 	luaL_newmetatable(L, "t_fleet");
 	luaL_setfuncs(L, methods, 0);

@@ -39,7 +39,8 @@ static inline const char *field_text(lua_State *L, int at, const char *name)
 static inline struct pool_spec *read_spec(lua_State *L, int at)
 {
 	struct pool_spec *s = pool_spec_new(field_text(L, at, "name"));
-	const char *run_as = field_text(L, at, "run_as"), *source = field_text(L, at, "source"), *argv0 = field_text(L, at, "argv0");
+	const char *run_as = field_text(L, at, "run_as"), *source = field_text(L, at, "source"),
+		   *argv0 = field_text(L, at, "argv0");
 	s->kind = strdup("python");
 	s->source = strdup(source ? source : "policies/10-pools.lua:4");
 	s->run_as = run_as ? strdup(run_as) : NULL;
@@ -58,10 +59,18 @@ static inline struct pool_spec *read_spec(lua_State *L, int at)
 
 static inline void read_end(lua_State *L, int at, struct judge_end *e)
 {
-	const struct { const char *name; char *to; size_t room; } texts[] = {
-		{ "id", e->id, sizeof(e->id) }, { "cause", e->cause, sizeof(e->cause) }, { "text", e->text, sizeof(e->text) },
-		{ "limit_owner", e->limit_owner, sizeof(e->limit_owner) }, { "victim_of", e->victim_of, sizeof(e->victim_of) },
-		{ "peak_source", e->peak_source, sizeof(e->peak_source) }, { "cgroup", e->cgroup, sizeof(e->cgroup) },
+	const struct {
+		const char *name;
+		char *to;
+		size_t room;
+	} texts[] = {
+		{ "id", e->id, sizeof(e->id) },
+		{ "cause", e->cause, sizeof(e->cause) },
+		{ "text", e->text, sizeof(e->text) },
+		{ "limit_owner", e->limit_owner, sizeof(e->limit_owner) },
+		{ "victim_of", e->victim_of, sizeof(e->victim_of) },
+		{ "peak_source", e->peak_source, sizeof(e->peak_source) },
+		{ "cgroup", e->cgroup, sizeof(e->cgroup) },
 	};
 	memset(e, 0, sizeof(*e));
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {

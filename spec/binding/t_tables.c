@@ -18,8 +18,14 @@ static void set_text(lua_State *L, const char *name, const char *value)
 /* machine(name) -> { {state=, event=, next=, action=}, … } or nil */
 static int machine(lua_State *L)
 {
-	const struct { const char *name; const struct fsm *fsm; } all[] = {
-		{ "process", &proc_fsm }, { "service", &service_fsm }, { "kernel", &kernel_fsm }, { "future", &future_fsm },
+	const struct {
+		const char *name;
+		const struct fsm *fsm;
+	} all[] = {
+		{ "process", &proc_fsm },
+		{ "service", &service_fsm },
+		{ "kernel", &kernel_fsm },
+		{ "future", &future_fsm },
 	};
 	static const char *const names[] = { "process", "service", "kernel", "future", NULL };
 	const struct fsm *fsm = all[luaL_checkoption(L, 1, NULL, names)].fsm;

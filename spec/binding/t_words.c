@@ -26,8 +26,13 @@ static int judge(lua_State *L)
 	}
 	lua_pop(L, 1);
 	struct judge_case c = {
-		.end = &end, .pool = spec, .kernel = &k, .memory_bytes = field_int(L, 3, "memory", 0), .timeout_ms = field_int(L, 3, "timeout_ms", 0),
-		.attempt = (int)field_int(L, 3, "attempt", 1), .retries = (int)field_int(L, 3, "retries", 0),
+		.end = &end,
+		.pool = spec,
+		.kernel = &k,
+		.memory_bytes = field_int(L, 3, "memory", 0),
+		.timeout_ms = field_int(L, 3, "timeout_ms", 0),
+		.attempt = (int)field_int(L, 3, "attempt", 1),
+		.retries = (int)field_int(L, 3, "retries", 0),
 	};
 	buf_init(&text, 8192);
 	buf_init(&json, 65536);
@@ -122,7 +127,8 @@ static void push_json(lua_State *L, const json_t *v)
 	switch (json_typeof(v)) {
 	case JSON_OBJECT:
 		lua_newtable(L);
-		json_object_foreach((json_t *)v, key, member) {
+		json_object_foreach((json_t *)v, key, member)
+		{
 			push_json(L, member);
 			lua_setfield(L, -2, key);
 		}
@@ -134,11 +140,20 @@ static void push_json(lua_State *L, const json_t *v)
 			lua_rawseti(L, -2, (lua_Integer)i + 1);
 		}
 		break;
-	case JSON_STRING: lua_pushlstring(L, json_string_value(v), json_string_length(v)); break;
-	case JSON_INTEGER: lua_pushinteger(L, json_integer_value(v)); break;
-	case JSON_REAL: lua_pushnumber(L, json_real_value(v)); break;
-	case JSON_NULL: lua_pushnil(L); break;
-	default: lua_pushboolean(L, json_is_true(v));
+	case JSON_STRING:
+		lua_pushlstring(L, json_string_value(v), json_string_length(v));
+		break;
+	case JSON_INTEGER:
+		lua_pushinteger(L, json_integer_value(v));
+		break;
+	case JSON_REAL:
+		lua_pushnumber(L, json_real_value(v));
+		break;
+	case JSON_NULL:
+		lua_pushnil(L);
+		break;
+	default:
+		lua_pushboolean(L, json_is_true(v));
 	}
 }
 
@@ -170,8 +185,10 @@ static int hmac(lua_State *L)
 int luaopen_t_words(lua_State *L)
 {
 	static const luaL_Reg words[] = {
-		{ "judge", judge }, { "ordinal", ordinal }, { "backoff_ms", backoff_ms }, { "token", token }, { "read_url", read_url },
-		{ "raw_member", raw_member }, { "sql", sql }, { "parse", parse }, { "hmac", hmac }, { NULL, NULL },
+		{ "judge", judge }, { "ordinal", ordinal },   { "backoff_ms", backoff_ms },
+		{ "token", token }, { "read_url", read_url }, { "raw_member", raw_member },
+		{ "sql", sql },     { "parse", parse },       { "hmac", hmac },
+		{ NULL, NULL },
 	};
 	luaL_newlib(L, words);
 	return 1;

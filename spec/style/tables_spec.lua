@@ -12,12 +12,10 @@ local function documented(heading, header)
 			in_table = false
 		elseif at_heading and line:sub(1, #header) == header then
 			in_table = true
-		elseif in_table and line:match("^|%-") then
-			-- the rule under the header
 		elseif in_table and line:match("^|") then
 			local cells = {}
 			for cell in line:sub(2):gmatch("%s*(.-)%s*|") do cells[#cells + 1] = cell end
-			rows[#rows + 1] = cells
+			if not line:match("^|%-") then rows[#rows + 1] = cells end
 		elseif in_table then
 			return rows
 		end
