@@ -1,0 +1,81 @@
+package dss.kernel;
+
+import com.google.gson.JsonObject;
+import dss.FutureThread;
+import dss.Progress;
+
+/** One attempt. What it said is the running task's; all else changes under the desk's lock. */
+final class Task implements Progress.Sink {
+	/** Reasons to stop; the first word counts. */
+	enum Stop {
+		ABORT, TIMEOUT
+	}
+
+	private record Said(double progress, String message) {
+	}
+
+	final String id, kind;
+	final int attempt;
+	final long timeoutMs; // 0: none
+	private final Runnable wake;
+	JsonObject payload; // null once ended
+	volatile long version;
+	volatile String state = "running";
+	volatile Stop stopReason;
+	volatile FutureThread<?> work; // once made: its abort() is called
+	Thread thread;
+	long deadline; // nanoTime, with timeoutMs only
+	long newsAt; // nanoTime of the last version that grew by progress
+	JsonObject error;
+	byte[] result; // JSON
+	private volatile boolean hasNews; // said something that the version does not tell yet
+	private volatile Said said = new Said(Double.NaN, null);
+
+	Task(String id, int attempt, String kind, JsonObject payload, long timeoutMs, Runnable wake) {
+		this.id = id;
+		this.attempt = attempt;
+		this.kind = kind;
+		this.payload = payload;
+		this.timeoutMs = timeoutMs;
+		this.wake = wake;
+		this.newsAt = System.nanoTime() - Desk.NEWS_PAUSE_NS;
+	}
+
+	boolean isRunning() {
+		return state.equals("running");
+	}
+
+	@Override
+	public void say(double progress, String message) {
+		synchronized (this) {
+			Said before = said;
+			said = new Said(Double.isNaN(progress) ? before.progress : progress, message == null ? before.message : message);
+			if (hasNews)
+				return;
+			hasNews = true;
+		}
+		wake.run();
+	}
+
+	@Override
+	public boolean isStopped() {
+		return stopReason != null;
+	}
+
+	boolean hasNews() {
+		return hasNews;
+	}
+
+	/** Before `said` is read: what comes later is news again. */
+	void clearNews() {
+		hasNews = false;
+	}
+
+	void tell(JsonObject state) {
+		Said now = said;
+		if (!Double.isNaN(now.progress))
+			state.addProperty("progress", now.progress);
+		if (now.message != null)
+			state.addProperty("message", now.message);
+	}
+}

@@ -1,0 +1,26 @@
+-- tap: checks written in Python as busted specs: runs a script that prints TAP (fake_backend.run_checks), one `it` a line.
+local M = {}
+
+--- Runs `script` and turns each of its checks into a spec of the surrounding `describe`.
+-- @param it      busted's own: it is known to spec files only
+-- @param script  e.g. "spec/kernels/java_check.py"
+function M.checks(it, script)
+	local pipe = assert(io.popen("timeout -k 5 300 /usr/bin/python3 -B " .. script .. " 2>&1"))
+	local planned, count, rest = nil, 0, {}
+	for line in pipe:lines() do
+		local word, title = line:match("^(n?o?t? ?ok) %d+ (.*)$")
+		if word then
+			local said, detail = title:match("^(.-)\t(.*)$")
+			count = count + 1
+			it(said or title, function() assert(word == "ok", ((detail or ""):gsub("\\n", "\n"))) end)
+		elseif line:match("^1%.%.%d+$") then
+			planned = tonumber(line:match("%d+$"))
+		else
+			rest[#rest + 1] = line
+		end
+	end
+	pipe:close()
+	it("is checked to the last check", function() assert.equal(planned, count, table.concat(rest, "\n")) end)
+end
+
+return M
