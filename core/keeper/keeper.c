@@ -274,7 +274,7 @@ static bool are_others_quiet(const struct keeper *k, bool unacknowledged_too)
 {
 	list_each(&k->procs.all, at) {
 		const struct proc *p = list_of(at, struct proc, link);
-		if (!p->owner.ended && (unacknowledged_too || !is_over(k, p)))
+		if (!p->owner.ended && (!is_over(k, p) || (unacknowledged_too && p->exit_seq > journal_acked(k->journal))))
 			return false;
 	}
 	list_each(&k->services.all, at) {

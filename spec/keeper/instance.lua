@@ -167,11 +167,12 @@ function Link:event(id, what, seconds, after)
 	end, seconds)
 end
 
+--- What `list` shows, by id, without the services.
 function Link:rows()
 	local _, answers = self:ask("list")
 	local rows = {}
 	for _, row in ipairs(answers) do
-		if row.name == "row" then rows[row.id] = row end
+		if row.name == "row" and row.kind ~= "service" then rows[row.id] = row end
 	end
 	return rows
 end
@@ -318,10 +319,11 @@ function Instance:backend(silent, seconds)
 	return b
 end
 
---- A greeted client of the door.
-function Instance:door()
+--- A client of the door, greeted unless silent.
+function Instance:door(silent)
 	local fd = helper.wait_for("the door", function () return t.connect(self.dir .. "/run/keeper.sock") end)
 	local d = new_link(fd)
+	if silent then return d end
 	d:send("hello", { version = 1 })
 	d.welcome = d:message("welcome")
 	return d
