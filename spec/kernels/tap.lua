@@ -20,7 +20,9 @@ function M.checks(it, script)
 		end
 	end
 	pipe:close()
-	it("is checked to the last check", function() assert.equal(planned, count, table.concat(rest, "\n")) end)
+	it("is checked to the last check", function()
+		assert(planned == count, ("%s of %s checks:\n%s"):format(count, planned, table.concat(rest, "\n")))
+	end)
 end
 
 return M

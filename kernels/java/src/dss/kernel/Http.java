@@ -169,11 +169,19 @@ final class Http {
 	}
 
 	private static boolean isMethod(String s) {
-		return !s.isEmpty() && s.length() <= METHOD_CHARS && s.chars().allMatch(c -> c >= 'A' && c <= 'Z');
+		return !s.isEmpty() && s.length() <= METHOD_CHARS && isBetween(s, 'A', 'Z');
 	}
 
 	private static boolean isTarget(String s) {
-		return s.startsWith("/") && s.length() <= TARGET_CHARS && s.chars().allMatch(c -> c > 0x20 && c < 0x7f);
+		return s.startsWith("/") && s.length() <= TARGET_CHARS && isBetween(s, '!', '~');
+	}
+
+	/** All characters from {@code least} to {@code most}. No stream: they cost a starting JVM 10 ms. */
+	static boolean isBetween(String s, char least, char most) {
+		for (int i = 0; i < s.length(); i++)
+			if (s.charAt(i) < least || s.charAt(i) > most)
+				return false;
+		return true;
 	}
 
 	private static String unquote(String s, boolean plusIsBlank) throws Refuse {

@@ -37,7 +37,8 @@ public final class Main {
 		serve(settings, server);
 	}
 
-	private static void serve(Settings settings, Server server) {
+	/** Does not return. */
+	static void serve(Settings settings, Server server) {
 		Desk desk = new Desk(server::wake);
 		Runner runner = new Runner(desk);
 		Routes routes = new Routes(settings, desk, runner);

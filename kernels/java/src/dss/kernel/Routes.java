@@ -176,7 +176,7 @@ final class Routes {
 		String text = parameters.get("seen");
 		long seen = -1;
 		if (text != null) {
-			if (text.isEmpty() || text.length() > 18 || !text.chars().allMatch(c -> c >= '0' && c <= '9'))
+			if (text.isEmpty() || text.length() > 18 || !Http.isBetween(text, '0', '9'))
 				throw new Refuse(400, "seen must be a version number");
 			seen = Long.parseLong(text);
 		}
@@ -261,7 +261,7 @@ final class Routes {
 		if (text == null)
 			return 0;
 		boolean isGood = !text.isEmpty() && text.length() <= 16 && text.indexOf('.') == text.lastIndexOf('.') && !text.startsWith(".")
-				&& !text.endsWith(".") && text.chars().allMatch(c -> c >= '0' && c <= '9' || c == '.');
+				&& !text.endsWith(".") && Http.isBetween(text.replace(".", ""), '0', '9');
 		if (!isGood)
 			throw new Refuse(400, "wait must be seconds");
 		return Math.min(Double.parseDouble(text), WAIT_S);

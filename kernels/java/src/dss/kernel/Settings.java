@@ -2,14 +2,14 @@ package dss.kernel;
 
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
+import java.io.ByteArrayOutputStream;
+import java.io.FileInputStream;
 import java.io.IOException;
-import java.io.InputStream;
 import java.io.RandomAccessFile;
 import java.net.URI;
 import java.net.URISyntaxException;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
-import java.nio.file.Path;
+import java.util.Arrays;
 
 /**
  * What the kernel was told at its start. Secrets come by a pipe (or, for remote kernels, by one variable) and leave no trace
@@ -17,6 +17,7 @@ import java.nio.file.Path;
  */
 final class Settings {
 	private static final int SECRETS_BYTES = 64 * 1024; // also what a pipe holds without a reader
+	private static final int ENVIRON_BYTES = 4 * 1024 * 1024; // over what the Linux kernel hands to a process
 	private static final String MARK = "DSSFutureKernelMain";
 
 	/** A setting is missing or makes no sense; the text says which and why. */
@@ -152,7 +153,7 @@ final class Settings {
 
 	private static byte[] token(JsonElement told) {
 		String s = told.getAsJsonPrimitive().isString() ? told.getAsString() : "";
-		boolean isGood = s.length() >= 8 && s.length() <= 512 && s.chars().allMatch(c -> c > 0x20 && c < 0x7f);
+		boolean isGood = s.length() >= 8 && s.length() <= 512 && Http.isBetween(s, '!', '~');
 		return isGood ? s.getBytes(StandardCharsets.US_ASCII) : null;
 	}
 
@@ -160,23 +161,34 @@ final class Settings {
 	private static byte[] readPipe(String fd) throws Wrong {
 		if (number(fd, 1 << 20) < 0)
 			throw new Wrong("DSS_KERNEL_SECRETS_FD is no file descriptor: '" + fd + "'");
-		try (InputStream in = Files.newInputStream(Path.of("/proc/self/fd/" + fd))) {
-			return in.readNBytes(SECRETS_BYTES + 1);
+		try {
+			return read("/proc/self/fd/" + fd, SECRETS_BYTES + 1);
 		} catch (IOException e) {
-			throw new Wrong("unable to read the secrets from file descriptor " + fd + ": " + e.getClass().getSimpleName());
+			throw new Wrong("unable to read the secrets from file descriptor " + fd + ": " + e.getMessage());
 		}
 	}
 
+	/** Not by java.nio: a starting JVM has java.io at hand. */
+	private static byte[] read(String path, int mostBytes) throws IOException {
+		ByteArrayOutputStream all = new ByteArrayOutputStream();
+		byte[] some = new byte[4096];
+		try (FileInputStream in = new FileInputStream(path)) { // its readNBytes seeks, which a pipe cannot
+			for (int n = in.read(some); n > 0 && all.size() < mostBytes; n = in.read(some))
+				all.write(some, 0, n);
+		}
+		return all.toByteArray();
+	}
+
 	/** A variable's value; it is wiped from the process's environment. Null: not set. */
-	private static String takeVariable(String name) throws Wrong {
+	static String takeVariable(String name) throws Wrong {
 		try {
-			byte[] environ = Files.readAllBytes(Path.of("/proc/self/environ"));
+			byte[] environ = read("/proc/self/environ", ENVIRON_BYTES);
 			byte[] start = (name + "=").getBytes(StandardCharsets.US_ASCII);
 			for (int at = 0; at < environ.length;) {
 				int end = at;
 				while (end < environ.length && environ[end] != 0)
 					end++;
-				if (end - at >= start.length && java.util.Arrays.equals(environ, at, at + start.length, start, 0, start.length)) {
+				if (end - at >= start.length && Arrays.equals(environ, at, at + start.length, start, 0, start.length)) {
 					wipe(at, end - at);
 					return new String(environ, at + start.length, end - at - start.length, StandardCharsets.UTF_8);
 				}
@@ -189,7 +201,7 @@ final class Settings {
 	}
 
 	private static void wipe(int offset, int length) throws IOException {
-		String stat = Files.readString(Path.of("/proc/self/stat"), StandardCharsets.ISO_8859_1);
+		String stat = new String(read("/proc/self/stat", 4096), StandardCharsets.ISO_8859_1);
 		String[] fields = stat.substring(stat.lastIndexOf(')') + 2).split(" ");
 		long environStart = Long.parseLong(fields[47]); // env_start, field 50 of proc(5)
 		if (environStart == 0)
