@@ -59,8 +59,6 @@ static int open_cgroups(struct keeper *k, struct err *err)
 	snprintf(name, sizeof(name), "dss-%s", k->plan->instance);
 	if (cgroup_open(&k->cg, name, k->plan->cgroups, k->cgroup_note, sizeof(k->cgroup_note), err) < 0)
 		return -1;
-	if (k->cgroup_note[0])
-		log_warn("%s", k->cgroup_note);
 	return 0;
 }
 
@@ -138,6 +136,7 @@ static void leave_terminal(struct keeper *k)
 		log_also(k->log_write_fd);
 		return;
 	}
+	log_also(-1);
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (null >= 0) {
 		dup2(null, 0);
@@ -218,9 +217,12 @@ static int start_anew(struct keeper *k, struct err *err)
 					    "instance needs an id of its own: dssctl init DIR --new-id",
 				       k->plan->instance) :
 			       -1;
-	if (listen_all(k, err) < 0 || orphans_clean(k->cg, k->plan->instance, ORPHANS_GRACE_MS, err) < 0 || enter_own_box(k, err) < 0)
+	if (listen_all(k, err) < 0 || open_log(k, err) < 0)
 		return -1;
-	if (open_log(k, err) < 0 || door_open(k, -1, err) < 0)
+	log_also(k->log_write_fd);               /* what is found and ended now belongs on the terminal and into the log */
+	if (k->cgroup_note[0])
+		log_warn("%s", k->cgroup_note);
+	if (orphans_clean(k->cg, k->plan->instance, ORPHANS_GRACE_MS, err) < 0 || enter_own_box(k, err) < 0 || door_open(k, -1, err) < 0)
 		return -1;
 	leave_terminal(k);
 	log_info("keeper of instance %s starts: version " DSS_VERSION ", boxes %s, isolation %s", k->plan->instance,
@@ -364,6 +366,10 @@ int main(int argc, char **argv)
 	if ((takeover < 0 && home_check_origin(k.dir, &err) < 0) || !(k.plan = plan_read(plan, &err)) ||
 	    (takeover < 0 ? start_anew(&k, &err) : take_over(&k, (int)takeover, &err)) < 0) {
 		log_error("%s", err.text);
+		if (takeover < 0 && k.cg && k.procs.notify_fd >= 0) {    /* the instance is ours, and nothing of it runs */
+			cgroup_leave(k.cg, NULL);
+			cgroup_remove(k.cg, "", NULL);
+		}
 		return 1;
 	}
 	loop_run(k.loop);

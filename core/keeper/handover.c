@@ -100,6 +100,7 @@ static int save_keeper(struct saving *s)
 	put(&n, "serial", k->procs.serial);
 	put(&n, "last", (int64_t)journal_last(k->journal));
 	put(&n, "acked", (int64_t)journal_acked(k->journal));
+	put(&n, "sent", (int64_t)journal_sent(k->journal));
 	put(&n, "told", k->is_told_ready);
 	put_fd(s, &n, "lock", k->lock_fd);
 	put_fd(s, &n, "door", door_fd(k));
@@ -258,7 +259,17 @@ static int own_program(char *out, size_t room, struct err *err)
 	return access(out, X_OK) == 0 ? 0 : err_sys(err, errno, "unable to run %s", out);
 }
 
-int handover_check(const struct keeper *k, struct err *err)
+/* Half a message would be lost with our memory. */
+static int flush(struct keeper *k, struct err *err)
+{
+	if (k->backend && wire_link_flush(k->backend, FLUSH_MS) < 0 && wire_link_waiting(k->backend) > 0)
+		return err_set(err, "unable to hand over: the backend does not read what it is told. Restart it, or try again");
+	if (k->logger && wire_link_flush(k->logger, FLUSH_MS) < 0 && wire_link_waiting(k->logger) > 0)
+		return err_set(err, "unable to hand over: the logger does not read what it is told. Restart it, or try again");
+	return 0;
+}
+
+int handover_check(struct keeper *k, struct err *err)
 {
 	char path[sizeof(k->dir) + 20], program[PATH_MAX];
 	struct accounts *accounts = NULL;
@@ -278,7 +289,7 @@ int handover_check(const struct keeper *k, struct err *err)
 			goto out;
 		}
 	}
-	if ((accounts = accounts_read(plan, err)) && own_program(program, sizeof(program), err) == 0)
+	if ((accounts = accounts_read(plan, err)) && own_program(program, sizeof(program), err) == 0 && flush(k, err) == 0)
 		rc = 0;
 out:
 	accounts_free(&accounts);
@@ -295,11 +306,7 @@ int handover_exec(struct keeper *k, struct err *err)
 		return err_set(err, "no memory");
 	s->k = k;
 	buf_init(&s->out, STATE_MAX);
-	if (k->backend)
-		wire_link_flush(k->backend, FLUSH_MS);
-	if (k->logger)
-		wire_link_flush(k->logger, FLUSH_MS);
-	if (own_program(program, sizeof(program), err) < 0 || save(s, err) < 0 || (fd = to_memory(&s->out, err)) < 0)
+	if (own_program(program, sizeof(program), err) < 0 || flush(k, err) < 0 || save(s, err) < 0 || (fd = to_memory(&s->out, err)) < 0)
 		goto fail;
 	snprintf(fd_text, sizeof(fd_text), "%d", fd);
 	snprintf(tick_text, sizeof(tick_text), "%d", k->tick_ms);
@@ -528,7 +535,7 @@ int handover_apply(struct handover *h, struct keeper *k, struct err *err)
 		output_attach(k->output, k->logger);
 	k->backend_said_hello = k->backend && handover_number(h, "hello", 0);
 	if (k->backend_said_hello)
-		journal_attach(k->journal, k->backend);
+		journal_resume(k->journal, k->backend, (uint64_t)handover_number(h, "sent", 0));
 	list_each(&k->procs.all, at_proc) {
 		struct proc *p = list_of(at_proc, struct proc, link);
 		proc_watch(p);

@@ -6,8 +6,9 @@
  * descriptors stay open, the pid stays: no child notices. The successor reads the plan anew: what it changes holds from the next
  * start of each service.
  */
-/* Whether a successor could take over now: its program, the plan as it is on disk. 0 or -1. */
-int handover_check(const struct keeper *k, struct err *err);
+/* Whether a successor could take over now: its program, the plan as it is on disk, nothing on its way to backend or logger (waits for that).
+ * 0 or -1. */
+int handover_check(struct keeper *k, struct err *err);
 /* Returns only on failure (-1); then everything is as before. */
 int handover_exec(struct keeper *k, struct err *err);
 /* In the successor, before anything is opened: the descriptors that were kept. */

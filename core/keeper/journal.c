@@ -129,6 +129,15 @@ void journal_attach(struct journal *j, struct wire_link *link)
 	journal_pump(j);
 }
 
+void journal_resume(struct journal *j, struct wire_link *link, uint64_t sent)
+{
+	j->link = link;
+	j->sent = sent < j->acked ? j->acked : sent > j->last ? j->last : sent;
+	journal_pump(j);
+}
+
+uint64_t journal_sent(const struct journal *j) { return j->sent; }
+
 void journal_ack(struct journal *j, uint64_t seq)
 {
 	if (seq > j->last)

@@ -18,6 +18,9 @@ uint64_t journal_end(struct journal *j);
 
 /* From now on events go to this link (borrowed), beginning with all that is not acknowledged. NULL: nobody listens. */
 void journal_attach(struct journal *j, struct wire_link *link);
+/* The same link after an exec in place: what was sent up to `sent` is not sent again. */
+void journal_resume(struct journal *j, struct wire_link *link, uint64_t sent);
+uint64_t journal_sent(const struct journal *j);
 /* Sends what could not be sent before; called each turn. */
 void journal_pump(struct journal *j);
 /* Forgets all up to seq. */
