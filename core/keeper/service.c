@@ -310,11 +310,20 @@ static bool may_start(const struct service *s)
 
 void services_kick(struct services *all)
 {
-	list_each(&all->all, at) {
-		struct service *s = list_of(at, struct service, link);
-		if (!all->is_closing && s->wanted_up && s->state == SERVICE_DOWN && may_start(s))
-			feed(s, SERVICE_START);
+	/* A start may end in "ready" at once, which kicks again: one more round, not one more stack frame for each service. */
+	all->is_kicked_again = true;
+	if (all->is_kicking)
+		return;
+	all->is_kicking = true;
+	while (all->is_kicked_again) {
+		all->is_kicked_again = false;
+		list_each(&all->all, at) {
+			struct service *s = list_of(at, struct service, link);
+			if (!all->is_closing && s->wanted_up && s->state == SERVICE_DOWN && may_start(s))
+				feed(s, SERVICE_START);
+		}
 	}
+	all->is_kicking = false;
 }
 
 void service_start(struct service *s)

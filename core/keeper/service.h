@@ -38,6 +38,7 @@ struct services {
 	struct list all;
 	struct loop_timer *timer;
 	bool is_closing;                     /* the node stops: nothing is started any more */
+	bool is_kicking, is_kicked_again;    /* see services_kick */
 	/* Adds descriptors for a start (room for SERVICE_FDS_MAX); they are closed by `given` once the process has them. */
 	int (*give)(void *data, struct service *s, struct proc_fd *fds, size_t *nfds, struct err *err);
 	void (*given)(void *data, struct service *s, struct proc_fd *fds, size_t nfds, bool is_started);
