@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "fleet/die.h"
 #include "fleet/fleet_inner.h"
 #include "fleet/jtext.h"
@@ -140,12 +141,12 @@ void fleet_kernel_task_over(struct fleet *fleet, struct kernel *k, bool was_sent
 
 void fleet_kernel_look(struct fleet *fleet, struct kernel *k, int64_t now, int64_t *next)
 {
-	char text[256];
+	char text[256], time[48];
 	int64_t age_ms = k->pool->spec->recycle_age_ms;
 	if (k->state == KERNEL_STARTING && k->ready_deadline_mono_ms) {
 		if (now >= k->ready_deadline_mono_ms) {
-			snprintf(text, sizeof(text), "%s was not ready within %lld s", k->id,
-				 (long long)(k->pool->spec->ready_within_ms / 1000));
+			snprintf(text, sizeof(text), "%s was not ready within %s", k->id,
+				 text_print_duration(k->pool->spec->ready_within_ms, time, sizeof(time)));
 			pool_note_failed_start(k->pool, text, now);
 			fleet_kernel_stop(fleet, k->id, "start_failed", text);
 			return;

@@ -17,7 +17,7 @@
 #define PAUSE_FIRST_MS 50
 #define PAUSE_MOST_MS  2000
 #define PROOFS_MOST    4      /* for one request; a peer that closes each proved connection is broken */
-#define GARBAGE_MOST   20     /* answers that break off in a row */
+#define GARBAGE_MOST   9      /* answers that break off in a row: ten seconds of them */
 #define HANG_MS        300000 /* without a word before the task was accepted; after that silence is no death */
 #define READ_TO_END_MS 1000
 #define STATE_MAX      (2 * 1024 * 1024)
