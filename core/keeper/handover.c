@@ -191,7 +191,7 @@ static int save_service(struct saving *s, const struct service *v)
 	put(&n, "give_up", v->give_up_wall_ms);
 	put(&n, "starts", v->starts);
 	for (int i = 0; i < SERVICE_CRASHES_KEPT; i++) {
-		char name[8];
+		char name[16];
 		snprintf(name, sizeof(name), "c%d", i);
 		put(&n, name, v->crash_mono_ms[i]);
 	}
@@ -469,7 +469,7 @@ static int load_service(struct keeper *k, const struct wire_view *v)
 	copy(s->last_cause, sizeof(s->last_cause), v, WF_cause);
 	copy(s->last_text, sizeof(s->last_text), v, WF_text);
 	for (int i = 0; i < SERVICE_CRASHES_KEPT; i++) {
-		char name[8];
+		char name[16];
 		snprintf(name, sizeof(name), "c%d", i);
 		s->crash_mono_ms[i] = get(v, name, 0);
 	}

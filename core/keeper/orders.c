@@ -224,7 +224,16 @@ static int order_route(struct keeper *k, const struct wire_view *msg, struct err
 	if (desc_set(&p->desc, "prefix", prefix ? prefix : "", err) < 0)
 		return -1;
 	memcpy(p->desc.sink, probe.sink, sizeof(probe.sink));
-	return output_route(p->pipe, sink, prefix) < 0 ? err_set(err, "the logger's queue is full") : 1;
+	int rc = output_route(p->pipe, sink, prefix, wire_get_int(msg, WF_req, 0), k->epoch);
+	return rc < 0 ? err_set(err, "the logger's queue is full") : rc == 0 ? 1 : 0;
+}
+
+/* Should the logger die before it says so, nobody answers: the next one gets the pipe with the new sink, and the backend waits no longer
+ * than it likes. */
+void orders_routed(struct keeper *k, const struct wire_view *msg)
+{
+	if (k->backend && k->backend_said_hello && wire_get_int(msg, WF_epoch, -1) == k->epoch)
+		orders_ok(k->backend, wire_get_int(msg, WF_req, 0), wire_get_text(msg, WF_id));
 }
 
 static int order_limit(struct keeper *k, const struct wire_view *msg, struct err *err)

@@ -157,7 +157,7 @@ struct output_pipe *output_add(struct output *o, const char *id, const char *sin
 	return p;
 }
 
-int output_route(struct output_pipe *p, const char *sink, const char *prefix)
+int output_route(struct output_pipe *p, const char *sink, const char *prefix, int64_t req, int64_t epoch)
 {
 	strncpy(p->sink, sink, sizeof(p->sink) - 1);
 	strncpy(p->prefix, prefix ? prefix : "", sizeof(p->prefix) - 1);
@@ -170,7 +170,9 @@ int output_route(struct output_pipe *p, const char *sink, const char *prefix)
 	wire_text(&b, WF_sink, p->sink);
 	if (p->prefix[0])
 		wire_text(&b, WF_prefix, p->prefix);
-	return send_now(p->output, &b, mark);
+	wire_int(&b, WF_req, req);
+	wire_int(&b, WF_epoch, epoch);
+	return send_now(p->output, &b, mark) < 0 ? -1 : 1;
 }
 
 void output_finish(struct output_pipe *p, output_drained_fn *fn, void *data)

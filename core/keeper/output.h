@@ -33,13 +33,13 @@ void output_free(struct output **o);
 void output_attach(struct output *o, struct wire_link *link);
 /* Tells what could not be told before (queue full, no descriptors left); called each turn. */
 void output_pump(struct output *o);
-/* `drained` and `trouble` from the logger. */
+/* `drained`, `trouble` and `routed` from the logger. */
 void output_message(struct output *o, const struct wire_view *msg);
 
 /* Takes fd. NULL: no memory (fd closed). */
 struct output_pipe *output_add(struct output *o, const char *id, const char *sink, const char *prefix, char *const *masks, int fd);
-/* From this moment on to another sink. 0 or -1. */
-int output_route(struct output_pipe *p, const char *sink, const char *prefix);
+/* From this moment on to another sink. 1: the logger says `routed` with req and epoch once it is so; 0: it is so; -1. */
+int output_route(struct output_pipe *p, const char *sink, const char *prefix, int64_t req, int64_t epoch);
 /* The process has ended: drain, then call. */
 void output_finish(struct output_pipe *p, output_drained_fn *fn, void *data);
 void output_forget(struct output_pipe **p);

@@ -62,6 +62,7 @@
 	X(41, finish, "K", "L", "id")                                                                                               \
 	X(42, drained, "L", "K", "id bytes lost")                                                                                   \
 	X(43, trouble, "L", "K", "text lost")                                                                                       \
+	X(44, routed, "L", "K", "id req epoch")                                                                                     \
 	X(60, door, "D", "K", "req verb")                                                                                           \
 	X(61, note, "K", "D", "req text")
 

@@ -112,17 +112,18 @@ describe("without cgroups", function ()
 	end)
 end)
 
+-- The mode this machine gives by itself, and on a hybrid one plain v1 too, whose kills and counters are others.
 local probe = K.new()
-local mode
 probe:start()
-mode = probe:backend().welcome.cgroups
+local offered = { probe:backend().welcome.cgroups }
 probe:finish()
+if offered[1] == "hybrid" then offered[2] = "v1" end
 
-if mode ~= "none" then
+for _, mode in ipairs(offered[1] == "none" and {} or offered) do
 	describe("the cause of an end by a limit (" .. mode .. ")", function ()
 		local i, b
 		setup(function ()
-			i = K.new()
+			i = K.new { cgroups = mode }
 			i:start()
 			b = i:backend()
 		end)

@@ -207,6 +207,8 @@ describe("the backend", function ()
 		i:logged("keeper", "starts on the last good policies")
 	end)
 
+	-- The keeper counts its own ticks, on the monotonic clock: a wall clock that jumps changes nothing, and a machine that was suspended
+	-- has had no ticks meanwhile. Neither can be had here without harm to other programs, so both are only said.
 	it("that gives no heartbeat is killed as lost, not while it beats", function ()
 		local i = K.new { tick_ms = 40 }
 		i:start()
