@@ -1,6 +1,7 @@
 #include "logger/relay.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -58,6 +59,17 @@ static void send_drained(struct relay *r, const char *id, int64_t bytes, int64_t
 	send(r, &frame, mark);
 }
 
+static void send_routed(struct relay *r, const struct source_ack *ack)
+{
+	struct buf frame;
+	buf_init(&frame, WIRE_FRAME_MAX);
+	size_t mark = wire_begin(&frame, WIRE_routed);
+	wire_text(&frame, WF_id, ack->id);
+	wire_int(&frame, WF_req, ack->req);
+	wire_int(&frame, WF_epoch, ack->epoch);
+	send(r, &frame, mark);
+}
+
 static void send_hello(struct relay *r)
 {
 	struct buf frame;
@@ -98,6 +110,12 @@ static void on_drained(void *data, struct source *s)
 		source_rest(s);
 }
 
+static void on_routed(void *data, struct source_ack *ack)
+{
+	send_routed(data, ack);
+	free(ack);
+}
+
 static void on_show(void *data)
 {
 	struct relay *r = data;
@@ -115,6 +133,9 @@ static void on_written(void *data, struct writer_order *order)
 	case WRITER_DATA:
 	case WRITER_MARK:
 		source_written(order->owner, order->lost);
+		break;
+	case WRITER_ROUTED:
+		on_routed(r, order->owner);
 		break;
 	case WRITER_CLOSE:
 		sink_free(&sink);
@@ -185,6 +206,18 @@ static int on_pipe(struct relay *r, const struct wire_view *msg, int fd, struct 
 	return 0;
 }
 
+/* What the keeper asked to be told; NULL: nothing, or no memory (whoever waits has a limit). */
+static struct source_ack *ack_of(const struct wire_view *msg)
+{
+	struct source_ack *ack = wire_has(msg, WF_req) ? calloc(1, sizeof(*ack)) : NULL;
+	if (ack == NULL)
+		return NULL;
+	snprintf(ack->id, sizeof(ack->id), "%s", wire_get_text(msg, WF_id));
+	ack->req = wire_get_int(msg, WF_req, 0);
+	ack->epoch = wire_get_int(msg, WF_epoch, 0);
+	return ack;
+}
+
 static int on_route(struct relay *r, const struct wire_view *msg, int fd, struct err *err)
 {
 	(void)fd;
@@ -195,7 +228,7 @@ static int on_route(struct relay *r, const struct wire_view *msg, int fd, struct
 	struct source *s = map_get(r->sources, id);
 	if (s == NULL)
 		return err_set(err, "%s is not known", id);
-	return source_route(s, &place, wire_get_text(msg, WF_prefix), err);
+	return source_route(s, &place, wire_get_text(msg, WF_prefix), ack_of(msg), err);
 }
 
 static int on_finish(struct relay *r, const struct wire_view *msg, int fd, struct err *err)
@@ -291,6 +324,7 @@ struct relay *relay_new(struct loop *loop, int keeper_fd, const char *dir, const
 	r->env.loop = loop;
 	r->env.complain = on_complain;
 	r->env.drained = on_drained;
+	r->env.routed = on_routed;
 	r->env.data = r;
 	r->link = wire_link_new(loop, keeper_fd, OUT_MAX, on_message, on_gone, r);
 	r->sources = map_new();

@@ -84,6 +84,13 @@ static void stop_reading(struct source *s)
 	list_remove(&s->paused);
 }
 
+/* Behind all that is queued for the file. Takes ack. */
+static void tell_routed(struct source *s, struct source_ack *ack)
+{
+	if (ack != NULL && writer_put(s->env->writer, WRITER_ROUTED, ack, NULL, NULL, 0) < 0)
+		s->env->routed(s->env->data, ack);
+}
+
 void source_rest(struct source *s)
 {
 	stop_reading(s);
@@ -95,6 +102,7 @@ void source_rest(struct source *s)
 	for (size_t i = 0; i < s->nroutes; i++) {
 		leave_sink(s->env, s->routes[i].sink);
 		free(s->routes[i].prefix);
+		tell_routed(s, s->routes[i].ack);
 	}
 	s->nroutes = 0;
 	buf_fini(&s->held);
@@ -317,16 +325,21 @@ static void switch_over(struct source *s)
 	free(s->prefix);
 	s->sink = s->routes[0].sink;
 	s->prefix = s->routes[0].prefix;
+	tell_routed(s, s->routes[0].ack);
 	s->nroutes--;
 	memmove(s->routes, s->routes + 1, s->nroutes * sizeof(s->routes[0]));
 }
 
-int source_route(struct source *s, const struct sink_place *place, const char *prefix, struct err *err)
+int source_route(struct source *s, const struct sink_place *place, const char *prefix, struct source_ack *ack, struct err *err)
 {
-	if (s->is_ended)
+	if (s->is_ended) {
+		tell_routed(s, ack);
 		return 0;
-	if (s->nroutes == SOURCE_ROUTES_MAX)
+	}
+	if (s->nroutes == SOURCE_ROUTES_MAX) {
+		free(ack);
 		return err_set(err, "unable to route %s: %d switches wait already", s->id, SOURCE_ROUTES_MAX);
+	}
 	struct source_route *r = &s->routes[s->nroutes];
 	r->sink = sink_use(s->env->sinks, place, 0);
 	r->prefix = make_prefix(place, prefix);
@@ -334,8 +347,10 @@ int source_route(struct source *s, const struct sink_place *place, const char *p
 		if (r->sink != NULL)
 			leave_sink(s->env, r->sink);
 		free(r->prefix);
+		free(ack);
 		return err_set(err, "unable to route %s: no memory", s->id);
 	}
+	r->ack = ack;
 	r->left = bytes_in_pipe(s);
 	for (size_t i = 0; i < s->nroutes; i++)
 		r->left -= s->routes[i].left < r->left ? s->routes[i].left : r->left;

@@ -24,6 +24,12 @@ enum { SOURCE_LINE_MAX = 64 * 1024, SOURCE_READ_MAX = 64 * 1024, SOURCE_ROUTES_M
 
 struct source;
 
+/* Who is to be told once a switch is made and all before it is written: the order's number and its backend. */
+struct source_ack {
+	char id[SOURCE_ID_MAX];
+	int64_t req, epoch;
+};
+
 /* What all sources share; owned by the relay. */
 struct source_env {
 	struct loop *loop;
@@ -35,6 +41,8 @@ struct source_env {
 	void (*complain)(void *data, const char *text);         /* to be told to the keeper */
 	/* All bytes are written (or counted as lost); the callee frees the source or lets it rest. */
 	void (*drained)(void *data, struct source *s);
+	/* A switch is made, and what stood before it is written; the callee frees ack. */
+	void (*routed)(void *data, struct source_ack *ack);
 	void *data;
 	char room[SOURCE_READ_MAX];                             /* for one read at a time */
 };
@@ -43,6 +51,7 @@ struct source_route {
 	size_t left;               /* bytes of the pipe that still go where those before it go */
 	struct sink *sink;
 	char *prefix;
+	struct source_ack *ack;    /* NULL: nobody asked */
 };
 
 struct source {
@@ -70,8 +79,8 @@ struct source {
 /* Takes fd, a pipe's read end (closed on failure), and begins to read. prefix NULL = the sink's own. */
 struct source *source_new(struct source_env *env, const char *id, int fd, const struct sink_place *place, const char *prefix, int64_t cap,
 	struct err *err);
-/* Everything in the pipe at this moment still goes to the old sink. */
-int source_route(struct source *s, const struct sink_place *place, const char *prefix, struct err *err);
+/* Everything in the pipe at this moment still goes to the old sink. Takes ack (NULL: nobody is told). */
+int source_route(struct source *s, const struct sink_place *place, const char *prefix, struct source_ack *ack, struct err *err);
 /* Reads until the pipe is empty, then ends, whoever else holds the other end. */
 void source_finish(struct source *s);
 /* One of its orders is back from the writer. */

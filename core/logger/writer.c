@@ -283,7 +283,7 @@ void writer_free(struct writer **wp)
 	while ((p = list_first(&w->queue)) != NULL) {
 		struct writer_order *order = list_of(p, struct writer_order, link);
 		list_remove(p);
-		if (order->what == WRITER_CLOSE)
+		if (order->what == WRITER_CLOSE || order->what == WRITER_ROUTED)
 			w->fn(w->data, order);
 		else
 			writer_order_free(order);

@@ -16,6 +16,7 @@
 enum writer_what {
 	WRITER_DATA,               /* append data to file */
 	WRITER_MARK,               /* nothing; comes back once all before it is written */
+	WRITER_ROUTED,             /* as MARK, of one switch to another sink */
 	WRITER_CLOSE,              /* file is used no more; comes back when nothing is owed to it */
 	WRITER_REOPEN,             /* all files, by name */
 	WRITER_TROUBLE,            /* only comes back: text and lost are for the keeper */

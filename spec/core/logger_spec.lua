@@ -19,7 +19,7 @@ local function start(options)
 	local args = table.move(options.before or {}, 1, #(options.before or {}), 1, {})
 	for _, a in ipairs { "--dir", dir, "--floor-bytes", "0" } do args[#args + 1] = a end
 	for _, a in ipairs(options.args or {}) do args[#args + 1] = tostring(a) end
-	local self = setmetatable({ bytes = "", drained = {}, trouble = {}, said = {} }, Logger)
+	local self = setmetatable({ bytes = "", drained = {}, trouble = {}, said = {}, routed = {} }, Logger)
 	self.process = sys.start(options.binary or BINARY, args, log, options.tmpfs and dir, options.tmpfs)
 	loggers[#loggers + 1] = self
 	self:expect("its hello", function () return self.said.hello end)
@@ -41,6 +41,7 @@ function Logger:listen()
 		assert(wire.check(self.bytes:sub(1, used), "L"))
 		self.said[m.name] = m
 		if m.name == "drained" then self.drained[m.id] = m end
+		if m.name == "routed" then self.routed[m.req] = m end
 		if m.name == "trouble" then self.trouble[#self.trouble + 1] = m.text end
 		self.bytes = self.bytes:sub(used + 1)
 	end
@@ -426,6 +427,20 @@ describe("the logger", function ()
 			p:write("rest\n"):finish()
 			for round = 1, 5 do assert.is_true(file(("jobs/P/J%d/output.log"):format(round - 1)) == want[round] .. "\n", "round " .. round) end
 			assert.equal("rest\n", file("jobs/P/J5/output.log"))
+		end)
+
+		it("and says so, to whom asked, once all before it stands in the old file", function ()
+			local l = start()
+			local p = l:pipe("k", "job:P:J")
+			p:write("the whole of it, without a newline")
+			l:send("route", { "id", "k", "sink", "kernel:k", "req", 7, "epoch", 3 })
+			local said = l:expect("the answer to the switch", function () return l.routed[7] end)
+			assert.equal("the whole of it, without a newline\n", file("jobs/P/J/output.log"))
+			assert.same({ "k", 3 }, { said.id, said.epoch })
+			p:write("later\n"):finish()
+			assert.equal("k: later\n", file("run/backend.log"))
+			l:send("route", { "id", "k", "sink", "null" })
+			assert.is_nil(next(l.routed, 7))
 		end)
 
 		it("but not one it does not know", function ()
