@@ -172,6 +172,8 @@ void fleet_settle(struct fleet *fleet)
 void fleet_touch(struct fleet *fleet)
 {
 	fleet->is_dirty = true;
+	if (fleet->policy.touched)
+		fleet->policy.touched(fleet->policy.data);
 }
 
 static void before_wait(void *data)
@@ -384,6 +386,53 @@ out:
 	for (size_t i = 0; i < n; i++)
 		pool_spec_free(&specs[i]);
 	return rc;
+}
+
+void fleet_set_policy(struct fleet *fleet, const struct fleet_policy *policy)
+{
+	fleet->policy = *policy;
+}
+
+static void put_numbers(struct pool_spec *s, const struct pool_numbers *n)
+{
+	s->warm_min = n->warm_min;
+	s->warm_max = n->warm_max;
+	s->max = n->max;
+	s->memory_bytes = n->memory_bytes;
+}
+
+int fleet_tune_pool(struct fleet *fleet, const char *name, const struct pool_numbers *n, struct err *err)
+{
+	struct pool *pool = fleet_pool(fleet, name);
+	if (!pool || pool->is_retired)
+		return err_set(err, "pool \"%s\" does not exist", name);
+	struct pool_spec *s = pool->spec;
+	struct pool_numbers old = { s->warm_min, s->warm_max, s->max, s->memory_bytes };
+	if (old.warm_min == n->warm_min && old.warm_max == n->warm_max && old.max == n->max && old.memory_bytes == n->memory_bytes)
+		return 0;
+	put_numbers(s, n);
+	if (pool_spec_check(s, err) < 0) {
+		put_numbers(s, &old);
+		return -1;
+	}
+	fleet_touch(fleet);
+	return 0;
+}
+
+void fleet_each_pool(const struct fleet *fleet, fleet_pool_fn *fn, void *data)
+{
+	list_each (&fleet->pools, l)
+		fn(data, list_of(l, struct pool, link));
+}
+
+void fleet_get_counts(const struct fleet *fleet, struct fleet_counts *out)
+{
+	*out = fleet->counts;
+	list_each (&fleet->futures, l) {
+		const struct future *f = list_of(l, struct future, in_fleet);
+		if (!f->is_void && !f->waiter)
+			out->open[f->state <= FUTURE_RUNNING ? f->state : FUTURE_RUNNING]++;
+	}
 }
 
 int fleet_pools_json(const struct fleet *fleet, struct buf *out)

@@ -59,6 +59,25 @@ int64_t fleet_count_busy(const struct fleet *fleet); /* kernels with a task */
  * spec. Idle kernels of pools that are gone or changed retire, busy ones finish their task first. */
 int fleet_set_pools(struct fleet *fleet, struct pool_spec **specs, size_t n, struct err *err);
 struct pool *fleet_pool(const struct fleet *fleet, const char *name);
+/* What policies' functions say. `touched` is told that something changed (once a look, or more often): the time to look at the functions
+ * of pools again. `recycle` is asked of an idle kernel of a pool whose spec has_recycle: true: why is a text. Neither calls back. */
+struct fleet_policy {
+	void *data;
+	void (*touched)(void *data);
+	bool (*recycle)(void *data, const struct kernel *k, char *why, size_t room);
+};
+void fleet_set_policy(struct fleet *fleet, const struct fleet_policy *policy);
+/* New numbers of a pool in force: checked like a spec. -1: nothing changed. */
+int fleet_tune_pool(struct fleet *fleet, const char *name, const struct pool_numbers *n, struct err *err);
+/* Asks `recycle` of every idle kernel of the pool that ran a task or is older than a second. */
+void fleet_ask_recycle(struct fleet *fleet, const char *name);
+typedef void fleet_pool_fn(void *data, const struct pool *pool);
+void fleet_each_pool(const struct fleet *fleet, fleet_pool_fn *fn, void *data);
+struct fleet_counts { /* since this backend's start */
+	int64_t submitted, ended[4] /* done failed aborted killed */, kernels_started;
+	int64_t open[3]; /* now: queued assigned running */
+};
+void fleet_get_counts(const struct fleet *fleet, struct fleet_counts *out);
 int fleet_pools_json(const struct fleet *fleet, struct buf *out); /* an array */
 int fleet_kernels_json(const struct fleet *fleet, struct buf *out);
 
@@ -75,6 +94,7 @@ struct fleet_request { /* all borrowed */
 	int64_t memory_bytes; /* limits.memory; 0 = the pool's */
 	int64_t timeout_ms;   /* 0 = none */
 	int retries, priority;
+	const char *tags; /* a JSON array of texts, checked by the caller; NULL = none */
 };
 
 /* id is NULL unless answer is FLEET_OK; is_first false: an earlier submit with the same client key. */

@@ -88,6 +88,7 @@ static void on_end_saved(void *data, const struct store_answer *answer)
 		return;
 	}
 	f->is_ended_unsaved = false;
+	fleet->counts.ended[f->state - FUTURE_DONE]++;
 	die_at("result_committed");
 	struct fleet_debt *debt = f->debt;
 	f->debt = NULL;
@@ -107,7 +108,7 @@ static void save_fact(struct fleet *fleet, const struct future *f)
 	jtext_some_text(&detail, "cause", f->cause);
 	jtext_some_text(&detail, "owner", f->owner);
 	buf_putc(&detail, '}');
-	struct store_fact fact = { "task.ended", f->id, detail.failed ? NULL : detail.data, 0, 0 };
+	struct store_fact fact = { "task.ended", f->id, detail.failed ? NULL : detail.data, 0, 0, f->owner };
 	store_add_fact(fleet->store, &fact, NULL, NULL);
 	buf_fini(&detail);
 }

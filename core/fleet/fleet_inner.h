@@ -22,6 +22,8 @@ struct fleet {
 	int64_t no_start_before_mono_ms;  /* kernel numbers are being reserved */
 	void (*drained)(void *data);
 	void *drained_data;
+	struct fleet_counts counts;
+	struct fleet_policy policy; /* all NULL: no function stands in a policy */
 };
 
 struct fleet_waiter {

@@ -11,6 +11,7 @@
 #include "sys/clock.h"
 
 #define HEALTHY_MS       10000 /* a kernel that ends sooner after it was ready counts as a failed start */
+#define RECYCLE_AGE_MS   1000  /* a function that ends every kernel it sees must not make new ones without end */
 #define NUMBERS_PAUSE_MS 20    /* until more kernel numbers are on disk */
 
 struct kernel *fleet_kernel(const struct fleet *fleet, const char *id)
@@ -66,6 +67,7 @@ int fleet_kernel_start(struct fleet *fleet, struct pool *pool, const struct futu
 		forget(fleet, k);
 		return -1;
 	}
+	fleet->counts.kernels_started++;
 	die_at("spawn_ordered");
 	return 0;
 }
@@ -101,8 +103,10 @@ void fleet_kernel_retire(struct fleet *fleet, struct kernel *k, const char *why)
 	fleet_touch(fleet);
 }
 
-static const char *why_recycle(const struct kernel *k)
+/* The text may be of the next call. */
+static const char *why_recycle(const struct fleet *fleet, const struct kernel *k)
 {
+	static char why[256];
 	const struct pool_spec *s = k->pool->spec;
 	if (k->reserved_for[0])
 		return "it was started for one task";
@@ -110,6 +114,8 @@ static const char *why_recycle(const struct kernel *k)
 		return "recycled: it ran as many tasks as recycle.after_tasks says";
 	if (s->recycle_memory_bytes && k->memory_now_bytes > s->recycle_memory_bytes)
 		return "recycled: it uses more memory than recycle.memory says";
+	if (s->has_recycle && fleet->policy.recycle && fleet->policy.recycle(fleet->policy.data, k, why, sizeof(why)))
+		return why;
 	return NULL;
 }
 
@@ -125,7 +131,7 @@ void fleet_kernel_task_over(struct fleet *fleet, struct kernel *k, bool was_sent
 		k->owner = NULL;
 	}
 	const char *action = kernel_step(k, KERNEL_EV_TASK_END);
-	const char *why = action && k->state == KERNEL_IDLE && was_sent ? why_recycle(k) : NULL;
+	const char *why = action && k->state == KERNEL_IDLE && was_sent ? why_recycle(fleet, k) : NULL;
 	if (action && strcmp(action, "order stop") == 0)
 		order_stop(fleet, k, "policy", k->stop_text);
 	else if (why)
@@ -169,6 +175,21 @@ void fleet_kernel_look(struct fleet *fleet, struct kernel *k, int64_t now, int64
 			fleet_kernel_retire(fleet, k, "recycled: it is older than recycle.age says");
 		else
 			fleet_earlier(next, k->started_mono_ms + age_ms);
+	}
+}
+
+void fleet_ask_recycle(struct fleet *fleet, const char *name)
+{
+	const struct pool *pool = fleet_pool(fleet, name);
+	int64_t now = clock_mono_ms();
+	char why[256];
+	if (!pool || !pool->spec->has_recycle)
+		return;
+	list_each (&pool->kernels, l) {
+		struct kernel *k = list_of(l, struct kernel, in_pool);
+		bool is_due = k->state == KERNEL_IDLE && !k->reserved_for[0] && now - k->started_mono_ms > RECYCLE_AGE_MS;
+		if (is_due && fleet->policy.recycle && fleet->policy.recycle(fleet->policy.data, k, why, sizeof(why)))
+			fleet_kernel_retire(fleet, k, why);
 	}
 }
 
@@ -251,12 +272,13 @@ static void fact_saved(void *data, const struct store_answer *answer)
 	fleet_debt_pay(data);
 }
 
-static void save_fact(struct fleet *fleet, const struct judge_end *end, struct fleet_debt *debt)
+static void save_fact(struct fleet *fleet, const struct judge_end *end, const char *owner, struct fleet_debt *debt)
 {
 	struct buf detail;
 	buf_init(&detail, 8192);
 	put_fact(end, &detail);
-	struct store_fact fact = { "process.exited", end->id, detail.failed ? NULL : detail.data, end->wall_ms, end->mono_ms };
+	struct store_fact fact = { "process.exited", end->id,	    detail.failed ? NULL : detail.data,
+				   end->wall_ms,	 end->mono_ms, owner };
 	if (debt)
 		debt->open++;
 	if (store_add_fact(fleet->store, &fact, fact_saved, debt) < 0)
@@ -308,7 +330,7 @@ void fleet_kernel_ended(struct fleet *fleet, const struct judge_end *end, store_
 		log_error("no memory: the end of %s is not acknowledged", end->id);
 	struct kernel *k = fleet_kernel(fleet, end->id);
 	struct future *f = k && k->task[0] ? fleet_live(fleet, k->task) : task_of(fleet, end->id);
-	save_fact(fleet, end, debt);
+	save_fact(fleet, end, k ? k->owner : f ? f->owner : NULL, debt);
 	if (k) {
 		enum kernel_state was = k->state;
 		kernel_step(k, KERNEL_EV_EXIT);
@@ -400,7 +422,7 @@ struct kernel *fleet_take_up(struct fleet *fleet, const char *id, int pid, bool 
 	if (f)
 		join_task(k, f);
 	wake_state(k, is_alive);
-	const char *why = k->state == KERNEL_IDLE && k->tasks_run ? why_recycle(k) : NULL;
+	const char *why = k->state == KERNEL_IDLE && k->tasks_run ? why_recycle(fleet, k) : NULL;
 	if (why)
 		fleet_kernel_retire(fleet, k, why);
 	fleet_touch(fleet);

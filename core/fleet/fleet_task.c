@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "fleet/die.h"
 #include "fleet/fleet_inner.h"
+#include "fleet/jtext.h"
 #include "fleet/queue.h"
 #include "net/json.h"
 #include "sys/clock.h"
@@ -72,6 +73,14 @@ static void take_back(struct fleet *fleet, struct future *f)
 		fleet_kernel_task_over(fleet, k, was_sent);
 }
 
+static void tell_started(struct fleet *fleet, const struct future *f, const struct kernel *k)
+{
+	char detail[128];
+	snprintf(detail, sizeof(detail), "{\"kernel\":\"%s\",\"attempt\":%d}", k->id, f->attempt);
+	struct store_fact fact = { "task.started", f->id, detail, 0, 0, f->owner };
+	store_tell_fact(fleet->store, &fact);
+}
+
 static void dispatch(struct fleet *fleet, struct future *f)
 {
 	struct kernel *k = f->on;
@@ -94,6 +103,8 @@ static void dispatch(struct fleet *fleet, struct future *f)
 		k->tasks_run--;
 		f->was_sent = false;
 		fleet_task_requeue(fleet, f, FUTURE_EV_UNPLACED);
+	} else {
+		tell_started(fleet, f, k);
 	}
 	die_at("task_ordered");
 	fleet_touch(fleet);
@@ -309,7 +320,7 @@ static struct future *from_request(const struct fleet_request *r, const struct p
 	f->payload = malloc(r->payload_len + 1);
 	if (!f->waiter || !f->payload || !copy(&f->owner, r->owner) || !copy(&f->type, r->type) || !copy(&f->kind, "future") ||
 	    !copy(&f->pool, pool->spec->name) || !copy(&f->project, r->project) || !copy(&f->title, r->title) ||
-	    !copy(&f->client_key, r->client_key)) {
+	    !copy(&f->client_key, r->client_key) || !copy(&f->tags, r->tags)) {
 		err_set(err, "no memory");
 		future_free(&f);
 		return NULL;
@@ -330,6 +341,22 @@ static struct future *from_request(const struct fleet_request *r, const struct p
 	return f;
 }
 
+static void tell_submitted(struct fleet *fleet, const struct future *f)
+{
+	struct buf detail;
+	fleet->counts.submitted++;
+	pool_note_arrival(f->in_pool, clock_mono_ms());
+	buf_init(&detail, 8192);
+	buf_putc(&detail, '{');
+	jtext_text(&detail, "pool", f->pool);
+	jtext_text(&detail, "type", f->type);
+	jtext_some_text(&detail, "title", f->title);
+	buf_putc(&detail, '}');
+	struct store_fact fact = { "task.submitted", f->id, detail.failed ? NULL : detail.data, 0, 0, f->owner };
+	store_tell_fact(fleet->store, &fact);
+	buf_fini(&detail);
+}
+
 static void on_submitted(void *data, const struct store_answer *answer)
 {
 	struct future *f = data;
@@ -347,6 +374,8 @@ static void on_submitted(void *data, const struct store_answer *answer)
 		queue_remove(f);
 		map_remove(fleet->futures_by_id, f->id);
 	}
+	if (is_saved)
+		tell_submitted(fleet, f);
 	settled(fleet, f);
 	/* Told last, when all is in order: the callee may submit again. */
 	if (is_saved || is_known)

@@ -54,7 +54,7 @@ void future_free(struct future **fp)
 	list_remove(&f->in_fleet);
 	free(f->waiter);
 	char *owned[] = { f->client_key, f->owner,   f->project, f->kind,   f->type,   f->pool,
-			  f->title,      f->payload, f->error,   f->result, f->message };
+			  f->title,      f->payload, f->error,   f->result, f->message, f->tags };
 	for (size_t i = 0; i < sizeof(owned) / sizeof(owned[0]); i++)
 		free(owned[i]);
 	free(f);
@@ -179,6 +179,8 @@ int future_json(const struct future *f, bool with_result, int position, const ch
 	jtext_text(out, "type", f->type);
 	jtext_text(out, "pool", f->pool);
 	jtext_some_text(out, "project", f->project);
+	if (f->tags)
+		jtext_raw(out, "tags", f->tags, strlen(f->tags));
 	jtext_some_text(out, "kernel", f->kernel);
 	jtext_int(out, "attempt", f->attempt);
 	jtext_int(out, "submitTime", f->created_ms);

@@ -41,6 +41,7 @@ struct future {
 	char id[FUTURE_ID_MAX]; /* opaque: 16 characters of a-z2-7 */
 	char *client_key, *owner, *project, *kind, *type, *pool,
 		*title; /* owned; NULL where absent (never owner, kind, type, pool) */
+	char *tags;     /* JSON: an array of texts, as submitted; NULL = none */
 	int priority;
 	char *payload; /* the submitter's JSON object, raw; NULL for an ended one */
 	size_t payload_len;

@@ -240,6 +240,31 @@ void pool_note_healthy(struct pool *pool)
 	pool->failed_starts = 0;
 }
 
+#define MINUTE_MS 60000
+
+static void turn_minute(struct pool *pool, int64_t minute)
+{
+	if (minute == pool->minute)
+		return;
+	pool->arrived[1] = minute == pool->minute + 1 ? pool->arrived[0] : 0;
+	pool->arrived[0] = 0;
+	pool->minute = minute;
+}
+
+void pool_note_arrival(struct pool *pool, int64_t now_mono_ms)
+{
+	turn_minute(pool, now_mono_ms / MINUTE_MS);
+	pool->arrived[0]++;
+}
+
+double pool_demand(const struct pool *pool, int64_t now_mono_ms)
+{
+	struct pool now = { .minute = pool->minute, .arrived = { pool->arrived[0], pool->arrived[1] } };
+	turn_minute(&now, now_mono_ms / MINUTE_MS);
+	double part = (double)(now_mono_ms % MINUTE_MS) / MINUTE_MS;
+	return ((double)now.arrived[0] + (double)now.arrived[1] * (1 - part)) / (MINUTE_MS / 1000);
+}
+
 int pool_json(const struct pool *pool, struct buf *out)
 {
 	const struct pool_spec *s = pool->spec;

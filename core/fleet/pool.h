@@ -37,6 +37,13 @@ struct pool_spec {
 	int64_t recycle_memory_bytes; /* working set after a task; 0 = never */
 	int64_t ready_within_ms;      /* default 60000 */
 	int64_t grace_ms;             /* TERM to kill; default 5000 */
+	bool has_recycle;             /* recycle is a function: ask fleet_policy.recycle */
+};
+
+/* What a policy's functions may change while the pool is in force. */
+struct pool_numbers {
+	int warm_min, warm_max, max;
+	int64_t memory_bytes;
 };
 
 struct pool_spec *pool_spec_new(const char *name); /* NULL: no memory. Returns owned. */
@@ -58,6 +65,7 @@ struct pool {
 	int failed_starts;          /* in a row */
 	int64_t next_start_mono_ms; /* back-off: no start before */
 	char failure[512];          /* why the last start failed; "" = it did not */
+	int64_t minute, arrived[2]; /* submits of this minute of the monotonic clock, and of the one before */
 };
 
 struct pool *pool_new(struct pool_spec *spec); /* takes spec; NULL: no memory, spec freed */
@@ -72,6 +80,9 @@ void pool_note_failed_start(struct pool *pool, const char *why, int64_t now_mono
 void pool_note_ready(struct pool *pool);
 void pool_note_healthy(struct pool *pool);
 int64_t pool_backoff_ms(int failed_starts);
+void pool_note_arrival(struct pool *pool, int64_t now_mono_ms);
+/* Submits a second over the last minute. */
+double pool_demand(const struct pool *pool, int64_t now_mono_ms);
 /* {"name","about","source","warm":{"min","max"},"max","alive","idle","starting","busy","waiting","memoryLimitBytes","failure"?,…} */
 int pool_json(const struct pool *pool, struct buf *out);
 

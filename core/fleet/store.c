@@ -41,6 +41,9 @@ struct store {
 	bool is_reserving;
 	store_fatal_fn *on_fatal;
 	void *data;
+	store_fact_fn *on_fact;
+	void *fact_data;
+	struct store_stats stats; /* under lock */
 };
 
 /* --- the writer's thread --- */
@@ -62,9 +65,11 @@ static int run_op(struct store *s, struct store_op *op, struct err *err)
 	case STORE_OP_META:
 		return store_sql_set_meta(sql, "kernel", op->value, err);
 	case STORE_OP_FACT: {
-		struct store_fact fact = { op->what, op->subject, op->detail, op->wall_ms, op->mono_ms };
+		struct store_fact fact = { op->what, op->subject, op->detail, op->wall_ms, op->mono_ms, op->owner };
 		return store_sql_fact(sql, s->epoch, op->seq, &fact, clock_boot_id(), err);
 	}
+	case STORE_OP_JOB:
+		return op->job->run(op->job, sql, err);
 	default:
 		return SQLITE_MISUSE;
 	}
@@ -111,10 +116,20 @@ static int run_group(struct store *s, struct list *group, struct err *err)
 	return rc;
 }
 
+static void count_group(struct store *s, size_t n, bool is_ok)
+{
+	pthread_mutex_lock(&s->lock);
+	s->stats.commits += is_ok;
+	s->stats.failed_commits += !is_ok;
+	s->stats.operations += n;
+	pthread_mutex_unlock(&s->lock);
+}
+
 static void write_group(struct store *s, struct list *group)
 {
 	struct err err = { 0 };
 	int rc = run_group(s, group, &err);
+	count_group(s, list_count(group), rc == SQLITE_OK);
 	if (rc == SQLITE_OK)
 		return;
 	list_each (group, l) {
@@ -203,7 +218,8 @@ static void keep_row(void *data, struct future *f)
 
 static void read_one(struct store *s, struct store_op *op)
 {
-	int rc = op->kind == STORE_OP_GET
+	int rc = op->kind == STORE_OP_JOB ? op->job->run(op->job, s->reader.sql, &op->answer.err)
+		 : op->kind == STORE_OP_GET
 			 ? store_sql_get(s->reader.sql, op->id, op->with_result, &op->f, &op->answer.err)
 			 : store_sql_each_ended(s->reader.sql, op->owner, op->limit, keep_row, op, &op->answer.err);
 	op->answer.outcome = rc == SQLITE_OK ? STORE_OK : STORE_FAILED;
@@ -234,7 +250,10 @@ static void *read_on(void *data)
 static void tell_op(struct store_op *op)
 {
 	const struct err *why = op->answer.outcome == STORE_OK ? NULL : &op->answer.err;
-	if (op->task_fn) {
+	if (op->job) {
+		if (op->job->tell)
+			op->job->tell(op->job, &op->answer);
+	} else if (op->task_fn) {
 		struct future *f = op->f;
 		op->f = NULL;
 		op->task_fn(op->data, f, why);
@@ -322,17 +341,42 @@ int store_update_task(struct store *s, const struct future *f, store_done_fn *fn
 	return post_task(s, STORE_OP_UPDATE, f, fn, data);
 }
 
-int store_add_fact(struct store *s, const struct store_fact *fact, store_done_fn *fn, void *data)
+static int64_t number_fact(struct store *s, struct store_fact *fact)
 {
+	int64_t seq = ++s->fact_seq;
+	if (!fact->wall_ms)
+		fact->wall_ms = clock_wall_ms();
+	if (!fact->mono_ms)
+		fact->mono_ms = clock_mono_ms();
+	if (s->on_fact)
+		s->on_fact(s->fact_data, seq, fact);
+	return seq;
+}
+
+void store_tell_fact(struct store *s, const struct store_fact *fact)
+{
+	struct store_fact f = *fact;
+	number_fact(s, &f);
+}
+
+void store_watch_facts(struct store *s, store_fact_fn *fn, void *data)
+{
+	s->on_fact = fn;
+	s->fact_data = data;
+}
+
+int store_add_fact(struct store *s, const struct store_fact *noted, store_done_fn *fn, void *data)
+{
+	struct store_fact f = *noted, *fact = &f;
 	struct store_op *op = store_op_new(STORE_OP_FACT, data);
 	if (!op)
 		return -1;
 	op->fn = fn;
-	op->seq = ++s->fact_seq;
-	op->wall_ms = fact->wall_ms ? fact->wall_ms : clock_wall_ms();
-	op->mono_ms = fact->mono_ms ? fact->mono_ms : clock_mono_ms();
+	op->seq = number_fact(s, fact);
+	op->wall_ms = fact->wall_ms;
+	op->mono_ms = fact->mono_ms;
 	if (!store_op_text(&op->what, fact->what) || !store_op_text(&op->subject, fact->subject) ||
-	    !store_op_text(&op->detail, fact->detail)) {
+	    !store_op_text(&op->detail, fact->detail) || !store_op_text(&op->owner, fact->owner)) {
 		store_op_free(op);
 		return -1;
 	}
@@ -362,6 +406,39 @@ int store_list_ended(struct store *s, const char *owner, int limit, store_tasks_
 		return -1;
 	}
 	return post(s, &s->reader, op);
+}
+
+static int post_job(struct store *s, struct line *line, struct store_job *job)
+{
+	struct store_op *op = store_op_new(STORE_OP_JOB, NULL);
+	if (!op) {
+		job->release(job);
+		return -1;
+	}
+	op->job = job;
+	return post(s, line, op);
+}
+
+int store_write_job(struct store *s, struct store_job *job)
+{
+	return post_job(s, &s->writer, job);
+}
+int store_read_job(struct store *s, struct store_job *job)
+{
+	return post_job(s, &s->reader, job);
+}
+
+int store_run_now(struct store *s, int (*run)(void *data, struct store_sql *sql, struct err *err), void *data, struct err *err)
+{
+	return run(data, s->reader.sql, err) == SQLITE_OK ? 0 : -1;
+}
+
+void store_get_stats(struct store *s, struct store_stats *out)
+{
+	pthread_mutex_lock(&s->lock);
+	*out = s->stats;
+	pthread_mutex_unlock(&s->lock);
+	out->waiting = s->waiting;
 }
 
 int64_t store_next_kernel(struct store *s)

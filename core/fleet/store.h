@@ -14,6 +14,7 @@
  * freed first or fails for good: then on_fatal is called once, with a text, and nothing is called after it.
  */
 struct store;
+struct store_sql;
 
 enum store_outcome {
 	STORE_OK,
@@ -35,9 +36,10 @@ struct store_fact {
 	const char *what, *subject; /* "process.exited", "fek-1" */
 	const char *detail;         /* JSON or NULL */
 	int64_t wall_ms, mono_ms;   /* 0 = now */
+	const char *owner;          /* the login whose business it is; NULL = everybody's */
 };
 
-#define STORE_SCHEMA 1
+#define STORE_SCHEMA 3
 
 /* Opens or makes the file, migrates, counts the epoch up, starts the threads. Runs SQLite in this thread: call it before the
  * loop runs. NULL: err names the file; a schema newer than STORE_SCHEMA is refused with both numbers. */
@@ -57,6 +59,11 @@ int store_insert_task(struct store *store, const struct future *f, store_done_fn
 /* Writes state, attempt, kernel, cause, error, result, started_ms, ended_ms; the payload of an ended task stays. */
 int store_update_task(struct store *store, const struct future *f, store_done_fn *fn, void *data);
 int store_add_fact(struct store *store, const struct store_fact *fact, store_done_fn *fn, void *data);
+/* Gets its number and is shown to the watcher, but is not kept: what the table of tasks tells anyway. */
+void store_tell_fact(struct store *store, const struct store_fact *fact);
+/* One watcher sees every fact as it is noted, which is before it is on disk. seq counts up within an epoch. */
+typedef void store_fact_fn(void *data, int64_t seq, const struct store_fact *fact);
+void store_watch_facts(struct store *store, store_fact_fn *fn, void *data);
 
 /* f is NULL where there is none; it and its result are the callee's to free. why: NULL or the read failed. */
 typedef void store_task_fn(void *data, struct future *f, const struct err *why);
@@ -67,5 +74,26 @@ int store_list_ended(struct store *store, const char *owner, int limit, store_ta
 
 /* Operations under way, for the specs and for a drain. */
 size_t store_waiting(const struct store *store);
+
+/*
+ * A neighbour's own operation (keys, the feed). `run` is called on a thread of the store and returns an SQLite result code, `tell` on
+ * the loop's thread unless the store is freed first, `release` always and last. Both calls take the job, also on failure (-1).
+ */
+struct store_job {
+	int (*run)(struct store_job *job, struct store_sql *sql, struct err *err);
+	void (*tell)(struct store_job *job, const struct store_answer *answer); /* may be NULL */
+	void (*release)(struct store_job *job);
+};
+int store_write_job(struct store *store, struct store_job *job);
+int store_read_job(struct store *store, struct store_job *job);
+/* At once and in this thread: only before the loop runs. */
+int store_run_now(struct store *store, int (*run)(void *data, struct store_sql *sql, struct err *err), void *data,
+		  struct err *err);
+
+struct store_stats {
+	uint64_t commits, failed_commits, operations; /* since the start */
+	size_t waiting;
+};
+void store_get_stats(struct store *store, struct store_stats *out);
 
 #endif

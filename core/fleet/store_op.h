@@ -4,7 +4,7 @@
 #include "base/list.h"
 #include "fleet/store.h"
 /* store_op: one operation on its way through the store's threads: all that it needs is its own copy. Inner to store.c. */
-enum store_op_kind { STORE_OP_INSERT, STORE_OP_UPDATE, STORE_OP_FACT, STORE_OP_META, STORE_OP_GET, STORE_OP_LIST };
+enum store_op_kind { STORE_OP_INSERT, STORE_OP_UPDATE, STORE_OP_FACT, STORE_OP_META, STORE_OP_GET, STORE_OP_LIST, STORE_OP_JOB };
 
 struct store_op {
 	struct list link;
@@ -17,6 +17,7 @@ struct store_op {
 	char *owner;
 	bool with_result;
 	int limit;
+	struct store_job *job; /* owned until it is released */
 	store_done_fn *fn;
 	store_task_fn *task_fn;
 	store_tasks_fn *tasks_fn;

@@ -19,13 +19,18 @@ static const char *const migrations[STORE_SCHEMA] = {
 	"CREATE TABLE fact ("
 	"  epoch INTEGER NOT NULL, seq INTEGER NOT NULL, wall_ms INTEGER NOT NULL, mono_ms INTEGER NOT NULL, boot TEXT NOT NULL,"
 	"  what TEXT NOT NULL, subject TEXT NOT NULL, detail TEXT, PRIMARY KEY (epoch, seq));",
+	"CREATE TABLE key ("
+	"  id TEXT PRIMARY KEY, user TEXT NOT NULL, label TEXT, is_admin INTEGER NOT NULL DEFAULT 0, hash TEXT NOT NULL UNIQUE,"
+	"  created_ms INTEGER NOT NULL, revoked_ms INTEGER, last_used_ms INTEGER);",
+	"ALTER TABLE task ADD COLUMN tags TEXT;"
+	"ALTER TABLE fact ADD COLUMN owner TEXT;",
 };
 
 #define TASK_COLUMNS                                                                                                               \
 	"id, client_key, owner, project, kind, type, pool, title, priority, payload, json_extract(limits,'$.memoryBytes'), "       \
 	"timeout_ms,"                                                                                                              \
-	" retries, state, attempt, kernel, cause, error, created_ms, started_ms, ended_ms, (state = 'done')"
-enum { COL_RESULT = 22 };
+	" retries, state, attempt, kernel, cause, error, created_ms, started_ms, ended_ms, (state = 'done'), tags"
+enum { COL_TAGS = 22, COL_RESULT };
 
 enum statement {
 	S_INSERT,
@@ -38,19 +43,22 @@ enum statement {
 	S_GET,
 	S_GET_WITH_RESULT,
 	S_ENDED,
+	S_PUT_KEY,
+	S_KEYS,
+	S_FACTS,
 	S_COUNT
 };
 
 static const char *const texts[S_COUNT] = {
 	[S_INSERT] = "INSERT INTO task (id, client_key, owner, project, kind, type, pool, title, priority, payload, limits, "
 		     "timeout_ms, retries,"
-		     " state, attempt, kernel, cause, error, created_ms, started_ms, ended_ms)"
-		     " VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21)",
+		     " state, attempt, kernel, cause, error, created_ms, started_ms, ended_ms, tags)"
+		     " VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22)",
 	[S_SAME_KEY] = "SELECT id FROM task WHERE owner = ?1 AND client_key = ?2",
 	[S_UPDATE] = "UPDATE task SET state = ?2, attempt = ?3, kernel = ?4, cause = ?5, error = ?6, result = ?7, started_ms = ?8, "
 		     "ended_ms = ?9"
 		     " WHERE id = ?1",
-	[S_FACT] = "INSERT INTO fact (epoch, seq, wall_ms, mono_ms, boot, what, subject, detail) VALUES (?1,?2,?3,?4,?5,?6,?7,?8)",
+	[S_FACT] = "INSERT INTO fact (epoch, seq, wall_ms, mono_ms, boot, what, subject, detail, owner) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9)",
 	[S_GET_META] = "SELECT value FROM meta WHERE name = ?1",
 	[S_SET_META] = "INSERT INTO meta (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
 	[S_OPEN] = "SELECT " TASK_COLUMNS " FROM task WHERE state IN ('queued','assigned','running') ORDER BY created_ms, rowid",
@@ -58,6 +66,12 @@ static const char *const texts[S_COUNT] = {
 	[S_GET_WITH_RESULT] = "SELECT " TASK_COLUMNS ", result FROM task WHERE id = ?1",
 	[S_ENDED] = "SELECT " TASK_COLUMNS " FROM task WHERE ended_ms IS NOT NULL AND (?1 IS NULL OR owner = ?1)"
 		    " ORDER BY ended_ms DESC, rowid DESC LIMIT ?2",
+	[S_PUT_KEY] = "INSERT INTO key (id, user, label, is_admin, hash, created_ms, revoked_ms, last_used_ms)"
+		      " VALUES (?1,?2,?3,?4,?5,?6,?7,?8) ON CONFLICT (id) DO UPDATE SET revoked_ms = excluded.revoked_ms,"
+		      " last_used_ms = excluded.last_used_ms",
+	[S_KEYS] = "SELECT id, user, label, is_admin, hash, created_ms, revoked_ms, last_used_ms FROM key ORDER BY created_ms, rowid",
+	[S_FACTS] = "SELECT epoch, seq, wall_ms, mono_ms, what, subject, detail, owner FROM fact"
+		    " WHERE (epoch, seq) > (?1, ?2) AND (epoch, seq) < (?3, ?4) ORDER BY epoch, seq LIMIT ?5",
 };
 
 struct store_sql {
@@ -258,6 +272,7 @@ int store_sql_insert(struct store_sql *sql, const struct future *f, char first_i
 	sqlite3_bind_int64(st, 19, f->created_ms);
 	bind_some(st, 20, f->started_ms);
 	bind_some(st, 21, f->ended_ms);
+	bind_text(st, 22, f->tags);
 	return finish(sql, st, sqlite3_step(st), err, "write");
 }
 
@@ -295,6 +310,7 @@ int store_sql_fact(struct store_sql *sql, int64_t epoch, int64_t seq, const stru
 	sqlite3_bind_text(st, 6, fact->what, -1, SQLITE_STATIC);
 	sqlite3_bind_text(st, 7, fact->subject, -1, SQLITE_STATIC);
 	bind_text(st, 8, fact->detail);
+	bind_text(st, 9, fact->owner);
 	return finish(sql, st, sqlite3_step(st), err, "write");
 }
 
@@ -344,6 +360,7 @@ static struct future *read_row(sqlite3_stmt *st, bool with_result)
 	f->started_ms = sqlite3_column_int64(st, 19);
 	f->ended_ms = sqlite3_column_int64(st, 20);
 	f->has_result = sqlite3_column_int(st, 21);
+	f->tags = column_copy(st, COL_TAGS);
 	if (with_result && sqlite3_column_type(st, COL_RESULT) != SQLITE_NULL)
 		f->result = column_bytes(st, COL_RESULT, &f->result_len);
 	if (!f->owner || !f->kind || !f->type || !f->pool || !f->payload || s < 0)
@@ -394,5 +411,76 @@ int store_sql_get(struct store_sql *sql, const char *id, bool with_result, struc
 	rc = sqlite3_step(st);
 	if (rc == SQLITE_ROW && !(*out = read_row(st, with_result)))
 		rc = SQLITE_NOMEM;
+	return finish(sql, st, rc, err, "read");
+}
+
+/* --- keys and facts --- */
+
+static const char *text_at(sqlite3_stmt *st, int at)
+{
+	const char *s = (const char *)sqlite3_column_text(st, at);
+	return s ? s : "";
+}
+
+int store_sql_put_key(struct store_sql *sql, const struct store_key *k, struct err *err)
+{
+	int rc;
+	sqlite3_stmt *st = use(sql, S_PUT_KEY, &rc, err);
+	if (!st)
+		return rc;
+	bind_text(st, 1, k->id);
+	bind_text(st, 2, k->user);
+	bind_text(st, 3, k->label);
+	sqlite3_bind_int(st, 4, k->is_admin);
+	bind_text(st, 5, k->hash);
+	sqlite3_bind_int64(st, 6, k->created_ms);
+	bind_some(st, 7, k->revoked_ms);
+	bind_some(st, 8, k->last_used_ms);
+	return finish(sql, st, sqlite3_step(st), err, "write");
+}
+
+int store_sql_each_key(struct store_sql *sql, store_key_fn *fn, void *data, struct err *err)
+{
+	int rc;
+	sqlite3_stmt *st = use(sql, S_KEYS, &rc, err);
+	if (!st)
+		return rc;
+	while ((rc = sqlite3_step(st)) == SQLITE_ROW) {
+		struct store_key k = {
+			.id = text_at(st, 0),
+			.user = text_at(st, 1),
+			.label = (const char *)sqlite3_column_text(st, 2),
+			.is_admin = sqlite3_column_int(st, 3),
+			.hash = text_at(st, 4),
+			.created_ms = sqlite3_column_int64(st, 5),
+			.revoked_ms = sqlite3_column_int64(st, 6),
+			.last_used_ms = sqlite3_column_int64(st, 7),
+		};
+		fn(data, &k);
+	}
+	return finish(sql, st, rc, err, "read");
+}
+
+int store_sql_each_fact(struct store_sql *sql, const int64_t after[2], const int64_t before[2], int limit, store_sql_fact_fn *fn,
+			void *data, struct err *err)
+{
+	int rc;
+	sqlite3_stmt *st = use(sql, S_FACTS, &rc, err);
+	if (!st)
+		return rc;
+	const int64_t bounds[] = { after[0], after[1], before[0], before[1], limit };
+	for (int i = 0; i < 5; i++)
+		sqlite3_bind_int64(st, i + 1, bounds[i]);
+	while ((rc = sqlite3_step(st)) == SQLITE_ROW) {
+		struct store_fact fact = {
+			.what = text_at(st, 4),
+			.subject = text_at(st, 5),
+			.detail = (const char *)sqlite3_column_text(st, 6),
+			.wall_ms = sqlite3_column_int64(st, 2),
+			.mono_ms = sqlite3_column_int64(st, 3),
+			.owner = (const char *)sqlite3_column_text(st, 7),
+		};
+		fn(data, sqlite3_column_int64(st, 0), sqlite3_column_int64(st, 1), &fact);
+	}
 	return finish(sql, st, rc, err, "read");
 }

@@ -28,6 +28,21 @@ int store_sql_update(struct store_sql *sql, const struct future *f, struct err *
 int store_sql_fact(struct store_sql *sql, int64_t epoch, int64_t seq, const struct store_fact *fact, const char *boot,
 		   struct err *err);
 
+/* --- keys, for keys.c --- */
+struct store_key {
+	const char *id, *user, *label, *hash; /* label may be NULL; hash: hex SHA-256 of the secret */
+	bool is_admin;
+	int64_t created_ms, revoked_ms, last_used_ms; /* 0 = not */
+};
+int store_sql_put_key(struct store_sql *sql, const struct store_key *key, struct err *err); /* makes or changes it */
+typedef void store_key_fn(void *data, const struct store_key *key);
+int store_sql_each_key(struct store_sql *sql, store_key_fn *fn, void *data, struct err *err);
+
+/* --- facts, for feed.c: those after (epoch, seq) and before (end_epoch, end_seq), in order --- */
+typedef void store_sql_fact_fn(void *data, int64_t epoch, int64_t seq, const struct store_fact *fact);
+int store_sql_each_fact(struct store_sql *sql, const int64_t after[2], const int64_t before[2], int limit, store_sql_fact_fn *fn,
+			void *data, struct err *err);
+
 /* Calls fn with each row's future (fn takes it). */
 int store_sql_each_open(struct store_sql *sql, store_load_fn *fn, void *data, struct err *err);
 int store_sql_get(struct store_sql *sql, const char *id, bool with_result, struct future **out, struct err *err);

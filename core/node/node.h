@@ -32,7 +32,7 @@ struct node_config {               /* borrowed for the call */
 struct node_facts { /* of the keeper's welcome; all "" or 0 until then */
 	char instance[64], isolation[200], cgroups[64], boot[64];
 	int keeper_pid;
-	int64_t epoch;
+	int64_t epoch, keeper_events; /* events since this backend's start */
 	bool is_connected, is_taken_up;
 };
 

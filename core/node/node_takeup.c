@@ -75,7 +75,8 @@ static void keep_fact(struct event *ev)
 	char what[48], detail[64];
 	snprintf(what, sizeof(what), "process.%s", ev->what);
 	snprintf(detail, sizeof(detail), "{\"pid\":%d}", ev->pid);
-	struct store_fact fact = { what, ev->end.id, detail, ev->end.wall_ms, ev->end.mono_ms };
+	const struct kernel *k = fleet_kernel(ev->node->fleet, ev->end.id);
+	struct store_fact fact = { what, ev->end.id, detail, ev->end.wall_ms, ev->end.mono_ms, k ? k->owner : NULL };
 	if (store_add_fact(fleet_store(ev->node->fleet), &fact, on_saved, ev) < 0)
 		free(ev); /* not acknowledged: the next backend hears it again */
 }
@@ -100,6 +101,7 @@ void node_takeup_event(void *node, int64_t seq, const struct wire_view *msg)
 		log_error("no memory for an event of the keeper; it is told again to the next backend");
 		return;
 	}
+	n->facts.keeper_events++;
 	list_init(&ev->link);
 	ev->node = n;
 	ev->seq = seq;
