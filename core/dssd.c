@@ -82,6 +82,7 @@ static int plan(int argc, char **argv)
 #define DRAIN_MS         2000 /* for answers under way, at SIGTERM */
 #define DRAIN_LOOK_MS    20
 #define API_MEMORY_BYTES ((size_t)256 << 20)
+#define ANSWER_MAX       ((size_t)65 << 20) /* the largest result (64 MB) and its state */
 
 struct dssd {
 	char dir[PATH_MAX], share[PATH_MAX];
@@ -229,6 +230,7 @@ static int start_gates(struct dssd *d, struct err *err)
 	s.version = DSS_VERSION;
 	s.api_version = API_VERSION;
 	s.hosts = (const char *const *)d->config.hosts;
+	s.answer_max = ANSWER_MAX;
 	int page = d->page_fd, admin;
 	d->page_fd = -1;
 	if (!(d->page = gate_new(d->loop, page, &s, bind_gate_take, d->vm, err)))
