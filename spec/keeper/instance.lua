@@ -36,8 +36,12 @@ local function sanitizer_env()
 	return env
 end
 
---- The text of Lua code that a process under test runs with t_keeper at hand as `t`.
-function M.lua_code(code) return ("package.cpath = %q local t = require 't_keeper' %s"):format(build .. "/spec/?.so", code) end
+--- The text of Lua code for a process under test; with t_keeper at hand as `t` where it uses it.
+local function uses_module(code) return code:find("%f[%w_]t%.") ~= nil end
+function M.lua_code(code)
+	if not uses_module(code) then return code end
+	return ("package.cpath = %q local t = require 't_keeper' %s"):format(build .. "/spec/?.so", code)
+end
 
 -- --- fields: { id = "x", argv = { … } } becomes the list that t_wire takes ---
 
@@ -181,7 +185,7 @@ end
 
 --- spawn{ id, sh = "text" | lua = "code" | argv = {…}, box, sink, … }
 function Link:spawn(d)
-	local fields = { kind = "kernel", box = "warm/" .. d.id, sink = "null", env = sanitizer_env() }
+	local fields = { kind = "kernel", box = "warm/" .. d.id, sink = "null", env = d.lua and uses_module(d.lua) and sanitizer_env() or {} }
 	if self.run_user then fields.user = self.run_user end
 	for k, v in pairs(d) do fields[k] = v end
 	if d.sh then fields.argv = { "/bin/sh", "-c", d.sh } end
