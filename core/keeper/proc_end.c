@@ -58,6 +58,9 @@ static void read_counters(struct proc *p)
 			c->cpu_ms = u.cpu_ms;
 		c->limit_bytes = u.limit_bytes;
 		c->pids_refused = u.pids_refused > 0 ? u.pids_refused : 0;
+		/* the usual end: nobody was killed for memory, so no level above need be asked for its limit */
+		if (u.oom_kills >= 0 && u.oom_kills <= p->mark.kills)
+			return;
 	}
 	if (cgroup_oom_since(p->procs->cg, p->desc.box, &p->mark, &oom, NULL) == 0) {
 		c->oom_kills = oom.kills > 0 ? oom.kills : 0;
