@@ -282,6 +282,7 @@ static void on_term(void *data, int signo)
 	if (d->drain_until_ms)
 		return;
 	log_info("ending: %s", strsignal(signo));
+	d->app.is_ending = true;
 	notify_send("STOPPING=1");
 	gate_drain(d->page);
 	gate_drain(d->admin);

@@ -14,6 +14,7 @@ struct app {
 	uid_t control_uid; /* whose unix connections count as admin, beside root */
 	bool is_one_user;
 	int64_t started_wall_ms;
+	bool is_ending; /* whoever waits is answered now, before the gates close */
 	/* told by /health */
 	bool is_safe;       /* runs on the last good policies */
 	char policies[512]; /* the errors of the last load, first line; "" = taken */

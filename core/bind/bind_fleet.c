@@ -368,7 +368,7 @@ static void on_wait_over(void *data)
 static bool is_over(const struct waiters *all, const char *id)
 {
 	const struct future *f = fleet_live(node_fleet(all->app->node), id);
-	return !f || future_is_ended(f);
+	return !f || future_is_ended(f) || all->app->is_ending;
 }
 
 static void look_at_waiters(void *data)
