@@ -1,5 +1,6 @@
 #include "gate/conn.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,6 +63,7 @@ void conn_close(struct conn *c)
 	fds_close(&c->fd);
 	fds_close(&c->file_fd);
 	list_remove(&c->link);
+	list_push(&g->closed, &c->link);
 	list_remove(&c->kick);
 	if (c->request != NULL)
 		reply_detach(c);
@@ -70,23 +72,19 @@ void conn_close(struct conn *c)
 	buf_fini(&c->out);
 	charge(c);
 	gate_left(g, c);
-	if (c->holds == 0)
-		free(c);
+	gate_do_later(g);
 }
 
-void conn_hold(struct conn *c)
+void conn_free_closed(struct gate *g)
 {
-	c->holds++;
-}
-
-void conn_release(struct conn *c)
-{
-	if (--c->holds == 0 && c->is_closed)
-		free(c);
+	list_each (&g->closed, p)
+		free(list_of(p, struct conn, link));
+	list_init(&g->closed);
 }
 
 void conn_set_phase(struct conn *c, enum phase phase)
 {
+	assert(!c->is_closed);
 	c->phase = phase;
 	c->since_ms = clock_mono_ms();
 	c->taken = 0;
@@ -268,26 +266,17 @@ static void on_writable(struct conn *c)
 
 void conn_fault(struct conn *c, int status, const char *text)
 {
-	static const struct http_pair again = { "Retry-After", "1" };
 	struct gate *g = c->gate;
 	bool is_head = c->parse != NULL && http_parse_request(c->parse)->is_head;
-	struct buf body;
+	int made = reply_put_fault(g, status, text, is_head);
 	g->stats.bad += status < 500;
-	buf_init(&body, 4096);
-	reply_put_error(&body, status, NULL, text);
-	struct http_head head = { .status = status, .minor = 1, .content_length = (int64_t)body.len, .content_type = "application/json;charset=utf-8" };
 	http_parse_free(&c->parse);
 	c->closes = c->lingers = true;
-	conn_hold(c);
-	if (reply_put_head(g, &head, &again, status == 503) < 0) {
+	struct iovec iov = { g->head.data, g->head.len };
+	if (made < 0)
 		conn_close(c);
-	} else {
-		struct iovec iov[2] = { { g->head.data, g->head.len }, { body.data, is_head ? 0 : body.len } };
-		if (conn_send(c, iov, 2) == 0)
-			conn_after_send(c);
-	}
-	buf_fini(&body);
-	conn_release(c);
+	else if (conn_send(c, &iov, 1) == 0)
+		conn_after_send(c);
 }
 
 /* The parser has the whole head, or more of the body. */
@@ -346,7 +335,7 @@ static size_t feed_step(struct conn *c, const char *data, size_t len)
 	return used;
 }
 
-/* Parses until a request is with the handler; what is left stays ahead. c is held by the caller. */
+/* Parses until a request is with the handler; what is left stays ahead. */
 static void feed(struct conn *c, const char *data, size_t len)
 {
 	size_t used = 0;
@@ -411,13 +400,11 @@ void conn_continue(struct conn *c)
 	struct buf bytes = c->ahead;
 	buf_init(&c->ahead, AHEAD_MAX);
 	list_remove(&c->kick);
-	conn_hold(c);
 	feed(c, bytes.data, bytes.len);
 	if (!c->is_closed && c->is_at_eof && takes_requests(c))
 		conn_close(c);
 	if (!c->is_closed)
 		watch(c);
-	conn_release(c);
 	buf_fini(&bytes);
 }
 
@@ -425,12 +412,10 @@ static void on_io(void *data, int fd, int events)
 {
 	struct conn *c = data;
 	(void)fd;
-	conn_hold(c);
 	if (events & LOOP_WRITE)
 		on_writable(c);
 	if ((events & LOOP_READ) && !c->is_closed && !c->is_at_eof)
 		on_readable(c);
-	conn_release(c);
 }
 
 /* --- time --- */

@@ -6,6 +6,7 @@
 #include "base/map.h"
 #include "gate/host.h"
 #include "gate/server.h"
+#include "sys/sock.h"
 /*
  * conn: what server.c, conn.c and reply.c share; nobody else includes it. A conn is in exactly one phase, and in that
  * phase's list, oldest first, so that one timer serves all: only the heads of the lists are looked at.
@@ -42,7 +43,7 @@ struct request {
 };
 
 struct conn {
-	struct list link;                /* in gate->phase[phase] */
+	struct list link;                /* in gate->phase[phase], or in gate->closed */
 	struct list kick;                /* in gate->kicked: has bytes ahead and nothing to wake it */
 	struct gate *gate;
 	int fd;
@@ -50,7 +51,7 @@ struct conn {
 	enum phase phase;
 	int64_t since_ms;                /* of the phase; of the last progress in PHASE_WRITING */
 	struct peer *peer;               /* NULL: not counted */
-	char peer_text[48];
+	char peer_text[SOCK_ADDRESS_MAX];
 	uid_t uid;
 	pid_t pid;
 	struct http_parse *parse;        /* a request on its way in */
@@ -62,8 +63,7 @@ struct conn {
 	int64_t file_offset, file_left;
 	size_t charged;                  /* of gate->memory */
 	size_t lingered;
-	int holds;                       /* callers up the stack that look at it once more */
-	bool is_closed;                  /* only held */
+	bool is_closed;                  /* in gate->closed: callers up the stack may still look at it */
 	bool is_feeding;                 /* bytes not looked at yet are in the hand of a caller */
 	bool is_at_eof;                  /* the client has shut its sending side */
 	bool closes;                     /* after what is to be sent */
@@ -83,8 +83,9 @@ struct gate {
 	struct loop_timer *resume;       /* accepts again after a lack of descriptors */
 	struct loop_timer *sweep;        /* runs only while a phase with a limit has a conn */
 	int64_t sweep_at_ms;
-	struct loop_timer *later;        /* for kicked and gone */
+	struct loop_timer *later;        /* for kicked, gone and closed */
 	struct list phase[PHASES], kicked, requests, gone;
+	struct list closed;              /* freed in the next turn of the loop, when no caller up the stack has them */
 	struct map *peers;
 	struct gate_stats stats;
 	char *scratch;                   /* what recv reads into */
@@ -98,11 +99,10 @@ void gate_watch_phase(struct gate *g, enum phase phase, int64_t since_ms);
 void gate_do_later(struct gate *g);
 void gate_left(struct gate *g, struct conn *c);
 
-/* conn.c. Whatever may close c says so; a closed conn is freed once nobody holds it. */
+/* conn.c. Whatever may close c says so; a closed conn stays, with is_closed set, until the present turn of the loop is over. */
 struct conn *conn_open(struct gate *g, int fd);                  /* takes fd; NULL: no memory, fd is closed */
 void conn_close(struct conn *c);
-void conn_hold(struct conn *c);
-void conn_release(struct conn *c);
+void conn_free_closed(struct gate *g);                           /* from the loop or gate_free only */
 void conn_set_phase(struct conn *c, enum phase phase);
 void conn_continue(struct conn *c);                              /* parses what lies ahead; may close */
 /* Sends now what the kernel takes and keeps the rest; may close. -1: closed. */
@@ -119,6 +119,7 @@ void reply_detach(struct conn *c);                               /* the client o
 void reply_deliver_gone(struct gate *g);
 /* Appends the head of an answer to g->head. */
 int reply_put_head(struct gate *g, struct http_head *head, const struct http_pair *field, size_t nfields);
-int reply_put_error(struct buf *b, int status, const char *type, const char *text);
+/* Puts a whole answer that says what went wrong into g->head, for a client with whom we are done (503: come back in 1 s). */
+int reply_put_fault(struct gate *g, int status, const char *text, bool is_head);
 
 #endif

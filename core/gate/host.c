@@ -1,13 +1,10 @@
 #include "gate/host.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/socket.h>
 #include "base/text.h"
+#include "sys/sock.h"
 
 static const char *const ALWAYS[] = { "localhost", "127.0.0.1", "::1", NULL };
 
@@ -67,19 +64,8 @@ void host_list_free(struct host_list **l)
 
 static bool is_own_address(const char *name, int fd)
 {
-	struct sockaddr_storage own;
-	socklen_t len = sizeof(own);
-	char text[INET6_ADDRSTRLEN];
-	if (getsockname(fd, (struct sockaddr *)&own, &len) < 0)
-		return false;
-	if (own.ss_family == AF_INET)
-		inet_ntop(AF_INET, &((struct sockaddr_in *)&own)->sin_addr, text, sizeof(text));
-	else if (own.ss_family == AF_INET6)
-		inet_ntop(AF_INET6, &((struct sockaddr_in6 *)&own)->sin6_addr, text, sizeof(text));
-	else
-		return false;
-	const char *plain = strncmp(text, "::ffff:", 7) == 0 ? text + 7 : text;
-	return strcasecmp(name, plain) == 0;
+	char own[SOCK_ADDRESS_MAX];
+	return sock_own_address(fd, own, sizeof(own)) == 0 && strcasecmp(name, own) == 0;
 }
 
 bool host_is_allowed(const struct host_list *l, const char *host, int fd)

@@ -42,7 +42,7 @@ const char *gate_error_type(int status)
 	return status < 500 ? "dss.exceptions.IllegalArgumentException" : "dss.exceptions.InternalException";
 }
 
-int reply_put_error(struct buf *b, int status, const char *type, const char *text)
+static void put_error(struct buf *b, int status, const char *type, const char *text)
 {
 	if (type == NULL)
 		type = gate_error_type(status);
@@ -51,7 +51,6 @@ int reply_put_error(struct buf *b, int status, const char *type, const char *tex
 	buf_puts(b, ",\"message\":");
 	json_put_text(b, text, strlen(text));
 	buf_putc(b, '}');
-	return b->failed ? -1 : 0;
 }
 
 static const char *date_now(struct gate *g)
@@ -96,6 +95,20 @@ int reply_put_head(struct gate *g, struct http_head *head, const struct http_pai
 		return 0;
 	log_error("%s", err.text);
 	return -1;
+}
+
+int reply_put_fault(struct gate *g, int status, const char *text, bool is_head)
+{
+	static const struct http_pair again = { "Retry-After", "1" };
+	struct buf body;
+	buf_init(&body, 4096);
+	put_error(&body, status, NULL, text);
+	struct http_head head = { .status = status, .minor = 1, .content_length = (int64_t)body.len, .content_type = JSON_TYPE };
+	int rc = body.failed ? -1 : reply_put_head(g, &head, &again, status == 503);
+	if (rc == 0 && !is_head)
+		rc = buf_put(&g->head, body.data, body.len);
+	buf_fini(&body);
+	return rc;
 }
 
 /* --- the life of a request --- */
@@ -222,12 +235,9 @@ void gate_set_field(struct gate_request *req, const char *name, const char *valu
 
 /* --- answers --- */
 
-/* What all answers share. False: the client has gone, or this answer cannot be said; then the connection is closed. */
-static bool begin(struct request *r, int status, const char *content_type, int64_t length, bool is_chunked)
+/* What all answers share. False: this answer cannot be said; the connection is then closed. */
+static bool begin(struct request *r, struct conn *c, int status, const char *content_type, int64_t length, bool is_chunked)
 {
-	struct conn *c = r->conn;
-	if (c == NULL)
-		return false;
 	struct http_head head = {
 		.status = status, .minor = r->pub.http->minor, .content_type = content_type, .content_length = length, .is_chunked = is_chunked,
 	};
@@ -250,21 +260,20 @@ void gate_reply(struct gate_request *req, int status, const char *content_type, 
 	struct request *r = of(req);
 	struct gate *g = r->gate;
 	struct conn *c = r->conn;
+	assert(c == NULL || g != NULL); /* a gate closes its connections before it goes */
 	if (c != NULL && len > g->s.answer_max) {
 		gate_reply_error(req, 500, NULL, "the answer has %zu bytes, the limit is %zu", len, g->s.answer_max);
 		return;
 	}
-	if (!begin(r, status, content_type, status == 304 ? -1 : (int64_t)len, false)) {
+	if (c == NULL || !begin(r, c, status, content_type, status == 304 ? -1 : (int64_t)len, false)) {
 		free_request(r);
 		return;
 	}
 	struct iovec iov[2] = { { g->head.data, g->head.len }, { (void *)body, has_body(r, status) ? len : 0 } };
-	conn_hold(c);
 	bool is_open = conn_send(c, iov, 2) == 0;
 	free_request(r);
 	if (is_open)
 		conn_after_send(c);
-	conn_release(c);
 }
 
 void gate_reply_json(struct gate_request *req, int status, const char *text, size_t len)
@@ -300,7 +309,7 @@ void gate_reply_error(struct gate_request *req, int status, const char *type, co
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	buf_init(&b, 32 * 1024);
-	reply_put_error(&b, status, type, text);
+	put_error(&b, status, type, text);
 	gate_reply_json(req, status, b.data != NULL ? b.data : "{}", b.data != NULL ? b.len : 2);
 	buf_fini(&b);
 }
@@ -309,14 +318,13 @@ void gate_reply_file(struct gate_request *req, int status, const char *content_t
 {
 	struct request *r = of(req);
 	struct conn *c = r->conn;
-	if (!begin(r, status, content_type, len, false)) {
+	if (c == NULL || !begin(r, c, status, content_type, len, false)) {
 		fds_close(&fd);
 		free_request(r);
 		return;
 	}
 	struct iovec iov = { r->gate->head.data, r->gate->head.len };
 	bool sends_file = has_body(r, status) && len > 0;
-	conn_hold(c);
 	bool is_open = conn_send(c, &iov, 1) == 0;
 	free_request(r);
 	if (is_open && sends_file) {
@@ -328,7 +336,6 @@ void gate_reply_file(struct gate_request *req, int status, const char *content_t
 	}
 	if (is_open)
 		conn_after_send(c);
-	conn_release(c);
 }
 
 /* --- streams --- */
@@ -339,14 +346,12 @@ int gate_stream_begin(struct gate_request *req, int status, const char *content_
 	struct conn *c = r->conn;
 	r->is_streaming = true;
 	r->is_chunked = r->pub.http->minor > 0;
-	if (!begin(r, status, content_type, -1, r->is_chunked))
+	if (c == NULL || !begin(r, c, status, content_type, -1, r->is_chunked))
 		return -1;
 	struct iovec iov = { r->gate->head.data, r->gate->head.len };
-	conn_hold(c);
 	int sent = conn_send(c, &iov, 1);
 	if (sent == 0)
 		conn_after_send(c);
-	conn_release(c);
 	return sent;
 }
 
@@ -366,11 +371,9 @@ int gate_stream_write(struct gate_request *req, const void *data, size_t len)
 		return -1;
 	}
 	struct iovec iov[3] = { { size, (size_t)snprintf(size, sizeof(size), "%zx\r\n", len) }, { (void *)data, len }, { (void *)"\r\n", 2 } };
-	conn_hold(c);
 	int sent = r->is_chunked ? conn_send(c, iov, 3) : conn_send(c, iov + 1, 1);
 	if (sent == 0)
 		conn_after_send(c);
-	conn_release(c);
 	return sent;
 }
 
@@ -391,10 +394,8 @@ void gate_stream_end(struct gate_request *req)
 	}
 	struct iovec iov = { (void *)"0\r\n\r\n", 5 };
 	bool has_end = r->is_chunked && !r->pub.http->is_head;
-	conn_hold(c);
 	bool is_open = !has_end || conn_send(c, &iov, 1) == 0;
 	free_request(r);
 	if (is_open)
 		conn_after_send(c);
-	conn_release(c);
 }

@@ -109,6 +109,7 @@ static void on_later(void *data)
 		conn_continue(list_of(first, struct conn, kick));
 	}
 	reply_deliver_gone(g);
+	conn_free_closed(g);
 }
 
 /* --- accepting --- */
@@ -128,12 +129,7 @@ static bool make_place(struct gate *g)
 /* One attempt to say why, then closed: there is no place to wait for the client. */
 static void refuse(struct gate *g, int fd, const char *text)
 {
-	static const struct http_pair again = { "Retry-After", "1" };
-	struct buf body;
-	buf_init(&body, 4096);
-	reply_put_error(&body, 503, NULL, text);
-	struct http_head head = { .status = 503, .minor = 1, .content_length = (int64_t)body.len, .content_type = "application/json;charset=utf-8" };
-	if (reply_put_head(g, &head, &again, 1) == 0 && buf_put(&g->head, body.data, body.len) == 0) {
+	if (reply_put_fault(g, 503, text, false) == 0) {
 		ssize_t n = send(fd, g->head.data, g->head.len, MSG_DONTWAIT | MSG_NOSIGNAL);
 		(void)n;
 		shutdown(fd, SHUT_WR);
@@ -141,7 +137,6 @@ static void refuse(struct gate *g, int fd, const char *text)
 		n = recv(fd, g->scratch, SCRATCH_SIZE, MSG_DONTWAIT);
 		(void)n;
 	}
-	buf_fini(&body);
 	fds_close(&fd);
 }
 
@@ -221,11 +216,8 @@ void gate_left(struct gate *g, struct conn *c)
 /* Addresses that one host chooses freely count as one: an IPv6 /64. */
 static void name_peer(struct gate *g, struct conn *c, char *key, size_t room)
 {
-	struct sockaddr_storage from = { 0 };
-	socklen_t len = sizeof(from);
 	struct sock_peer who;
-	c->uid = (uid_t)-1;
-	snprintf(c->peer_text, sizeof(c->peer_text), "unknown");
+	struct in6_addr v6;
 	snprintf(key, room, "unknown");
 	if (g->is_unix) {
 		snprintf(c->peer_text, sizeof(c->peer_text), "unix");
@@ -236,22 +228,13 @@ static void name_peer(struct gate *g, struct conn *c, char *key, size_t room)
 		}
 		return;
 	}
-	if (getpeername(c->fd, (struct sockaddr *)&from, &len) < 0)
-		return;
-	if (from.ss_family == AF_INET) {
-		inet_ntop(AF_INET, &((struct sockaddr_in *)&from)->sin_addr, c->peer_text, sizeof(c->peer_text));
+	if (sock_peer_address(c->fd, c->peer_text, sizeof(c->peer_text)) < 0)
+		snprintf(c->peer_text, sizeof(c->peer_text), "unknown");
+	else if (inet_pton(AF_INET6, c->peer_text, &v6) == 1)
+		snprintf(key, room, "%02x%02x%02x%02x%02x%02x%02x%02x/64", v6.s6_addr[0], v6.s6_addr[1], v6.s6_addr[2], v6.s6_addr[3],
+			 v6.s6_addr[4], v6.s6_addr[5], v6.s6_addr[6], v6.s6_addr[7]);
+	else
 		snprintf(key, room, "%s", c->peer_text);
-		return;
-	}
-	const struct in6_addr *a = &((struct sockaddr_in6 *)&from)->sin6_addr;
-	inet_ntop(AF_INET6, a, c->peer_text, sizeof(c->peer_text));
-	if (IN6_IS_ADDR_V4MAPPED(a)) {
-		memmove(c->peer_text, c->peer_text + 7, strlen(c->peer_text + 7) + 1);
-		snprintf(key, room, "%s", c->peer_text);
-		return;
-	}
-	snprintf(key, room, "%02x%02x%02x%02x%02x%02x%02x%02x/64", a->s6_addr[0], a->s6_addr[1], a->s6_addr[2], a->s6_addr[3],
-	         a->s6_addr[4], a->s6_addr[5], a->s6_addr[6], a->s6_addr[7]);
 }
 
 static void take_connection(struct gate *g, int fd)
@@ -347,6 +330,7 @@ struct gate *gate_new(struct loop *loop, int listen_fd, const struct gate_settin
 	list_init(&g->kicked);
 	list_init(&g->requests);
 	list_init(&g->gone);
+	list_init(&g->closed);
 	buf_init(&g->head, 64 * 1024);
 	if (listen_on(g, err) < 0)
 		goto fail;
@@ -400,6 +384,7 @@ void gate_free(struct gate **gp)
 	for (enum phase phase = 0; phase < PHASES; phase++)
 		close_phase(g, phase);
 	reply_deliver_gone(g);
+	conn_free_closed(g);
 	while ((first = list_first(&g->requests)) != NULL) {
 		list_remove(first);
 		list_of(first, struct request, link)->gate = NULL;

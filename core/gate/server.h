@@ -60,7 +60,7 @@ typedef void gate_handler(void *data, struct gate_request *req);
 
 /* Takes listen_fd (also on failure). */
 struct gate *gate_new(struct loop *loop, int listen_fd, const struct gate_settings *s, gate_handler *fn, void *data, struct err *err);
-/* Closes all connections; on_gone is called for requests not yet answered. */
+/* Closes all connections; on_gone is called for requests not yet answered. Not from inside a handler. */
 void gate_free(struct gate **g);
 /* No further connections; idle ones are closed, others after their answer. For a shutdown in order. */
 void gate_drain(struct gate *g);

@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -24,11 +25,10 @@ union tcp_address {
 	struct sockaddr_in6 v6;
 };
 
-/* The length of the address, or 0 with errno. */
+/* The length of the address, or 0. */
 static socklen_t parse_address(const char *host, int port, union tcp_address *out)
 {
 	memset(out, 0, sizeof(*out));
-	errno = EINVAL;
 	if (port < 0 || port > 65535)
 		return 0;
 	if (inet_pton(AF_INET, host, &out->v4.sin_addr) == 1) {
@@ -41,13 +41,21 @@ static socklen_t parse_address(const char *host, int port, union tcp_address *ou
 		out->v6.sin6_port = htons((uint16_t)port);
 		return sizeof(out->v6);
 	}
-	errno = EINVAL;
 	return 0;
 }
 
-static int tcp_socket(const union tcp_address *a)
+/* A socket for that address; -1 with err. verb: what is to be done, for the error's text. */
+static int tcp_socket(const char *verb, const char *host, int port, union tcp_address *a, socklen_t *len, struct err *err)
 {
-	return socket(a->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	*len = parse_address(host, port, a);
+	if (*len == 0) {
+		err_set(err, "unable to %s %.80s port %d: not a numeric address and a port from 0 to 65535", verb, host, port);
+		if (err != NULL)
+			err->code = EINVAL;
+		return -1;
+	}
+	int fd = socket(a->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	return fd >= 0 ? fd : err_sys(err, errno, "unable to %s %s port %d", verb, host, port);
 }
 
 static void set_on(int fd, int level, int option)
@@ -59,10 +67,10 @@ static void set_on(int fd, int level, int option)
 int sock_listen_tcp(const char *host, int port, struct err *err)
 {
 	union tcp_address a;
-	socklen_t len = parse_address(host, port, &a);
-	int fd = len > 0 ? tcp_socket(&a) : -1;
+	socklen_t len;
+	int fd = tcp_socket("listen on", host, port, &a, &len, err);
 	if (fd < 0)
-		return err_sys(err, errno, "unable to listen on %s port %d", host, port);
+		return -1;
 	set_on(fd, SOL_SOCKET, SO_REUSEADDR);
 	set_on(fd, IPPROTO_TCP, TCP_NODELAY); /* accepted sockets inherit it */
 	if (a.any.sa_family == AF_INET6)
@@ -78,10 +86,10 @@ int sock_listen_tcp(const char *host, int port, struct err *err)
 int sock_connect_tcp(const char *host, int port, struct err *err)
 {
 	union tcp_address a;
-	socklen_t len = parse_address(host, port, &a);
-	int fd = len > 0 ? tcp_socket(&a) : -1;
+	socklen_t len;
+	int fd = tcp_socket("connect to", host, port, &a, &len, err);
 	if (fd < 0)
-		return err_sys(err, errno, "unable to connect to %s port %d", host, port);
+		return -1;
 	set_on(fd, IPPROTO_TCP, TCP_NODELAY);
 	if (connect(fd, &a.any, len) < 0 && errno != EINPROGRESS) {
 		int errnum = errno;
@@ -100,6 +108,34 @@ int sock_port(int fd)
 	if (a.any.sa_family == AF_INET)
 		return ntohs(a.v4.sin_port);
 	return a.any.sa_family == AF_INET6 ? ntohs(a.v6.sin6_port) : -1;
+}
+
+typedef int name_fn(int fd, struct sockaddr *address, socklen_t *len);
+
+static int print_address(name_fn *get, int fd, char *out, size_t room)
+{
+	static const char mapped[] = "::ffff:";
+	union tcp_address a = { .any.sa_family = AF_UNSPEC };
+	socklen_t len = sizeof(a);
+	if (get(fd, &a.any, &len) < 0)
+		return -1;
+	const void *bytes = a.any.sa_family == AF_INET ? (const void *)&a.v4.sin_addr : &a.v6.sin6_addr;
+	char text[INET6_ADDRSTRLEN];
+	if (inet_ntop(a.any.sa_family, bytes, text, sizeof(text)) == NULL)
+		return -1; /* EAFNOSUPPORT: a unix socket */
+	bool is_mapped = a.any.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&a.v6.sin6_addr);
+	snprintf(out, room, "%s", is_mapped ? text + sizeof(mapped) - 1 : text);
+	return 0;
+}
+
+int sock_own_address(int fd, char *out, size_t room)
+{
+	return print_address(getsockname, fd, out, room);
+}
+
+int sock_peer_address(int fd, char *out, size_t room)
+{
+	return print_address(getpeername, fd, out, room);
 }
 
 /* --- unix --- */
@@ -179,6 +215,26 @@ static int remove_stale(const struct unix_name *n)
 	return unlink(n->address.sun_path) < 0 && errno != ENOENT ? -1 : 0;
 }
 
+/* Never through a symbolic link: whoever may write in that folder could put one there between bind and now. */
+static int set_mode(const struct unix_name *n, mode_t mode)
+{
+	char path[40];
+	struct stat st;
+	int fd = open(n->address.sun_path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return -1;
+	int rc = fstat(fd, &st);
+	if (rc == 0 && !S_ISSOCK(st.st_mode)) {
+		errno = EEXIST;
+		rc = -1;
+	}
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (rc == 0)
+		rc = chmod(path, mode);
+	fds_close(&fd);
+	return rc;
+}
+
 static int bind_and_listen(int fd, const struct unix_name *n, mode_t mode)
 {
 	const struct sockaddr *a = (const struct sockaddr *)&n->address;
@@ -189,7 +245,7 @@ static int bind_and_listen(int fd, const struct unix_name *n, mode_t mode)
 		if (errno != EADDRINUSE || remove_stale(n) < 0 || bind(fd, a, sizeof(n->address)) < 0)
 			return -1;
 	}
-	if (chmod(n->address.sun_path, mode) < 0 || listen(fd, BACKLOG) < 0) {
+	if (set_mode(n, mode) < 0 || listen(fd, BACKLOG) < 0) {
 		int errnum = errno;
 		unlink(n->address.sun_path);
 		errno = errnum;

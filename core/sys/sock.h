@@ -2,7 +2,6 @@
 #define DSS_SYS_SOCK_H
 #include <stddef.h>
 #include <stdint.h>
-#include <stdbool.h>
 #include <sys/types.h>
 #include "base/err.h"
 /* sock: TCP on a given address and unix sockets with the peer's identity. All non-blocking, close-on-exec. */
@@ -13,13 +12,21 @@ struct sock_peer {
 	gid_t gid;
 };
 
-/* host: a numeric address ("127.0.0.1", "::1", "0.0.0.0"). port 0 = choose. err->code is the errno. */
+/* host: a numeric address ("127.0.0.1", "::1", "0.0.0.0"). port 0 = choose. err->code is the errno, EINVAL for what is no
+ * address or port. */
 int sock_listen_tcp(const char *host, int port, struct err *err);
 int sock_connect_tcp(const char *host, int port, struct err *err);   /* connection may still be under way */
 int sock_port(int fd);                                               /* of a bound TCP socket, or -1 */
 
+/* The numeric address of our end, or the peer's, of a TCP connection: "127.0.0.1", "::1"; IPv4 that came through an IPv6
+ * socket is shown as IPv4. room >= SOCK_ADDRESS_MAX. 0, or -1 with errno: it is no TCP connection, or is none any more. */
+enum { SOCK_ADDRESS_MAX = 48 };
+int sock_own_address(int fd, char *out, size_t room);
+int sock_peer_address(int fd, char *out, size_t room);
+
 /* Paths over 107 bytes work (bound through /proc/self/fd). A socket file nobody listens on is replaced; a live one is
- * an error (EADDRINUSE). mode as for chmod. */
+ * an error (EADDRINUSE). mode as for chmod. Two at a time could each take the other's for stale: a caller who may have a
+ * rival holds a lock of its own, as the keeper does. */
 int sock_listen_unix(const char *path, mode_t mode, struct err *err);
 int sock_connect_unix(const char *path, struct err *err);
 int sock_pair(int pair[2], struct err *err);                         /* unix stream, non-blocking */
