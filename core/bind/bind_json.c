@@ -6,6 +6,7 @@
  *   array{…}, object{…}                     mark a table, so that an empty one is [] or {}; decode marks arrays
  *   is_array(value), null                   null stands for JSON's null where nil would lose it
  */
+#include <assert.h>
 #include <string.h>
 #include <jansson.h>
 #include <lauxlib.h>
@@ -156,6 +157,7 @@ static void attach(lua_State *L, const struct place *at, json_t *v)
 {
 	if (!v)
 		luaL_error(L, "unable to write JSON: not enough memory, or a text that is not UTF-8");
+	assert(at->parent || at->guard); /* the outermost value has a guard, all others a parent */
 	if (!at->parent)
 		*at->guard = v;
 	else if (at->key ? json_object_setn_new(at->parent, at->key, at->len, v) : json_array_append_new(at->parent, v))

@@ -279,10 +279,9 @@ static void save_fact(struct fleet *fleet, const struct judge_end *end, const ch
 	put_fact(end, &detail);
 	struct store_fact fact = { "process.exited", end->id,	    detail.failed ? NULL : detail.data,
 				   end->wall_ms,	 end->mono_ms, owner };
-	if (debt)
+	/* fact_saved comes from the loop, never from inside the call: the share is counted before it is paid. */
+	if (store_add_fact(fleet->store, &fact, fact_saved, debt) == 0 && debt)
 		debt->open++;
-	if (store_add_fact(fleet->store, &fact, fact_saved, debt) < 0)
-		fleet_debt_pay(debt);
 	buf_fini(&detail);
 }
 
@@ -421,6 +420,8 @@ struct kernel *fleet_take_up(struct fleet *fleet, const char *id, int pid, bool 
 	struct future *f = task_of(fleet, id);
 	if (f)
 		join_task(k, f);
+	if (f && is_alive)
+		fleet_log_adopt(fleet, f);
 	wake_state(k, is_alive);
 	const char *why = k->state == KERNEL_IDLE && k->tasks_run ? why_recycle(fleet, k) : NULL;
 	if (why)
