@@ -15,6 +15,7 @@
 #include "keeper/door.h"
 #include "keeper/handover.h"
 #include "keeper/keeper.h"
+#include "keeper/orders.h"
 #include "keeper/orphans.h"
 #include "keeper/ready.h"
 #include "sys/clock.h"
@@ -199,6 +200,7 @@ static int make_parts(struct keeper *k, struct err *err)
 				   .serial = k->procs.serial, .notify_fd = k->procs.notify_fd };
 	if (procs_init(&k->procs, err) < 0 || services_init(&k->services, &k->procs, k->plan, err) < 0)
 		return -1;
+	output_on_routed(k->output, orders_routed, k);
 	k->services.give = keeper_give;
 	k->services.given = keeper_given;
 	k->services.changed = on_changed;

@@ -66,8 +66,6 @@ static void on_message(void *data, struct wire_link *link, const struct wire_vie
 	} else if (msg->type == WIRE_hello) {
 		orders_welcome(k, link);
 		output_attach(k->output, link);
-	} else if (msg->type == WIRE_routed) {
-		orders_routed(k, msg);
 	} else {
 		output_message(k->output, msg);
 	}

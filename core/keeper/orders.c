@@ -230,10 +230,11 @@ static int order_route(struct keeper *k, const struct wire_view *msg, struct err
 
 /* Should the logger die before it says so, nobody answers: the next one gets the pipe with the new sink, and the backend waits no longer
  * than it likes. */
-void orders_routed(struct keeper *k, const struct wire_view *msg)
+void orders_routed(void *keeper, const char *id, int64_t req, int64_t epoch)
 {
-	if (k->backend && k->backend_said_hello && wire_get_int(msg, WF_epoch, -1) == k->epoch)
-		orders_ok(k->backend, wire_get_int(msg, WF_req, 0), wire_get_text(msg, WF_id));
+	struct keeper *k = keeper;
+	if (k->backend && k->backend_said_hello && epoch == k->epoch)
+		orders_ok(k->backend, req, id);
 }
 
 static int order_limit(struct keeper *k, const struct wire_view *msg, struct err *err)

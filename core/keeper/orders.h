@@ -7,8 +7,8 @@
  */
 /* A wire_link_fn's body for the backend's link. */
 void orders_message(struct keeper *k, const struct wire_view *msg);
-/* The logger's `routed`: the answer to an order `route` of this backend. */
-void orders_routed(struct keeper *k, const struct wire_view *msg);
+/* An output_routed_fn: the answer to an order `route` of this backend. */
+void orders_routed(void *keeper, const char *id, int64_t req, int64_t epoch);
 
 /* --- shared with the door --- */
 /* `welcome` for any peer. */

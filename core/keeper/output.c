@@ -5,17 +5,64 @@
 #include "base/log.h"
 #include "sys/fds.h"
 
+/* A switch the logger has not confirmed yet. */
+struct switching {
+	struct list link;
+	char id[160];
+	int64_t req, epoch;
+};
+
 struct output {
+	struct list switches;
+	output_routed_fn *routed;
+	void *routed_data;
 	struct list pipes;
 	struct wire_link *link;
 	bool is_behind;                  /* some pipe could not be told */
 };
+
+void output_on_routed(struct output *o, output_routed_fn *fn, void *data)
+{
+	o->routed = fn;
+	o->routed_data = data;
+}
+
+/* Answers all switches, or those of one pipe: whoever reads next begins with the new sink, or nobody has to read any more. */
+static void settle_switches(struct output *o, const char *id)
+{
+	list_each(&o->switches, at) {
+		struct switching *s = list_of(at, struct switching, link);
+		if (id && strcmp(s->id, id))
+			continue;
+		if (o->routed)
+			o->routed(o->routed_data, s->id, s->req, s->epoch);
+		list_remove(&s->link);
+		free(s);
+	}
+}
+
+/* The logger's word also counts for a switch that was ordered before an exec in place. */
+static void on_switched(struct output *o, const struct wire_view *msg)
+{
+	int64_t req = wire_get_int(msg, WF_req, 0), epoch = wire_get_int(msg, WF_epoch, 0);
+	list_each(&o->switches, at) {
+		struct switching *s = list_of(at, struct switching, link);
+		if (s->req != req || s->epoch != epoch)
+			continue;
+		list_remove(&s->link);
+		free(s);
+	}
+	if (o->routed)
+		o->routed(o->routed_data, wire_get_text(msg, WF_id), req, epoch);
+}
 
 struct output *output_new(void)
 {
 	struct output *o = calloc(1, sizeof(*o));
 	if (o)
 		list_init(&o->pipes);
+	if (o)
+		list_init(&o->switches);
 	return o;
 }
 
@@ -25,10 +72,12 @@ void output_free(struct output **output)
 	*output = NULL;
 	if (!o)
 		return;
+	o->routed = NULL;
 	list_each(&o->pipes, at) {
 		struct output_pipe *p = list_of(at, struct output_pipe, link);
 		output_forget(&p);
 	}
+	settle_switches(o, NULL);
 	free(o);
 }
 
@@ -110,6 +159,8 @@ void output_attach(struct output *o, struct wire_link *link)
 		p->is_told = p->is_finish_told = false;
 		tell(p);
 	}
+	if (link)
+		settle_switches(o, NULL);
 }
 
 static struct output_pipe *find(struct output *o, const char *id)
@@ -128,10 +179,16 @@ void output_message(struct output *o, const struct wire_view *msg)
 		log_warn("logger: %s (%lld bytes lost)", wire_get_text(msg, WF_text), (long long)wire_get_int(msg, WF_lost, 0));
 		return;
 	}
+	if (msg->type == WIRE_routed)
+		on_switched(o, msg);
 	if (msg->type != WIRE_drained)
 		return;
 	struct output_pipe *p = find(o, wire_get_text(msg, WF_id));
-	if (!p || !p->is_finished)       /* an early end of file: the process closed its output and lives on */
+	if (p && !p->is_finished) {      /* an early end of file: the process closed its output and lives on */
+		p->is_closed = true;
+		settle_switches(o, p->id);
+	}
+	if (!p || !p->is_finished)
 		return;
 	p->bytes = wire_get_int(msg, WF_bytes, 0);
 	p->lost = wire_get_int(msg, WF_lost, 0);
@@ -161,9 +218,15 @@ int output_route(struct output_pipe *p, const char *sink, const char *prefix, in
 {
 	strncpy(p->sink, sink, sizeof(p->sink) - 1);
 	strncpy(p->prefix, prefix ? prefix : "", sizeof(p->prefix) - 1);
-	if (!p->output->link || !p->is_told)
+	if (!p->output->link || !p->is_told || p->is_closed)
 		return 0;                /* the logger hears the new sink at once */
+	struct switching *s = calloc(1, sizeof(*s));
 	struct buf b;
+	if (!s)
+		return -1;
+	strcpy(s->id, p->id);
+	s->req = req;
+	s->epoch = epoch;
 	buf_init(&b, 2048);
 	size_t mark = wire_begin(&b, WIRE_route);
 	wire_text(&b, WF_id, p->id);
@@ -172,7 +235,12 @@ int output_route(struct output_pipe *p, const char *sink, const char *prefix, in
 		wire_text(&b, WF_prefix, p->prefix);
 	wire_int(&b, WF_req, req);
 	wire_int(&b, WF_epoch, epoch);
-	return send_now(p->output, &b, mark) < 0 ? -1 : 1;
+	if (send_now(p->output, &b, mark) < 0) {
+		free(s);
+		return -1;
+	}
+	list_push(&p->output->switches, &s->link);
+	return 1;
 }
 
 void output_finish(struct output_pipe *p, output_drained_fn *fn, void *data)
@@ -190,6 +258,7 @@ void output_forget(struct output_pipe **pipe)
 	if (!p)
 		return;
 	list_remove(&p->link);
+	settle_switches(p->output, p->id);
 	fds_close(&p->fd);
 	free(p);
 }

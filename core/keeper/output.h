@@ -20,13 +20,18 @@ struct output_pipe {
 	char *const *masks;       /* borrowed; stays while the pipe lives */
 	int fd;                   /* our read end, owned */
 	bool is_finished;
+	bool is_closed;           /* the process closed it and may live on */
 	bool is_told, is_finish_told;     /* this logger has heard of it, and of its end */
 	int64_t bytes, lost;      /* as the logger told at the end */
 	output_drained_fn *drained;
 	void *data;
 };
 
+/* Answers an order to route once the switch is made, also where the logger dies over it. */
+typedef void output_routed_fn(void *data, const char *id, int64_t req, int64_t epoch);
+
 struct output *output_new(void);
+void output_on_routed(struct output *o, output_routed_fn *fn, void *data);
 void output_free(struct output **o);
 
 /* The link to the present logger (borrowed); tells it every pipe. NULL: it is gone. */
@@ -38,7 +43,7 @@ void output_message(struct output *o, const struct wire_view *msg);
 
 /* Takes fd. NULL: no memory (fd closed). */
 struct output_pipe *output_add(struct output *o, const char *id, const char *sink, const char *prefix, char *const *masks, int fd);
-/* From this moment on to another sink. 1: the logger says `routed` with req and epoch once it is so; 0: it is so; -1. */
+/* From this moment on to another sink. 1: `routed` is called with req and epoch once it is so; 0: it is so; -1. */
 int output_route(struct output_pipe *p, const char *sink, const char *prefix, int64_t req, int64_t epoch);
 /* The process has ended: drain, then call. */
 void output_finish(struct output_pipe *p, output_drained_fn *fn, void *data);

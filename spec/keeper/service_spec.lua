@@ -4,7 +4,7 @@ local K = require "spec.keeper.instance"
 local t = require "t_keeper"
 local clock = require "t_wait"
 
-local KILL, STOP, CONT = 9, 19, 18
+local KILL, STOP = 9, 19
 
 local function add(name, s)
 	return function (plan)
@@ -121,6 +121,27 @@ describe("the logger", function ()
 		local gaps = 0
 		for n = 2, 1000 do if not seen[n] and seen[n - 1] then gaps = gaps + 1 end end
 		assert.is_true(gaps <= 1, gaps .. " gaps")
+	end)
+
+	it("that dies over an order to route leaves no order without an answer, nor does an output that was closed", function ()
+		local i = K.new()
+		i:start()
+		local b = i:backend()
+		b:spawn { id = "r", sink = "kernel:r", ready = "fd", sh = ("echo >&$DSS_READY_FD; while [ ! -e %s/go ]; do sleep 0.01; done; echo after; exec sleep 1000"):format(i.dir) }
+		b:spawn { id = "mute", sink = "kernel:mute", ready = "fd", sh = "exec >/dev/null 2>&1; echo >&$DSS_READY_FD; exec sleep 1000" }
+		b:event("r", "ready")
+		b:event("mute", "ready")
+		b:must("route", { id = "mute", sink = "job:P:mute" })
+		local logger = i:row("logger").pid
+		t.signal(logger, STOP)
+		b:send("route", { req = 900, id = "r", sink = "job:P:r" })
+		b:must("list")
+		assert.is_nil(b.answers[900])
+		t.signal(logger, KILL)
+		b:wait("the answer", function () return b.answers[900] end)
+		assert.equal("ok", b.answers[900][1].name)
+		helper.write(i.dir .. "/go", "")
+		helper.wait_for("what came after", function () return (helper.read(i.dir .. "/jobs/P/r/output.log") or ""):find("after") end)
 	end)
 
 	it("killed while the node stops still leaves an end that comes, and its successor writes what was said", function ()
