@@ -1,4 +1,5 @@
--- The Java kernel against the kernel protocol: the checks are in java_check.py, each is one line here.
+-- The Java kernel against the kernel protocol, its client against a fake node: the checks are in java_check.py and
+-- java_client_check.py, each is one line here.
 local helper = require "spec.helper"
 local tap = require "spec.kernels.tap"
 
@@ -8,7 +9,7 @@ local function missing()
 	if not helper.read("/usr/share/java/gson.jar") then return "no Gson here (package libgoogle-gson-java)" end
 end
 
-describe("the Java kernel", function()
+describe("the Java runtime", function()
 	local reason = missing()
 	if reason then
 		pending(reason)
@@ -16,5 +17,7 @@ describe("the Java kernel", function()
 	end
 	local is_built = os.execute("sh kernels/java/build.sh '" .. helper.build .. "'")
 	it("is built", function() assert.is_truthy(is_built) end)
-	if is_built then tap.checks(it, "spec/kernels/java_check.py") end
+	if not is_built then return end
+	tap.checks(it, "spec/kernels/java_check.py")
+	describe("client", function() tap.checks(it, "spec/kernels/java_client_check.py") end)
 end)
