@@ -5,12 +5,12 @@ set -eu
 build="gcc make pkg-config libc6-dev liblua5.4-dev lua5.4 libev-dev libsqlite3-dev libhttp-parser-dev libcurl4-openssl-dev libssl-dev libjansson-dev lua-lpeg python3-minimal"
 vm="$build lua-busted qemu-system-x86 busybox-static cpio"
 test="$vm lua-check curl clang-format clang-tidy procps sqlite3"
-bench="$test supervisor s6 runit"
+bench="$test python3 python3-pkg-resources"
 case "${1:-build}" in
 build) want=$build ;;
 vm) want=$vm ;;
 test) want=$test ;;
-bench) want=$bench ;;
+bench) want=$bench ;; # the peers themselves are unpacked by bench/peers.sh: installed they would start system services
 *) echo "usage: setup.sh build|vm|test|bench" >&2; exit 2 ;;
 esac
 missing=""

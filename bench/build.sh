@@ -1,0 +1,38 @@
+#!/bin/sh
+# Builds the benches' programs into $BUILD/bench against the archives of $BUILD.
+set -eu
+build=${BUILD:-build}
+out=$build/bench
+cc=${CC:-gcc}
+flags="-std=gnu11 -D_GNU_SOURCE -O2 -g -Wall -Wextra -Wshadow -Wstrict-prototypes -Wvla -Icore -Ibench"
+mkdir -p "$out"
+
+newer() { # target, sources…: whether one of them is newer
+	target=$1
+	shift
+	[ -e "$target" ] || return 0
+	for f; do [ ! "$f" -nt "$target" ] || return 0; done
+	return 1
+}
+compile() { # target, words for the compiler
+	target=$1
+	shift
+	echo "  cc $target"
+	# shellcheck disable=SC2086
+	$cc $flags -o "$target" "$@"
+}
+
+libs="$build/lib/keeper.a $build/lib/sys.a $build/lib/base.a"
+for name in ping true loop relay; do
+	newer "$out/$name" "bench/$name.c" bench/bench.h && compile "$out/$name" -static "bench/$name.c"
+done
+newer "$out/drive" bench/drive.c bench/bench.h && compile "$out/drive" bench/drive.c
+for name in backend feed; do
+	# shellcheck disable=SC2086
+	newer "$out/$name" "bench/$name.c" bench/bench.h $libs && compile "$out/$name" "bench/$name.c" $libs -lev
+done
+wraps=-Wl,--wrap=waitid,--wrap=spawn_start,--wrap=setsid,--wrap=write,--wrap=execve
+# shellcheck disable=SC2086
+newer "$out/dss-keeper" bench/probe.c bench/bench.h "$build/dss-keeper" &&
+	compile "$out/dss-keeper" $wraps bench/probe.c "$build/obj/dss-keeper.o" $libs -lev
+exit 0

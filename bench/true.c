@@ -1,0 +1,2 @@
+/* true: ends at once. Linked statically. */
+int main(void) { return 0; }
