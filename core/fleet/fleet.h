@@ -35,6 +35,10 @@ struct fleet_orders {
 	/* DELETE of an ended task: its end is on disk. May be told of a kernel that is gone. */
 	void (*release)(void *data, const struct kernel *k, const char *task);
 	void (*drop)(void *data, const char *kernel); /* the kernel is gone: end its conversation */
+	/* Output into the task's own log, or back; answered by fleet_task_routed when it is so. NULL: no task has one. */
+	int (*route)(void *data, const struct kernel *k, const char *task, bool is_own, struct err *err);
+	/* Reads the box's counters; answered by fleet_task_counted. */
+	int (*count)(void *data, const struct kernel *k, const char *task, struct err *err);
 };
 
 struct fleet_config {
@@ -82,7 +86,8 @@ int fleet_pools_json(const struct fleet *fleet, struct buf *out); /* an array */
 int fleet_kernels_json(const struct fleet *fleet, struct buf *out);
 
 /* --- futures --- */
-enum fleet_answer { FLEET_OK, FLEET_BAD, FLEET_NOT_FOUND, FLEET_NOT_ALLOWED, FLEET_UNAVAILABLE }; /* 200 400 404 403 503 */
+/* 200 400 404 403 503 409 */
+enum fleet_answer { FLEET_OK, FLEET_BAD, FLEET_NOT_FOUND, FLEET_NOT_ALLOWED, FLEET_UNAVAILABLE, FLEET_CONFLICT };
 
 struct fleet_request { /* all borrowed */
 	const char *owner;
@@ -95,6 +100,7 @@ struct fleet_request { /* all borrowed */
 	int64_t timeout_ms;   /* 0 = none */
 	int retries, priority;
 	const char *tags; /* a JSON array of texts, checked by the caller; NULL = none */
+	const char *exclusive; /* refused while an open task of the owner has that name; NULL = none */
 };
 
 /* id is NULL unless answer is FLEET_OK; is_first false: an earlier submit with the same client key. */
@@ -145,6 +151,9 @@ void fleet_task_progress(struct fleet *fleet, const char *kernel, const char *ta
 void fleet_task_done(struct fleet *fleet, const char *kernel, const char *task, int attempt, const void *result, size_t len);
 void fleet_task_failed(struct fleet *fleet, const char *kernel, const char *task, int attempt, const void *error, size_t len);
 void fleet_task_aborted(struct fleet *fleet, const char *kernel, const char *task, int attempt, const void *error, size_t len);
+/* Answers to the orders `route` and `count`. oom_kills: of its box, ever; -1: not to be read. */
+void fleet_task_routed(struct fleet *fleet, const char *kernel, const char *task);
+void fleet_task_counted(struct fleet *fleet, const char *kernel, const char *task, int64_t oom_kills);
 /* The kernel says that it never had it and did not take it: back in the queue. */
 void fleet_task_unplaced(struct fleet *fleet, const char *kernel, const char *task, int attempt, const char *why);
 

@@ -68,6 +68,7 @@ static void let_go(struct fleet *fleet, struct future *f)
 {
 	struct kernel *k = f->on;
 	f->on = NULL;
+	fleet_log_give_back(fleet, f, k);
 	if (!k)
 		return;
 	if (f->was_sent)
@@ -125,6 +126,8 @@ void fleet_task_save_end(struct fleet *fleet, struct future *f)
 
 void fleet_task_end(struct fleet *fleet, struct future *f, enum future_event event, const char *cause, char *error)
 {
+	if (fleet_log_hold_end(fleet, f, event, cause, error))
+		return;
 	if (!future_step(f, event)) {
 		free(error);
 		return;
@@ -191,6 +194,8 @@ void fleet_task_judge(struct fleet *fleet, struct future *f, struct kernel *k, c
 	if (!future_is_open(f) || f->state == FUTURE_QUEUED)
 		return;
 	owe(f, debt);
+	if (f->end.is_held && fleet_log_end_held(fleet, f, end))
+		return;
 	/* A stop ordered by the backend before this one is known by its cause alone. */
 	bool was_asked = strcmp(end->cause, "user") == 0 || strcmp(end->cause, "admin") == 0;
 	bool is_asked = f->abort_by[0] ? strcmp(f->abort_cause, "deadline") != 0 : was_asked;
@@ -320,6 +325,8 @@ void fleet_task_unplaced(struct fleet *fleet, const char *kernel, const char *ta
 static void ask_to_stop(struct fleet *fleet, struct future *f, const char *cause, const char *by)
 {
 	struct kernel *k = f->on;
+	if (f->end.is_held)
+		return; /* it has ended */
 	if (!f->abort_by[0]) {
 		snprintf(f->abort_by, sizeof(f->abort_by), "%s", by);
 		snprintf(f->abort_cause, sizeof(f->abort_cause), "%s", cause);
@@ -367,6 +374,7 @@ void fleet_task_look(struct fleet *fleet, struct future *f, int64_t now, int64_t
 		fleet_task_end(fleet, f, FUTURE_EV_STOPPED, "",
 			       fleet_task_error("DSS.Aborted", NULL, "Aborted: its kernel was told to end it."));
 	}
+	fleet_log_look(fleet, f, now, next);
 	fleet_earlier(next, f->save_again_mono_ms);
 	fleet_earlier(next, f->deadline_mono_ms);
 	fleet_earlier(next, f->unasked_end_mono_ms);

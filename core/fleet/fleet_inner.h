@@ -58,6 +58,19 @@ void fleet_task_requeue(struct fleet *fleet, struct future *f, enum future_event
 int fleet_task_adopt(struct fleet *fleet, struct future *f);                           /* loaded at start */
 void fleet_task_look(struct fleet *fleet, struct future *f, int64_t now, int64_t *next);
 
+void fleet_task_go_on(struct fleet *fleet, struct future *f); /* dispatch, if nothing is waited for */
+
+/* --- fleet_log.c: tasks whose output goes to a log of their own --- */
+bool fleet_log_is_own(const struct future *f);
+bool fleet_log_is_awaited(struct fleet *fleet, struct future *f);                     /* not to be sent yet; asks for it first */
+void fleet_log_adopt(struct fleet *fleet, struct future *f);                          /* of a kernel that is taken up */
+void fleet_log_give_back(struct fleet *fleet, struct future *f, struct kernel *k);    /* k NULL: it is gone */
+/* Before it ends: true = later, by fleet_task_end again. Takes error then. */
+bool fleet_log_hold_end(struct fleet *fleet, struct future *f, enum future_event event, const char *cause, char *error);
+/* Its kernel has ended meanwhile. True: it ended as was held; false: it is to be judged (its box ran out of memory). */
+bool fleet_log_end_held(struct fleet *fleet, struct future *f, const struct judge_end *end);
+void fleet_log_look(struct fleet *fleet, struct future *f, int64_t now, int64_t *next);
+
 /* --- fleet_end.c --- */
 /* error: JSON, taken (may be NULL). */
 void fleet_task_end(struct fleet *fleet, struct future *f, enum future_event event, const char *cause, char *error);

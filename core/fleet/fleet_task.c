@@ -1,4 +1,4 @@
-/* fleet_task: futures from submit to dispatch, and what is asked about them. */
+/* fleet_task: futures from submit to dispatch. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,6 +69,7 @@ static void take_back(struct fleet *fleet, struct future *f)
 	f->on = NULL;
 	f->was_sent = false;
 	f->deadline_mono_ms = 0;
+	fleet_log_give_back(fleet, f, k);
 	if (k)
 		fleet_kernel_task_over(fleet, k, was_sent);
 }
@@ -91,6 +92,8 @@ static void dispatch(struct fleet *fleet, struct future *f)
 			fleet_task_error("DSS.Aborted", f->abort_cause, "Aborted by %s before it was started.", f->abort_by));
 		return;
 	}
+	if (fleet_log_is_awaited(fleet, f))
+		return;
 	f->was_sent = true;
 	k->tasks_run++;
 	if (f->timeout_ms)
@@ -154,6 +157,11 @@ static void settled(struct fleet *fleet, struct future *f)
 		fleet_task_free(fleet, f);
 	else if (f->state == FUTURE_ASSIGNED && f->on && !f->was_sent)
 		dispatch(fleet, f);
+}
+
+void fleet_task_go_on(struct fleet *fleet, struct future *f)
+{
+	settled(fleet, f);
 }
 
 static void on_state_saved(void *data, const struct store_answer *answer)
@@ -287,6 +295,8 @@ static enum fleet_answer check_request(const struct fleet *fleet, const struct f
 	json_decref(payload);
 	if ((r->title && strlen(r->title) > TITLE_MOST) || (r->client_key && (!*r->client_key || strlen(r->client_key) > KEY_MOST)))
 		return refuse(err, FLEET_BAD, "title has at most 500 bytes, clientKey 1 to 200");
+	if (r->exclusive && (!*r->exclusive || strlen(r->exclusive) > KEY_MOST))
+		return refuse(err, FLEET_BAD, "exclusive has 1 to 200 bytes");
 	*pool = choose_pool(fleet, r, err);
 	if (!*pool)
 		return FLEET_BAD;
@@ -320,7 +330,7 @@ static struct future *from_request(const struct fleet_request *r, const struct p
 	f->payload = malloc(r->payload_len + 1);
 	if (!f->waiter || !f->payload || !copy(&f->owner, r->owner) || !copy(&f->type, r->type) || !copy(&f->kind, "future") ||
 	    !copy(&f->pool, pool->spec->name) || !copy(&f->project, r->project) || !copy(&f->title, r->title) ||
-	    !copy(&f->client_key, r->client_key) || !copy(&f->tags, r->tags)) {
+	    !copy(&f->client_key, r->client_key) || !copy(&f->tags, r->tags) || !copy(&f->exclusive, r->exclusive)) {
 		err_set(err, "no memory");
 		future_free(&f);
 		return NULL;
@@ -357,6 +367,20 @@ static void tell_submitted(struct fleet *fleet, const struct future *f)
 	buf_fini(&detail);
 }
 
+static void tell_other(const struct fleet *fleet, const struct future *f, const char *other, struct err *err)
+{
+	char since[32], time[48];
+	const struct future *o = fleet_live(fleet, other);
+	int64_t from_ms = o ? (o->started_ms ? o->started_ms : o->created_ms) : 0;
+	if (!o) {
+		err_set(err, "\"%s\" already exists: task %s", f->exclusive, other);
+		return;
+	}
+	text_print_duration((clock_wall_ms() - from_ms) / 1000 * 1000, time, sizeof(time));
+	err_set(err, "\"%s\" already exists: task %s %s since %s (%s)", f->exclusive, other,
+		o->state == FUTURE_QUEUED ? "waits" : "runs", clock_print(from_ms, since, sizeof(since)), time);
+}
+
 static void on_submitted(void *data, const struct store_answer *answer)
 {
 	struct future *f = data;
@@ -364,7 +388,11 @@ static void on_submitted(void *data, const struct store_answer *answer)
 	struct fleet_waiter *w = f->waiter;
 	char id[FUTURE_ID_MAX];
 	bool is_saved = answer->outcome == STORE_OK, is_known = answer->outcome == STORE_DUPLICATE;
+	struct err other = { 0 };
+	bool is_excluded = answer->outcome == STORE_EXCLUDED;
 	memcpy(id, is_known ? answer->id : f->id, sizeof(id));
+	if (is_excluded)
+		tell_other(fleet, f, answer->id, &other);
 	f->waiter = NULL;
 	f->commits--;
 	die_at("submit_committed");
@@ -381,7 +409,7 @@ static void on_submitted(void *data, const struct store_answer *answer)
 	if (is_saved || is_known)
 		w->fn(w->data, FLEET_OK, id, is_saved, NULL);
 	else
-		w->fn(w->data, FLEET_UNAVAILABLE, NULL, false, &answer->err);
+		w->fn(w->data, is_excluded ? FLEET_CONFLICT : FLEET_UNAVAILABLE, NULL, false, is_excluded ? &other : &answer->err);
 	free(w);
 	fleet_touch(fleet);
 }
@@ -410,105 +438,4 @@ enum fleet_answer fleet_submit(struct fleet *fleet, const struct fleet_request *
 	f->commits++;
 	fleet_touch(fleet);
 	return FLEET_OK;
-}
-
-/* --- reads --- */
-
-struct get_wait {
-	fleet_get_fn *fn;
-	void *data;
-};
-
-static void on_got(void *data, struct future *f, const struct err *why)
-{
-	struct get_wait *w = data;
-	w->fn(w->data, why ? FLEET_UNAVAILABLE : f ? FLEET_OK : FLEET_NOT_FOUND, f, why);
-	future_free(&f);
-	free(w);
-}
-
-void fleet_get(struct fleet *fleet, const char *id, bool with_result, fleet_get_fn *fn, void *data)
-{
-	struct err err = { 0 };
-	struct future *f = fleet_live(fleet, id);
-	if (f && !f->waiter) {
-		fn(data, FLEET_OK, f, NULL);
-		return;
-	}
-	struct get_wait *w = malloc(sizeof(*w));
-	if (w)
-		*w = (struct get_wait){ fn, data };
-	if (!w || store_get_task(fleet->store, id, with_result, on_got, w) < 0) {
-		free(w);
-		err_set(&err, "unable to read task %s: the store takes nothing now", id);
-		fn(data, FLEET_UNAVAILABLE, NULL, &err);
-	}
-}
-
-int fleet_future_json(const struct fleet *fleet, const struct future *f, bool with_result, struct buf *out)
-{
-	char reason[700];
-	int total, position = queue_position(f, &total);
-	(void)fleet;
-	queue_reason(f, clock_mono_ms(), reason, sizeof(reason));
-	return future_json(f, with_result, position, reason, clock_wall_ms(), out);
-}
-
-struct list_wait {
-	struct fleet *fleet;
-	fleet_list_fn *fn;
-	void *data;
-	char *owner;
-};
-
-static void give_list(struct list_wait *w, struct future **ended, size_t n, const struct err *why)
-{
-	size_t open = list_count(&w->fleet->futures), at = 0;
-	const struct future **all = calloc(open + n + 1, sizeof(*all));
-	struct err err = { 0 };
-	if (!all) {
-		err_set(&err, "no memory");
-		w->fn(w->data, NULL, 0, &err);
-		return;
-	}
-	list_each (&w->fleet->futures, l) {
-		const struct future *f = list_of(l, struct future, in_fleet);
-		if (!f->waiter && !f->is_void && (!w->owner || strcmp(w->owner, f->owner) == 0))
-			all[at++] = f;
-	}
-	for (size_t i = 0; i < n; i++)
-		if (!fleet_live(w->fleet, ended[i]->id))
-			all[at++] = ended[i];
-	w->fn(w->data, all, at, why);
-	free(all);
-}
-
-static void on_listed(void *data, struct future **f, size_t n, const struct err *why)
-{
-	struct list_wait *w = data;
-	give_list(w, f, n, why);
-	for (size_t i = 0; i < n; i++)
-		future_free(&f[i]);
-	free(w->owner);
-	free(w);
-}
-
-void fleet_list(struct fleet *fleet, const char *owner, int ended, fleet_list_fn *fn, void *data)
-{
-	struct list_wait now = { fleet, fn, data, (char *)owner };
-	if (ended <= 0) {
-		give_list(&now, NULL, 0, NULL);
-		return;
-	}
-	struct err err = { 0 };
-	struct list_wait *w = malloc(sizeof(*w));
-	if (w)
-		*w = (struct list_wait){ fleet, fn, data, owner ? strdup(owner) : NULL };
-	if (!w || (owner && !w->owner) || store_list_ended(fleet->store, owner, ended, on_listed, w) < 0) {
-		if (w)
-			free(w->owner);
-		free(w);
-		err_set(&err, "unable to read ended tasks: the store takes nothing now");
-		give_list(&now, NULL, 0, &err);
-	}
 }

@@ -54,7 +54,8 @@ void future_free(struct future **fp)
 	list_remove(&f->in_fleet);
 	free(f->waiter);
 	char *owned[] = { f->client_key, f->owner,   f->project, f->kind,   f->type,   f->pool,
-			  f->title,      f->payload, f->error,   f->result, f->message, f->tags };
+			  f->title,      f->payload, f->error,   f->result, f->message, f->tags,
+			  f->exclusive,  f->end.error };
 	for (size_t i = 0; i < sizeof(owned) / sizeof(owned[0]); i++)
 		free(owned[i]);
 	free(f);
@@ -181,6 +182,7 @@ int future_json(const struct future *f, bool with_result, int position, const ch
 	jtext_some_text(out, "project", f->project);
 	if (f->tags)
 		jtext_raw(out, "tags", f->tags, strlen(f->tags));
+	jtext_some_text(out, "exclusive", f->exclusive);
 	jtext_some_text(out, "kernel", f->kernel);
 	jtext_int(out, "attempt", f->attempt);
 	jtext_int(out, "submitTime", f->created_ms);

@@ -42,6 +42,7 @@ struct future {
 	char *client_key, *owner, *project, *kind, *type, *pool,
 		*title; /* owned; NULL where absent (never owner, kind, type, pool) */
 	char *tags;     /* JSON: an array of texts, as submitted; NULL = none */
+	char *exclusive; /* while it is open, its owner's only one of that name; NULL = none */
 	int priority;
 	char *payload; /* the submitter's JSON object, raw; NULL for an ended one */
 	size_t payload_len;
@@ -75,6 +76,16 @@ struct future {
 	struct fleet_debt *debt;     /* what may go on once its end is on disk */
 	int64_t unasked_end_mono_ms; /* its kernel aborted it though nobody asked: when to believe that; 0 = no */
 	bool is_void;                /* its submit could not be saved: freed with its last commit */
+
+	/* with a log of its own: fleet_log.c */
+	enum { FUTURE_LOG_NONE, FUTURE_LOG_ASKED, FUTURE_LOG_ON } log;
+	int64_t log_until_mono_ms; /* no answer is waited for beyond; 0 = for none */
+	struct {                   /* its end, until the log is whole and the counters are read */
+		bool is_held, is_let, is_routed, is_counted;
+		enum future_event event;
+		char cause[24];
+		char *error; /* owned */
+	} end;
 };
 
 struct future *future_new(void); /* NULL: no memory */

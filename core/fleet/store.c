@@ -86,6 +86,7 @@ static int run_one(struct store *s, struct store_op *op)
 	rc = run_op(s, op, &err);
 	op->answer.outcome = rc == SQLITE_OK                               ? STORE_OK
 			     : rc == SQLITE_CONSTRAINT && op->answer.id[0] ? STORE_DUPLICATE
+			     : rc == STORE_SQL_EXCLUDED                    ? STORE_EXCLUDED
 									   : STORE_FAILED;
 	op->answer.err = err;
 	if (rc == SQLITE_FULL || is_fatal(rc) || !store_sql_in_transaction(sql))

@@ -19,6 +19,7 @@ struct store_sql;
 enum store_outcome {
 	STORE_OK,
 	STORE_DUPLICATE, /* same owner and client key: answer.id is the first task's */
+	STORE_EXCLUDED,  /* same owner and exclusive name: answer.id is the open task's */
 	STORE_FULL,      /* no room on the disk; nothing was written */
 	STORE_FAILED,    /* this operation only; answer.err says why */
 };
@@ -39,7 +40,7 @@ struct store_fact {
 	const char *owner;          /* the login whose business it is; NULL = everybody's */
 };
 
-#define STORE_SCHEMA 3
+#define STORE_SCHEMA 4
 
 /* Opens or makes the file, migrates, counts the epoch up, starts the threads. Runs SQLite in this thread: call it before the
  * loop runs. NULL: err names the file; a schema newer than STORE_SCHEMA is refused with both numbers. */

@@ -24,17 +24,22 @@ static const char *const migrations[STORE_SCHEMA] = {
 	"  created_ms INTEGER NOT NULL, revoked_ms INTEGER, last_used_ms INTEGER);",
 	"ALTER TABLE task ADD COLUMN tags TEXT;"
 	"ALTER TABLE fact ADD COLUMN owner TEXT;",
+	"ALTER TABLE task ADD COLUMN exclusive TEXT;"
+	"CREATE UNIQUE INDEX task_exclusive ON task(owner, exclusive)"
+	"  WHERE exclusive IS NOT NULL AND state IN ('queued','assigned','running');",
 };
 
 #define TASK_COLUMNS                                                                                                               \
 	"id, client_key, owner, project, kind, type, pool, title, priority, payload, json_extract(limits,'$.memoryBytes'), "       \
 	"timeout_ms,"                                                                                                              \
-	" retries, state, attempt, kernel, cause, error, created_ms, started_ms, ended_ms, (state = 'done'), tags"
-enum { COL_TAGS = 22, COL_RESULT };
+	" retries, state, attempt, kernel, cause, error, created_ms, started_ms, ended_ms, (state = 'done'), tags,"         \
+	" exclusive"
+enum { COL_TAGS = 22, COL_EXCLUSIVE, COL_RESULT };
 
 enum statement {
 	S_INSERT,
 	S_SAME_KEY,
+	S_SAME_NAME,
 	S_UPDATE,
 	S_FACT,
 	S_GET_META,
@@ -52,9 +57,11 @@ enum statement {
 static const char *const texts[S_COUNT] = {
 	[S_INSERT] = "INSERT INTO task (id, client_key, owner, project, kind, type, pool, title, priority, payload, limits, "
 		     "timeout_ms, retries,"
-		     " state, attempt, kernel, cause, error, created_ms, started_ms, ended_ms, tags)"
-		     " VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22)",
+		     " state, attempt, kernel, cause, error, created_ms, started_ms, ended_ms, tags,"
+		     " exclusive)"
+		     " VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22,?23)",
 	[S_SAME_KEY] = "SELECT id FROM task WHERE owner = ?1 AND client_key = ?2",
+	[S_SAME_NAME] = "SELECT id FROM task WHERE owner = ?1 AND exclusive = ?2 AND state IN ('queued','assigned','running')",
 	[S_UPDATE] = "UPDATE task SET state = ?2, attempt = ?3, kernel = ?4, cause = ?5, error = ?6, result = ?7, started_ms = ?8, "
 		     "ended_ms = ?9"
 		     " WHERE id = ?1",
@@ -232,26 +239,32 @@ int store_sql_prepare(struct store_sql *sql, struct err *err)
 	return migrate(sql, err);
 }
 
-static int find_first(struct store_sql *sql, const struct future *f, char first_id[FUTURE_ID_MAX], struct err *err)
+/* The owner's task with that client key or exclusive name: `found`, with its id. */
+static int find_first(struct store_sql *sql, enum statement by, const char *owner, const char *word, int found,
+		      char first_id[FUTURE_ID_MAX], struct err *err)
 {
 	int rc;
-	sqlite3_stmt *st = use(sql, S_SAME_KEY, &rc, err);
+	sqlite3_stmt *st = use(sql, by, &rc, err);
 	if (!st)
 		return rc;
 	first_id[0] = 0;
-	bind_text(st, 1, f->owner);
-	bind_text(st, 2, f->client_key);
+	bind_text(st, 1, owner);
+	bind_text(st, 2, word);
 	rc = sqlite3_step(st);
 	if (rc == SQLITE_ROW)
 		snprintf(first_id, FUTURE_ID_MAX, "%s", (const char *)sqlite3_column_text(st, 0));
 	rc = finish(sql, st, rc, err, "read");
-	return rc == SQLITE_OK && first_id[0] ? SQLITE_CONSTRAINT : rc;
+	return rc == SQLITE_OK && first_id[0] ? found : rc;
 }
 
 int store_sql_insert(struct store_sql *sql, const struct future *f, char first_id[FUTURE_ID_MAX], struct err *err)
 {
 	char limits[64];
-	int rc = f->client_key ? find_first(sql, f, first_id, err) : SQLITE_OK;
+	int rc = SQLITE_OK;
+	if (f->client_key)
+		rc = find_first(sql, S_SAME_KEY, f->owner, f->client_key, SQLITE_CONSTRAINT, first_id, err);
+	if (rc == SQLITE_OK && f->exclusive)
+		rc = find_first(sql, S_SAME_NAME, f->owner, f->exclusive, STORE_SQL_EXCLUDED, first_id, err);
 	sqlite3_stmt *st = rc == SQLITE_OK ? use(sql, S_INSERT, &rc, err) : NULL;
 	if (!st)
 		return rc;
@@ -273,6 +286,7 @@ int store_sql_insert(struct store_sql *sql, const struct future *f, char first_i
 	bind_some(st, 20, f->started_ms);
 	bind_some(st, 21, f->ended_ms);
 	bind_text(st, 22, f->tags);
+	bind_text(st, 23, f->exclusive);
 	return finish(sql, st, sqlite3_step(st), err, "write");
 }
 
@@ -361,6 +375,7 @@ static struct future *read_row(sqlite3_stmt *st, bool with_result)
 	f->ended_ms = sqlite3_column_int64(st, 20);
 	f->has_result = sqlite3_column_int(st, 21);
 	f->tags = column_copy(st, COL_TAGS);
+	f->exclusive = column_copy(st, COL_EXCLUSIVE);
 	if (with_result && sqlite3_column_type(st, COL_RESULT) != SQLITE_NULL)
 		f->result = column_bytes(st, COL_RESULT, &f->result_len);
 	if (!f->owner || !f->kind || !f->type || !f->pool || !f->payload || s < 0)

@@ -22,7 +22,9 @@ void store_sql_checkpoint(struct store_sql *sql);
 int store_sql_get_meta(struct store_sql *sql, const char *name, int64_t *out, struct err *err); /* 0 where it is not there */
 int store_sql_set_meta(struct store_sql *sql, const char *name, int64_t value, struct err *err);
 
-/* SQLITE_CONSTRAINT with first_id set: the owner used that client key before. */
+/* SQLITE_CONSTRAINT with first_id set: the owner used that client key before. STORE_SQL_EXCLUDED: an open task of the owner, first_id, has
+ * that exclusive name. */
+#define STORE_SQL_EXCLUDED 0x10000
 int store_sql_insert(struct store_sql *sql, const struct future *f, char first_id[FUTURE_ID_MAX], struct err *err);
 int store_sql_update(struct store_sql *sql, const struct future *f, struct err *err);
 int store_sql_fact(struct store_sql *sql, int64_t epoch, int64_t seq, const struct store_fact *fact, const char *boot,
