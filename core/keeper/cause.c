@@ -5,7 +5,8 @@
 #include <sys/wait.h>
 #include "base/text.h"
 
-static const char *const order_causes[] = { "admin", "user", "policy", "deadline", "shutdown", "start_failed", "lost" };
+/* oom_limit: where no cgroups count, the backend polls and ends what has passed its limit. */
+static const char *const order_causes[] = { "admin", "user", "policy", "deadline", "shutdown", "start_failed", "lost", "oom_limit" };
 
 bool cause_is_order(const char *name)
 {
@@ -17,7 +18,7 @@ bool cause_is_order(const char *name)
 
 const char *cause_named(const char *name)
 {
-	static const char *const all[] = { "exited", "oom_limit", "oom_heap", "oom_host", "limit_threads", "crash", "signal", "unknown" };
+	static const char *const all[] = { "exited", "oom_heap", "oom_host", "limit_threads", "crash", "signal", "unknown" };
 	for (size_t i = 0; i < sizeof(order_causes) / sizeof(order_causes[0]); i++)
 		if (!strcmp(order_causes[i], name))
 			return order_causes[i];

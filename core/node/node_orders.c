@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "fleet/die.h"
 #include "fleet/jtext.h"
 
@@ -194,12 +195,30 @@ static int limit(void *data, const struct kernel *k, int64_t memory_bytes, struc
 	return node_keeper_end(n->keeper, NULL, NULL, err);
 }
 
+/* Nobody enforces limits where there are no cgroups: what has passed its own at a sample is killed, without grace. */
+static void hold_to_limit(struct node *n, const char *id, int64_t memory_bytes)
+{
+	struct err err = { 0 };
+	char used[48], limit[48], text[200];
+	const struct kernel *k = fleet_kernel(n->fleet, id);
+	if (!k || k->limit_bytes <= 0 || memory_bytes <= k->limit_bytes || k->state == KERNEL_STOPPING || strncmp(n->facts.cgroups, "none", 4) != 0)
+		return;
+	snprintf(text, sizeof(text), "%s used %s; its memory limit is %s (sampled: there are no cgroups)", id,
+		 text_print_size(memory_bytes, used, sizeof(used)), text_print_size(k->limit_bytes, limit, sizeof(limit)));
+	if (node_orders_stop(n, id, "oom_limit", text, 0, &err) < 0)
+		log_error("unable to stop %s: %s", id, err.text);
+	else
+		fleet_kernel_stop(n->fleet, id, "oom_limit", text);
+}
+
 static void on_usage(void *data, const struct wire_view *msg)
 {
 	struct about *a = data;
 	if (msg->type == WIRE_row)
 		fleet_kernel_usage(a->node->fleet, a->id, wire_get_int(msg, WF_memory_bytes, -1),
 				   wire_get_int(msg, WF_peak_bytes, -1));
+	if (msg->type == WIRE_row)
+		hold_to_limit(a->node, a->id, wire_get_int(msg, WF_memory_bytes, -1));
 	free(a);
 }
 
