@@ -36,12 +36,13 @@ def who():
     with open("/proc/self/cgroup") as f:
         return {"pid": os.getpid(), "uid": os.getuid(), "cgroup": f.read()}
 
-def eat(bytes_total):
+def eat(bytes_total, seconds=0):
     held = []
     for _ in range(bytes_total // 4194304):
         block = bytearray(4194304)
         block[::4096] = b"\1" * 1024
         held.append(block)
+    time.sleep(seconds)
     return len(held)
 
 def echo(x=None):
