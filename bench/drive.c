@@ -102,6 +102,12 @@ static int measure(struct peer *p, int round)
 	p->ns[TOTAL][round] = next.ns - began;
 	if (!p->probe)
 		return 0;
+	/* The successor may run before its parent has noted the birth. */
+	const volatile int64_t *noted = &p->probe->spawned_ns;
+	while (!*noted && bench_ns() < began + RESTART_MS * INT64_C(1000000))
+		nanosleep(&(struct timespec){ 0, 100000 }, NULL);
+	if (!*noted)
+		return fail("unable to see what the keeper noted of", p->name);
 	p->ns[REAP][round] = p->probe->reap_ns - began;
 	p->ns[SHARE][round] = p->probe->spawned_ns - p->probe->reap_ns;
 	p->ns[JOIN][round] = p->probe->join_ns;
