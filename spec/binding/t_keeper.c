@@ -327,13 +327,15 @@ static bool pump(int from, int to)
 /* relay(path, how): never returns. how "leaves": exits once the keeper cuts it off; "stays": lives on, deaf. */
 static int relay(lua_State *L)
 {
-	const char *path = luaL_checkstring(L, 1), *how = luaL_checkstring(L, 2), *safe = getenv("DSS_SAFE"), *fd = getenv("DSS_KEEPER_FD");
+	const char *path = luaL_checkstring(L, 1), *how = luaL_checkstring(L, 2), *safe = getenv("DSS_SAFE"),
+		   *fd = getenv("DSS_KEEPER_FD");
 	char hello[200];
 	struct err err = { 0 };
 	int keeper = fd ? atoi(fd) : -1, peer = sock_connect_unix(path, &err);
 	if (keeper < 3 || peer < 0)
 		return luaL_error(L, "no peer: %s", err.text);
-	snprintf(hello, sizeof(hello), "%d %s %s\n", (int)getpid(), safe ? safe : "0", getenv("DSS_LISTEN_PAGE_FD") ? getenv("DSS_LISTEN_PAGE_FD") : "-");
+	snprintf(hello, sizeof(hello), "%d %s %s\n", (int)getpid(), safe ? safe : "0",
+		 getenv("DSS_LISTEN_PAGE_FD") ? getenv("DSS_LISTEN_PAGE_FD") : "-");
 	if (write(peer, hello, strlen(hello)) < 0)
 		_exit(4);
 	for (;;) {
@@ -353,11 +355,29 @@ static int relay(lua_State *L)
 int luaopen_t_keeper(lua_State *L)
 {
 	static const luaL_Reg words[] = {
-		{ "run", run }, { "ended", ended }, { "signal", send_signal }, { "process", process }, { "of_instance", of_instance },
-		{ "count_fds", count_fds }, { "listen_unix", listen_unix }, { "listen_tcp", listen_tcp }, { "accept", accept_one },
-		{ "connect", connect_unix }, { "connect_as", connect_as }, { "read", read_some }, { "write", write_all }, { "close", close_fd },
-		{ "mark_origin", mark_origin }, { "make_temp", make_temp }, { "mkdir", make_dir }, { "chmod", change_mode },
-		{ "chown", change_owner }, { "own_ids", own_ids }, { "attempt", attempt }, { "relay", relay }, { NULL, NULL },
+		{ "run", run },
+		{ "ended", ended },
+		{ "signal", send_signal },
+		{ "process", process },
+		{ "of_instance", of_instance },
+		{ "count_fds", count_fds },
+		{ "listen_unix", listen_unix },
+		{ "listen_tcp", listen_tcp },
+		{ "accept", accept_one },
+		{ "connect", connect_unix },
+		{ "connect_as", connect_as },
+		{ "read", read_some },
+		{ "write", write_all },
+		{ "close", close_fd },
+		{ "mark_origin", mark_origin },
+		{ "make_temp", make_temp },
+		{ "mkdir", make_dir },
+		{ "chmod", change_mode },
+		{ "chown", change_owner },
+		{ "own_ids", own_ids },
+		{ "attempt", attempt },
+		{ "relay", relay },
+		{ NULL, NULL },
 	};
 	signal(SIGPIPE, SIG_IGN);
 	luaL_newlib(L, words);
