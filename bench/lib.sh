@@ -20,7 +20,7 @@ work_begin() {
 	mkdir -p "$work"
 	started=""
 	trap work_end EXIT
-	trap 'exit 130' INT TERM
+	trap 'exit 130' INT TERM HUP PIPE
 }
 
 work_end() {
