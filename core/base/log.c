@@ -15,6 +15,7 @@ enum { RECORD_MAX = 4096, TEXT_MAX = 3800 };
 
 static const char *log_name = "dss";
 static enum log_level log_least = LOG_INFO;
+static int also_fd = -1;
 static unsigned long lost_records; /* since the last record that was written; atomic: any thread may log */
 
 void log_init(const char *name, enum log_level least)
@@ -23,9 +24,10 @@ void log_init(const char *name, enum log_level least)
 	log_least = least;
 }
 
-static int also_fd = -1;
-
-void log_also(int fd) { also_fd = fd; }
+void log_also(int fd)
+{
+	also_fd = fd;
+}
 
 static size_t put_head(char *out, size_t room, enum log_level level)
 {

@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
+#include "base/utf8.h"
 
 enum { ID_MAX = 128, NEAREST_MAX = 64, FRACTION_DIGITS_MAX = 9 };
 
@@ -57,6 +58,14 @@ static int refuse(struct err *err, const char *what, const char *s, const char *
 	char shown[80];
 	text_escape(shown, sizeof(shown), s, strlen(s));
 	return err_set(err, "unable to read %s \"%s\": %s", what, shown, why);
+}
+
+int text_hex_digit(char c)
+{
+	if (is_digit(c))
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 int text_int(const char *s, int64_t least, int64_t most, int64_t *out, struct err *err)
@@ -227,23 +236,13 @@ const char *text_print_duration(int64_t ms, char *out, size_t room)
 
 /* --- showing what others wrote --- */
 
-/* Bytes of the well-formed UTF-8 character at s, or 0. */
-static size_t utf8_len(const unsigned char *s, size_t left, uint32_t *point)
+/* The code point of the n bytes of one well-formed character. */
+static uint32_t utf8_point(const unsigned char *s, size_t n)
 {
-	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	size_t n = s[0] < 0x80 ? 1 : s[0] >> 5 == 6 ? 2 : s[0] >> 4 == 14 ? 3 : s[0] >> 3 == 30 ? 4 : 0;
-	if (n == 0 || n > left)
-		return 0;
 	uint32_t c = n == 1 ? s[0] : s[0] & (0x7fU >> n);
-	for (size_t i = 1; i < n; i++) {
-		if (s[i] >> 6 != 2)
-			return 0;
+	for (size_t i = 1; i < n; i++)
 		c = c << 6 | (s[i] & 0x3f);
-	}
-	if (c < least[n] || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff))
-		return 0;
-	*point = c;
-	return n;
+	return c;
 }
 
 /* Controls (C0, DEL, C1), line and paragraph separators, and marks that turn the direction of what follows. */
@@ -278,9 +277,8 @@ void text_escape(char *out, size_t room, const char *s, size_t len)
 	size_t at = 0;
 	while (len > 0) {
 		char piece[16];
-		uint32_t c = 0;
-		size_t n = utf8_len(p, len, &c), m;
-		if (n > 0 && !is_hidden(c)) {
+		size_t n = utf8_sequence((const char *)p, len), m;
+		if (n > 0 && !is_hidden(utf8_point(p, n))) {
 			memcpy(piece, p, n);
 			m = n;
 		} else {

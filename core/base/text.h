@@ -18,6 +18,9 @@ int text_size(const char *s, int64_t *bytes, struct err *err);
 /* "250ms" "30s" "10min" "12h" "3d" "1w" "1.5h", sums from large to small such as "1h30min"; a bare number is seconds. */
 int text_duration(const char *s, int64_t *ms, struct err *err);
 
+/* 0 to 15, either case; -1: no hexadecimal digit. */
+int text_hex_digit(char c);
+
 /* The one id grammar: [A-Za-z0-9_][A-Za-z0-9_.:()-]{0,127}, no "..". */
 bool text_is_id(const char *s, size_t len);
 

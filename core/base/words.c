@@ -14,14 +14,14 @@ int words_add(char ***words, const char *s, struct err *err)
 {
 	size_t n = words_count(*words);
 	if (n >= WORDS_MAX)
-		return err_set(err, "more than %d words", WORDS_MAX);
+		return err_set(err, "unable to keep a word: %d is the most", WORDS_MAX);
 	char **w = realloc(*words, (n + 2) * sizeof(*w));
 	if (!w)
-		return err_set(err, "no memory");
+		return err_set(err, "unable to keep a word: no memory");
 	*words = w;
 	w[n] = strdup(s);
 	w[n + 1] = NULL;
-	return w[n] ? 0 : err_set(err, "no memory");
+	return w[n] ? 0 : err_set(err, "unable to keep a word: no memory");
 }
 
 void words_free(char ***words)

@@ -68,10 +68,20 @@ void gate_watch_phase(struct gate *g, enum phase phase, int64_t since_ms)
 	loop_timer_start(g->sweep, delay);
 }
 
+/* The longest in that phase, of one peer or (NULL) of all; NULL: none. */
+static struct conn *oldest_of(const struct gate *g, enum phase phase, const struct peer *peer)
+{
+	list_each (&g->phase[phase], p) {
+		struct conn *c = list_of(p, struct conn, link);
+		if (peer == NULL || c->peer == peer)
+			return c;
+	}
+	return NULL;
+}
+
 static struct conn *oldest(const struct gate *g, enum phase phase)
 {
-	struct list *first = list_first(&g->phase[phase]);
-	return first == NULL ? NULL : list_of(first, struct conn, link);
+	return oldest_of(g, phase, NULL);
 }
 
 static void on_sweep(void *data)
@@ -114,12 +124,12 @@ static void on_later(void *data)
 
 /* --- accepting --- */
 
-/* Makes place by closing the connection that matters least; false: all are at work. */
-static bool make_place(struct gate *g)
+/* Makes place, among a peer's (NULL: all) connections, by closing the one that matters least; false: all are at work. */
+static bool make_place(struct gate *g, const struct peer *peer)
 {
-	struct conn *c = oldest(g, PHASE_LINGER);
+	struct conn *c = oldest_of(g, PHASE_LINGER, peer);
 	if (c == NULL)
-		c = oldest(g, PHASE_IDLE);
+		c = oldest_of(g, PHASE_IDLE, peer);
 	if (c == NULL)
 		return false;
 	conn_close(c);
@@ -159,7 +169,7 @@ static void on_resume(void *data)
  * the spare descriptor and the others wait in the queue. */
 static bool survive_lack(struct gate *g)
 {
-	if (make_place(g))
+	if (make_place(g, NULL))
 		return true;
 	log_warn("unable to accept a connection: no file descriptors left (%zu connections), next try in %d ms", g->stats.connections, (int)RESUME_MS);
 	fds_close(&g->spare_fd);
@@ -173,7 +183,7 @@ static bool survive_lack(struct gate *g)
 	return false;
 }
 
-/* Counts c with its peer; false: the peer has too many. */
+/* Counts c with its peer; false: the peer has too many, and all are at work. */
 static bool join_peer(struct gate *g, struct conn *c, const char *key)
 {
 	struct peer *peer = map_get(g->peers, key);
@@ -187,7 +197,8 @@ static bool join_peer(struct gate *g, struct conn *c, const char *key)
 			return false;
 		}
 	}
-	if (peer->count >= g->s.per_peer_max)
+	/* Not its last one: the peer itself goes with that. */
+	if (peer->count >= g->s.per_peer_max && (peer->count < 2 || !make_place(g, peer)))
 		return false;
 	peer->count++;
 	c->peer = peer;
@@ -241,7 +252,7 @@ static void take_connection(struct gate *g, int fd)
 {
 	char key[64], text[160];
 	g->stats.accepted++;
-	if (g->stats.connections >= g->s.connections_max && !make_place(g)) {
+	if (g->stats.connections >= g->s.connections_max && !make_place(g, NULL)) {
 		g->stats.refused_full++;
 		snprintf(text, sizeof(text), "the server has all of its %zu connections in use, try again", g->s.connections_max);
 		refuse(g, fd, text);

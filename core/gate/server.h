@@ -36,7 +36,7 @@ struct gate_settings {
 	                                        Always: localhost, 127.0.0.1, [::1], the address that was connected to;
 	                                        any port. Not looked at on a unix socket. */
 	size_t connections_max;              /* 1024; when full, the longest idle one makes place, else 503 */
-	size_t per_peer_max;                 /* 256; per address (IPv6: /64), on a unix socket per uid */
+	size_t per_peer_max;                 /* 256; per address (IPv6: /64), on a unix socket per uid; its longest idle one makes place, else 503 */
 	size_t body_max;                     /* 8 MB, of one request */
 	size_t answer_max;                   /* 32 MB, of one gate_reply; larger: a file or a stream */
 	size_t unsent_max;                   /* 8 MB: a stream's reader further behind is cut off */

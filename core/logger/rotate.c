@@ -112,20 +112,6 @@ static int find_tail(int fd, int64_t quarter, struct cut *c, char *room)
 	return 0;
 }
 
-static int write_whole(int fd, const char *p, size_t n)
-{
-	while (n > 0) {
-		ssize_t w = write(fd, p, n);
-		if (w < 0 && errno == EINTR)
-			continue;
-		if (w < 0)
-			return -1;
-		p += w;
-		n -= (size_t)w;
-	}
-	return 0;
-}
-
 static int copy_range(int from, int64_t start, int64_t end, int to, char *room)
 {
 	while (start < end) {
@@ -140,7 +126,7 @@ static int copy_range(int from, int64_t start, int64_t end, int to, char *room)
 		/* Not every file system copies by itself. */
 		size_t want = end - start < COPY_CHUNK ? (size_t)(end - start) : COPY_CHUNK;
 		n = pread(from, room, want, start);
-		if (n < 0 || write_whole(to, room, (size_t)n) < 0)
+		if (n < 0 || fds_write_all(to, room, (size_t)n) < 0)
 			return -1;
 		if (n == 0)
 			return 0;
@@ -157,7 +143,7 @@ static int write_cut(int from, int to, const struct cut *c, int64_t cap, char *r
 	int64_t left_out = c->left_out + c->tail_start - c->gap_start;
 	int n = snprintf(marker, sizeof(marker), "%s%s%lld%sof a log of at most %s its beginning and end are kept ---\n", last == '\n' ? "" : "\n",
 		MARKER_HEAD, (long long)left_out, MARKER_MIDDLE, text_print_size(cap, size, sizeof(size)));
-	if (copy_range(from, 0, c->head_end, to, room) < 0 || write_whole(to, marker, (size_t)n) < 0)
+	if (copy_range(from, 0, c->head_end, to, room) < 0 || fds_write_all(to, marker, (size_t)n) < 0)
 		return -1;
 	return copy_range(from, c->tail_start, c->size, to, room);
 }
@@ -169,7 +155,9 @@ int rotate_trim(int folder_fd, const char *name, int64_t cap, int64_t *size, str
 	struct stat st;
 	struct cut c = { 0 };
 	char *room = malloc(EDGE_MAX + MARKER_MAX);
-	int from = room != NULL ? disk_open_file(folder_fd, name, O_RDONLY, err) : err_sys(err, ENOMEM, "unable to shorten %s", name);
+	if (room == NULL)
+		return err_sys(err, ENOMEM, "unable to shorten %s", name);
+	int from = disk_open_file(folder_fd, name, O_RDONLY, err);
 	if (from < 0)
 		goto out;
 	snprintf(temp, sizeof(temp), "%s.short", name);

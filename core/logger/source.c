@@ -123,6 +123,16 @@ void source_free(struct source **s)
 
 /* --- from bytes to orders --- */
 
+/* n bytes found no memory. What is held already stays good. */
+static void lose(struct source *s, size_t n)
+{
+	char text[SOURCE_ID_MAX + 80];
+	s->held.failed = false;
+	s->lost += (int64_t)n;
+	snprintf(text, sizeof(text), "unable to hold %zu bytes of the output of %s: no memory", n, s->id);
+	s->env->complain(s->env->data, text);
+}
+
 static void submit(struct source *s, struct buf *out)
 {
 	size_t len = out->len;
@@ -132,8 +142,7 @@ static void submit(struct source *s, struct buf *out)
 	if (len == 0 && !is_failed)
 		return;
 	if (data == NULL || writer_put(s->env->writer, WRITER_DATA, s, s->sink->file, data, len) < 0) {
-		s->lost += (int64_t)len;
-		s->env->complain(s->env->data, "unable to hold a chunk of output: no memory");
+		lose(s, len);
 		return;
 	}
 	s->outstanding++;
@@ -266,7 +275,8 @@ static void put_lines(struct source *s, const char *p, size_t len)
 		init_out(&out, len);
 		put_text(s, p, len, true, &out);
 	} else {
-		buf_put(&s->held, p, len);
+		if (buf_put(&s->held, p, len) < 0)
+			lose(s, len);
 		init_out(&out, s->held.len);
 		put_text(s, s->held.data, s->held.len, true, &out);
 		drop_held(s, s->held.len);
@@ -290,11 +300,8 @@ static void take(struct source *s, const char *p, size_t len)
 		put_lines(s, p, whole);
 	if (whole == len)
 		return;
-	if (buf_put(&s->held, p + whole, len - whole) < 0) {
-		s->held.failed = false;
-		s->lost += (int64_t)(len - whole);
-		s->env->complain(s->env->data, "unable to hold a line of output: no memory");
-	}
+	if (buf_put(&s->held, p + whole, len - whole) < 0)
+		lose(s, len - whole);
 	show_soon(s);
 	if (s->held.len >= SOURCE_LINE_MAX)
 		put_piece(s);

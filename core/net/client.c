@@ -297,6 +297,10 @@ static int set_url(struct client_call *call, const struct client_order *o, struc
 	CURLcode code = CURLE_OUT_OF_MEMORY;
 	if (strncasecmp(o->url, "http://", 7) != 0)
 		return err_set(err, "unable to call %.100s: only http:// is spoken", call->shown);
+	/* Part of it may be a kernel's own words, and it ends in a Host field. */
+	for (const char *c = o->url; *c != '\0'; c++)
+		if ((unsigned char)*c <= 0x20 || *c == 0x7f)
+			return err_set(err, "unable to call %.100s: the address holds a blank or a control character", call->shown);
 	const char *authority = o->url + 7;
 	size_t len = strcspn(authority, "/?#");
 	const char *colon = memrchr(authority, ':', len);
@@ -321,6 +325,8 @@ static int set_fields(struct client_call *call, const struct client_order *o, st
 	int failed = add_line(&call->fields, "Expect:");
 	if (o->bearer != NULL && !http_is_field("Authorization", o->bearer))
 		return err_set(err, "unable to call %.100s: the token holds a character that may not stand in a header", call->shown);
+	if (o->content_type != NULL && !http_is_field("Content-Type", o->content_type))
+		return err_set(err, "unable to call %.100s: the content type holds a character that may not stand in a header", call->shown);
 	if (o->bearer != NULL)
 		failed |= add_line(&call->fields, "Authorization: Bearer %s", o->bearer);
 	if (o->body_len > 0)
@@ -458,11 +464,10 @@ struct client *client_new(struct loop *loop, size_t kept_connections_max, struct
 void client_free(struct client **cp)
 {
 	struct client *c = *cp;
-	struct list *first;
 	if (c == NULL)
 		return;
-	while ((first = list_first(&c->calls)) != NULL)
-		free_call(list_of(first, struct client_call, link));
+	list_each (&c->calls, p)
+		free_call(list_of(p, struct client_call, link));
 	while (c->nspares > 0)
 		curl_easy_cleanup(c->spare[--c->nspares]);
 	if (c->multi != NULL)

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <http_parser.h>
+#include "base/text.h"
 
 /* --- reading --- */
 
@@ -24,14 +25,6 @@ const char *http_query(const struct http_request *r, const char *name)
 	return lookup(r->query, r->nquery, name);
 }
 
-static int hex(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 long http_decode(char *s, bool plus)
 {
 	char *out = s;
@@ -40,7 +33,7 @@ long http_decode(char *s, bool plus)
 			*out++ = plus && *p == '+' ? ' ' : *p;
 			continue;
 		}
-		int high = hex(p[1]), low = high < 0 ? -1 : hex(p[2]);
+		int high = text_hex_digit(p[1]), low = high < 0 ? -1 : text_hex_digit(p[2]);
 		if (low < 0 || (high == 0 && low == 0))
 			return -1;
 		*out++ = (char)(high << 4 | low);
@@ -71,16 +64,18 @@ const char *http_reason(int status)
 	return text[0] == '<' ? "Unknown" : text;      /* "<unknown>" there */
 }
 
+bool http_is_token_char(char c)
+{
+	return c > 0x20 && c < 0x7f && strchr("\"(),/:;<=>?@[\\]{}", c) == NULL;
+}
+
 static bool is_token(const char *s)
 {
 	if (*s == '\0')
 		return false;
-	for (; *s != '\0'; s++) {
-		unsigned char c = (unsigned char)*s;
-		if (c <= 0x20 || c >= 0x7f || strchr("\"(),/:;<=>?@[\\]{}", c) != NULL)
-			return false;
-	}
-	return true;
+	while (http_is_token_char(*s))
+		s++;
+	return *s == '\0';
 }
 
 bool http_is_field(const char *name, const char *value)

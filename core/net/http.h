@@ -84,6 +84,8 @@ struct http_head {
 
 /* Appends status line, fields and the blank line. -1: a field's name or value would break the head, or no memory. */
 int http_put_head(struct buf *out, const struct http_head *head, struct err *err);
+/* May c stand in a method or a field's name? */
+bool http_is_token_char(char c);
 /* Is this a name and value that may stand in a head: a token; no CR, LF, NUL or control byte. */
 bool http_is_field(const char *name, const char *value);
 

@@ -1,6 +1,7 @@
 #include "net/http_chunk.h"
 
 #include <stdbool.h>
+#include "base/text.h"
 
 /* 15 hexadecimal digits stay below 2^60: no overflow, whatever comes. */
 static const int DIGITS_MAX = 15;
@@ -12,14 +13,6 @@ void http_chunk_init(struct http_chunk *c)
 	*c = (struct http_chunk){ .state = SIZE };
 }
 
-static int hex(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static bool is_text(char c)
 {
 	return c == '\t' || ((unsigned char)c >= 0x20 && c != 0x7f);
@@ -28,7 +21,7 @@ static bool is_text(char c)
 /* One byte of the size line; the reason it is wrong, or NULL. */
 static const char *take_size(struct http_chunk *c, char ch)
 {
-	int value = hex(ch);
+	int value = text_hex_digit(ch);
 	if (value >= 0) {
 		if (++c->digits > DIGITS_MAX)
 			return "a chunk's size has too many digits";

@@ -7,8 +7,8 @@
 #include <string.h>
 #include <strings.h>
 #include <http_parser.h>
+#include "base/utf8.h"
 #include "net/http_chunk.h"
-#include "net/utf8.h"
 
 /*
  * The head is looked at byte by byte (scan), then given to http-parser in one piece. http-parser 2.9.4 takes, and we
@@ -78,11 +78,6 @@ const struct http_request *http_parse_request(const struct http_parse *p)
 
 /* --- the strict look --- */
 
-static bool is_token_char(unsigned char c)
-{
-	return c > 0x20 && c < 0x7f && strchr("\"(),/:;<=>?@[\\]{}", c) == NULL;
-}
-
 static const char CONTROL[] = "a control character in the header", BARE_LF[] = "a line of the header ends with LF alone";
 
 /* The reason why c may not stand here, or NULL. */
@@ -116,7 +111,7 @@ static const char *scan_name_byte(struct http_parse *p, unsigned char c)
 		return BARE_LF;
 	if (c == '\r')
 		return "a header field has no colon";
-	return is_token_char(c) ? NULL : "a header field's name holds a character that may not stand there";
+	return http_is_token_char((char)c) ? NULL : "a header field's name holds a character that may not stand there";
 }
 
 static const char *scan_byte(struct http_parse *p, unsigned char c)

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "base/text.h"
-#include "net/utf8.h"
+#include "base/utf8.h"
 
 /* --- reading --- */
 

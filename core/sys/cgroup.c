@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "sys/cgroup_mount.h"
 #include "sys/cgroup_ops.h"
+#include "sys/cgroup_tree.h"
 #include "sys/fds.h"
 
 static const char *const mode_names[] = { "none", "v1", "hybrid", "v2" };
@@ -18,12 +19,13 @@ static const struct {
 	const char *name;
 	int64_t least, most;
 	bool unlimited; /* -1 is allowed */
+	bool is_bytes;
 } knobs[] = {
-	[CGROUP_MEMORY] = { "memory", 0, INT64_MAX / 2, true },
-	[CGROUP_SWAP] = { "swap", 0, INT64_MAX / 2, true },
-	[CGROUP_PIDS] = { "pids", 0, 1 << 30, true },
-	[CGROUP_CPU] = { "cpu", 10, 10 * 1000 * 1000, true }, /* v1 takes no quota below 1 ms per 100 ms */
-	[CGROUP_CPU_WEIGHT] = { "cpu weight", 1, 10000, false },
+	[CGROUP_MEMORY] = { "memory", 0, INT64_MAX / 2, true, true },
+	[CGROUP_SWAP] = { "swap", 0, INT64_MAX / 2, true, true },
+	[CGROUP_PIDS] = { "pids", 0, 1 << 30, true, false },
+	[CGROUP_CPU] = { "cpu", 10, 10 * 1000 * 1000, true, false }, /* v1 takes no quota below 1 ms per 100 ms */
+	[CGROUP_CPU_WEIGHT] = { "cpu weight", 1, 10000, false, false },
 };
 
 /* ---- helpers of the modes ---- */
@@ -55,6 +57,18 @@ bool cgroup_is_within(const char *path, const char *top)
 {
 	size_t len = strlen(top);
 	return len == 0 || (strncmp(path, top, len) == 0 && (path[len] == '/' || path[len] == '\0'));
+}
+
+int cgroup_dirs_members(struct cgroup *cg, const char *path, pid_t *out, int room, struct err *err)
+{
+	int n = cgroup_tree_members(cg->dirs[0].fd, path, out, room);
+	return n < 0 ? err_sys(err, errno, "unable to list the members of box \"%s\"", path) : n;
+}
+
+int cgroup_dirs_each(struct cgroup *cg, cgroup_fn *fn, void *data, struct err *err)
+{
+	int rc = cgroup_tree_each(cg->dirs[0].fd, "", fn, data);
+	return rc < 0 ? err_sys(err, errno, "unable to list boxes in %s", cg->dirs[0].where) : 0;
 }
 
 /* ---- paths ---- */
@@ -232,21 +246,35 @@ int cgroup_make(struct cgroup *cg, const char *path, struct err *err)
 	return check_path(path, err) < 0 ? -1 : cg->ops->make(cg, path, err);
 }
 
+/* A limit as people write it: "3.0 GB", "none", "4096". Returns out. */
+static const char *print_limit(enum cgroup_knob knob, int64_t value, char *out, size_t room)
+{
+	if (knobs[knob].is_bytes && value >= 0)
+		return text_print_size(value, out, room);
+	if (value == -1 && knobs[knob].unlimited)
+		snprintf(out, room, "none");
+	else
+		snprintf(out, room, "%lld", (long long)value);
+	return out;
+}
+
 int cgroup_set(struct cgroup *cg, const char *path, enum cgroup_knob knob, int64_t value, struct err *err)
 {
 	if (check_path(path, err) < 0)
 		return -1;
 	if ((unsigned)knob >= sizeof(knobs) / sizeof(knobs[0]))
 		return err_sys(err, EINVAL, "unable to limit box \"%s\"", path);
+	char limit[40];
+	print_limit(knob, value, limit, sizeof(limit));
 	bool fits = value == -1 ? knobs[knob].unlimited : value >= knobs[knob].least && value <= knobs[knob].most;
 	if (!fits)
-		return err_sys(err, EINVAL, "unable to set %s of box \"%s\" to %lld", knobs[knob].name, path, (long long)value);
+		return err_sys(err, EINVAL, "unable to set the %s limit of box \"%s\" to %s", knobs[knob].name, path, limit);
 	/* A leaf's swap of 0 holds by itself where there is no swap accounting (v1: swappiness). */
 	if (!cgroup_has(cg, knob) && !(knob == CGROUP_SWAP && value == 0 && cgroup_has(cg, CGROUP_MEMORY)))
 		return err_sys(err, ENOTSUP, "unable to limit %s of box \"%s\" (cgroups: %s)", knobs[knob].name, path,
 			       mode_names[cg->mode]);
 	if (cg->ops->set(cg, path, knob, value, err) < 0)
-		return err_add(err, "unable to set %s of box \"%s\" to %lld", knobs[knob].name, path, (long long)value);
+		return err_add(err, "unable to set the %s limit of box \"%s\" to %s", knobs[knob].name, path, limit);
 	return 0;
 }
 

@@ -85,7 +85,7 @@ int cgroup_attach(struct cgroup *cg, const char *path, pid_t pid, struct err *er
 int cgroup_usage(struct cgroup *cg, const char *path, struct cgroup_usage *out, struct err *err);
 
 /* Remembers the counters of the leaf and of every level above it; compare with cgroup_oom_since after a death. Plain
- * numbers: may be written down and used with another handle (then v1 is less sure of the owner, see cgroup_v1.c). */
+ * numbers: may be written down and used with another handle (then v1 is less sure of the owner, see cgroup_v1_oom.c). */
 struct cgroup_mark {
 	int64_t kills;
 	int nlevels;                      /* [0] = the leaf, [nlevels - 1] = the root */

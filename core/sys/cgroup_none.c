@@ -8,9 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 #include "sys/cgroup_ops.h"
+#include "sys/clock.h"
 #include "sys/proc.h"
 
 #define SCAN_FRESH_MS 200 /* usage readings of many boxes share one scan */
@@ -50,13 +50,6 @@ int cgroup_none_open(struct cgroup *cg, struct err *err)
 	(void)err;
 	cg->knobs = 0;
 	return 0;
-}
-
-static int64_t now_ms(void)
-{
-	struct timespec ts;
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
 /* ---- scanning ---- */
@@ -147,7 +140,7 @@ static struct claim *list_claims(const struct cgroup *cg, size_t *n)
 
 static int look(const struct cgroup *cg, int64_t fresh_ms, struct err *err)
 {
-	if (scan.of == cg && fresh_ms > 0 && now_ms() - scan.at_ms < fresh_ms)
+	if (scan.of == cg && fresh_ms > 0 && clock_mono_ms() - scan.at_ms < fresh_ms)
 		return 0;
 	bool failed = false;
 	scan.of = NULL;
@@ -176,7 +169,7 @@ static int look(const struct cgroup *cg, int64_t fresh_ms, struct err *err)
 			box->most_cpu_ms = box->cpu_ms;
 	}
 	scan.of = cg;
-	scan.at_ms = now_ms();
+	scan.at_ms = clock_mono_ms();
 	return 0;
 }
 
@@ -334,7 +327,7 @@ static int signal_all(struct cgroup *cg, const char *path, int signum, struct er
 		for (size_t i = 0; i < scan.n; i++) {
 			const struct entry *e = &scan.entries[i];
 			if (e->box && cgroup_is_within(e->box->path, path) && e->stat.pid != getpid())
-				kill(e->stat.pid, signum);
+				proc_signal_same(e->stat.pid, e->stat.start_ticks, signum);
 		}
 		before = n;
 	}

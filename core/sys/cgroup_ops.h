@@ -70,10 +70,20 @@ int cgroup_none_open(struct cgroup *cg, struct err *err);
 const struct cgroup_dir *cgroup_dir_of(const struct cgroup *cg, unsigned ctl);
 /* cgroup.c: remembers where the caller lives. */
 void cgroup_set_inside(struct cgroup *cg, const char *path);
+/* cgroup.c: for the modes that have directories; the first of them lists all boxes. */
+int cgroup_dirs_members(struct cgroup *cg, const char *path, pid_t *out, int room, struct err *err);
+int cgroup_dirs_each(struct cgroup *cg, cgroup_fn *fn, void *data, struct err *err);
 /* cgroup.c: path's parent in place ("a/b" → "a", "a" → ""); false at the root. */
 bool cgroup_parent(char *path);
 /* Whether path is `top` or below it ("" is above all). */
 bool cgroup_is_within(const char *path, const char *top);
+
+/* cgroup_v1_oom.c; count and oom_fd as in the table above. */
+int cgroup_v1_count(struct cgroup *cg, const char *path, struct cgroup_mark *now, struct err *err);
+int cgroup_v1_oom_fd(struct cgroup *cg, const char *path, struct err *err);
+int64_t cgroup_v1_oom_kills(const struct cgroup *cg, const char *path); /* -1: cannot be read */
+void cgroup_v1_watch(struct cgroup *cg, const char *path);              /* a level with a limit; best effort */
+void cgroup_v1_unwatch(struct cgroup *cg, const char *path);            /* it and all below */
 
 /* cgroup_v2.c, used by hybrid too. */
 int cgroup_v2_kill(struct cgroup *cg, const char *path, struct err *err);

@@ -1,23 +1,12 @@
 /*
  * cgroup v1, alone or beside a v2 mount that has no controllers (hybrid).
- *
- * Whose limit was hit (seen on Linux 6.18, use_hierarchy = 1; spec/core/cgroup_spec.lua holds it):
- * - memory.failcnt rises at the level whose limit was hit and at no other, but also when reclaim then helped, so after a
- *   while of page cache it says nothing about a death;
- * - it does not rise, and neither does memory.memsw.failcnt, where the sum of memory and swap is what was hit. So the sum is
- *   always set a little above memory + swap (MEMSW_SLACK), and memory's own limit is hit first;
- * - the OOM eventfd of memory.oom_control fires at the level whose limit was hit and at all levels below it, before the
- *   kill. So each level with a limit is watched by an eventfd of ours, and a level's own OOMs are what it saw more than the next
- *   watched level above it. failcnt remains for marks of another handle (a keeper that was replaced in between);
- * - oom_kill in memory.oom_control counts in the victim's own leaf only.
+ * Who ran out of memory: cgroup_v1_oom.c.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -25,6 +14,7 @@
 #include "sys/cgroup_ops.h"
 #include "sys/cgroup_tree.h"
 #include "sys/fds.h"
+#include "sys/proc.h"
 
 #define MEMSW_SLACK   (64 * 4096) /* the kernel charges up to 64 pages at once */
 #define CPU_PERIOD_US 100000
@@ -32,12 +22,7 @@
 #define KILL_PASSES   16   /* without a freezer; each pass sees only children of those it missed */
 #define FREEZE_WAITS  20   /* x 1 ms; a frozen disk must not hold the caller for longer */
 #define KILL_MAX      4096 /* members per pass */
-
-struct watch { /* counts the OOMs in or above a box; what one above it counts too is not its own */
-	char *path;
-	int fd;
-	int64_t seen;
-};
+#define KILL_BATCH    64   /* members held by a pidfd at a time */
 
 /* ---- opening ---- */
 
@@ -141,73 +126,6 @@ static int write_int(int dir, const char *path, const char *file, int64_t value,
 	return cgroup_tree_write(dir, path, file, text) < 0 ? err_sys(err, errno, "%s", file) : 0;
 }
 
-/* Registers an eventfd with memory.oom_control; owned by the caller, or -1. */
-static int listen_oom(struct cgroup *cg, const char *path, struct err *err)
-{
-	char text[32];
-	int control = cgroup_tree_open(memory_fd(cg), path, "memory.oom_control", O_RDONLY);
-	int fd = control < 0 ? -1 : eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	snprintf(text, sizeof(text), "%d %d", fd, control);
-	if (fd >= 0 && cgroup_tree_write(memory_fd(cg), path, "cgroup.event_control", text) < 0)
-		fds_close(&fd);
-	fds_close(&control);
-	return fd >= 0 ? fd : err_sys(err, errno, "unable to watch box \"%s\" for memory events", path);
-}
-
-/* The root's path is "", which reads badly as a key. */
-static const char *key_of(const char *path)
-{
-	return *path ? path : ".";
-}
-
-static int64_t watch_count(struct watch *w)
-{
-	uint64_t more;
-	if (read(w->fd, &more, sizeof(more)) == (ssize_t)sizeof(more))
-		w->seen += (int64_t)more;
-	return w->seen;
-}
-
-static struct watch *watch_of(const struct cgroup *cg, const char *path)
-{
-	return map_get(cg->own, key_of(path));
-}
-
-/* The nearest level above that is watched, or NULL. */
-static struct watch *watch_above(const struct cgroup *cg, const char *path)
-{
-	char level[CGROUP_PATH_MAX];
-	struct watch *w = NULL;
-	snprintf(level, sizeof(level), "%s", path);
-	while (!w && cgroup_parent(level))
-		w = watch_of(cg, level);
-	return w;
-}
-
-static struct watch *watch_add(struct cgroup *cg, const char *path)
-{
-	struct watch *w = watch_of(cg, path), *above = watch_above(cg, path);
-	if (w || !(w = calloc(1, sizeof(*w))))
-		return w;
-	w->seen = above ? watch_count(above) : 0; /* so that it begins with none of its own */
-	w->path = strdup(path);
-	w->fd = listen_oom(cg, path, NULL);
-	if (w->path && w->fd >= 0 && map_set(cg->own, key_of(path), w) == 0)
-		return w;
-	fds_close(&w->fd);
-	free(w->path);
-	free(w);
-	return NULL;
-}
-
-static void watch_free(struct cgroup *cg, struct watch *w)
-{
-	map_remove(cg->own, key_of(w->path));
-	fds_close(&w->fd);
-	free(w->path);
-	free(w);
-}
-
 static int set_memory_and_sum(int dir, const char *path, bool sum_first, int64_t memory, int64_t sum, struct err *err)
 {
 	for (int step = 0; step < 2; step++) {
@@ -238,7 +156,7 @@ static int set_memory(struct cgroup *cg, const char *path, int64_t value, struct
 	if (rc < 0)
 		return err && err->code == EBUSY ? err_add(err, "more is in use and cannot be reclaimed") : -1;
 	if (value >= 0)
-		watch_add(cg, path); /* without it failcnt must do */
+		cgroup_v1_watch(cg, path); /* without it failcnt must do */
 	return 0;
 }
 
@@ -328,12 +246,6 @@ static int64_t cpu_ms(const struct cgroup *cg, const char *path)
 	return us < 0 ? -1 : us / 1000;
 }
 
-static int64_t oom_kills(const struct cgroup *cg, const char *path)
-{
-	char text[CGROUP_FILE_MAX];
-	return cgroup_tree_read(memory_fd(cg), path, "memory.oom_control", text) < 0 ? -1 : cgroup_tree_key(text, "oom_kill");
-}
-
 static int usage(struct cgroup *cg, const char *path, struct cgroup_usage *out, struct err *err)
 {
 	char text[CGROUP_FILE_MAX];
@@ -349,7 +261,7 @@ static int usage(struct cgroup *cg, const char *path, struct cgroup_usage *out, 
 	out->rss_bytes = anon < 0 || mapped < 0 ? -1 : anon + mapped;
 	if (out->current_bytes >= 0 && inactive >= 0)
 		out->memory_bytes = out->current_bytes > inactive ? out->current_bytes - inactive : 0;
-	out->oom_kills = oom_kills(cg, path);
+	out->oom_kills = cgroup_v1_oom_kills(cg, path);
 	out->cpu_ms = cpu_ms(cg, path);
 	if (pids) {
 		out->pids = cgroup_tree_int(pids->fd, path, "pids.current");
@@ -359,54 +271,11 @@ static int usage(struct cgroup *cg, const char *path, struct cgroup_usage *out, 
 	return 0;
 }
 
-/* Reads all watches on the way up, until none has news: the difference of two levels must be of one moment. */
-static void read_watches(struct watch *const *watches, int n)
-{
-	bool is_news = true;
-	for (int pass = 0; pass < 4 && is_news; pass++) {
-		is_news = false;
-		for (int i = 0; i < n; i++) {
-			int64_t before = watches[i] ? watches[i]->seen : 0;
-			is_news |= watches[i] && watch_count(watches[i]) != before;
-		}
-	}
-}
-
-static int count(struct cgroup *cg, const char *path, struct cgroup_mark *now, struct err *err)
-{
-	char level[CGROUP_PATH_MAX];
-	struct watch *watches[CGROUP_LEVELS_MAX], *above = NULL;
-	now->kills = oom_kills(cg, path);
-	if (now->kills < 0)
-		return err_sys(err, errno, "unable to read memory.oom_control of box \"%s\"", path);
-	snprintf(level, sizeof(level), "%s", path);
-	for (int i = 0; i < now->nlevels; i++, cgroup_parent(level)) {
-		watches[i] = watch_of(cg, level);
-		if (!watches[i] && limit_bytes(cg, level) >= 0) /* limited by the keeper before this one */
-			watches[i] = watch_add(cg, level);
-		now->level[i] = cgroup_tree_int(memory_fd(cg), level, "memory.failcnt");
-	}
-	read_watches(watches, now->nlevels);
-	for (int i = now->nlevels - 1; i >= 0; i--)
-		if (watches[i]) {
-			int64_t own = watches[i]->seen - (above ? above->seen : 0);
-			now->event[i] = own > 0 ? own : 0;
-			above = watches[i];
-		}
-	return 0;
-}
-
 /* ---- members (v1 alone) ---- */
-
-static int members(struct cgroup *cg, const char *path, pid_t *out, int room, struct err *err)
-{
-	int n = cgroup_tree_members(cg->dirs[0].fd, path, out, room);
-	return n < 0 ? err_sys(err, errno, "unable to list the members of box \"%s\"", path) : n;
-}
 
 static int is_empty(struct cgroup *cg, const char *path, struct err *err)
 {
-	int n = members(cg, path, NULL, 0, err);
+	int n = cgroup_dirs_members(cg, path, NULL, 0, err);
 	return n < 0 ? -1 : n == 0;
 }
 
@@ -435,14 +304,43 @@ static bool is_frozen(struct cgroup *cg, const char *path)
 	return false;
 }
 
+static bool is_among(pid_t pid, const pid_t *pids, int n)
+{
+	while (n > 0 && pids[n - 1] != pid)
+		n--;
+	return n > 0;
+}
+
+/*
+ * SIGKILL to those of the n pids that are members still. A member may end and its number be another's by the time the
+ * list is used: so it is held by a pidfd first, and then has to be on a second list.
+ */
+static void kill_some(struct cgroup *cg, const char *path, const pid_t *pids, int n)
+{
+	static pid_t now[KILL_MAX]; /* 16 KB; only one loop per process calls this */
+	int fds[KILL_BATCH];
+	for (int i = 0; i < n; i++) {
+		bool is_other = pids[i] > 0 && pids[i] != getpid(); /* 0: of another pid namespace */
+		fds[i] = is_other ? proc_pidfd(pids[i], NULL) : -1;
+		/* Nothing to hold it by: better the small risk than a box that lives on. */
+		if (is_other && fds[i] < 0 && (errno == EMFILE || errno == ENFILE))
+			kill(pids[i], SIGKILL);
+	}
+	int m = cgroup_tree_members(cg->dirs[0].fd, path, now, KILL_MAX);
+	for (int i = 0; i < n; i++) {
+		if (fds[i] >= 0 && is_among(pids[i], now, m < KILL_MAX ? m : KILL_MAX))
+			proc_pidfd_signal(fds[i], SIGKILL);
+		fds_close(&fds[i]);
+	}
+}
+
 /* SIGKILL to all; the count, or -1. */
 static int kill_pass(struct cgroup *cg, const char *path, struct err *err)
 {
-	static pid_t pids[KILL_MAX]; /* 16 KB; only one loop per process calls this */
-	int n = members(cg, path, pids, KILL_MAX, err);
-	for (int i = 0; i < n && i < KILL_MAX; i++)
-		if (pids[i] > 0 && pids[i] != getpid()) /* 0: of another pid namespace */
-			kill(pids[i], SIGKILL);
+	static pid_t pids[KILL_MAX];
+	int n = cgroup_dirs_members(cg, path, pids, KILL_MAX, err), most = n < KILL_MAX ? n : KILL_MAX;
+	for (int i = 0; i < most; i += KILL_BATCH)
+		kill_some(cg, path, pids + i, most - i < KILL_BATCH ? most - i : KILL_BATCH);
 	return n;
 }
 
@@ -468,8 +366,6 @@ static int kill_all(struct cgroup *cg, const char *path, struct err *err)
 
 static int remove_box(struct cgroup *cg, const char *path, struct err *err)
 {
-	size_t cursor = 0;
-	struct watch *w;
 	int empty = cg->ops->is_empty(cg, path, err);
 	if (empty <= 0)
 		return empty < 0 ? -1 : err_sys(err, EBUSY, "unable to remove box \"%s\"", path);
@@ -477,30 +373,18 @@ static int remove_box(struct cgroup *cg, const char *path, struct err *err)
 		if (cgroup_tree_remove(cg->dirs[i].fd, path) < 0 || (!*path && rmdir(cg->dirs[i].where) < 0 && errno != ENOENT))
 			return err_sys(err, errno, "unable to remove %s%s%s", cg->dirs[i].where, *path ? "/" : "", path);
 	}
-	while ((w = map_next(cg->own, &cursor)))
-		if (cgroup_is_within(w->path, path))
-			watch_free(cg, w);
+	cgroup_v1_unwatch(cg, path);
 	return 0;
 }
 
-static int each(struct cgroup *cg, cgroup_fn *fn, void *data, struct err *err)
+static void close_all(struct cgroup *cg)
 {
-	return cgroup_tree_each(cg->dirs[0].fd, "", fn, data) < 0
-		       ? err_sys(err, errno, "unable to list boxes in %s", cg->dirs[0].where)
-		       : 0;
-}
-
-static void close_watches(struct cgroup *cg)
-{
-	size_t cursor = 0;
-	struct watch *w;
-	while ((w = map_next(cg->own, &cursor)))
-		watch_free(cg, w);
+	cgroup_v1_unwatch(cg, "");
 }
 
 #define COMMON                                                                                                                     \
-	.make = make, .set = set, .birth = birth, .attach = attach, .usage = usage, .count = count, .limit_bytes = limit_bytes,    \
-	.oom_fd = listen_oom, .members = members, .remove = remove_box, .each = each, .close = close_watches
+	.make = make, .set = set, .birth = birth, .attach = attach, .usage = usage, .count = cgroup_v1_count, .limit_bytes = limit_bytes,    \
+	.oom_fd = cgroup_v1_oom_fd, .members = cgroup_dirs_members, .remove = remove_box, .each = cgroup_dirs_each, .close = close_all
 
 const struct cgroup_ops cgroup_v1_ops = { COMMON, .kill = kill_all, .freeze = freeze, .is_empty = is_empty };
 

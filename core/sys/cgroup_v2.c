@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "base/text.h"
 #include "sys/cgroup_mount.h"
 #include "sys/cgroup_ops.h"
 #include "sys/cgroup_tree.h"
@@ -245,7 +246,8 @@ static int make_room(struct cgroup *cg, const char *path, int64_t value, struct 
 	}
 	if (used <= value)
 		return 0;
-	return err_sys(err, EBUSY, "%lld bytes are in use and cannot be reclaimed", (long long)used);
+	char amount[32];
+	return err_sys(err, EBUSY, "%s are in use and cannot be reclaimed", text_print_size(used, amount, sizeof(amount)));
 }
 
 static int set(struct cgroup *cg, const char *path, enum cgroup_knob knob, int64_t value, struct err *err)
@@ -361,12 +363,6 @@ int cgroup_v2_freeze(struct cgroup *cg, const char *path, bool on, struct err *e
 	return 0;
 }
 
-static int members(struct cgroup *cg, const char *path, pid_t *out, int room, struct err *err)
-{
-	int n = cgroup_tree_members(tree_fd(cg), path, out, room);
-	return n < 0 ? err_sys(err, errno, "unable to list the members of box \"%s\"", path) : n;
-}
-
 /* ---- removal ---- */
 
 static int remove_box(struct cgroup *cg, const char *path, struct err *err)
@@ -377,13 +373,6 @@ static int remove_box(struct cgroup *cg, const char *path, struct err *err)
 	if (cgroup_tree_remove(tree_fd(cg), path) < 0 || (!*path && rmdir(cg->dirs[0].where) < 0 && errno != ENOENT))
 		return err_sys(err, errno, "unable to remove %s%s%s", cg->dirs[0].where, *path ? "/" : "", path);
 	return 0;
-}
-
-static int each(struct cgroup *cg, cgroup_fn *fn, void *data, struct err *err)
-{
-	return cgroup_tree_each(tree_fd(cg), "", fn, data) < 0
-		       ? err_sys(err, errno, "unable to list boxes in %s", cg->dirs[0].where)
-		       : 0;
 }
 
 const struct cgroup_ops cgroup_v2_ops = {
@@ -398,7 +387,7 @@ const struct cgroup_ops cgroup_v2_ops = {
 	.kill = cgroup_v2_kill,
 	.freeze = cgroup_v2_freeze,
 	.is_empty = cgroup_v2_is_empty,
-	.members = members,
+	.members = cgroup_dirs_members,
 	.remove = remove_box,
-	.each = each,
+	.each = cgroup_dirs_each,
 };

@@ -125,12 +125,15 @@ int fds_write_at(int dirfd, const char *path, const char *text, struct err *err)
 
 /* --- replacing a file --- */
 
-static int write_all(int fd, const char *data, size_t len)
+int fds_write_all(int fd, const void *bytes, size_t len)
 {
+	const char *data = bytes;
 	while (len > 0) {
 		ssize_t n = write(fd, data, len);
 		if (n < 0 && errno == EINTR)
 			continue;
+		if (n == 0)
+			errno = ENOSPC; /* never seen; still no reason to turn for ever */
 		if (n <= 0)
 			return -1;
 		data += n;
@@ -184,7 +187,7 @@ int fds_replace_file(const char *path, const void *data, size_t len, mode_t mode
 		goto out;
 	}
 	step = "write";
-	if (write_all(fd, data, len) < 0 || fchmod(fd, mode) < 0)
+	if (fds_write_all(fd, data, len) < 0 || fchmod(fd, mode) < 0)
 		goto out;
 	step = "flush";
 	if (fsync(fd) < 0)

@@ -17,6 +17,8 @@ ssize_t fds_read_file(const char *path, char *out, size_t room, struct err *err)
 ssize_t fds_read_at(int dirfd, const char *path, char *out, size_t room, struct err *err);
 /* Writes all of it to an existing file (a /proc or cgroup file) in one write. */
 int fds_write_at(int dirfd, const char *path, const char *text, struct err *err);
+/* All of it to a blocking descriptor; 0, or -1 with errno. */
+int fds_write_all(int fd, const void *data, size_t len);
 /* Whole or not at all: temporary name in the same folder, fsync, rename, fsync of the folder. */
 int fds_replace_file(const char *path, const void *data, size_t len, mode_t mode, struct err *err);
 int fds_make_dirs(const char *path, mode_t mode, struct err *err);   /* mkdir -p */

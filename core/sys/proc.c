@@ -249,6 +249,26 @@ int proc_pidfd(pid_t pid, struct err *err)
 	return fd >= 0 ? fd : err_sys(err, errno, "unable to open process %d", (int)pid);
 }
 
+int proc_pidfd_signal(int pidfd, int signo)
+{
+	return (int)syscall(SYS_pidfd_send_signal, pidfd, signo, NULL, 0);
+}
+
+int proc_signal_same(pid_t pid, uint64_t start_ticks, int signo)
+{
+	/* Held first, looked at then: what is held cannot become another. */
+	int pidfd = proc_pidfd(pid, NULL);
+	if (pidfd < 0)
+		return -1;
+	int rc = -1;
+	if (proc_is_same(pid, start_ticks))
+		rc = proc_pidfd_signal(pidfd, signo);
+	else
+		errno = ESRCH;
+	fds_close(&pidfd);
+	return rc;
+}
+
 int64_t proc_memory_total(void)
 {
 	struct sysinfo info;

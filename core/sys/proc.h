@@ -30,6 +30,9 @@ int proc_each(proc_fn *fn, void *data, struct err *err);
  * "another process (user root)" or "another process" where /proc hides it. */
 pid_t proc_port_holder(int port, char *text, size_t room);
 int proc_pidfd(pid_t pid, struct err *err);              /* pidfd_open; -1 */
+int proc_pidfd_signal(int pidfd, int signo);             /* 0, or -1 with errno: ESRCH it has ended */
+/* To that very process, never to another that has its number by now. 0, or -1 with errno. */
+int proc_signal_same(pid_t pid, uint64_t start_ticks, int signo);
 int64_t proc_memory_total(void);                         /* bytes of the machine */
 int64_t proc_pss(pid_t pid);                             /* bytes, -1 where not readable */
 #endif

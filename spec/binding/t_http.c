@@ -5,7 +5,7 @@
 #include "net/digest.h"
 #include "net/http.h"
 #include "net/json.h"
-#include "net/utf8.h"
+#include "base/utf8.h"
 
 static void push_pairs(lua_State *L, const struct http_pair *pair, size_t n)
 {

@@ -275,6 +275,15 @@ static int l_is_same(lua_State *L)
 	return 1;
 }
 
+/* signal_same(pid, start_ticks, signo) -> 0, or nil, "", errno */
+static int l_signal_same(lua_State *L)
+{
+	struct err err = { 0 };
+	int r = proc_signal_same((pid_t)luaL_checkinteger(L, 1), (uint64_t)luaL_checkinteger(L, 2), (int)luaL_checkinteger(L, 3));
+	err.code = r < 0 ? errno : 0;
+	return answer(L, r, &err);
+}
+
 /* env(pid, name, room?) */
 static int l_env(lua_State *L)
 {
@@ -387,6 +396,7 @@ int luaopen_t_sys(lua_State *L)
 		{ "recv_fds", l_recv_fds },
 		{ "proc", l_proc },
 		{ "is_same", l_is_same },
+		{ "signal_same", l_signal_same },
 		{ "env", l_env },
 		{ "cmdline", l_cmdline },
 		{ "each", l_each },

@@ -157,7 +157,8 @@ describe("the HTTP client", function()
 		local a = answer_of(n)
 		assert.equal(302, a.status)
 		assert.equal("raw", a.body)
-		for _, bad in ipairs { "https://127.0.0.1/", "file:///etc/passwd", "ftp://127.0.0.1/", "127.0.0.1:80", "http://user@127.0.0.1:80/", "http:///x" } do
+		for _, bad in ipairs { "https://127.0.0.1/", "file:///etc/passwd", "ftp://127.0.0.1/", "127.0.0.1:80", "http://user@127.0.0.1:80/", "http:///x",
+			"http://127.0.0.1:80/a b", "http://127.0.0.1:80\r\nX: y/", "http://127.0.0.1:80/\27" } do
 			local none, why = client:request { url = bad }
 			assert.is_nil(none)
 			assert.truthy(why:find("unable to call", 1, true), why)

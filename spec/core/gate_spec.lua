@@ -560,24 +560,31 @@ describe("the HTTP server", function()
 			assert.equal(200, (call("/info")))
 		end)
 
-		it("refuses more than its share to one address", function()
-			start { per_peer_max = 2, address = "0.0.0.0" }
-			for _ = 1, 2 do
-				local s = connect(server:port())
-				send(s, request("/info"))
-				assert.equal(200, (answer(s)))
+		it("gives the place of an address's longest idle one to its next", function()
+			start { per_peer_max = 2 }
+			local s = {}
+			for i = 1, 3 do
+				s[i] = connect(server:port())
+				send(s[i], request("/info"))
+				assert.equal(200, (answer(s[i])))
 			end
+			assert.equal("closed", closes(s[1]))
+			assert.equal(0, stat("refused_peer"))
+			send(s[2], request("/info"))
+			assert.equal(200, (answer(s[2])))
+		end)
+
+		it("refuses more than its share to one address where all of it is at work", function()
+			start { per_peer_max = 2, address = "0.0.0.0" }
+			for _ = 1, 2 do send(connect(server:port()), request("/later")) end
+			wait("both requests", function() return stat("deferred") == 2 end)
 			local status, body = answer(connect(server:port()))
 			assert.equal(503, status)
 			assert.truthy(body:find("127.0.0.1 has all of its 2 connections", 1, true))
 			assert.equal(1, stat("refused_peer"))
-			open[1]:close()
-			wait("the first to be gone", function() return stat("connections") < 3 end)
-			wait("a place", function()
-				local s = connect(server:port())
-				send(s, request("/info"))
-				return answer(s) == 200
-			end)
+			server:answer(1, "done")
+			wait("the first to be idle", function() return stat("waiting") == 1 end)
+			assert.equal(200, (call("/info")))
 		end)
 
 		it("refuses bodies when it holds as many bytes as it may", function()

@@ -165,6 +165,8 @@ describe("a TCP socket", function()
 			assert.equal(EINVAL, select(3, t.listen_tcp(case[1], case[2])))
 			assert.equal(EINVAL, select(3, t.connect_tcp(case[1], case[2])))
 		end
+		assert.equal("unable to listen on localhost port 80: not a numeric address and a port from 0 to 65535",
+			(select(2, t.listen_tcp("localhost", 80))))
 		assert.equal(-1, t.port(9999))
 	end)
 end)
@@ -306,6 +308,15 @@ describe("/proc", function()
 		assert.is_false(t.is_same(child.pid, child.start_ticks + 1))
 		assert.is_false(t.is_same(0, 0))
 		assert.is_nil(t.proc(1 << 22))
+	end)
+	it("takes a signal for that very process, never for another that has its number", function()
+		start { argv = { "/bin/cat" } }
+		local ESRCH, TERM = 3, 15
+		assert.equal(ESRCH, select(3, t.signal_same(child.pid, child.start_ticks + 1, TERM)))
+		assert.is_true(t.is_same(child.pid, child.start_ticks))
+		assert.equal(0, t.signal_same(child.pid, child.start_ticks, TERM))
+		helper.wait_for("its end", function() return not t.is_same(child.pid, child.start_ticks) end)
+		assert.equal(ESRCH, select(3, t.signal_same(child.pid, child.start_ticks, TERM)))
 	end)
 	it("is read right where a name is full of parentheses and blanks", function()
 		local path = dir .. "/a) R 1 (b"

@@ -1,5 +1,5 @@
-#ifndef DSS_NET_UTF8_H
-#define DSS_NET_UTF8_H
+#ifndef DSS_BASE_UTF8_H
+#define DSS_BASE_UTF8_H
 #include <stddef.h>
 #include <stdbool.h>
 /* utf8: what may stand in JSON. Overlong forms, surrogates, and anything over U+10FFFF are not UTF-8. */

@@ -1,4 +1,4 @@
-#include "net/utf8.h"
+#include "base/utf8.h"
 
 static size_t length_of(unsigned char lead)
 {
