@@ -7,6 +7,7 @@ local clock = require "t_wait"
 
 local LUA = "/usr/bin/lua5.4"
 local TERM, KILL = 15, 9
+local BEAT_S = 2
 local M = { LUA = LUA }
 
 local own_pid, own_uid = t.own_ids()
@@ -115,7 +116,12 @@ function Link:wait(what, fact, seconds)
 	while true do
 		local r = table.pack(fact())
 		if r[1] then return table.unpack(r, 1, r.n) end
-		if clock.now() > deadline then error("waited in vain for: " .. what, 2) end
+		local now = clock.now()
+		if now > deadline then error("waited in vain for: " .. what, 2) end
+		if self.beat_at and now > self.beat_at then -- a slow machine must not make us look lost
+			self:send("heartbeat", { seq = math.floor(now) })
+			self.beat_at = now + BEAT_S
+		end
 		if self.fd then self:pump(20) else clock.pause(0.01) end
 	end
 end
@@ -318,6 +324,7 @@ function Instance:backend(silent, seconds)
 	if not silent then
 		b:send("hello", { version = 1, epoch = self.starts })
 		b.welcome = b:message("welcome")
+		b.beat_at = clock.now() + BEAT_S
 	end
 	self.last_backend = b
 	return b
