@@ -4,14 +4,23 @@
 #include <stdint.h>
 #include <sys/types.h>
 #include "bind/ref.h"
+#include "gate/server.h"
 #include "node/node.h"
 #include "sys/loop.h"
+struct events;
+struct keys;
+
 /* app: what the bindings of an API state reach (vm_app): the parts of the running backend. All borrowed. */
 struct app {
 	struct loop *loop;
 	struct node *node;
+	struct keys *keys;
+	struct events *events;
+	struct gate *gates[2]; /* page, admin; NULL before they are there */
 	const char *dir, *version;
 	uid_t control_uid; /* whose unix connections count as admin, beside root */
+	uid_t run_uid;     /* whose never count; (uid_t)-1 in one-user mode */
+	pid_t keeper;      /* all that it starts lives below it */
 	bool is_one_user;
 	int64_t started_wall_ms;
 	bool is_ending; /* whoever waits is answered now, before the gates close */

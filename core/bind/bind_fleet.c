@@ -7,7 +7,7 @@
  *   list(owner | nil, ended, fn(json | nil, why))           an array
  *   abort(id, by, is_admin_act) → answer, why
  *   pools() kernels() health() → json       processes(fn(json | nil, why))
- * answer: "ok" "bad" "not_found" "not_allowed" "unavailable"
+ * answer: "ok" "bad" "not_found" "not_allowed" "unavailable" "conflict"
  */
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +27,7 @@ static const char *const answers[] = {
 	[FLEET_NOT_FOUND] = "not_found",
 	[FLEET_NOT_ALLOWED] = "not_allowed",
 	[FLEET_UNAVAILABLE] = "unavailable",
+	[FLEET_CONFLICT] = "conflict",
 };
 
 static struct app *app_of(lua_State *L)
@@ -133,11 +134,13 @@ static int submit(lua_State *L)
 		.project = arg_field_text(L, 1, "project"),
 		.title = arg_field_text(L, 1, "title"),
 		.client_key = arg_field_text(L, 1, "client_key"),
+		.exclusive = arg_field_text(L, 1, "exclusive"),
 		.payload = arg_field_bytes(L, 1, "payload", &len),
 		.memory_bytes = arg_field_int(L, 1, "memory_bytes", 0),
 		.timeout_ms = arg_field_int(L, 1, "timeout_ms", 0),
 		.retries = (int)arg_field_int(L, 1, "retries", 0),
 		.priority = (int)arg_field_int(L, 1, "priority", 0),
+		.tags = arg_field_text(L, 1, "tags"),
 	};
 	r.payload_len = len;
 	luaL_argcheck(L, r.owner && r.type && r.payload, 1, "owner, type and payload are needed");

@@ -7,13 +7,16 @@
 #include <lauxlib.h>
 #include "base/log.h"
 #include "bind/arg.h"
+#include "bind/bind_events.h"
 #include "bind/call.h"
+#include "bind/peer.h"
 #include "bind/toc.h"
 #include "sys/clock.h"
 
 #define ANSWER     "dss.answer"
 #define BUDGET_MS  2000
 #define FIELDS_MAX 20
+#define LOGIN_MAX  128
 
 /* A request that has to be answered; NULL once it was. */
 struct answer {
@@ -57,6 +60,24 @@ static int reply(lua_State *L)
 	return 0;
 }
 
+/* upvalue 1: the answer. login | nil = an admin, epoch | nil, seq → true | nil, why. Answers it as a stream of events. */
+static int follow(lua_State *L)
+{
+	struct err err = { 0 };
+	struct answer *a = luaL_checkudata(L, lua_upvalueindex(1), ANSWER);
+	struct app *app = vm_app(vm_of(L));
+	const char *login = lua_isnoneornil(L, 1) ? NULL : arg_text(L, 1, NULL);
+	bool has_place = !lua_isnoneornil(L, 2);
+	int64_t after[2] = { has_place ? arg_int(L, 2, 0, INT64_MAX) : 0, has_place ? arg_int(L, 3, 0, INT64_MAX) : 0 };
+	if (!a->req)
+		return luaL_error(L, "this request was answered already");
+	if (!app->events || events_follow(app->events, a->req, login, has_place ? after : NULL, &err) < 0)
+		return arg_fail(L, err.text[0] ? err.text : "there are no events");
+	a->req = NULL;
+	lua_pushboolean(L, 1);
+	return 1;
+}
+
 static void push_pairs(lua_State *L, const struct http_pair *pairs, size_t n)
 {
 	lua_createtable(L, 0, (int)n);
@@ -70,6 +91,20 @@ static void set_text(lua_State *L, const char *name, const char *value)
 {
 	lua_pushstring(L, value);
 	lua_setfield(L, -2, name);
+}
+
+/* uid, is_boxed, login where it is neither root nor the control user. */
+static void push_peer(lua_State *L, const struct gate_request *req)
+{
+	const struct app *app = vm_app(vm_of(L));
+	char login[LOGIN_MAX];
+	lua_pushinteger(L, (lua_Integer)req->uid);
+	lua_setfield(L, -2, "uid");
+	bool is_boxed = req->uid == app->run_uid || peer_is_boxed(req->pid, node_facts(app->node)->instance, app->keeper);
+	lua_pushboolean(L, is_boxed);
+	lua_setfield(L, -2, "is_boxed");
+	if (!is_boxed && req->uid != 0 && req->uid != app->control_uid && peer_login(req->uid, login, sizeof login))
+		set_text(L, "login", login);
 }
 
 static void push_request(lua_State *L, const struct gate_request *req)
@@ -91,10 +126,8 @@ static void push_request(lua_State *L, const struct gate_request *req)
 	lua_setfield(L, -2, "fields");
 	lua_pushlstring(L, h->body.data ? h->body.data : "", h->body.len);
 	lua_setfield(L, -2, "body");
-	if (req->uid != (uid_t)-1) {
-		lua_pushinteger(L, (lua_Integer)req->uid);
-		lua_setfield(L, -2, "uid");
-	}
+	if (req->uid != (uid_t)-1)
+		push_peer(L, req);
 }
 
 static int take(lua_State *L)
@@ -109,6 +142,9 @@ static int take(lua_State *L)
 	lua_pushvalue(L, -1);
 	lua_pushcclosure(L, reply, 1);
 	lua_setfield(L, -3, "reply");
+	lua_pushvalue(L, -1);
+	lua_pushcclosure(L, follow, 1);
+	lua_setfield(L, -3, "follow");
 	a->req = req;
 	*(struct gate_request **)lua_touserdata(L, 2) = NULL; /* from here on Lua owns the answer */
 	lua_pop(L, 1);

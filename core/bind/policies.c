@@ -8,6 +8,7 @@
 #include "bind/call.h"
 #include "bind/vm.h"
 #include "sys/fds.h"
+#include "sys/home.h"
 
 #define LAST      "db/policies.last"
 #define TEXT_MAX  (16 << 20)
@@ -83,6 +84,8 @@ static void take_spec(lua_State *L, int i, struct pool_spec *spec)
 		take_list(L, i, lists[k].name, lists[k].out);
 	for (size_t k = 0; k < sizeof numbers / sizeof numbers[0]; k++)
 		*numbers[k].out = arg_field_int(L, i, numbers[k].name, *numbers[k].out);
+	spec->is_live = arg_field_bool(L, i, "is_live", false);
+	spec->has_recycle = arg_field_bool(L, i, "has_recycle", false);
 	spec->warm_min = (int)arg_field_int(L, i, "warm_min", spec->warm_min);
 	spec->warm_max = (int)arg_field_int(L, i, "warm_max", spec->warm_max);
 	spec->max = (int)arg_field_int(L, i, "max", spec->max);
@@ -112,6 +115,7 @@ static int take_specs(lua_State *L)
 
 struct request {
 	const char *dir, *share, *run_user;
+	char bin[PATH_MAX]; /* the folder of our programs; "" = not known */
 	bool from_last;
 };
 
@@ -127,7 +131,11 @@ static int push_request(lua_State *L)
 		lua_pushstring(L, r->run_user);
 	else
 		lua_pushnil(L);
-	return 3;
+	if (r->bin[0])
+		lua_pushstring(L, r->bin);
+	else
+		lua_pushnil(L);
+	return 4;
 }
 
 static int evaluate(struct vm *vm, const struct request *r, struct policies *out, struct buf *errors, struct err *err)
@@ -138,7 +146,7 @@ static int evaluate(struct vm *vm, const struct request *r, struct policies *out
 		return -1;
 	lua_pushcfunction(L, push_request);
 	lua_pushlightuserdata(L, (void *)r);
-	if (call_run(vm, 1, 3, NULL, err) < 0 || call_run(vm, 3, 2, &(struct call_budget){ LOAD_MS }, err) < 0)
+	if (call_run(vm, 1, 4, NULL, err) < 0 || call_run(vm, 4, 2, &(struct call_budget){ LOAD_MS }, err) < 0)
 		return -1;
 	const char *text = lua_tolstring(L, -1, &n);
 	if (lua_isnil(L, -2)) {
@@ -164,14 +172,18 @@ int policies_load(const char *dir, const char *share, const char *run_user, bool
 		  struct buf *errors)
 {
 	struct err err = { 0 };
-	struct request r = { dir, share, run_user, from_last };
+	struct request r = { .dir = dir, .share = share, .run_user = run_user, .from_last = from_last };
+	if (home_program("dssd", r.bin, sizeof r.bin) == 0)
+		*strrchr(r.bin, '/') = '\0';
+	else
+		r.bin[0] = '\0';
 	memset(out, 0, sizeof *out);
 	buf_init(&out->text, TEXT_MAX);
 	struct vm *vm = vm_new(&(struct vm_options){ .use = VM_POLICY, .share = share }, &err);
 	int ok = vm ? evaluate(vm, &r, out, errors, &err) : -1;
 	if (ok < 0 && errors->len == 0)
 		buf_puts(errors, err.text);
-	vm_free(&vm);
+	out->vm = vm;
 	if (ok < 0)
 		policies_fini(out);
 	return ok;
@@ -198,5 +210,6 @@ void policies_fini(struct policies *p)
 		pool_spec_free(&p->specs[i]);
 	free(p->specs);
 	buf_fini(&p->text);
+	vm_free(&p->vm);
 	memset(p, 0, sizeof *p);
 }

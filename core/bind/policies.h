@@ -13,6 +13,7 @@ struct policies {
 	struct pool_spec **specs; /* owned array; node_set_pools takes the elements: policies_forget */
 	size_t n;
 	struct buf text; /* for policies_save */
+	struct vm *vm;   /* owned; holds the functions of the set: policies_live_take takes it */
 };
 
 /* run_user: "" = one-user mode. from_last: read db/policies.last instead of policies/. -1: errors holds all of them, one a line, each

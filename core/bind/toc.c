@@ -9,6 +9,9 @@ static const struct toc_entry entries[] = {
 	{ "bind.crypt", bind_crypt_open, VM_API | VM_CONSOLE },
 	{ "bind.fleet", bind_fleet_open, VM_API | VM_CONSOLE },
 	{ "bind.gate", bind_gate_open, VM_API },
+	{ "bind.logs", bind_logs_open, VM_API },
+	{ "bind.keys", bind_keys_open, VM_API },
+	{ "bind.stats", bind_stats_open, VM_API },
 };
 
 const struct toc_entry *toc_at(size_t i)

@@ -20,6 +20,9 @@ int bind_crypt_open(lua_State *L);
 int bind_log_open(lua_State *L);
 int bind_fleet_open(lua_State *L);
 int bind_gate_open(lua_State *L);
+int bind_logs_open(lua_State *L);
+int bind_keys_open(lua_State *L);
+int bind_stats_open(lua_State *L);
 /* Replaces string and table functions of the state by bounded ones. */
 void bind_string_install(lua_State *L);
 

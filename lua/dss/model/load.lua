@@ -1,6 +1,7 @@
 -- load: the files of policies/, in the order of their names, as one set: all or nothing, with every error found.
 local files = require "bind.files"
 local json = require "bind.json"
+local live = require "dss.model.live"
 local pools = require "dss.model.pools"
 local sandbox = require "dss.model.sandbox"
 local Source = require "dss.model.source"
@@ -44,25 +45,38 @@ function M.evaluate(texts, where)
 		source:close()
 	end
 	if #errors > 0 then return nil, errors end
+	live.take(model, pools.contradictions)
 	return model
 end
 
+--- Where policies are to find things: the folder of the Java runtime's jars is near our programs (a build) or in share (installed).
+local function surroundings(share, run_user, bin)
+	local where = { share = share, run_user = run_user }
+	for _, folder in ipairs { bin and bin .. "/java", share .. "/kernels/java" } do
+		local jars = folder and files.list(folder, ".jar") or {}
+		for _, name in ipairs(jars) do
+			if name == "dss-kernel.jar" then where.java = where.java or folder end
+		end
+	end
+	return where
+end
+
 --- DIR/policies as it stands: specs (a list, see pools.specs) and the set as JSON for db/policies.last; or nil and the errors, one a line.
-function M.folder(dir, share, run_user)
+function M.folder(dir, share, run_user, bin)
 	local texts, errors = read_all(dir)
 	local model
-	if texts then model, errors = M.evaluate(texts, { share = share, run_user = run_user }) end
+	if texts then model, errors = M.evaluate(texts, surroundings(share, run_user, bin)) end
 	if not model then return nil, table.concat(errors, "\n") end
 	return pools.specs(model), json.encode(json.array(texts))
 end
 
 --- The last good set, as M.folder wrote it.
-function M.last(path, share, run_user)
+function M.last(path, share, run_user, bin)
 	local text, why = files.read(path)
 	local texts = text
 	if text then texts, why = json.decode(text) end
 	if not texts then return nil, why end
-	local model, errors = M.evaluate(texts, { share = share, run_user = run_user })
+	local model, errors = M.evaluate(texts, surroundings(share, run_user, bin))
 	if not model then return nil, table.concat(errors, "\n") end
 	return pools.specs(model), text
 end

@@ -1,5 +1,8 @@
--- pools: the words of policies/*.lua: pool "NAME" { … } and the kernels it runs: python { … }, java { … }, command { … }.
+-- pools: the words of policies/*.lua: pool "NAME" { … } and the kernels it runs: python { … }, java { … }, command { … }; retire("why"),
+-- seconds "8h" and bytes "1.5g" for functions that stand where a value may (see live.lua).
+local live = require "dss.model.live"
 local S = require "dss.model.schema"
+local duration = require "dss.text.duration"
 local id = require "dss.text.id"
 local size = require "dss.text.size"
 local sorted_keys = S.sorted_keys
@@ -29,8 +32,18 @@ local shapes = {
 		types = S.list { of = S.id {}, least = 1 },
 	},
 	java = S.record {
-		main = S.text {}, heap = S.size { least = 1 << 20 }, bin = absolute(), classpath = S.list { of = absolute() },
-		options = S.list { of = S.text {} }, env = environment(), types = S.list { of = S.id {}, least = 1 },
+		main = S.text { default = MARK },
+		heap = S.size { least = 8 << 20, required = true },
+		bin = absolute "/usr/bin/java",
+		classpath = S.list { of = absolute(), default = {} },
+		options = S.list { default = {}, of = S.text { check = function(v)
+			if v:sub(1, 1) ~= "-" then return nil, ("%q is no option of a JVM: they begin with -"):format(v) end
+			if v:find "^%-Xmx" or v:find "^%-XX:MaxHeapSize" then return nil, ("%s: heap says that"):format(v) end
+			if v == "-cp" or v:find "^%-%-?class%-?path" or v == "-jar" then return nil, ("%s: classpath says that"):format(v) end
+			return v
+		end } },
+		env = environment(),
+		types = S.list { of = S.id {}, least = 1 },
 	},
 	command = S.record {
 		argv = S.list { of = S.text { may_be_empty = true }, least = 1, required = true, check = function(v)
@@ -44,17 +57,17 @@ local shapes = {
 		about = S.text { may_be_empty = true },
 		kernel = S.tagged { tag = Kernel, required = true, wanted = "python { … }, java { … } or command { … }" },
 		limits = S.record {
-			memory = S.size { least = 16 << 20 },
+			memory = S.size { least = 16 << 20, live = true },
 			memory_max = S.size { least = 16 << 20 },
 			swap = S.size { default = 0 },
 			threads = S.int { least = 1, default = 4096 },
 		},
 		warm = S.record {
-			min = S.int { most = 10000, default = 1 },
-			max = S.int { most = 10000, default = 8 },
+			min = S.int { most = 10000, default = 1, live = true },
+			max = S.int { most = 10000, default = 8, live = true },
 			ready_for = S.text { check = not_built "sizing by measured demand is not built yet; set min and max" },
 		},
-		max = S.int { least = 1, most = 100000, default = 16 },
+		max = S.int { least = 1, most = 100000, default = 16, live = true },
 		recycle = S.record { after_tasks = S.int { default = 1 }, age = S.duration { least = 1 }, memory = S.size { least = 1 << 20 } },
 		run_as = S.text {},
 		ready_within = S.duration { least = 1, default = 60000 },
@@ -80,6 +93,23 @@ end
 
 function kinds.command(k) return { argv = k.argv } end
 
+--- As kernels/java/README.md says.
+function kinds.java(k, where)
+	local folder = where.java
+	if not folder then return nil, "no dss-kernel.jar is there: `make` builds kernels/java where a JDK is installed" end
+	local argv = {
+		k.bin, ("-Xmx%dk"):format(k.heap // 1024), "-Xshare:auto", "-XX:SharedArchiveFile=" .. folder .. "/dss-kernel.jsa", "-XX:+UseSerialGC",
+		"-XX:+ExitOnOutOfMemoryError", "-XX:+DisableAttachMechanism", "-XX:-UsePerfData", "-Dfile.encoding=UTF-8", "-Ddss.kernel=" .. MARK,
+	}
+	for _, word in ipairs(k.options) do argv[#argv + 1] = word end
+	argv[#argv + 1] = "-cp"
+	argv[#argv + 1] = table.concat({ folder .. "/dss-kernel.jar", where.gson or "/usr/share/java/gson.jar", table.unpack(k.classpath) }, ":")
+	argv[#argv + 1] = k.main
+	local env = { LANG = "C.UTF-8" }
+	for name, value in pairs(k.env) do env[name] = value end
+	return { argv = argv, env = env }
+end
+
 --- python { … } and its kin: checked where they stand, so that an error names their own line.
 local function kernel_word(source, model, kind)
 	return function(t)
@@ -96,19 +126,19 @@ local function kernel_word(source, model, kind)
 		end
 		local before = #source.errors
 		local k = S.read(shapes[kind], t, { source = source, line = line, lines = lines }, kind)
-		if kind == "java" and #source.errors == before then
-			source:report(line, "java kernels are not built yet; use python { … } or command { … }")
-		end
-		local made = #source.errors == before and kinds[kind](k, model.where) or {}
+		local made, why
+		if #source.errors == before then made, why = kinds[kind](k, model.where) end
+		if why then source:report(line, why) end
+		made = made or {}
 		return setmetatable({
-			kind = kind, argv = made.argv, path = made.path, env = environment_list(k.env or {}), types = k.types,
+			kind = kind, argv = made.argv, path = made.path, env = environment_list(made.env or k.env or {}), types = k.types,
 			heap_bytes = k.heap or 0,
 		}, Kernel)
 	end
 end
 
 --- What only several keys together can tell. A list of reasons.
-local function contradictions(p)
+function M.contradictions(p)
 	local out = {}
 	local function say(...) out[#out + 1] = (...):format(select(2, ...)) end
 	local limits, warm = p.limits or {}, p.warm or {}
@@ -127,19 +157,33 @@ local function contradictions(p)
 	return out
 end
 
+--- seconds "8h", bytes "1.5g": for comparisons in functions.
+local function unit(parse, scale)
+	return function(text)
+		local n, why = parse(text)
+		if not n then error(why, 2) end
+		return scale == 1 and n or n / scale
+	end
+end
+
 --- The words for one file; what they say lands in `model`.
 function M.words(source, model)
 	local words = {}
 	for _, kind in ipairs { "python", "java", "command" } do words[kind] = kernel_word(source, model, kind) end
+	words.retire = live.retire
+	words.seconds = unit(duration.parse, 1000)
+	words.bytes = unit(size.parse, 1)
 	words.pool = source:named("pool", function(name, t, line)
-		local p = S.read(shapes.pool, t, { source = source, line = line, lines = source:lines(line) })
+		local functions = {}
+		local p = S.read(shapes.pool, t, { source = source, line = line, lines = source:lines(line), functions = functions })
 		if not id.is_id(name) or name:find "[:()]" or #name > 32 then
 			return source:report(line, ("%q is no name for a pool: up to 32 letters, digits and _.-"):format(name))
 		end
 		if model.first[name] then return source:report(line, ('pool "%s" stands twice, first at %s'):format(name, model.first[name])) end
 		model.first[name] = source:at(line)
-		for _, why in ipairs(contradictions(p)) do source:report(line, why) end
-		p.name, p.source, p.run_as = name, source:at(line), p.run_as or model.where.run_user
+		p.name, p.source, p.run_as, p.functions = name, source:at(line), p.run_as or model.where.run_user, functions
+		for _, trouble in ipairs(live.first(p)) do source:report(trouble.line or line, trouble.text) end
+		for _, why in ipairs(M.contradictions(p)) do source:report(line, why) end
 		table.insert(model.pools, p)
 	end)
 	return words
@@ -154,7 +198,9 @@ function M.specs(model)
 			name = p.name, about = p.about, source = p.source, kind = p.kernel.kind, argv = p.kernel.argv, env = p.kernel.env,
 			types = p.kernel.types, path = p.kernel.path, run_as = p.run_as, heap_bytes = p.kernel.heap_bytes,
 			memory_bytes = limits.memory or 0, memory_max_bytes = limits.memory_max or 0, swap_bytes = limits.swap, threads = limits.threads,
-			warm_min = warm.min, warm_max = warm.max, max = p.max, recycle_after_tasks = recycle.after_tasks, recycle_age_ms = recycle.age or 0,
+			warm_min = warm.min, warm_max = warm.max, max = p.max, recycle_age_ms = recycle.age or 0,
+			recycle_after_tasks = p.functions.recycle and 0 or recycle.after_tasks,
+			is_live = live.has_numbers(p) or nil, has_recycle = p.functions.recycle ~= nil or nil,
 			recycle_memory_bytes = recycle.memory or 0, ready_within_ms = p.ready_within, grace_ms = p.grace,
 		}
 	end

@@ -29,6 +29,25 @@ function M.read_only(t, name)
 	return view
 end
 
+--- What a function is handed: a view of `t` that names what it has not, and calls looked(key) for each key that was read.
+function M.facts(t, name, looked)
+	local view = setmetatable({}, {
+		__index = function(_, key)
+			local v = t[key]
+			if looked then looked(key) end
+			if v ~= nil then return v end
+			local names = sorted_keys(t)
+			local guess = nearest(key, names)
+			error(('%s has no "%s"%s'):format(name, tostring(key), guess and (', did you mean "%s"?'):format(guess)
+				or "; there are " .. table.concat(names, ", ")), 2)
+		end,
+		__newindex = function(_, key) error(("%s is read-only: %s cannot be set"):format(name, tostring(key)), 2) end,
+		__metatable = false,
+	})
+	inside[view] = t
+	return view
+end
+
 --- Like Lua's, in a fixed order: numbers, then texts, then the rest.
 function M.pairs(t)
 	if type(t) ~= "table" then error(("bad argument #1 to 'pairs' (table expected, got %s)"):format(type(t)), 2) end

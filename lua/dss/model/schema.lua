@@ -38,7 +38,7 @@ M.sorted_keys = sorted_keys
 --- Where the key of a table stands: one level down in the source's lines.
 local function below(at, key)
 	local lines = at.lines and at.lines[key]
-	return { source = at.source, line = lines and lines.line or at.line, lines = lines }
+	return { source = at.source, line = lines and lines.line or at.line, lines = lines, functions = at.functions }
 end
 
 local function join(path, key) return path == "" and tostring(key) or (math.type(key) and ("%s[%d]"):format(path, key) or path .. "." .. key) end
@@ -159,7 +159,12 @@ function readers.tagged(spec, v, at, path)
 end
 
 function read(spec, v, at, path)
-	if type(v) == "function" then return fail(at, path, "functions as values come with the policy engine; write a plain value") end
+	if type(v) == "function" then
+		if not spec.live or not at.functions then return fail(at, path, "a plain value is wanted here, not a function") end
+		at.functions[path] = { fn = v, spec = spec, at = at.source:at(at.line) }
+		if spec.kind ~= "record" then return spec.default end
+		v = {}
+	end
 	local out = readers[spec.kind](spec, v, at, path)
 	if out ~= nil and spec.check then
 		local checked, why = spec.check(out)
@@ -171,6 +176,16 @@ end
 
 --- The checked and converted value; what was wrong has been reported and is nil. `at`: source, line, lines; path: shown before keys.
 function M.read(spec, v, at, path) return read(spec, v, at, path or "") end
+
+--- Checks what a function answered in the place of a value. The converted value, or nil and why.
+function M.answer(spec, v)
+	local why
+	local source = { report = function(_, _, text) why = why or text end }
+	if v == nil then return nil, "it answered nothing" end
+	local out = read(spec, v, { source = source, line = 0 }, "")
+	if why then return nil, why end
+	return out
+end
 
 for kind in pairs(readers) do
 	M[kind] = function(spec)

@@ -1,0 +1,251 @@
+#include "bind/bind_events.h"
+#include <stdlib.h>
+#include <string.h>
+#include "base/list.h"
+#include "base/log.h"
+
+#define ROUND_BYTES ((size_t)256 << 10) /* of one follower in one turn of the loop */
+#define OUT_MAX     (ROUND_BYTES + (64 << 10))
+
+struct follower {
+	struct list link;
+	struct events *in;
+	struct gate_request *req; /* NULL: gone; kept until its read of the store was told */
+	char *login;              /* owned; NULL = an admin */
+	int64_t seq;              /* the last one looked at */
+	bool is_reading;
+};
+
+struct events {
+	struct feed *feed;
+	struct loop_timer *flush, *beat;
+	struct list followers;
+	size_t count;
+	uint64_t cut;
+	bool is_over;
+};
+
+static void forget(struct follower *f)
+{
+	list_remove(&f->link);
+	free(f->login);
+	free(f);
+}
+
+/* Its stream is over. */
+static void leave(struct follower *f)
+{
+	struct gate_request *req = f->req;
+	f->req = NULL;
+	f->in->count--;
+	if (f->in->count == 0)
+		loop_timer_stop(f->in->beat);
+	gate_stream_end(req);
+	if (!f->is_reading)
+		forget(f);
+}
+
+static void on_gone(void *data, struct gate_request *req)
+{
+	struct follower *f = data;
+	if (f->req == req)
+		leave(f);
+	else
+		gate_stream_end(req);
+}
+
+/* false: it is gone. */
+static bool send(struct follower *f, const void *data, size_t len)
+{
+	if (gate_is_gone(f->req))
+		return false;
+	if (gate_stream_unsent(f->req) > EVENTS_UNSENT_MOST) {
+		log_info("a follower of events reads too slowly (over 1 MB behind) and is let go");
+		f->in->cut++;
+		leave(f);
+		return false;
+	}
+	return gate_stream_write(f->req, data, len) == 0;
+}
+
+static bool tell_gap(struct follower *f)
+{
+	static const char gap[] = "event: gap\ndata: {\"text\":\"some events are no longer here; read the lists anew\"}\n\n";
+	return send(f, gap, sizeof gap - 1);
+}
+
+/* What the ring has for it. Returns whether there is more. */
+static bool catch_up(struct follower *f)
+{
+	struct feed *feed = f->in->feed;
+	struct buf out;
+	if (f->seq < feed_first(feed) - 1) {
+		f->seq = feed_first(feed) - 1;
+		if (!tell_gap(f))
+			return false;
+	}
+	buf_init(&out, OUT_MAX);
+	f->seq = feed_put(feed, f->seq, f->login, ROUND_BYTES, &out);
+	bool is_here = out.len == 0 || out.failed || send(f, out.data, out.len);
+	bool is_more = is_here && f->seq < feed_last(feed);
+	buf_fini(&out);
+	return is_more;
+}
+
+static void on_flush(void *data)
+{
+	struct events *events = data;
+	bool is_more = false;
+	list_each (&events->followers, l) {
+		struct follower *f = list_of(l, struct follower, link);
+		if (f->req && !f->is_reading && !gate_is_gone(f->req))
+			is_more |= catch_up(f);
+	}
+	if (is_more)
+		loop_timer_start(events->flush, 0);
+}
+
+static void on_news(void *data)
+{
+	struct events *events = data;
+	if (events->count && !loop_timer_is_running(events->flush))
+		loop_timer_start(events->flush, 0);
+}
+
+static void on_beat(void *data)
+{
+	static const char beat[] = ": still here\n\n";
+	struct events *events = data;
+	list_each (&events->followers, l) {
+		struct follower *f = list_of(l, struct follower, link);
+		if (f->req && !f->is_reading)
+			send(f, beat, sizeof beat - 1);
+	}
+	if (events->count)
+		loop_timer_start(events->beat, EVENTS_HEARTBEAT_MS);
+}
+
+struct events *events_new(struct loop *loop, struct store *store)
+{
+	struct events *events = calloc(1, sizeof *events);
+	if (!events)
+		return NULL;
+	list_init(&events->followers);
+	events->feed = feed_new(store, on_news, events);
+	events->flush = loop_timer_new(loop, on_flush, events);
+	events->beat = loop_timer_new(loop, on_beat, events);
+	if (!events->feed || !events->flush || !events->beat)
+		events_free(&events);
+	return events;
+}
+
+void events_end(struct events *events)
+{
+	events->is_over = true;
+	list_each (&events->followers, l) {
+		struct follower *f = list_of(l, struct follower, link);
+		if (f->req)
+			leave(f);
+	}
+}
+
+void events_free(struct events **ep)
+{
+	struct events *events = *ep;
+	if (!events)
+		return;
+	events_end(events);
+	list_each (&events->followers, l)
+		forget(list_of(l, struct follower, link));
+	loop_timer_free(&events->flush);
+	loop_timer_free(&events->beat);
+	feed_free(&events->feed);
+	free(events);
+	*ep = NULL;
+}
+
+size_t events_count(const struct events *events)
+{
+	return events->count;
+}
+uint64_t events_cut(const struct events *events)
+{
+	return events->cut;
+}
+
+/* --- a new one --- */
+
+static void on_read(void *data, const struct buf *out, bool is_cut, const struct err *why)
+{
+	struct follower *f = data;
+	f->is_reading = false;
+	if (!f->req) {
+		forget(f);
+		return;
+	}
+	if (why)
+		log_warn("unable to read facts for a follower: %s", why->text);
+	bool is_here = !out || out->len == 0 || send(f, out->data, out->len);
+	if (is_here && (why || is_cut))
+		is_here = tell_gap(f);
+	if (is_here)
+		on_news(f->in);
+}
+
+/* Its first event tells where it begins, so that a client that lost the line before any other event comes back in the right place. */
+static bool greet(struct follower *f)
+{
+	struct buf out;
+	long long epoch = feed_epoch(f->in->feed), seq = f->seq;
+	buf_init(&out, 512);
+	buf_puts(&out, "retry: 2000\n");
+	if (!f->is_reading)
+		buf_printf(&out, "id: %lld-%lld\n", epoch, seq);
+	buf_printf(&out, "event: hello\ndata: {\"epoch\":%lld,\"seq\":%lld}\n\n", epoch, (long long)feed_last(f->in->feed));
+	bool is_here = !out.failed && send(f, out.data, out.len);
+	buf_fini(&out);
+	return is_here;
+}
+
+static void place(struct follower *f, const int64_t *after)
+{
+	struct feed *feed = f->in->feed;
+	f->seq = feed_last(feed);
+	if (!after || after[0] > feed_epoch(feed))
+		return;
+	bool is_present = after[0] == feed_epoch(feed);
+	if (is_present && after[1] >= feed_first(feed) - 1) {
+		f->seq = after[1] < f->seq ? after[1] : f->seq;
+		return;
+	}
+	f->seq = feed_first(feed) - 1;
+	f->is_reading = feed_read(feed, after[0], after[1], f->login, on_read, f) == 0;
+}
+
+int events_follow(struct events *events, struct gate_request *req, const char *login, const int64_t *after, struct err *err)
+{
+	if (events->is_over || events->count >= EVENTS_MOST)
+		return err_set(err, events->is_over ? "the backend is ending" : "%d others follow already", EVENTS_MOST);
+	struct follower *f = calloc(1, sizeof *f);
+	if (f)
+		*f = (struct follower){ .in = events, .req = req, .login = login ? strdup(login) : NULL };
+	if (!f || (login && !f->login)) {
+		free(f);
+		return err_set(err, "no memory");
+	}
+	list_push(&events->followers, &f->link);
+	events->count++;
+	gate_set_field(req, "Cache-Control", "no-store");
+	gate_set_field(req, "X-Accel-Buffering", "no");
+	gate_on_gone(req, on_gone, f);
+	/* Where this fails the gate calls on_gone. */
+	if (gate_stream_begin(req, 200, "text/event-stream;charset=utf-8") < 0)
+		return 0;
+	place(f, after);
+	if (!greet(f))
+		return 0;
+	if (!loop_timer_is_running(events->beat))
+		loop_timer_start(events->beat, EVENTS_HEARTBEAT_MS);
+	on_news(events);
+	return 0;
+}
