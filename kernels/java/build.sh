@@ -19,6 +19,10 @@ archive() {
 	rm -f "$1/archive.log"
 }
 
+for needed in javac jar java; do
+	command -v $needed >/dev/null || { echo "build.sh: unable to find $needed; install default-jdk-headless" >&2; exit 1; }
+done
+[ -r $gson ] || { echo "build.sh: unable to find $gson; install libgoogle-gson-java" >&2; exit 1; }
 if [ "${1:-}" = --archive ]; then
 	archive "$(cd "${2:?"usage: build.sh BUILD | --archive DIR"}" && pwd)"
 	exit 0
@@ -41,11 +45,14 @@ options="--release 17 -encoding UTF-8 -Xlint:all,-serial -g -proc:none -XDstring
 javac $options -cp "$gson" -d "$out/classes" $(find "$here/src" -name '*.java')
 # shellcheck disable=SC2046,SC2086
 javac $options -cp "$out/classes" -d "$out/demo" $(find "$here/demo" -name '*.java')
-# Uncompressed: a kernel reads it at each start.
-jar --create --no-compress --file "$out/dss-kernel.jar" -C "$out/classes" .
-jar --create --file "$out/dss-demo.jar" -C "$out/demo" .
+# Moved into place: kernels that run go on with the jar that they opened. Theirs is uncompressed, read at each start.
+jar --create --no-compress --file "$out/new.jar" -C "$out/classes" .
+mv "$out/new.jar" "$out/dss-kernel.jar"
+jar --create --file "$out/new.jar" -C "$out/demo" .
+mv "$out/new.jar" "$out/dss-demo.jar"
 # shellcheck disable=SC2046
-(cd "$out/classes" && jar --create --file "$out/dss-client.jar" $(find dss -maxdepth 1 -name '*.class'))
+(cd "$out/classes" && jar --create --file "$out/new.jar" $(find dss -maxdepth 1 -name '*.class'))
+mv "$out/new.jar" "$out/dss-client.jar"
 archive "$out"
 rm -rf "$out/classes" "$out/demo"
 printf '%s\n' "$told" >"$stamp"

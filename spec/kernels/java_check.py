@@ -267,6 +267,17 @@ def it_reloads_changed_code():
                 same(k.java("Changed", classpath=[folder])[1]["result"], 10 * number)
 
 
+def it_forgets_classes():
+    """keeps nothing of thousands of tasks: their classes, loaders and thread groups go"""
+    with both.kernel(argv=java_kernel("64m", "-XX:MaxMetaspaceSize=12m")) as k:
+        c = k.connect()
+        for i in range(3000):
+            payload = {"class": "com.example.Echo", "state": {"value": {"i": i}}, "classpath": [DEMO]}
+            status, state = k.ask("POST", "/task?wait=15", {"taskId": "e%d" % i, "attempt": 1, "type": "java", "payload": payload}, connection=c)
+            same((status, state["result"]), (200, {"i": i}))
+        c.close()
+
+
 def it_notes_threads():
     """notes in the log which threads a task left behind"""
     task_id = run("leaves_thread")["taskId"]

@@ -102,7 +102,7 @@ final class CommandTask {
 		JsonObject result = new JsonObject();
 		result.addProperty("code", signal == 0 ? code : null);
 		result.addProperty("signal", signal == 0 ? null : signal);
-		return Outcome.toJson(result);
+		return result.toString().getBytes(StandardCharsets.UTF_8);
 	}
 
 	/** The minder passes TERM on, and KILL after its grace. */

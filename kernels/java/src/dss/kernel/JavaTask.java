@@ -1,5 +1,6 @@
 package dss.kernel;
 
+import com.google.gson.Gson;
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
 import com.google.gson.annotations.JsonAdapter;
@@ -71,11 +72,12 @@ final class JavaTask {
 			Thread.currentThread().setContextClassLoader(loader);
 			Class<?> type = load(payload.get("class").getAsString(), path, loader);
 			JsonObject state = payload.get("state") instanceof JsonObject given ? given : new JsonObject();
-			FutureThread<?> work = make(type, state);
+			Gson gson = Outcome.gson();
+			FutureThread<?> work = make(gson, type, state);
 			task.work = work;
 			if (task.stopReason != null)
 				throw new InterruptedException("aborted before it began");
-			return Outcome.toJson(work.run());
+			return Outcome.toJson(gson, work.run());
 		}
 	}
 
@@ -128,10 +130,10 @@ final class JavaTask {
 		return type;
 	}
 
-	private static FutureThread<?> make(Class<?> type, JsonObject state) throws BadTask {
+	private static FutureThread<?> make(Gson gson, Class<?> type, JsonObject state) throws BadTask {
 		checkFields(type, state);
 		try {
-			return (FutureThread<?>) Outcome.GSON.fromJson(state, type);
+			return (FutureThread<?>) gson.fromJson(state, type);
 		} catch (RuntimeException e) {
 			throw new BadTask("unable to make " + type.getName() + " from its state: " + e.getMessage(), e);
 		}

@@ -29,7 +29,7 @@ final class Outcome {
 	private static final int DEPTH = 500; // the deepest nesting that any reader of ours takes
 	private static final int MESSAGE_CHARS = 16 * 1024, STACK_CHARS = 64 * 1024, CAUSES = 8;
 	// NaN is let through to StrictWriter, which knows where it stands.
-	static final Gson GSON = new GsonBuilder().disableHtmlEscaping().serializeNulls().serializeSpecialFloatingPointValues().create();
+	private static final GsonBuilder BUILDER = new GsonBuilder().disableHtmlEscaping().serializeNulls().serializeSpecialFloatingPointValues();
 
 	/** The task's value cannot be a result. */
 	static final class BadResult extends IOException {
@@ -41,8 +41,13 @@ final class Outcome {
 	private Outcome() {
 	}
 
+	/** One for each task: it keeps what it learnt about classes, and with them their loader, for as long as it lives. */
+	static Gson gson() {
+		return BUILDER.create();
+	}
+
 	/** A task's value as JSON bytes. */
-	static byte[] toJson(Object value) throws BadResult {
+	static byte[] toJson(Gson gson, Object value) throws BadResult {
 		if (value == null)
 			return new byte[] { 'n', 'u', 'l', 'l' };
 		Limited bytes = new Limited();
@@ -50,7 +55,7 @@ final class Outcome {
 				.onMalformedInput(CodingErrorAction.REPORT).onUnmappableCharacter(CodingErrorAction.REPORT)));
 		StrictWriter out = new StrictWriter(text);
 		try {
-			GSON.toJson(value, value.getClass(), out);
+			gson.toJson(value, value.getClass(), out);
 			text.flush();
 			return bytes.toByteArray();
 		} catch (StackOverflowError e) {

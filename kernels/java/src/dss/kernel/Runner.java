@@ -19,8 +19,10 @@ final class Runner {
 		this.desk = desk;
 	}
 
+	@SuppressWarnings({ "deprecation", "removal" }) // up to Java 18 a group stays for ever unless told to go with its last thread
 	void start(Task task) {
 		ThreadGroup group = new ThreadGroup("task " + task.id);
+		group.setDaemon(true);
 		task.thread = new Thread(group, () -> run(task, group), "task " + task.id);
 		task.thread.setDaemon(true);
 		try {

@@ -11,8 +11,7 @@ final class Warmup {
 		try {
 			routes.health("warm");
 			Json.parse("{\"a\":[1,true,null,\"b\"]}".getBytes(StandardCharsets.UTF_8));
-			Outcome.GSON.fromJson("{\"n\":1}", Sample.class);
-			Outcome.toJson(new Sample());
+			Outcome.toJson(Outcome.gson(), Outcome.gson().fromJson("{\"n\":1}", Sample.class));
 			Outcome.error(new IllegalStateException("warm"));
 		} catch (Refuse | Json.Bad | Outcome.BadResult e) {
 			throw new IllegalStateException(e);
