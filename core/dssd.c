@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,9 +12,13 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "bind/app.h"
+#include "bind/bind_events.h"
 #include "bind/bind_gate.h"
 #include "bind/config.h"
 #include "bind/policies.h"
+#include "bind/policies_live.h"
+#include "fleet/feed.h"
+#include "fleet/keys.h"
 #include "gate/server.h"
 #include "node/node.h"
 #include "sys/clock.h"
@@ -92,6 +97,7 @@ struct dssd {
 	struct vm *vm;
 	struct gate *page, *admin;
 	struct watch *watch;
+	struct policies_live *live;
 	struct loop_signal *terms[2];
 	struct loop_timer *drain;
 	struct app app;
@@ -129,6 +135,12 @@ static void tell_errors(struct dssd *d, const struct buf *errors)
 		log_error("%s", strsep(&rest, "\n"));
 }
 
+static void tell_policies(struct dssd *d, bool is_taken)
+{
+	struct store_fact fact = { is_taken ? "policies.taken" : "policies.refused", "policies", NULL, 0, 0, FEED_OWN_ADMIN };
+	store_add_fact(fleet_store(node_fleet(d->node)), &fact, NULL, NULL);
+}
+
 /* Takes a set into force. -1: nothing has changed; the errors were logged. */
 static int take_policies(struct dssd *d, bool from_last)
 {
@@ -146,10 +158,16 @@ static int take_policies(struct dssd *d, bool from_last)
 		else
 			log_info("policies: %zu pool%s from %s", n, n == 1 ? "" : "s",
 				 from_last ? "the last good set" : "policies/");
+		if (ok == 0) {
+			policies_live_take(d->live, &set.vm);
+			tell_policies(d, true);
+		}
 		if (ok == 0 && !from_last && policies_save(d->dir, &set, &err) < 0)
 			log_warn("%s; a backend in safe mode will take an older set", err.text);
 		policies_fini(&set);
 	}
+	if (ok < 0)
+		tell_policies(d, false);
 	tell_errors(d, &errors);
 	buf_fini(&errors);
 	return ok;
@@ -204,7 +222,15 @@ static int start_node(struct dssd *d, struct err *err)
 	};
 	d->keeper_fd = d->callback_fd = -1;
 	d->node = node_new(d->loop, &c, err);
-	return d->node ? 0 : -1;
+	if (!d->node)
+		return -1;
+	struct store *store = fleet_store(node_fleet(d->node));
+	d->app.events = events_new(d->loop, store); /* before the first fact */
+	d->live = policies_live_new(d->loop, node_fleet(d->node));
+	if (!d->app.events || !d->live)
+		return err_set(err, "unable to start: not enough memory");
+	d->app.keys = keys_new(store, err);
+	return d->app.keys ? 0 : -1;
 }
 
 static int start_api(struct dssd *d, struct err *err)
@@ -215,6 +241,9 @@ static int start_api(struct dssd *d, struct err *err)
 	d->app.version = DSS_VERSION;
 	d->app.control_uid = geteuid();
 	d->app.is_one_user = d->config.control_user[0] == '\0';
+	const struct passwd *run = d->config.run_user[0] ? getpwnam(d->config.run_user) : NULL;
+	d->app.run_uid = run ? run->pw_uid : (uid_t)-1;
+	d->app.keeper = getppid();
 	d->app.started_wall_ms = clock_wall_ms();
 	d->vm = vm_new(
 		&(struct vm_options){ .use = VM_API, .share = d->share, .memory_max_bytes = API_MEMORY_BYTES, .app = &d->app },
@@ -237,9 +266,12 @@ static int start_gates(struct dssd *d, struct err *err)
 		return -1;
 	if (snprintf(path, sizeof path, "%s/run/admin.sock", d->dir) >= (int)sizeof path)
 		return err_set(err, "unable to listen on run/admin.sock: the path is too long");
-	if ((admin = sock_listen_unix(path, 0600, err)) < 0)
+	/* Where users' code runs as another user, run/ says who may come near; where it runs as ours, whoever submits acts as us. */
+	if ((admin = sock_listen_unix(path, d->app.is_one_user ? 0600 : 0666, err)) < 0)
 		return -1;
 	d->admin = gate_new(d->loop, admin, &s, bind_gate_take, d->vm, err);
+	d->app.gates[0] = d->page;
+	d->app.gates[1] = d->admin;
 	return d->admin ? 0 : -1;
 }
 
@@ -284,6 +316,7 @@ static void on_term(void *data, int signo)
 	log_info("ending: %s", strsignal(signo));
 	d->app.is_ending = true;
 	notify_send("STOPPING=1");
+	events_end(d->app.events);
 	gate_drain(d->page);
 	gate_drain(d->admin);
 	d->drain_until_ms = clock_mono_ms() + DRAIN_MS;
@@ -344,13 +377,17 @@ static int start(struct dssd *d, struct err *err)
 static void stop(struct dssd *d)
 {
 	watch_free(&d->watch);
+	d->app.gates[0] = d->app.gates[1] = NULL;
 	if (d->admin)
 		gate_free(&d->admin);
 	if (d->page)
 		gate_free(&d->page);
+	policies_live_free(&d->live);
 	if (d->node)
 		node_free(&d->node); /* what was asked of it is answered while the state still lives */
 	d->app.node = NULL;
+	keys_free(&d->app.keys);
+	events_free(&d->app.events);
 	if (d->vm) {
 		bind_gate_stop(d->vm);
 		vm_free(&d->vm);
