@@ -1,22 +1,20 @@
--- auth: who asks. An identity is { login, is_admin }. Keys are compared by their SHA-256, in the same time whatever they are.
+-- auth: who asks. An identity is { login, is_admin, key = id of the key used | nil }. Keys are found by their SHA-256 (bind.keys).
 local crypt = require "bind.crypt"
 local files = require "bind.files"
 local gate = require "bind.gate"
+local keys = require "bind.keys"
 local id = require "dss.text.id"
 
 local M = {}
 
 local ROOT = 0
-local ADMIN = { login = "admin", is_admin = true }
-local admin_hash
 
---- Reads config/admin.key. true, or nil and why: then nobody is admin by a key.
+--- Reads config/admin.key, the key of user "admin" that no store holds. true, or nil and why: then nobody is admin by it.
 function M.open()
 	local text, why = files.read(gate.facts.dir .. "/config/admin.key")
 	local key = text and text:match "^%s*(%S+)%s*$"
 	if not key then return nil, why or "config/admin.key holds no key" end
-	admin_hash = crypt.sha256(key)
-	return true
+	return keys.fix("admin", true, key)
 end
 
 local function key_of(req)
@@ -30,25 +28,49 @@ local function key_of(req)
 	return pair and pair:match "^([^:]*):?"
 end
 
+--- Who connected to run/admin.sock: root and the control user are admins, others are users of their own login. What lives in our boxes is
+-- nobody here: in one-user mode it has the control user's uid, and must not be admin by that.
 local function by_socket(req)
-	if req.uid and (req.uid == ROOT or req.uid == gate.facts.control_uid) then return ADMIN end
+	if not req.uid then return nil end
+	if req.is_boxed then return nil, 403, "processes in this instance's boxes need a key of their own here" end
+	if req.uid == ROOT or req.uid == gate.facts.control_uid then return { login = "admin", is_admin = true } end
+	if req.login and id.is_login(req.login) then return { login = req.login, is_admin = false } end
+	return nil, 403, ("uid %d has no login name that could be a user here"):format(req.uid)
+end
+
+local function by_key(req)
+	local secret = key_of(req)
+	local k = secret and secret ~= "" and keys.find(secret)
+	if not k then return nil, 401, "Unknown API Key" end
+	return { login = k.user, is_admin = k.is_admin, key = k.id ~= "" and k.id or nil }
+end
+
+local function who_asks(req)
+	if req.fields.authorization then return by_key(req) end
+	if req.fields["x-dku-apiticket"] then return nil, 401, "Unknown ticket: there are none yet; use a key" end
+	if req.uid then return by_socket(req) end
+	return nil, 401, "No API key: send Authorization: Bearer KEY, or the key as the user of Basic"
 end
 
 --- The identity, or nil, status and text.
 function M.identify(req)
-	local key = key_of(req)
-	local who = by_socket(req)
-	if key then who = admin_hash and crypt.is_same(crypt.sha256(key), admin_hash) and ADMIN or nil end
-	if not who and req.fields["x-dku-apiticket"] then return nil, 401, "Unknown ticket: there are none yet; use a key" end
-	if not who and req.fields.authorization then return nil, 401, "Unknown API Key" end
-	if not who then return nil, 401, "No API key: send Authorization: Bearer KEY, or the key as the user of Basic" end
+	local who, status, text = who_asks(req)
+	if not who then return nil, status, text end
 	local proxy = req.fields["x-dku-proxyuser"]
 	if proxy then
 		if not who.is_admin then return nil, 403, "X-DKU-ProxyUser needs an admin's key" end
-		if not id.is_id(proxy) then return nil, 400, "X-DKU-ProxyUser: not a valid login" end
-		return { login = proxy, is_admin = false }
+		if not id.is_login(proxy) then return nil, 400, "X-DKU-ProxyUser: not a valid login" end
+		return { login = proxy, is_admin = false, key = who.key }
 	end
 	return who
+end
+
+local loopback = { ["127.0.0.1"] = true, ["::1"] = true, unix = true }
+
+--- From this very machine, and not passed on by a proxy on it.
+function M.is_local(req)
+	local f = req.fields
+	return (loopback[req.peer] or false) and not (f.forwarded or f["x-forwarded-for"] or f["x-real-ip"] or f.via)
 end
 
 --- Whose futures these are, and admins' all.

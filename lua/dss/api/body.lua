@@ -3,20 +3,24 @@ local json = require "bind.json"
 local nearest = require "dss.text.nearest"
 local sorted_keys = require("dss.model.schema").sorted_keys
 
+local TEXTS_MAX, TEXTS_BYTES_MAX = 20, 100
+
 local M = {}
 
 local function is_object(v) return type(v) == "table" and not json.is_array(v) end
 
 local checks = {
 	text = function(v) return type(v) == "string" and v ~= "" and not v:find "%c", "a text of one line" end,
+	bool = function(v) return type(v) == "boolean", "true or false" end,
 	object = function(v) return is_object(v), "an object" end,
 	int = function(v, spec)
 		return math.type(v) == "integer" and v >= spec.least and v <= spec.most, ("a whole number from %d to %d"):format(spec.least, spec.most)
 	end,
 	texts = function(v)
 		if type(v) ~= "table" or not (json.is_array(v) or next(v) == nil) then return false, "a list of texts" end
+		if #v > TEXTS_MAX then return false, ("at most %d texts"):format(TEXTS_MAX) end
 		for _, s in ipairs(v) do
-			if type(s) ~= "string" then return false, "a list of texts" end
+			if type(s) ~= "string" or s == "" or #s > TEXTS_BYTES_MAX or s:find "%c" then return false, "a list of texts of one line, up to 100 bytes each" end
 		end
 		return true
 	end,

@@ -21,7 +21,7 @@ function M.reply(req, status, text, fields)
 	req.reply(status, "application/json;charset=utf-8", body, fields)
 end
 
-local statuses = { ok = 200, bad = 400, not_found = 404, not_allowed = 403, unavailable = 503 }
+local statuses = { ok = 200, bad = 400, not_found = 404, not_allowed = 403, unavailable = 503, conflict = 409 }
 
 --- Answers with what the fleet said: "bad" "not_found" "not_allowed" "unavailable".
 function M.reply_answer(req, answer, text)

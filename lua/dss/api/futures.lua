@@ -26,6 +26,7 @@ local shape = {
 	project = { kind = "text" },
 	user = { kind = "text" },
 	clientKey = { kind = "text" },
+	exclusive = { kind = "text" },
 }
 
 local function read_memory(limits)
@@ -42,16 +43,17 @@ end
 local function read_submit(req)
 	local b, why = body.read(req, shape)
 	if not b then return nil, 400, why end
-	for _, key in ipairs { "type", "pool", "project", "user" } do
+	for _, key in ipairs { "type", "pool", "project" } do
 		if b[key] and not id.is_id(b[key]) then return nil, 400, ('"%s" is no valid id'):format(key) end
 	end
+	if b.user and not id.is_login(b.user) then return nil, 400, ("\"user\": %s is no valid login"):format(b.user) end
 	if b.user and not auth.may(req.who, b.user) then return nil, 403, "only an admin may submit for another user" end
 	local memory, trouble = read_memory(b.limits or {})
 	if not memory then return nil, 400, trouble end
 	return {
-		owner = b.user or req.who.login, type = b.type, pool = b.pool, project = b.project, title = b.title, client_key = b.clientKey,
+		owner = b.user or req.who.login, type = b.type, pool = b.pool, project = b.project, title = b.title, client_key = b.clientKey, exclusive = b.exclusive,
 		payload = json.member(req.body, "payload"), memory_bytes = memory, timeout_ms = b.timeoutMs or 0, retries = b.retries or 0,
-		priority = b.priority or 0,
+		priority = b.priority or 0, tags = b.tags and #b.tags > 0 and json.encode(json.array(b.tags)) or nil,
 	}
 end
 
@@ -90,7 +92,13 @@ function M.get(req, task)
 	local wait = tonumber(req.query.wait or "0")
 	if not wait or wait ~= wait or wait < 0 then return errors.reply(req, 400, "wait has to be a number of seconds") end
 	if wait == 0 then return show(req, task, is_peek) end
-	fleet.wait(task, math.ceil(math.min(wait, WAIT_MAX_S)), function() show(req, task, is_peek) end)
+	-- whose it is comes first: how long an answer takes must not tell of a foreign task either
+	fleet.get(task, false, function(answer, f, why)
+		if answer == "not_found" or (f and not auth.may(req.who, f.owner)) then return does_not_exist(req, task) end
+		if not f then return errors.reply_answer(req, answer, why) end
+		if f.ended then return show(req, task, is_peek) end
+		fleet.wait(task, math.ceil(math.min(wait, WAIT_MAX_S)), function() show(req, task, is_peek) end)
+	end)
 end
 
 function M.abort(req, task)

@@ -2,16 +2,26 @@
 local errors = require "dss.api.errors"
 local fleet = require "bind.fleet"
 local futures = require "dss.api.futures"
+local json = require "bind.json"
 
 local JSON = "application/json;charset=utf-8"
 local ENDED_DEFAULT, ENDED_MAX = 100, 1000
 
 local M = {}
 
+--- Without the processes that work for somebody else.
+local function visible(rows, login)
+	local out = {}
+	for _, row in ipairs(json.decode(rows)) do
+		if row.user == nil or row.user == login then out[#out + 1] = row end
+	end
+	return json.encode(json.array(out))
+end
+
 function M.processes(req)
 	fleet.processes(function(rows, why)
 		if not rows then return errors.reply_answer(req, "unavailable", why) end
-		req.reply(200, JSON, rows)
+		req.reply(200, JSON, req.who.is_admin and rows or visible(rows, req.who.login))
 	end)
 end
 

@@ -1,23 +1,33 @@
 -- routes: every endpoint on one line: method, path, right, handler, what it does. A path that begins with PUBLIC is served beneath both
 -- prefixes of the public API; {name} is one segment and is handed to the handler. Doubled and trailing slashes do not matter.
+local events = require "dss.api.events"
 local futures = require "dss.api.futures"
 local health = require "dss.api.health"
+local keys = require "dss.api.keys"
 local lists = require "dss.api.lists"
+local logs = require "dss.api.logs"
+local metrics = require "dss.api.metrics"
 
 local M = {}
 
 M.prefixes = { "/public/api", "/dip/publicapi" }
 
--- right: open = anybody, user = a known key
+-- right: open = anybody, local = a client on this machine or a known key, user = a known key, admin = an admin's key
 M.table = {
 	{ "GET", "/", "open", health.front, "What there is, in short." },
 	{ "GET", "/health", "open", health.get, "Is the backend well: keeper, isolation, policies." },
 	{ "POST", "/api/futures", "user", futures.submit, "Submit a task." },
 	{ "GET", "/api/futures/{id}", "user", futures.get, "State of a task; ?wait=S waits for its end, ?peek=true leaves the result out." },
 	{ "DELETE", "/api/futures/{id}", "user", futures.abort, "Abort a task." },
-	{ "GET", "/api/processes", "user", lists.processes, "Every process of the instance." },
+	{ "GET", "/api/processes", "user", lists.processes, "Every process of the instance; others' kernels are shown to admins only." },
 	{ "GET", "/api/pools", "user", lists.pools, "Pools of kernels: warm, busy, waiting." },
 	{ "GET", "/api/tasks", "user", lists.tasks, "Open tasks and what ended lately; ?ended=N." },
+	{ "GET", "/api/tasks/{id}/log", "user", logs.get, "What a task printed, from ?offset=N (negative: from the end); ?wait=S waits for more." },
+	{ "GET", "/metrics", "local", metrics.get, "Numbers for Prometheus; open on this machine, elsewhere with a key." },
+	{ "GET", "/api/events", "user", events.follow, "Facts as server-sent events; Last-Event-ID: EPOCH-SEQ (or ?since=) goes on after it." },
+	{ "POST", "/api/keys", "admin", keys.make, 'Make a key: {"user","label"?,"admin"?}; the answer has it in "key", once.' },
+	{ "GET", "/api/keys", "user", keys.list, "Keys in force, never their secrets: own ones, admins all; ?revoked=true adds those that are over." },
+	{ "DELETE", "/api/keys/{id}", "user", keys.revoke, "Revoke a key: one's own, admins any." },
 	{ "GET", "PUBLIC/futures", "user", futures.list, "Running tasks; allUsers=true needs an admin." },
 	{ "GET", "PUBLIC/futures/{id}", "user", futures.get, "State of a task; peek=False has the result, or 422 with the reason." },
 	{ "DELETE", "PUBLIC/futures/{id}", "user", futures.abort, "Abort a task." },
@@ -38,7 +48,7 @@ local function compile()
 			paths = {}
 			for i, prefix in ipairs(M.prefixes) do paths[i] = prefix .. path:sub(7) end
 		end
-		for _, p in ipairs(paths) do out[#out + 1] = { method = method, segments = split(p), right = right, handler = handler } end
+		for _, p in ipairs(paths) do out[#out + 1] = { method = method, path = path, segments = split(p), right = right, handler = handler } end
 	end
 	return out
 end
