@@ -16,10 +16,14 @@ BACKEND_LIBS := -lev -lsqlite3 -lhttp_parser -lcurl -lcrypto -ljansson -llua5.4 
 BINARIES  := $(BUILD)/dss-keeper $(BUILD)/dss-logger $(BUILD)/dssd $(BUILD)/dssctl
 TESTMODS  := $(patsubst spec/binding/%.c,$(BUILD)/spec/%.so,$(wildcard spec/binding/t_*.c))
 
-.PHONY: all specs setup run test test-vm check lint asan bench install clean help format
+.PHONY: all java pyc specs setup run test test-vm check lint asan bench install clean help format
 .DELETE_ON_ERROR:
 
-all: setup $(BINARIES)
+all: setup $(BINARIES) java pyc
+
+# kernels/java/build.sh decides itself whether anything changed
+java: $(BUILD)/.setup
+	@sh kernels/java/build.sh $(BUILD)
 
 help:
 	@sed -n 's/^#: //p' Makefile
@@ -39,6 +43,10 @@ setup: $(BUILD)/.setup
 $(BUILD)/.setup: etc/setup.sh
 	@sh etc/setup.sh build
 	@mkdir -p $(BUILD) && touch $@
+
+# kernels run as a user who may not write here: without this every start compiles anew
+pyc: $(BUILD)/.setup
+	@/usr/bin/python3 -m compileall -q kernels/python/kernel
 
 # --- objects and one archive per folder ---
 define FOLDER

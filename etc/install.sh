@@ -25,10 +25,20 @@ for folder in lua policies kernels; do
 	done
 done
 install -m 644 etc/dss.lua.in "$share.new/etc/dss.lua.in"
+if [ -f "$build/java/dss-kernel.jar" ]; then
+	install -d "$share.new/java"
+	install -m 644 "$build"/java/*.jar "$share.new/java/"
+	# The archive is made for the jars where they lie in the end; one that does not fit is ignored by the JVM.
+fi
 chmod 755 "$share.new"
 if [ -d "$share" ]; then mv "$share" "$share.old"; fi
 mv "$share.new" "$share"
 rm -rf "$share.old"
+# Only where it is the machine's own: a package for another one is compiled there.
+if [ -z "$1" ]; then
+	[ ! -d "$share/java" ] || sh kernels/java/build.sh --archive "$share/java" || true
+	/usr/bin/python3 -m compileall -q "$share/kernels/python/kernel" || true
+fi
 
 install -m 644 docs/man/dssctl.1 "$dest/share/man/man1/dssctl.1"
 install -m 644 etc/completion.bash "$dest/share/bash-completion/completions/dssctl"
