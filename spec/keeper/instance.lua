@@ -95,14 +95,17 @@ function Link:pump(ms)
 		self:close()
 		return
 	end
-	self.buffer = self.buffer .. bytes
-	while true do
-		local used, msg = wire.parse(self.buffer)
+	-- frame by frame, not by cutting the whole buffer each time: an answer may have thousands
+	local buffer, at = self.buffer .. bytes, 1
+	while #buffer - at >= 3 do
+		local past = at + 4 + string.unpack("<I4", buffer, at)
+		if past > #buffer + 1 then break end
+		local used, msg = wire.parse(buffer:sub(at, past - 1))
 		if not used then error("the keeper sent what is no frame: " .. tostring(msg)) end
-		if used == 0 then return end
-		self.buffer = self.buffer:sub(used + 1)
+		at = past
 		self:take(msg)
 	end
+	self.buffer = buffer:sub(at)
 end
 
 function Link:close()
@@ -152,7 +155,7 @@ function Link:ask(type, fields, seconds)
 			self.answers[req] = nil
 			return msg, list
 		end
-		if not self.fd then error("the connection ended before the answer to " .. type) end
+		if not self.fd then error("the connection ended before the answer to " .. type .. (self.instance and "; keeper.log ends:\n" .. self.instance:log():sub(-1500) or "")) end
 	end, seconds)
 end
 
@@ -317,7 +320,7 @@ end
 function Instance:backend(silent, seconds)
 	local fd = helper.wait_for("a backend", function () return t.accept(self.listener) end, seconds or 20)
 	local b = new_link(fd)
-	b.run_user = self.o.run_user
+	b.run_user, b.instance = self.o.run_user, self
 	b:wait("the relay's first line", function () b.raw_in = (b.raw_in or "") .. (t.read(fd, 20) or "") return b.raw_in:find("\n") end)
 	local pid, safe, listen_fd, rest = b.raw_in:match("^(%d+) (%S+) (%S+)\n(.*)$")
 	b.pid, b.safe, b.listen_fd, b.buffer = tonumber(pid), safe == "1", tonumber(listen_fd), rest
