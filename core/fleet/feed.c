@@ -11,6 +11,7 @@
 
 struct entry {
 	int64_t wall_ms;
+	bool is_pending; /* not on disk yet */
 	char *text; /* owned: what, subject, detail, owner, each with its NUL */
 	const char *what, *subject, *detail, *owner; /* into text; detail and owner may be NULL */
 };
@@ -19,7 +20,7 @@ struct feed {
 	struct store *store;
 	void (*news)(void *data);
 	void *data;
-	int64_t first, last; /* seqs in the ring */
+	int64_t first, newest, last; /* seqs in the ring; up to last they may be shown */
 	struct entry ring[FEED_RING];
 };
 
@@ -66,7 +67,27 @@ static bool copy_fact(struct entry *e, const struct store_fact *f)
 	return true;
 }
 
-static void on_fact(void *data, int64_t seq, const struct store_fact *fact)
+static void show_more(struct feed *feed)
+{
+	int64_t was = feed->last;
+	if (feed->last < feed->first - 1)
+		feed->last = feed->first - 1;
+	while (feed->last < feed->newest && !feed->ring[(feed->last + 1) % FEED_RING].is_pending)
+		feed->last++;
+	if (feed->last != was && feed->news)
+		feed->news(feed->data);
+}
+
+static void on_kept(void *data, int64_t seq)
+{
+	struct feed *feed = data;
+	if (seq < feed->first)
+		return;
+	feed->ring[seq % FEED_RING].is_pending = false;
+	show_more(feed);
+}
+
+static void on_fact(void *data, int64_t seq, const struct store_fact *fact, bool is_kept)
 {
 	struct feed *feed = data;
 	struct entry *e = &feed->ring[seq % FEED_RING];
@@ -74,11 +95,11 @@ static void on_fact(void *data, int64_t seq, const struct store_fact *fact)
 	e->text = NULL;
 	if (!copy_fact(e, fact))
 		*e = (struct entry){ .wall_ms = 0 }; /* no memory: a hole */
-	feed->last = seq;
+	e->is_pending = is_kept;
+	feed->newest = seq;
 	if (seq - feed->first >= FEED_RING)
 		feed->first = seq - FEED_RING + 1;
-	if (feed->news)
-		feed->news(feed->data);
+	show_more(feed);
 }
 
 struct feed *feed_new(struct store *store, void (*news)(void *data), void *data)
@@ -90,7 +111,7 @@ struct feed *feed_new(struct store *store, void (*news)(void *data), void *data)
 	feed->news = news;
 	feed->data = data;
 	feed->first = 1;
-	store_watch_facts(store, on_fact, feed);
+	store_watch_facts(store, &(struct store_watch){ feed, on_fact, on_kept });
 	return feed;
 }
 

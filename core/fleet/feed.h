@@ -6,7 +6,7 @@
 #include "fleet/store.h"
 /*
  * feed: facts for those who follow along: the newest ones in a ring, older ones from the store. Written as server-sent events with the
- * id `epoch-seq`. Within an epoch every seq from feed_first to feed_last is in the ring; the store keeps those of the facts that no
+ * id `epoch-seq`, in their order, and a fact that is kept only once it is on disk, as all before it. Within an epoch every seq from feed_first to feed_last is in the ring; the store keeps those of the facts that no
  * other table tells.
  */
 struct feed;
@@ -16,7 +16,7 @@ struct feed;
 #define FEED_DETAIL_MAX 16384             /* a longer detail is left out */
 #define FEED_OWN_ADMIN  "admin"           /* owner of facts that admins alone may see */
 
-/* Watches the store's facts, which it borrows. `news` is called with each. NULL: no memory. */
+/* Watches the store's facts, which it borrows. `news` is called when feed_last has grown. NULL: no memory. */
 struct feed *feed_new(struct store *store, void (*news)(void *data), void *data);
 void feed_free(struct feed **feed); /* after the store was closed, or with nothing being read */
 int64_t feed_epoch(const struct feed *feed);

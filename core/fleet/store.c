@@ -41,8 +41,7 @@ struct store {
 	bool is_reserving;
 	store_fatal_fn *on_fatal;
 	void *data;
-	store_fact_fn *on_fact;
-	void *fact_data;
+	struct store_watch watch;
 	struct store_stats stats; /* under lock */
 };
 
@@ -282,6 +281,8 @@ static void on_wake(void *data)
 		struct store_op *op = list_of(l, struct store_op, link);
 		list_remove(l);
 		s->waiting--;
+		if (!is_broken && op->kind == STORE_OP_FACT && s->watch.kept)
+			s->watch.kept(s->watch.data, op->seq);
 		if (!is_broken)
 			tell_op(op);
 		store_op_free(op);
@@ -342,28 +343,27 @@ int store_update_task(struct store *s, const struct future *f, store_done_fn *fn
 	return post_task(s, STORE_OP_UPDATE, f, fn, data);
 }
 
-static int64_t number_fact(struct store *s, struct store_fact *fact)
+static int64_t number_fact(struct store *s, struct store_fact *fact, bool is_kept)
 {
 	int64_t seq = ++s->fact_seq;
 	if (!fact->wall_ms)
 		fact->wall_ms = clock_wall_ms();
 	if (!fact->mono_ms)
 		fact->mono_ms = clock_mono_ms();
-	if (s->on_fact)
-		s->on_fact(s->fact_data, seq, fact);
+	if (s->watch.noted)
+		s->watch.noted(s->watch.data, seq, fact, is_kept);
 	return seq;
 }
 
 void store_tell_fact(struct store *s, const struct store_fact *fact)
 {
 	struct store_fact f = *fact;
-	number_fact(s, &f);
+	number_fact(s, &f, false);
 }
 
-void store_watch_facts(struct store *s, store_fact_fn *fn, void *data)
+void store_watch_facts(struct store *s, const struct store_watch *watch)
 {
-	s->on_fact = fn;
-	s->fact_data = data;
+	s->watch = *watch;
 }
 
 int store_add_fact(struct store *s, const struct store_fact *noted, store_done_fn *fn, void *data)
@@ -373,7 +373,7 @@ int store_add_fact(struct store *s, const struct store_fact *noted, store_done_f
 	if (!op)
 		return -1;
 	op->fn = fn;
-	op->seq = number_fact(s, fact);
+	op->seq = number_fact(s, fact, true);
 	op->wall_ms = fact->wall_ms;
 	op->mono_ms = fact->mono_ms;
 	if (!store_op_text(&op->what, fact->what) || !store_op_text(&op->subject, fact->subject) ||

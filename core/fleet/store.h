@@ -1,5 +1,6 @@
 #ifndef DSS_FLEET_STORE_H
 #define DSS_FLEET_STORE_H
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include "base/err.h"
@@ -62,9 +63,14 @@ int store_update_task(struct store *store, const struct future *f, store_done_fn
 int store_add_fact(struct store *store, const struct store_fact *fact, store_done_fn *fn, void *data);
 /* Gets its number and is shown to the watcher, but is not kept: what the table of tasks tells anyway. */
 void store_tell_fact(struct store *store, const struct store_fact *fact);
-/* One watcher sees every fact as it is noted, which is before it is on disk. seq counts up within an epoch. */
-typedef void store_fact_fn(void *data, int64_t seq, const struct store_fact *fact);
-void store_watch_facts(struct store *store, store_fact_fn *fn, void *data);
+/* One watcher sees every fact as it is noted: `noted`, and `kept` once one that is kept is on disk (or could not be put there). seq counts
+ * up within an epoch. */
+struct store_watch {
+	void *data;
+	void (*noted)(void *data, int64_t seq, const struct store_fact *fact, bool is_kept);
+	void (*kept)(void *data, int64_t seq);
+};
+void store_watch_facts(struct store *store, const struct store_watch *watch);
 
 /* f is NULL where there is none; it and its result are the callee's to free. why: NULL or the read failed. */
 typedef void store_task_fn(void *data, struct future *f, const struct err *why);
