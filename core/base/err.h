@@ -13,8 +13,8 @@
 #define ERR_TEXT_MAX 512
 
 struct err {
-	int code;                 /* an errno, or 0 where none applies */
-	char text[ERR_TEXT_MAX];  /* "unable to <verb> <object>: <reason>"; cut, never overrun */
+	int code;                /* an errno, or 0 where none applies */
+	char text[ERR_TEXT_MAX]; /* "unable to <verb> <object>: <reason>"; cut, never overrun */
 };
 
 /* Sets the text; always returns -1. */

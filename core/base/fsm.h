@@ -11,17 +11,19 @@
  */
 struct fsm_row {
 	int state, event, next;
-	const char *action;        /* a word for readers; "" = none */
+	const char *action; /* a word for readers; "" = none */
 };
 
 struct fsm {
 	const char *name;
-	const char *const *states, *const *events;   /* NULL-terminated, indexed by the enums */
+	const char *const *states, *const *events; /* NULL-terminated, indexed by the enums */
 	const struct fsm_row *rows;
 	size_t nrows;
 };
 
+/* clang-format off */
 #define FSM(name, states, events, rows) { (name), (states), (events), (rows), sizeof(rows) / sizeof((rows)[0]) }
+/* clang-format on */
 
 static inline const struct fsm_row *fsm_step(const struct fsm *fsm, int state, int event)
 {

@@ -16,13 +16,21 @@ struct list {
 	struct list *prev, *next;
 };
 
+/* clang-format off */
 #define LIST_INIT(name) { &(name), &(name) }
 #define list_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 #define list_each(head, p) \
 	for (struct list *p = (head)->next, *p##_next = p->next; p != (head); p = p##_next, p##_next = p->next)
+/* clang-format on */
 
-static inline void list_init(struct list *l) { l->prev = l->next = l; }
-static inline bool list_is_empty(const struct list *l) { return l->next == l; }
+static inline void list_init(struct list *l)
+{
+	l->prev = l->next = l;
+}
+static inline bool list_is_empty(const struct list *l)
+{
+	return l->next == l;
+}
 static inline void list_insert_after(struct list *at, struct list *n)
 {
 	n->prev = at;
@@ -31,7 +39,10 @@ static inline void list_insert_after(struct list *at, struct list *n)
 	at->next = n;
 }
 /* At the end. */
-static inline void list_push(struct list *head, struct list *n) { list_insert_after(head->prev, n); }
+static inline void list_push(struct list *head, struct list *n)
+{
+	list_insert_after(head->prev, n);
+}
 /* Safe on an initialised, unlinked node; the node is initialised again after. */
 static inline void list_remove(struct list *n)
 {
@@ -39,7 +50,10 @@ static inline void list_remove(struct list *n)
 	n->next->prev = n->prev;
 	list_init(n);
 }
-static inline struct list *list_first(const struct list *head) { return head->next == head ? NULL : head->next; }
+static inline struct list *list_first(const struct list *head)
+{
+	return head->next == head ? NULL : head->next;
+}
 static inline size_t list_count(const struct list *head)
 {
 	size_t n = 0;

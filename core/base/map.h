@@ -10,12 +10,12 @@
  */
 struct map;
 
-struct map *map_new(void);                                  /* NULL: no memory */
+struct map *map_new(void); /* NULL: no memory */
 void map_free(struct map **m);
 size_t map_count(const struct map *m);
-void *map_get(const struct map *m, const char *key);        /* NULL: not there */
-int map_set(struct map *m, const char *key, void *value);   /* value must not be NULL; replaces; -1: no memory */
-void *map_remove(struct map *m, const char *key);           /* the value, or NULL */
+void *map_get(const struct map *m, const char *key);      /* NULL: not there */
+int map_set(struct map *m, const char *key, void *value); /* value must not be NULL; replaces; -1: no memory */
+void *map_remove(struct map *m, const char *key);         /* the value, or NULL */
 void *map_get_u64(const struct map *m, uint64_t key);
 int map_set_u64(struct map *m, uint64_t key, void *value);
 void *map_remove_u64(struct map *m, uint64_t key);

@@ -49,7 +49,7 @@ struct conn *conn_open(struct gate *g, int fd)
 static void charge(struct conn *c)
 {
 	size_t held = c->ahead.cap + c->out.cap + (c->parse != NULL ? http_parse_request(c->parse)->body.cap : 0);
-	c->gate->stats.memory += held - c->charged;      /* modulo arithmetic: also downwards */
+	c->gate->stats.memory += held - c->charged; /* modulo arithmetic: also downwards */
 	c->charged = held;
 }
 

@@ -11,7 +11,7 @@ static const char *const ALWAYS[] = { "localhost", "127.0.0.1", "::1", NULL };
 struct host_list {
 	bool allows_any;
 	size_t n;
-	char *name[];       /* without port and brackets */
+	char *name[]; /* without port and brackets */
 };
 
 /* The name in host without port and brackets; false: not of that form. */

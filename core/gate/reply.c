@@ -27,13 +27,13 @@ const char *gate_error_type(int status)
 		int status;
 		const char *type;
 	} known[] = {
-		{ 400, "dss.exceptions.IllegalArgumentException" }, { 401, "dss.exceptions.NotAuthenticatedException" },
-		{ 403, "dss.exceptions.UnauthorizedException" },    { 404, "dss.exceptions.NotFoundException" },
-		{ 405, "dss.exceptions.MethodNotAllowedException" },{ 408, "dss.exceptions.TimeoutException" },
-		{ 409, "dss.exceptions.ConflictException" },        { 413, "dss.exceptions.TooLargeException" },
-		{ 414, "dss.exceptions.TooLargeException" },        { 421, "dss.exceptions.MisdirectedRequestException" },
-		{ 429, "dss.exceptions.TooManyRequestsException" }, { 431, "dss.exceptions.TooLargeException" },
-		{ 501, "dss.exceptions.NotImplementedException" },  { 503, "dss.exceptions.UnavailableException" },
+		{ 400, "dss.exceptions.IllegalArgumentException" },  { 401, "dss.exceptions.NotAuthenticatedException" },
+		{ 403, "dss.exceptions.UnauthorizedException" },     { 404, "dss.exceptions.NotFoundException" },
+		{ 405, "dss.exceptions.MethodNotAllowedException" }, { 408, "dss.exceptions.TimeoutException" },
+		{ 409, "dss.exceptions.ConflictException" },         { 413, "dss.exceptions.TooLargeException" },
+		{ 414, "dss.exceptions.TooLargeException" },         { 421, "dss.exceptions.MisdirectedRequestException" },
+		{ 429, "dss.exceptions.TooManyRequestsException" },  { 431, "dss.exceptions.TooLargeException" },
+		{ 501, "dss.exceptions.NotImplementedException" },   { 503, "dss.exceptions.UnavailableException" },
 		{ 504, "dss.exceptions.TimeoutException" },
 	};
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
@@ -76,7 +76,7 @@ static bool has_field(const struct http_pair *field, size_t n, const char *name)
 int reply_put_head(struct gate *g, struct http_head *head, const struct http_pair *field, size_t nfields)
 {
 	const struct http_pair ours[] = {
-		{ "DSS-Version", g->version }, { "DSS-API-Version", g->api_version }, { "Date", date_now(g) },
+		{ "DSS-Version", g->version },           { "DSS-API-Version", g->api_version }, { "Date", date_now(g) },
 		{ "X-Content-Type-Options", "nosniff" }, { "Cache-Control", "no-store" },
 	};
 	struct http_pair all[sizeof(ours) / sizeof(ours[0]) + HTTP_FIELDS_MAX];
@@ -123,7 +123,7 @@ static void free_request(struct request *r)
 	if (r->conn != NULL)
 		r->conn->request = NULL;
 	for (size_t i = 0; i < r->nfields; i++)
-		free((char *)r->field[i].name);      /* name and value are one block */
+		free((char *)r->field[i].name); /* name and value are one block */
 	free(r->field);
 	http_parse_free(&r->parse);
 	free(r);
@@ -143,7 +143,9 @@ void reply_dispatch(struct conn *c)
 	const struct http_request *http = http_parse_request(c->parse);
 	if (!is_for_us(c, http)) {
 		char text[200];
-		snprintf(text, sizeof(text), "Host \"%.80s\" is not one of this server's names; an admin can add it", http->host);
+		snprintf(text, sizeof(text),
+			 "Host \"%.80s\" is not one of this server's names; an admin can add it to node.hosts in config/dss.lua",
+			 http->host);
 		conn_fault(c, 421, text);
 		return;
 	}
@@ -239,7 +241,11 @@ void gate_set_field(struct gate_request *req, const char *name, const char *valu
 static bool begin(struct request *r, struct conn *c, int status, const char *content_type, int64_t length, bool is_chunked)
 {
 	struct http_head head = {
-		.status = status, .minor = r->pub.http->minor, .content_type = content_type, .content_length = length, .is_chunked = is_chunked,
+		.status = status,
+		.minor = r->pub.http->minor,
+		.content_type = content_type,
+		.content_length = length,
+		.is_chunked = is_chunked,
 	};
 	bool has_end = length >= 0 || (is_chunked && head.minor > 0);
 	c->closes = c->closes || !r->pub.http->keeps_alive || r->gate->drains || !has_end;
@@ -363,14 +369,16 @@ int gate_stream_write(struct gate_request *req, const void *data, size_t len)
 	assert(r->is_streaming);
 	if (c == NULL)
 		return -1;
-	if (len == 0 || r->pub.http->is_head)      /* an empty chunk would be the end */
+	if (len == 0 || r->pub.http->is_head) /* an empty chunk would be the end */
 		return 0;
 	if (conn_unsent(c) + len > r->gate->s.unsent_max) {
 		r->gate->stats.cut_slow++;
 		conn_close(c);
 		return -1;
 	}
-	struct iovec iov[3] = { { size, (size_t)snprintf(size, sizeof(size), "%zx\r\n", len) }, { (void *)data, len }, { (void *)"\r\n", 2 } };
+	struct iovec iov[3] = { { size, (size_t)snprintf(size, sizeof(size), "%zx\r\n", len) },
+				{ (void *)data, len },
+				{ (void *)"\r\n", 2 } };
 	int sent = r->is_chunked ? conn_send(c, iov, 3) : conn_send(c, iov + 1, 1);
 	if (sent == 0)
 		conn_after_send(c);

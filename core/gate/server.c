@@ -30,10 +30,18 @@ static const int KEEPALIVE_IDLE_S = 60, KEEPALIVE_EVERY_S = 15, KEEPALIVE_PROBES
 void gate_settings_init(struct gate_settings *s)
 {
 	*s = (struct gate_settings){
-		.version = "", .api_version = "",
-		.connections_max = 1024, .per_peer_max = 256,
-		.body_max = 8 << 20, .answer_max = 32 << 20, .unsent_max = 8 << 20, .memory_max = 256 << 20,
-		.header_ms = 10000, .body_ms = 60000, .idle_ms = 60000, .write_ms = 30000,
+		.version = "",
+		.api_version = "",
+		.connections_max = 1024,
+		.per_peer_max = 256,
+		.body_max = 8 << 20,
+		.answer_max = 32 << 20,
+		.unsent_max = 8 << 20,
+		.memory_max = 256 << 20,
+		.header_ms = 10000,
+		.body_ms = 60000,
+		.idle_ms = 60000,
+		.write_ms = 30000,
 	};
 }
 
@@ -42,13 +50,19 @@ void gate_settings_init(struct gate_settings *s)
 static int64_t limit_of(const struct gate *g, enum phase phase)
 {
 	switch (phase) {
-	case PHASE_IDLE: return g->s.idle_ms;
-	case PHASE_HEADER: return g->s.header_ms;
-	case PHASE_BODY: return g->s.body_ms;
-	case PHASE_WRITING: return g->s.write_ms;
-	case PHASE_LINGER: return LINGER_MS;
+	case PHASE_IDLE:
+		return g->s.idle_ms;
+	case PHASE_HEADER:
+		return g->s.header_ms;
+	case PHASE_BODY:
+		return g->s.body_ms;
+	case PHASE_WRITING:
+		return g->s.write_ms;
+	case PHASE_LINGER:
+		return LINGER_MS;
 	case PHASE_BUSY:
-	case PHASES: break;
+	case PHASES:
+		break;
 	}
 	return 0;
 }
@@ -171,7 +185,8 @@ static bool survive_lack(struct gate *g)
 {
 	if (make_place(g, NULL))
 		return true;
-	log_warn("unable to accept a connection: no file descriptors left (%zu connections), next try in %d ms", g->stats.connections, (int)RESUME_MS);
+	log_warn("unable to accept a connection: no file descriptors left (%zu connections), next try in %d ms",
+		 g->stats.connections, (int)RESUME_MS);
 	fds_close(&g->spare_fd);
 	int fd = sock_accept(g->listen_fd, NULL);
 	if (fd >= 0) {
@@ -242,8 +257,8 @@ static void name_peer(struct gate *g, struct conn *c, char *key, size_t room)
 	if (sock_peer_address(c->fd, c->peer_text, sizeof(c->peer_text)) < 0)
 		snprintf(c->peer_text, sizeof(c->peer_text), "unknown");
 	else if (inet_pton(AF_INET6, c->peer_text, &v6) == 1)
-		snprintf(key, room, "%02x%02x%02x%02x%02x%02x%02x%02x/64", v6.s6_addr[0], v6.s6_addr[1], v6.s6_addr[2], v6.s6_addr[3],
-			 v6.s6_addr[4], v6.s6_addr[5], v6.s6_addr[6], v6.s6_addr[7]);
+		snprintf(key, room, "%02x%02x%02x%02x%02x%02x%02x%02x/64", v6.s6_addr[0], v6.s6_addr[1], v6.s6_addr[2],
+			 v6.s6_addr[3], v6.s6_addr[4], v6.s6_addr[5], v6.s6_addr[6], v6.s6_addr[7]);
 	else
 		snprintf(key, room, "%s", c->peer_text);
 }
@@ -267,7 +282,8 @@ static void take_connection(struct gate *g, int fd)
 	name_peer(g, c, key, sizeof(key));
 	if (!join_peer(g, c, key)) {
 		g->stats.refused_peer++;
-		snprintf(text, sizeof(text), "%s has all of its %zu connections in use, close some", c->peer_text, g->s.per_peer_max);
+		snprintf(text, sizeof(text), "%s has all of its %zu connections in use, close some", c->peer_text,
+			 g->s.per_peer_max);
 		conn_fault(c, 503, text);
 	}
 }
@@ -323,11 +339,12 @@ static int listen_on(struct gate *g, struct err *err)
 
 static bool has_all(const struct gate *g)
 {
-	return g->listen_io != NULL && g->resume != NULL && g->sweep != NULL && g->later != NULL && g->peers != NULL && g->hosts != NULL &&
-	       g->scratch != NULL && g->version != NULL && g->api_version != NULL;
+	return g->listen_io != NULL && g->resume != NULL && g->sweep != NULL && g->later != NULL && g->peers != NULL &&
+	       g->hosts != NULL && g->scratch != NULL && g->version != NULL && g->api_version != NULL;
 }
 
-struct gate *gate_new(struct loop *loop, int listen_fd, const struct gate_settings *s, gate_handler *fn, void *data, struct err *err)
+struct gate *gate_new(struct loop *loop, int listen_fd, const struct gate_settings *s, gate_handler *fn, void *data,
+		      struct err *err)
 {
 	struct gate *g = calloc(1, sizeof(*g));
 	if (g == NULL) {

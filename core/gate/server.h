@@ -31,35 +31,36 @@
 struct gate;
 
 struct gate_settings {
-	const char *version, *api_version;   /* DSS-Version, DSS-API-Version on every answer; copied */
-	const char *const *hosts;            /* further names allowed in Host, NULL-terminated ("*": any); copied.
+	const char *version, *api_version; /* DSS-Version, DSS-API-Version on every answer; copied */
+	const char *const *hosts;          /* further names allowed in Host, NULL-terminated ("*": any); copied.
 	                                        Always: localhost, 127.0.0.1, [::1], the address that was connected to;
 	                                        any port. Not looked at on a unix socket. */
-	size_t connections_max;              /* 1024; when full, the longest idle one makes place, else 503 */
-	size_t per_peer_max;                 /* 256; per address (IPv6: /64), on a unix socket per uid; its longest idle one makes place, else 503 */
-	size_t body_max;                     /* 8 MB, of one request */
-	size_t answer_max;                   /* 32 MB, of one gate_reply; larger: a file or a stream */
-	size_t unsent_max;                   /* 8 MB: a stream's reader further behind is cut off */
-	size_t memory_max;                   /* 256 MB: bodies and unsent answers of all connections; past it 503 */
-	int64_t header_ms;                   /* 10 s from the first byte to the end of the header */
-	int64_t body_ms;                     /* 60 s for the whole body */
-	int64_t idle_ms;                     /* 60 s without a byte between requests */
-	int64_t write_ms;                    /* 30 s in which a reader takes less than 256 KB of what waits for it */
+	size_t connections_max;            /* 1024; when full, the longest idle one makes place, else 503 */
+	size_t per_peer_max; /* 256; per address (IPv6: /64), on a unix socket per uid; its longest idle one makes place, else 503 */
+	size_t body_max;     /* 8 MB, of one request */
+	size_t answer_max;   /* 32 MB, of one gate_reply; larger: a file or a stream */
+	size_t unsent_max;   /* 8 MB: a stream's reader further behind is cut off */
+	size_t memory_max;   /* 256 MB: bodies and unsent answers of all connections; past it 503 */
+	int64_t header_ms;   /* 10 s from the first byte to the end of the header */
+	int64_t body_ms;     /* 60 s for the whole body */
+	int64_t idle_ms;     /* 60 s without a byte between requests */
+	int64_t write_ms;    /* 30 s in which a reader takes less than 256 KB of what waits for it */
 };
 void gate_settings_init(struct gate_settings *s);
 
 struct gate_request {
-	const struct http_request *http;     /* method, segments, query, fields, body */
-	char peer[48];                       /* "127.0.0.1", "::1", "unix" */
-	uid_t uid;                           /* of a unix socket's peer; (uid_t)-1 on TCP */
-	pid_t pid;                           /* of a unix socket's peer at connect; 0 on TCP */
-	void *data;                          /* the handler's own */
+	const struct http_request *http; /* method, segments, query, fields, body */
+	char peer[48];                   /* "127.0.0.1", "::1", "unix" */
+	uid_t uid;                       /* of a unix socket's peer; (uid_t)-1 on TCP */
+	pid_t pid;                       /* of a unix socket's peer at connect; 0 on TCP */
+	void *data;                      /* the handler's own */
 };
 
 typedef void gate_handler(void *data, struct gate_request *req);
 
 /* Takes listen_fd (also on failure). */
-struct gate *gate_new(struct loop *loop, int listen_fd, const struct gate_settings *s, gate_handler *fn, void *data, struct err *err);
+struct gate *gate_new(struct loop *loop, int listen_fd, const struct gate_settings *s, gate_handler *fn, void *data,
+		      struct err *err);
 /* Closes all connections; on_gone is called for requests not yet answered. Not from inside a handler. */
 void gate_free(struct gate **g);
 /* No further connections; idle ones are closed, others after their answer. For a shutdown in order. */
@@ -67,8 +68,8 @@ void gate_drain(struct gate *g);
 
 struct gate_stats {
 	uint64_t accepted, requests, refused_full, refused_peer, bad, timed_out, cut_slow;
-	size_t connections, waiting;         /* open now; requests not answered yet */
-	size_t memory;                       /* bytes held for bodies and unsent answers */
+	size_t connections, waiting; /* open now; requests not answered yet */
+	size_t memory;               /* bytes held for bodies and unsent answers */
 };
 void gate_get_stats(const struct gate *g, struct gate_stats *out);
 
@@ -101,7 +102,7 @@ bool gate_is_gone(const struct gate_request *req);
 /* An answer in pieces (chunked; on HTTP/1.0 it ends with the connection). -1: the client has gone or was cut off. */
 int gate_stream_begin(struct gate_request *req, int status, const char *content_type);
 int gate_stream_write(struct gate_request *req, const void *data, size_t len);
-size_t gate_stream_unsent(const struct gate_request *req);   /* bytes not taken by the kernel yet */
+size_t gate_stream_unsent(const struct gate_request *req); /* bytes not taken by the kernel yet */
 void gate_stream_end(struct gate_request *req);
 
 /* The class name that stands in errorType for a status. */

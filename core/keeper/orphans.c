@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 #include "base/log.h"
@@ -118,13 +117,8 @@ static int signal_all(const struct left *l, int signo)
 		if (!proc_is_same(l->found[i].pid, l->found[i].start_ticks))
 			continue;
 		alive++;
-		if (signo) {
-			int fd = proc_pidfd(l->found[i].pid, NULL);
-			/* between the look and the descriptor the pid may have changed hands: look again, then signal what is held */
-			if (fd >= 0 && proc_is_same(l->found[i].pid, l->found[i].start_ticks))
-				syscall(SYS_pidfd_send_signal, fd, signo, NULL, 0);
-			fds_close(&fd);
-		}
+		if (signo)
+			proc_signal_same(l->found[i].pid, l->found[i].start_ticks, signo);
 	}
 	return alive;
 }

@@ -19,7 +19,7 @@
 enum {
 	FOLDER_MODE = 0750,
 	FILE_MODE = 0640,
-	COUNT_AGAIN_MS = 10 * 1000,     /* people remove logs too: count again before refusing, but not on every line */
+	COUNT_AGAIN_MS = 10 * 1000, /* people remove logs too: count again before refusing, but not on every line */
 };
 
 /* --- opening --- */
@@ -80,6 +80,8 @@ int disk_open_folder(struct disk *d, const char *path, struct err *err)
 	int fd = open_beneath(d->dir_fd, path, O_PATH | O_DIRECTORY, 0);
 	if (fd < 0 && errno == ENOENT)
 		fd = make_folders(d->dir_fd, path);
+	if (fd < 0 && errno == ELOOP)
+		return err_set(err, "unable to open folder %s: a symbolic link stands in the way", path);
 	if (fd < 0)
 		return err_sys(err, errno, "unable to open folder %s", path);
 	return fd;
@@ -89,9 +91,8 @@ int disk_open_file(int folder_fd, const char *name, int flags, struct err *err)
 {
 	/* Non-blocking: opening a pipe somebody put there must not hang us; regular files do not care. */
 	int fd = open_beneath(folder_fd, name, flags | O_NONBLOCK | O_NOCTTY, FILE_MODE);
-	if (fd < 0 && errno == ELOOP) {
+	if (fd < 0 && errno == ELOOP)
 		return err_set(err, "unable to open %s: it is a symbolic link", name);
-	}
 	if (fd < 0)
 		return err_sys(err, errno, "unable to open %s", name);
 	struct stat st;
@@ -101,7 +102,7 @@ int disk_open_file(int folder_fd, const char *name, int flags, struct err *err)
 	else if (!S_ISREG(st.st_mode))
 		why = "it is no regular file";
 	else if (st.st_nlink > 1)
-		why = "it has a second name";
+		why = "it has a second name (a hard link)";
 	if (why == NULL)
 		return fd;
 	fds_close(&fd);
@@ -194,8 +195,8 @@ static void find_oldest(void *data, int folder_fd, const char *name)
 	bool is_rotated;
 	if (!is_log(name, &is_rotated) || !is_rotated || fstatat(folder_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return;
-	bool is_older = st.st_mtim.tv_sec < o->when.tv_sec ||
-		(st.st_mtim.tv_sec == o->when.tv_sec && st.st_mtim.tv_nsec < o->when.tv_nsec);
+	bool is_older =
+		st.st_mtim.tv_sec < o->when.tv_sec || (st.st_mtim.tv_sec == o->when.tv_sec && st.st_mtim.tv_nsec < o->when.tv_nsec);
 	if (o->name[0] != '\0' && !is_older)
 		return;
 	snprintf(o->name, sizeof(o->name), "%s", name);
@@ -230,7 +231,8 @@ int disk_check_total(struct disk *d, int64_t more, struct err *err)
 	if (d->total + more <= most)
 		return 0;
 	char size[32];
-	return err_set(err, "all logs together have reached %s", text_print_size(most, size, sizeof(size)));
+	return err_set(err, "all logs together have reached %s (log.total in config/dss.lua)",
+		       text_print_size(most, size, sizeof(size)));
 }
 
 int disk_check_floor(const struct disk *d, int fd, struct err *err)
@@ -241,5 +243,6 @@ int disk_check_floor(const struct disk *d, int fd, struct err *err)
 	if ((__int128)v.f_bavail * v.f_frsize >= d->limits.floor_bytes)
 		return 0;
 	char size[32];
-	return err_set(err, "less than %s free on the disk", text_print_size(d->limits.floor_bytes, size, sizeof(size)));
+	return err_set(err, "less than %s free on the disk (log.floor in config/dss.lua)",
+		       text_print_size(d->limits.floor_bytes, size, sizeof(size)));
 }

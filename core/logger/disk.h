@@ -10,18 +10,18 @@
  */
 
 struct disk_limits {
-	int64_t file_bytes;        /* a service's log is rotated there … */
-	int files;                 /* … and so many old ones are kept */
-	int64_t job_bytes;         /* a job's log keeps head and tail within this */
-	int64_t total_bytes;       /* all logs of the instance; 0 = no cap */
-	int64_t floor_bytes;       /* what stays free on the disk; 0 = none */
+	int64_t file_bytes;  /* a service's log is rotated there … */
+	int files;           /* … and so many old ones are kept */
+	int64_t job_bytes;   /* a job's log keeps head and tail within this */
+	int64_t total_bytes; /* all logs of the instance; 0 = no cap */
+	int64_t floor_bytes; /* what stays free on the disk; 0 = none */
 };
 
 struct disk {
 	int dir_fd;
 	struct disk_limits limits;
-	int64_t total;             /* bytes of all logs, as far as we know */
-	int64_t counted_ms;        /* when they were last counted; 0 = never */
+	int64_t total;      /* bytes of all logs, as far as we know */
+	int64_t counted_ms; /* when they were last counted; 0 = never */
 };
 
 int disk_init(struct disk *d, const char *dir, const struct disk_limits *limits, struct err *err);

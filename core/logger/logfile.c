@@ -14,8 +14,8 @@
 enum {
 	RETRY_MS = 1000,
 	TELL_AGAIN_MS = 60 * 1000,
-	CHECK_BYTES = 4 * 1024 * 1024,  /* the disk's floor is looked at once in so many bytes of a file */
-	CAP_MIN = 4096,                 /* head, marker and tail have room */
+	CHECK_BYTES = 4 * 1024 * 1024, /* the disk's floor is looked at once in so many bytes of a file */
+	CAP_MIN = 4096,                /* head, marker and tail have room */
 };
 
 struct logfile *logfile_new(const char *folder, const char *name, bool is_job, int64_t cap)
@@ -167,8 +167,8 @@ static int make_room(struct logfile_env *env, struct logfile *f, struct err *err
 	if (folder < 0)
 		return -1;
 	int64_t freed = 0, size = 0;
-	int rc = f->is_job ? rotate_trim(folder, f->name, cap_of(env, f), &size, err) :
-		rotate_shift(folder, f->name, env->disk.limits.files, &freed, err);
+	int rc = f->is_job ? rotate_trim(folder, f->name, cap_of(env, f), &size, err)
+			   : rotate_shift(folder, f->name, env->disk.limits.files, &freed, err);
 	fds_close(&folder);
 	if (rc < 0)
 		return -1;
@@ -223,8 +223,9 @@ static int put_marker(struct logfile_env *env, struct logfile *f, struct err *er
 	char marker[ERR_TEXT_MAX + 160], from[32], to[32];
 	int64_t size = f->size;
 	bool was_open = f->is_line_open;
-	int n = snprintf(marker, sizeof(marker), "%s--- %lld bytes lost: %s from %s to %s ---\n", was_open ? "\n" : "", (long long)f->lost,
-		f->reason, clock_print(f->lost_wall_ms, from, sizeof(from)), clock_print(clock_wall_ms(), to, sizeof(to)));
+	int n = snprintf(marker, sizeof(marker), "%s--- %lld bytes lost: %s from %s to %s ---\n", was_open ? "\n" : "",
+			 (long long)f->lost, f->reason, clock_print(f->lost_wall_ms, from, sizeof(from)),
+			 clock_print(clock_wall_ms(), to, sizeof(to)));
 	if (put(env, f, marker, (size_t)n, err) == (size_t)n)
 		return 0;
 	if (ftruncate(f->fd, size) == 0) {

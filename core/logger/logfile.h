@@ -12,19 +12,19 @@
  */
 
 struct logfile {
-	struct list link;          /* the writer's */
+	struct list link; /* the writer's */
 	char folder[300], name[160];
-	bool is_job;               /* head and tail in one file, else rotated */
+	bool is_job; /* head and tail in one file, else rotated */
 	int64_t cap;
-	int fd;                    /* -1: not open */
+	int fd; /* -1: not open */
 	int64_t size;
-	int64_t since_check;       /* bytes since the disk's floor was looked at */
-	bool is_line_open;         /* the last byte written is no newline */
-	int64_t lost;              /* bytes, not told in the file yet */
-	int64_t lost_wall_ms;      /* since when */
-	int64_t retry_ms;          /* monotonic: no try before */
-	int64_t told_ms;           /* monotonic, 0 = never: when the last trouble was told */
-	bool is_trouble_open;      /* it was told, and its end was not */
+	int64_t since_check;  /* bytes since the disk's floor was looked at */
+	bool is_line_open;    /* the last byte written is no newline */
+	int64_t lost;         /* bytes, not told in the file yet */
+	int64_t lost_wall_ms; /* since when */
+	int64_t retry_ms;     /* monotonic: no try before */
+	int64_t told_ms;      /* monotonic, 0 = never: when the last trouble was told */
+	bool is_trouble_open; /* it was told, and its end was not */
 	char reason[ERR_TEXT_MAX];
 };
 

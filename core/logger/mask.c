@@ -9,16 +9,16 @@ enum { BUCKETS = 1024, FILTER_BITS = 65536 };
 static const char MASKED[] = "****";
 
 struct word {
-	struct list link;          /* in its bucket */
+	struct list link; /* in its bucket */
 	size_t refs;
-	uint16_t hash;             /* of the first MASK_WORD_MIN bytes */
+	uint16_t hash; /* of the first MASK_WORD_MIN bytes */
 	size_t len;
 	char text[];
 };
 
 struct mask {
 	struct list buckets[BUCKETS];
-	uint64_t filter[FILTER_BITS / 64];   /* bit set: some word has that hash. One look per byte of output. */
+	uint64_t filter[FILTER_BITS / 64]; /* bit set: some word has that hash. One look per byte of output. */
 	size_t count;
 };
 
@@ -42,7 +42,7 @@ void mask_free(struct mask **mask)
 	if (*mask == NULL)
 		return;
 	for (size_t i = 0; i < BUCKETS; i++)
-		list_each(&(*mask)->buckets[i], p)
+		list_each (&(*mask)->buckets[i], p)
 			free(list_of(p, struct word, link));
 	free(*mask);
 	*mask = NULL;
@@ -75,7 +75,7 @@ static const struct list *bucket_of(const struct mask *mask, uint16_t hash)
 static struct word *find_word(const struct mask *mask, const char *text, size_t len)
 {
 	uint16_t hash = hash_of(text);
-	list_each(bucket_of(mask, hash), p) {
+	list_each (bucket_of(mask, hash), p) {
 		struct word *w = list_of(p, struct word, link);
 		if (w->len == len && memcmp(w->text, text, len) == 0)
 			return w;
@@ -111,7 +111,7 @@ static void drop_word(struct mask *mask, struct word *w)
 	list_remove(&w->link);
 	free(w);
 	mask->count--;
-	list_each(bucket_of(mask, hash), p)
+	list_each (bucket_of(mask, hash), p)
 		if (list_of(p, struct word, link)->hash == hash)
 			return;
 	mask->filter[hash / 64] &= ~(1ULL << (hash % 64));
@@ -169,7 +169,7 @@ void mask_drop(struct mask *mask, struct mask_hold **hold)
 static size_t match_at(const struct mask *mask, uint16_t hash, const char *p, size_t left, bool *may_grow)
 {
 	size_t longest = 0;
-	list_each(bucket_of(mask, hash), q) {
+	list_each (bucket_of(mask, hash), q) {
 		const struct word *w = list_of(q, struct word, link);
 		if (w->hash != hash || memcmp(w->text, p, w->len < left ? w->len : left) != 0)
 			continue;
@@ -185,7 +185,7 @@ static size_t match_at(const struct mask *mask, uint16_t hash, const char *p, si
 static bool begins_a_word(const struct mask *mask, const char *p, size_t left)
 {
 	for (size_t i = 0; i < BUCKETS; i++)
-		list_each(&mask->buckets[i], q)
+		list_each (&mask->buckets[i], q)
 			if (memcmp(list_of(q, struct word, link)->text, p, left) == 0)
 				return true;
 	return false;

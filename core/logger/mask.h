@@ -13,7 +13,7 @@
 enum { MASK_WORD_MIN = 4, MASK_WORD_MAX = 4096, MASK_WORDS_MAX = 64 };
 
 struct mask;
-struct mask_hold;              /* what one source added */
+struct mask_hold; /* what one source added */
 
 struct mask *mask_new(void);
 void mask_free(struct mask **mask);

@@ -14,15 +14,15 @@
 #include "sys/fds.h"
 
 enum {
-	OUT_MAX = 8 * 1024 * 1024,      /* a `drained` that cannot be sent would leave its process unburied */
+	OUT_MAX = 8 * 1024 * 1024, /* a `drained` that cannot be sent would leave its process unburied */
 	FLUSH_MS = 1000,
-	CLOSE_TURNS_MAX = 1000,         /* a keeper that never stops talking does not keep us */
+	CLOSE_TURNS_MAX = 1000, /* a keeper that never stops talking does not keep us */
 };
 
 struct relay {
 	struct loop *loop;
-	struct wire_link *link;         /* NULL: the keeper is gone */
-	struct map *sources;            /* by id; a source stays until all its bytes are written */
+	struct wire_link *link; /* NULL: the keeper is gone */
+	struct map *sources;    /* by id; a source stays until all its bytes are written */
 	struct source_env env;
 	bool is_closing;
 	struct loop_timer *close_soon;
@@ -268,7 +268,8 @@ static const struct {
 	int type;
 	order_fn *fn;
 } orders[] = {
-	{ WIRE_pipe, on_pipe }, { WIRE_route, on_route }, { WIRE_finish, on_finish }, { WIRE_reopen, on_reopen }, { WIRE_welcome, on_welcome },
+	{ WIRE_pipe, on_pipe },     { WIRE_route, on_route },     { WIRE_finish, on_finish },
+	{ WIRE_reopen, on_reopen }, { WIRE_welcome, on_welcome },
 };
 
 static int obey(struct relay *r, const struct wire_view *msg, int fd, struct err *err)
@@ -333,7 +334,7 @@ struct relay *relay_new(struct loop *loop, int keeper_fd, const char *dir, const
 	r->env.show = loop_timer_new(loop, on_show, r);
 	r->close_soon = loop_timer_new(loop, on_close_soon, r);
 	if (r->link == NULL || r->sources == NULL || r->env.mask == NULL || r->env.sinks == NULL || r->env.show == NULL ||
-		r->close_soon == NULL) {
+	    r->close_soon == NULL) {
 		err_sys(err, ENOMEM, "unable to make the relay");
 		relay_free(&r);
 		return NULL;

@@ -13,7 +13,7 @@
 #include "sys/fds.h"
 
 enum {
-	EDGE_MAX = 64 * 1024,      /* how far from a cut a line's end is looked for */
+	EDGE_MAX = 64 * 1024, /* how far from a cut a line's end is looked for */
 	MARKER_MAX = 160,
 	COPY_CHUNK = 64 * 1024,
 };
@@ -43,9 +43,9 @@ int rotate_shift(int folder_fd, const char *name, int keep, int64_t *freed, stru
 /* --- jobs --- */
 
 struct cut {
-	int64_t head_end;          /* the head is [0, head_end) */
-	int64_t gap_start;         /* what is left out begins here: behind an earlier marker, if there is one */
-	int64_t left_out;          /* bytes an earlier marker tells of */
+	int64_t head_end;  /* the head is [0, head_end) */
+	int64_t gap_start; /* what is left out begins here: behind an earlier marker, if there is one */
+	int64_t left_out;  /* bytes an earlier marker tells of */
 	int64_t tail_start;
 	int64_t size;
 };
@@ -141,8 +141,9 @@ static int write_cut(int from, int to, const struct cut *c, int64_t cap, char *r
 	if (c->head_end > 0 && pread(from, &last, 1, c->head_end - 1) < 0)
 		return -1;
 	int64_t left_out = c->left_out + c->tail_start - c->gap_start;
-	int n = snprintf(marker, sizeof(marker), "%s%s%lld%sof a log of at most %s its beginning and end are kept ---\n", last == '\n' ? "" : "\n",
-		MARKER_HEAD, (long long)left_out, MARKER_MIDDLE, text_print_size(cap, size, sizeof(size)));
+	int n = snprintf(marker, sizeof(marker), "%s%s%lld%sof a log of at most %s its beginning and end are kept ---\n",
+			 last == '\n' ? "" : "\n", MARKER_HEAD, (long long)left_out, MARKER_MIDDLE,
+			 text_print_size(cap, size, sizeof(size)));
 	if (copy_range(from, 0, c->head_end, to, room) < 0 || fds_write_all(to, marker, (size_t)n) < 0)
 		return -1;
 	return copy_range(from, c->tail_start, c->size, to, room);
@@ -165,8 +166,9 @@ int rotate_trim(int folder_fd, const char *name, int64_t cap, int64_t *size, str
 	to = disk_open_file(folder_fd, temp, O_WRONLY | O_CREAT | O_EXCL, err);
 	if (to < 0)
 		goto out;
-	if (fstat(from, &st) < 0 || (c.size = st.st_size, find_head(from, cap / 4, &c, room) < 0) || find_tail(from, cap / 4, &c, room) < 0 ||
-		write_cut(from, to, &c, cap, room) < 0 || fstat(to, &st) < 0 || renameat(folder_fd, temp, folder_fd, name) < 0) {
+	if (fstat(from, &st) < 0 || (c.size = st.st_size, find_head(from, cap / 4, &c, room) < 0) ||
+	    find_tail(from, cap / 4, &c, room) < 0 || write_cut(from, to, &c, cap, room) < 0 || fstat(to, &st) < 0 ||
+	    renameat(folder_fd, temp, folder_fd, name) < 0) {
 		err_sys(err, errno, "unable to shorten %s", name);
 		unlinkat(folder_fd, temp, 0);
 		goto out;

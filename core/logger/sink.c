@@ -48,7 +48,7 @@ int sink_parse(const char *text, struct sink_place *out, struct err *err)
 	}
 	const char *project, *job = NULL;
 	if (has_head(text, "job:", &project) && (job = strchr(project, ':')) != NULL &&
-		text_is_id(project, (size_t)(job - project)) && text_is_id(job + 1, strlen(job + 1))) {
+	    text_is_id(project, (size_t)(job - project)) && text_is_id(job + 1, strlen(job + 1))) {
 		out->kind = SINK_JOB;
 		snprintf(out->folder, sizeof(out->folder), "jobs/%.*s/%s", (int)(job - project), project, job + 1);
 		strcpy(out->name, "output.log");

@@ -19,16 +19,16 @@ enum sink_kind { SINK_NULL, SINK_SERVICE, SINK_KERNEL, SINK_JOB };
 struct sink_place {
 	enum sink_kind kind;
 	char folder[300], name[160];
-	char id[129];              /* the kernel's, for the prefix; else empty */
+	char id[129]; /* the kernel's, for the prefix; else empty */
 };
 
 struct source;
 
 struct sink {
 	struct sink_place place;
-	struct logfile *file;      /* touched by the writer's thread only; NULL for null */
+	struct logfile *file; /* touched by the writer's thread only; NULL for null */
 	size_t users;
-	struct source *open_line;  /* whose line has begun in the file and is not ended; NULL: none */
+	struct source *open_line; /* whose line has begun in the file and is not ended; NULL: none */
 };
 
 int sink_parse(const char *text, struct sink_place *out, struct err *err);

@@ -47,8 +47,8 @@ static void leave_sink(struct source_env *env, struct sink *sink)
 		env->complain(env->data, "unable to close a log: no memory");
 }
 
-struct source *source_new(struct source_env *env, const char *id, int fd, const struct sink_place *place, const char *prefix, int64_t cap,
-	struct err *err)
+struct source *source_new(struct source_env *env, const char *id, int fd, const struct sink_place *place, const char *prefix,
+			  int64_t cap, struct err *err)
 {
 	struct stat st;
 	struct source *s = calloc(1, sizeof(*s));

@@ -20,7 +20,13 @@
  * rest stays in the pipe for the next one.
  */
 
-enum { SOURCE_LINE_MAX = 64 * 1024, SOURCE_READ_MAX = 64 * 1024, SOURCE_ROUTES_MAX = 16, SOURCE_SHOW_MS = 1000, SOURCE_ID_MAX = 160 };
+enum {
+	SOURCE_LINE_MAX = 64 * 1024,
+	SOURCE_READ_MAX = 64 * 1024,
+	SOURCE_ROUTES_MAX = 16,
+	SOURCE_SHOW_MS = 1000,
+	SOURCE_ID_MAX = 160
+};
 
 struct source;
 
@@ -36,22 +42,22 @@ struct source_env {
 	struct writer *writer;
 	struct mask *mask;
 	struct sink_table *sinks;
-	struct list paused;                                     /* waiting for the writer */
-	struct loop_timer *show;                                /* runs while some source is to show half a line: source_show_held */
-	void (*complain)(void *data, const char *text);         /* to be told to the keeper */
+	struct list paused;                             /* waiting for the writer */
+	struct loop_timer *show;                        /* runs while some source is to show half a line: source_show_held */
+	void (*complain)(void *data, const char *text); /* to be told to the keeper */
 	/* All bytes are written (or counted as lost); the callee frees the source or lets it rest. */
 	void (*drained)(void *data, struct source *s);
 	/* A switch is made, and what stood before it is written; the callee frees ack. */
 	void (*routed)(void *data, struct source_ack *ack);
 	void *data;
-	char room[SOURCE_READ_MAX];                             /* for one read at a time */
+	char room[SOURCE_READ_MAX]; /* for one read at a time */
 };
 
 struct source_route {
-	size_t left;               /* bytes of the pipe that still go where those before it go */
+	size_t left; /* bytes of the pipe that still go where those before it go */
 	struct sink *sink;
 	char *prefix;
-	struct source_ack *ack;    /* NULL: nobody asked */
+	struct source_ack *ack; /* NULL: nobody asked */
 };
 
 struct source {
@@ -59,26 +65,26 @@ struct source {
 	int fd;
 	struct source_env *env;
 	struct loop_io *io;
-	struct list paused;        /* in env->paused, or alone */
+	struct list paused; /* in env->paused, or alone */
 	struct sink *sink;
-	char *prefix;              /* owned, "" = none */
+	char *prefix; /* owned, "" = none */
 	struct mask_hold *masks;
-	struct buf held;           /* the beginning of a line; no memory while there is none */
-	bool is_line_open;         /* that line's beginning stands in the file already, without newline */
-	bool is_continued;         /* the next piece continues a line that was cut */
-	size_t outstanding;        /* orders at the writer */
-	bool is_finishing;         /* the process has ended: what is in the pipe, no more */
-	int64_t may_read;          /* then: so many bytes at most, should somebody else go on writing */
-	bool is_ended;             /* nothing is read any more; the mark is on its way through the writer */
-	bool is_resting;           /* drained; only the counts are kept, until the process has ended */
+	struct buf held;    /* the beginning of a line; no memory while there is none */
+	bool is_line_open;  /* that line's beginning stands in the file already, without newline */
+	bool is_continued;  /* the next piece continues a line that was cut */
+	size_t outstanding; /* orders at the writer */
+	bool is_finishing;  /* the process has ended: what is in the pipe, no more */
+	int64_t may_read;   /* then: so many bytes at most, should somebody else go on writing */
+	bool is_ended;      /* nothing is read any more; the mark is on its way through the writer */
+	bool is_resting;    /* drained; only the counts are kept, until the process has ended */
 	int64_t bytes, lost;
 	struct source_route routes[SOURCE_ROUTES_MAX];
 	size_t nroutes;
 };
 
 /* Takes fd, a pipe's read end (closed on failure), and begins to read. prefix NULL = the sink's own. */
-struct source *source_new(struct source_env *env, const char *id, int fd, const struct sink_place *place, const char *prefix, int64_t cap,
-	struct err *err);
+struct source *source_new(struct source_env *env, const char *id, int fd, const struct sink_place *place, const char *prefix,
+			  int64_t cap, struct err *err);
 /* Everything in the pipe at this moment still goes to the old sink. Takes ack (NULL: nobody is told). */
 int source_route(struct source *s, const struct sink_place *place, const char *prefix, struct source_ack *ack, struct err *err);
 /* Reads until the pipe is empty, then ends, whoever else holds the other end. */

@@ -9,9 +9,9 @@
 #include "sys/clock.h"
 
 enum {
-	QUEUE_MAX = 2 * 1024 * 1024,  /* bytes; a source puts at most one chunk at a time anyway */
+	QUEUE_MAX = 2 * 1024 * 1024, /* bytes; a source puts at most one chunk at a time anyway */
 	STACK_BYTES = 128 * 1024,
-	SETTLE_S = 1,                 /* while a file is owed a marker it is tried this often */
+	SETTLE_S = 1, /* while a file is owed a marker it is tried this often */
 };
 
 struct writer {
@@ -22,14 +22,14 @@ struct writer {
 	pthread_t thread;
 	bool is_running;
 
-	pthread_mutex_t lock;         /* over what follows */
+	pthread_mutex_t lock; /* over what follows */
 	pthread_cond_t filled;
 	struct list queue, done;
-	size_t queued;                /* bytes in queue and in the thread's hands */
+	size_t queued; /* bytes in queue and in the thread's hands */
 
-	struct list files;            /* the thread's: all it has met and not closed */
-	struct list closing;          /* the thread's: CLOSE orders whose file is owed a marker */
-	int64_t settled_ms;           /* the thread's: when owed markers were last tried */
+	struct list files;   /* the thread's: all it has met and not closed */
+	struct list closing; /* the thread's: CLOSE orders whose file is owed a marker */
+	int64_t settled_ms;  /* the thread's: when owed markers were last tried */
 };
 
 void writer_order_free(struct writer_order *order)
@@ -74,14 +74,14 @@ static void meet(struct writer *w, struct logfile *f)
 static void settle_all(struct writer *w)
 {
 	w->settled_ms = clock_mono_ms();
-	list_each(&w->files, p)
+	list_each (&w->files, p)
 		logfile_settle(&w->env, list_of(p, struct logfile, link));
 }
 
 /* Those whose file is owed nothing any more go back. */
 static void finish_closing(struct writer *w, bool at_end)
 {
-	list_each(&w->closing, p) {
+	list_each (&w->closing, p) {
 		struct writer_order *order = list_of(p, struct writer_order, link);
 		if (order->file->lost > 0 && !at_end)
 			continue;
@@ -104,7 +104,7 @@ static void obey(struct writer *w, struct writer_order *order)
 		finish_closing(w, false);
 		return;
 	case WRITER_REOPEN:
-		list_each(&w->files, p)
+		list_each (&w->files, p)
 			logfile_reopen(&w->env, list_of(p, struct logfile, link));
 		break;
 	default:
@@ -205,7 +205,8 @@ static int start_thread(struct writer *w, struct err *err)
 	return 0;
 }
 
-struct writer *writer_new(struct loop *loop, const char *dir, const struct disk_limits *limits, writer_done_fn *fn, void *data, struct err *err)
+struct writer *writer_new(struct loop *loop, const char *dir, const struct disk_limits *limits, writer_done_fn *fn, void *data,
+			  struct err *err)
 {
 	struct writer *w = calloc(1, sizeof(*w));
 	if (w == NULL) {
@@ -279,8 +280,7 @@ void writer_free(struct writer **wp)
 		return;
 	writer_stop(w);
 	/* Put after the end: nobody but a file's owner waits for these. */
-	struct list *p;
-	while ((p = list_first(&w->queue)) != NULL) {
+	list_each (&w->queue, p) {
 		struct writer_order *order = list_of(p, struct writer_order, link);
 		list_remove(p);
 		if (order->what == WRITER_CLOSE || order->what == WRITER_ROUTED)

@@ -14,31 +14,32 @@
  * pipe while it is, so that a slow disk slows those who write, and costs no memory here.
  */
 enum writer_what {
-	WRITER_DATA,               /* append data to file */
-	WRITER_MARK,               /* nothing; comes back once all before it is written */
-	WRITER_ROUTED,             /* as MARK, of one switch to another sink */
-	WRITER_CLOSE,              /* file is used no more; comes back when nothing is owed to it */
-	WRITER_REOPEN,             /* all files, by name */
-	WRITER_TROUBLE,            /* only comes back: text and lost are for the keeper */
+	WRITER_DATA,    /* append data to file */
+	WRITER_MARK,    /* nothing; comes back once all before it is written */
+	WRITER_ROUTED,  /* as MARK, of one switch to another sink */
+	WRITER_CLOSE,   /* file is used no more; comes back when nothing is owed to it */
+	WRITER_REOPEN,  /* all files, by name */
+	WRITER_TROUBLE, /* only comes back: text and lost are for the keeper */
 	WRITER_STOP,
 };
 
 struct writer_order {
 	struct list link;
 	enum writer_what what;
-	void *owner;               /* of no meaning to the writer */
-	struct logfile *file;      /* borrowed until the order is back */
-	char *data;                /* owned by the order */
+	void *owner;          /* of no meaning to the writer */
+	struct logfile *file; /* borrowed until the order is back */
+	char *data;           /* owned by the order */
 	size_t len;
-	int64_t lost;              /* out: bytes of data that could not be written */
-	char *text;                /* trouble's, owned by the order */
+	int64_t lost; /* out: bytes of data that could not be written */
+	char *text;   /* trouble's, owned by the order */
 };
 
 struct writer;
 /* Gives an order back, on the loop's thread; the callee frees it. */
 typedef void writer_done_fn(void *data, struct writer_order *order);
 
-struct writer *writer_new(struct loop *loop, const char *dir, const struct disk_limits *limits, writer_done_fn *fn, void *data, struct err *err);
+struct writer *writer_new(struct loop *loop, const char *dir, const struct disk_limits *limits, writer_done_fn *fn, void *data,
+			  struct err *err);
 /* Takes data (malloc'ed; NULL for all but DATA). -1: no memory, data is freed. */
 int writer_put(struct writer *w, enum writer_what what, void *owner, struct logfile *file, char *data, size_t len);
 bool writer_is_full(struct writer *w);

@@ -43,7 +43,7 @@ struct client_call {
 	client_fn *fn;
 	void *data;
 	char method[16];
-	char shown[200];              /* the URL without its query, for error texts */
+	char shown[200]; /* the URL without its query, for error texts */
 	int64_t timeout_ms;
 	bool is_known_only, was_new, is_refused, is_too_large, is_head_too_large;
 };
@@ -204,7 +204,8 @@ static void explain(const struct client_call *call, CURLcode code, enum client_o
 		err_set(err, "no whole answer within %s", text_print_duration(call->timeout_ms, amount, sizeof(amount)));
 		break;
 	case CLIENT_TOO_LARGE:
-		err_set(err, "the answer is larger than the limit of %s", text_print_size((int64_t)call->answer.max, amount, sizeof(amount)));
+		err_set(err, "the answer is larger than the limit of %s",
+			text_print_size((int64_t)call->answer.max, amount, sizeof(amount)));
 		break;
 	case CLIENT_BROKEN:
 		if (call->is_head_too_large)
@@ -308,13 +309,16 @@ static int set_url(struct client_call *call, const struct client_order *o, struc
 	if (len == 0 || memchr(authority, '@', len) != NULL || (o->peer != NULL && !has_port && o->unix_path == NULL))
 		return err_set(err, "unable to call %.100s: the address must be host:port", call->shown);
 	if (o->peer == NULL || o->unix_path != NULL)
-		return curl_easy_setopt(call->easy, CURLOPT_URL, o->url) == CURLE_OK ? 0 : err_sys(err, ENOMEM, "unable to call %.100s", call->shown);
+		return curl_easy_setopt(call->easy, CURLOPT_URL, o->url) == CURLE_OK
+			       ? 0
+			       : err_sys(err, ENOMEM, "unable to call %.100s", call->shown);
 	buf_init(&url, 64 * 1024);
 	buf_puts(&url, "http://");
 	put_label(&url, o->peer);
 	buf_puts(&url, ".peer");
 	buf_puts(&url, colon);
-	if (!url.failed && add_line(&call->connect_to, "::%.*s", (int)len, authority) == 0 && add_line(&call->fields, "Host: %.*s", (int)len, authority) == 0)
+	if (!url.failed && add_line(&call->connect_to, "::%.*s", (int)len, authority) == 0 &&
+	    add_line(&call->fields, "Host: %.*s", (int)len, authority) == 0)
 		code = curl_easy_setopt(call->easy, CURLOPT_URL, url.data);
 	buf_fini(&url);
 	return code == CURLE_OK ? 0 : err_sys(err, ENOMEM, "unable to call %.100s", call->shown);
@@ -324,13 +328,16 @@ static int set_fields(struct client_call *call, const struct client_order *o, st
 {
 	int failed = add_line(&call->fields, "Expect:");
 	if (o->bearer != NULL && !http_is_field("Authorization", o->bearer))
-		return err_set(err, "unable to call %.100s: the token holds a character that may not stand in a header", call->shown);
+		return err_set(err, "unable to call %.100s: the token holds a character that may not stand in a header",
+			       call->shown);
 	if (o->content_type != NULL && !http_is_field("Content-Type", o->content_type))
-		return err_set(err, "unable to call %.100s: the content type holds a character that may not stand in a header", call->shown);
+		return err_set(err, "unable to call %.100s: the content type holds a character that may not stand in a header",
+			       call->shown);
 	if (o->bearer != NULL)
 		failed |= add_line(&call->fields, "Authorization: Bearer %s", o->bearer);
 	if (o->body_len > 0)
-		failed |= add_line(&call->fields, "Content-Type: %s", o->content_type != NULL ? o->content_type : "application/json");
+		failed |=
+			add_line(&call->fields, "Content-Type: %s", o->content_type != NULL ? o->content_type : "application/json");
 	for (const char *const *f = o->fields; f != NULL && *f != NULL; f++) {
 		if (strpbrk(*f, "\r\n") != NULL || strchr(*f, ':') == NULL)
 			return err_set(err, "unable to call %.100s: a header field is not \"Name: value\"", call->shown);

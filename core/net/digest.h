@@ -6,7 +6,7 @@
 #include "base/err.h"
 /* digest: SHA-256, HMAC-SHA256, random bytes, and their hexadecimal text (lower case). */
 
-enum { DIGEST_SIZE = 32, DIGEST_HEX_SIZE = 65 };   /* hex with its NUL */
+enum { DIGEST_SIZE = 32, DIGEST_HEX_SIZE = 65 }; /* hex with its NUL */
 
 void digest_sha256(const void *data, size_t len, uint8_t out[DIGEST_SIZE]);
 void digest_sha256_hex(const void *data, size_t len, char out[DIGEST_HEX_SIZE]);

@@ -47,7 +47,8 @@ int http_put_encoded(struct buf *b, const char *s, size_t len)
 {
 	for (size_t i = 0; i < len; i++) {
 		unsigned char c = (unsigned char)s[i];
-		bool is_plain = (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || (c != '\0' && strchr("-._~", c) != NULL);
+		bool is_plain = (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') ||
+				(c != '\0' && strchr("-._~", c) != NULL);
 		if (is_plain)
 			buf_putc(b, (char)c);
 		else
@@ -61,7 +62,7 @@ int http_put_encoded(struct buf *b, const char *s, size_t len)
 const char *http_reason(int status)
 {
 	const char *text = http_status_str((enum http_status)status);
-	return text[0] == '<' ? "Unknown" : text;      /* "<unknown>" there */
+	return text[0] == '<' ? "Unknown" : text; /* "<unknown>" there */
 }
 
 bool http_is_token_char(char c)
@@ -91,7 +92,9 @@ bool http_is_field(const char *name, const char *value)
 static int put_field(struct buf *out, const char *name, const char *value, struct err *err)
 {
 	if (!http_is_field(name, value))
-		return err_set(err, "unable to send header field \"%.40s\": its name or value holds a character that may not stand there", name);
+		return err_set(
+			err, "unable to send header field \"%.40s\": its name or value holds a character that may not stand there",
+			name);
 	buf_puts(out, name);
 	buf_put(out, ": ", 2);
 	buf_puts(out, value);

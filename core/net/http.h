@@ -18,7 +18,7 @@
  *     }
  */
 enum {
-	HTTP_HEAD_MAX = 16 * 1024,    /* request line and header fields, bytes */
+	HTTP_HEAD_MAX = 16 * 1024, /* request line and header fields, bytes */
 	HTTP_FIELDS_MAX = 100,
 	HTTP_SEGMENTS_MAX = 32,
 	HTTP_QUERY_MAX = 64,
@@ -37,12 +37,12 @@ struct http_request {
 	size_t nsegments;
 	struct http_pair query[HTTP_QUERY_MAX]; /* decoded, in order */
 	size_t nquery;
-	struct http_pair field[HTTP_FIELDS_MAX];/* names in lower case, values trimmed */
+	struct http_pair field[HTTP_FIELDS_MAX]; /* names in lower case, values trimmed */
 	size_t nfields;
-	const char *host;                       /* Host's value; "" on HTTP/1.0 without one */
-	struct buf body;                        /* whole, decoded from chunks */
-	int minor;                              /* 0 or 1 */
-	bool keeps_alive;                       /* the client's wish */
+	const char *host; /* Host's value; "" on HTTP/1.0 without one */
+	struct buf body;  /* whole, decoded from chunks */
+	int minor;        /* 0 or 1 */
+	bool keeps_alive; /* the client's wish */
 	bool is_head;
 };
 
@@ -51,8 +51,8 @@ const char *http_field(const struct http_request *r, const char *name);
 const char *http_query(const struct http_request *r, const char *name);
 
 struct http_fault {
-	int status;               /* 400 408 413 414 417 431 501 505 */
-	char text[160];           /* a sentence for the client */
+	int status;     /* 400 408 413 414 417 431 501 505 */
+	char text[160]; /* a sentence for the client */
 };
 
 enum http_step { HTTP_MORE, HTTP_CONTINUE, HTTP_DONE, HTTP_BAD };
@@ -73,12 +73,12 @@ const char *http_reason(int status);
 
 struct http_head {
 	int status;
-	int minor;                       /* of the request: a 1.0 client gets no chunks */
-	bool keeps_alive;                /* what will be done, after the client's wish and ours */
-	bool is_chunked;                 /* else content_length is sent, unless it is -1 (ends with the connection) */
+	int minor;        /* of the request: a 1.0 client gets no chunks */
+	bool keeps_alive; /* what will be done, after the client's wish and ours */
+	bool is_chunked;  /* else content_length is sent, unless it is -1 (ends with the connection) */
 	int64_t content_length;
-	const char *content_type;        /* NULL: none */
-	const struct http_pair *field;   /* further fields, borrowed */
+	const char *content_type;      /* NULL: none */
+	const struct http_pair *field; /* further fields, borrowed */
 	size_t nfields;
 };
 

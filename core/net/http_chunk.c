@@ -83,7 +83,8 @@ static const char *take(struct http_chunk *c, char ch)
 	return ch == '\n' ? NULL : "a CR without LF between chunks";
 }
 
-enum http_chunk_step http_chunk_feed(struct http_chunk *c, const char *data, size_t len, size_t *used, struct buf *body, const char **why)
+enum http_chunk_step http_chunk_feed(struct http_chunk *c, const char *data, size_t len, size_t *used, struct buf *body,
+				     const char **why)
 {
 	for (*used = 0; *used < len;) {
 		if (c->state == DATA) {

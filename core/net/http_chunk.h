@@ -9,9 +9,9 @@
  */
 struct http_chunk {
 	int state;
-	uint64_t left;        /* of the present chunk */
+	uint64_t left; /* of the present chunk */
 	int digits;
-	size_t extra;         /* bytes of extensions and trailers so far */
+	size_t extra; /* bytes of extensions and trailers so far */
 };
 
 enum { HTTP_CHUNK_EXTRA_MAX = 16 * 1024 };
@@ -19,6 +19,7 @@ enum http_chunk_step { HTTP_CHUNK_MORE, HTTP_CHUNK_DONE, HTTP_CHUNK_BAD, HTTP_CH
 
 void http_chunk_init(struct http_chunk *c);
 /* Appends decoded bytes to body; FULL: body has no room for what comes, or memory lacks. *why is set with BAD. */
-enum http_chunk_step http_chunk_feed(struct http_chunk *c, const char *data, size_t len, size_t *used, struct buf *body, const char **why);
+enum http_chunk_step http_chunk_feed(struct http_chunk *c, const char *data, size_t len, size_t *used, struct buf *body,
+				     const char **why);
 
 #endif

@@ -22,12 +22,12 @@ struct http_parse {
 	struct http_request r;
 	enum http_stage stage;
 	enum scan scan;
-	struct buf head;          /* the bytes as they came; names and values point into it */
+	struct buf head; /* the bytes as they came; names and values point into it */
 	size_t name_len[HTTP_FIELDS_MAX], value_len[HTTP_FIELDS_MAX];
-	bool in_value;            /* http-parser's last callback was for a value */
-	char *text;               /* target, path, decoded path and query */
+	bool in_value; /* http-parser's last callback was for a value */
+	char *text;    /* target, path, decoded path and query */
 	bool is_chunked;
-	uint64_t left;            /* of a body with a length */
+	uint64_t left; /* of a body with a length */
 	struct http_chunk chunk;
 	struct http_fault *fault; /* during a feed */
 };
@@ -105,7 +105,8 @@ static const char *scan_name_byte(struct http_parse *p, unsigned char c)
 		return NULL;
 	}
 	if (c == ' ' || c == '\t')
-		return p->scan == FIELD_START ? "a header field is folded over two lines" : "a blank in a header field's name or before its colon";
+		return p->scan == FIELD_START ? "a header field is folded over two lines"
+					      : "a blank in a header field's name or before its colon";
 	p->scan = NAME;
 	if (c == '\n')
 		return BARE_LF;
@@ -117,7 +118,7 @@ static const char *scan_name_byte(struct http_parse *p, unsigned char c)
 static const char *scan_byte(struct http_parse *p, unsigned char c)
 {
 	switch (p->scan) {
-	case START:              /* one or more empty lines before a request are read over (RFC 9112, 2.2) */
+	case START: /* one or more empty lines before a request are read over (RFC 9112, 2.2) */
 		if (c != '\r')
 			return scan_line_byte(p, c, LINE);
 		p->scan = START_LF;
@@ -194,7 +195,7 @@ static int on_head_end(http_parser *hp)
 	struct http_parse *p = hp->data;
 	p->r.keeps_alive = http_should_keep_alive(hp) != 0;
 	hp->upgrade = 0;
-	return 1;      /* no body: bodies are read here, by length or by http_chunk */
+	return 1; /* no body: bodies are read here, by length or by http_chunk */
 }
 
 /* Ends names and values with NUL in place: what follows each is a colon, a blank or a CR. */
@@ -226,7 +227,7 @@ static int check_line(struct http_parse *p, const char *line, size_t *method_len
 	*target_len = strcspn(target, " \r");
 	const char *version = target + *target_len;
 	bool is_http = strncmp(version, " HTTP/", 6) == 0 && version[6] >= '0' && version[6] <= '9' && version[7] == '.' &&
-	               version[8] >= '0' && version[8] <= '9' && version[9] == '\r';
+		       version[8] >= '0' && version[8] <= '9' && version[9] == '\r';
 	if (!is_http || *method_len == 0 || *target_len == 0)
 		return fail(p, 400, "the request line is not: method, target, HTTP/1.1");
 	if (version[6] != '1' || version[8] > '1')
@@ -240,7 +241,9 @@ static int check_line(struct http_parse *p, const char *line, size_t *method_len
 /* Fields of which two would be two meanings. */
 static int refuse_doubles(struct http_parse *p)
 {
-	static const char *const single[] = { "host", "content-length", "transfer-encoding", "authorization", "content-type", "expect", NULL };
+	static const char *const single[] = {
+		"host", "content-length", "transfer-encoding", "authorization", "content-type", "expect", NULL
+	};
 	for (const char *const *name = single; *name != NULL; name++) {
 		int n = 0;
 		for (size_t i = 0; i < p->r.nfields; i++)
@@ -393,7 +396,9 @@ static int check_expect(struct http_parse *p)
 static int run_http_parser(struct http_parse *p, char *head, size_t len)
 {
 	static const http_parser_settings settings = {
-		.on_header_field = on_name, .on_header_value = on_value, .on_headers_complete = on_head_end,
+		.on_header_field = on_name,
+		.on_header_value = on_value,
+		.on_headers_complete = on_head_end,
 	};
 	http_parser hp;
 	http_parser_init(&hp, HTTP_REQUEST);

@@ -69,14 +69,21 @@ const char *json_kind(const json_t *value)
 	if (value == NULL)
 		return "absent";
 	switch (json_typeof(value)) {
-	case JSON_OBJECT: return "an object";
-	case JSON_ARRAY: return "a list";
-	case JSON_STRING: return "a string";
-	case JSON_INTEGER: return "an integer";
-	case JSON_REAL: return "a number with a fraction";
+	case JSON_OBJECT:
+		return "an object";
+	case JSON_ARRAY:
+		return "a list";
+	case JSON_STRING:
+		return "a string";
+	case JSON_INTEGER:
+		return "an integer";
+	case JSON_REAL:
+		return "a number with a fraction";
 	case JSON_TRUE:
-	case JSON_FALSE: return "a boolean";
-	case JSON_NULL: return "null";
+	case JSON_FALSE:
+		return "a boolean";
+	case JSON_NULL:
+		return "null";
 	}
 	return "unknown";
 }
@@ -109,7 +116,8 @@ int json_get_text(const json_t *obj, const char *key, enum json_need need, const
 	return 0;
 }
 
-int json_get_int(const json_t *obj, const char *key, enum json_need need, int64_t least, int64_t most, int64_t *out, struct err *err)
+int json_get_int(const json_t *obj, const char *key, enum json_need need, int64_t least, int64_t most, int64_t *out,
+		 struct err *err)
 {
 	const json_t *value;
 	int found = find(obj, key, need, &value, err);
@@ -150,7 +158,8 @@ int json_get_bool(const json_t *obj, const char *key, enum json_need need, bool 
 	return 0;
 }
 
-static int get_container(const json_t *obj, const char *key, enum json_need need, json_type type, const char *kind, json_t **out, struct err *err)
+static int get_container(const json_t *obj, const char *key, enum json_need need, json_type type, const char *kind, json_t **out,
+			 struct err *err)
 {
 	const json_t *value;
 	int found = find(obj, key, need, &value, err);
@@ -184,7 +193,8 @@ int json_only_keys(const json_t *obj, const char *const *words, struct err *err)
 {
 	const char *key;
 	json_t *value;
-	json_object_foreach((json_t *)obj, key, value) {
+	json_object_foreach((json_t *)obj, key, value)
+	{
 		if (is_among(key, words))
 			continue;
 		char shown[100];
@@ -217,11 +227,16 @@ int json_put(struct buf *b, const json_t *value)
 static int put_escape(struct buf *b, unsigned char c)
 {
 	switch (c) {
-	case '"': return buf_puts(b, "\\\"");
-	case '\\': return buf_puts(b, "\\\\");
-	case '\n': return buf_puts(b, "\\n");
-	case '\r': return buf_puts(b, "\\r");
-	case '\t': return buf_puts(b, "\\t");
+	case '"':
+		return buf_puts(b, "\\\"");
+	case '\\':
+		return buf_puts(b, "\\\\");
+	case '\n':
+		return buf_puts(b, "\\n");
+	case '\r':
+		return buf_puts(b, "\\r");
+	case '\t':
+		return buf_puts(b, "\\t");
 	}
 	return buf_printf(b, "\\u%04x", c);
 }
@@ -229,7 +244,7 @@ static int put_escape(struct buf *b, unsigned char c)
 int json_put_text(struct buf *b, const char *s, size_t len)
 {
 	const unsigned char *p = (const unsigned char *)s;
-	size_t plain = 0;      /* start of what can be copied as it is */
+	size_t plain = 0; /* start of what can be copied as it is */
 	buf_putc(b, '"');
 	for (size_t i = 0; i < len;) {
 		size_t n = utf8_sequence(s + i, len - i);

@@ -32,7 +32,8 @@ bool json_is_valid(const void *text, size_t len, struct err *err);
  * What *out points to is borrowed from obj.
  */
 int json_get_text(const json_t *obj, const char *key, enum json_need need, const char **out, struct err *err);
-int json_get_int(const json_t *obj, const char *key, enum json_need need, int64_t least, int64_t most, int64_t *out, struct err *err);
+int json_get_int(const json_t *obj, const char *key, enum json_need need, int64_t least, int64_t most, int64_t *out,
+		 struct err *err);
 int json_get_number(const json_t *obj, const char *key, enum json_need need, double *out, struct err *err);
 int json_get_bool(const json_t *obj, const char *key, enum json_need need, bool *out, struct err *err);
 int json_get_object(const json_t *obj, const char *key, enum json_need need, json_t **out, struct err *err);

@@ -355,7 +355,7 @@ static int remove_box(struct cgroup *cg, const char *path, struct err *err)
 	struct box *box;
 	int empty = is_empty(cg, path, err);
 	if (empty <= 0)
-		return empty < 0 ? -1 : err_sys(err, EBUSY, "unable to remove box \"%s\"", path);
+		return empty < 0 ? -1 : err_sys(err, EBUSY, "unable to remove box \"%s\", in which processes live", path);
 	while ((box = map_next(cg->own, &cursor)))
 		if (cgroup_is_within(box->path, path))
 			box_free(cg, box);

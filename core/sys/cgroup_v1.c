@@ -328,7 +328,7 @@ static void kill_some(struct cgroup *cg, const char *path, const pid_t *pids, in
 	}
 	int m = cgroup_tree_members(cg->dirs[0].fd, path, now, KILL_MAX);
 	for (int i = 0; i < n; i++) {
-		if (fds[i] >= 0 && is_among(pids[i], now, m < KILL_MAX ? m : KILL_MAX))
+		if (fds[i] >= 0 && (m < 0 || is_among(pids[i], now, m < KILL_MAX ? m : KILL_MAX)))
 			proc_pidfd_signal(fds[i], SIGKILL);
 		fds_close(&fds[i]);
 	}
@@ -368,7 +368,7 @@ static int remove_box(struct cgroup *cg, const char *path, struct err *err)
 {
 	int empty = cg->ops->is_empty(cg, path, err);
 	if (empty <= 0)
-		return empty < 0 ? -1 : err_sys(err, EBUSY, "unable to remove box \"%s\"", path);
+		return empty < 0 ? -1 : err_sys(err, EBUSY, "unable to remove box \"%s\", in which processes live", path);
 	for (int i = cg->ndirs - 1; i >= 0; i--) {
 		if (cgroup_tree_remove(cg->dirs[i].fd, path) < 0 || (!*path && rmdir(cg->dirs[i].where) < 0 && errno != ENOENT))
 			return err_sys(err, errno, "unable to remove %s%s%s", cg->dirs[i].where, *path ? "/" : "", path);
@@ -383,8 +383,9 @@ static void close_all(struct cgroup *cg)
 }
 
 #define COMMON                                                                                                                     \
-	.make = make, .set = set, .birth = birth, .attach = attach, .usage = usage, .count = cgroup_v1_count, .limit_bytes = limit_bytes,    \
-	.oom_fd = cgroup_v1_oom_fd, .members = cgroup_dirs_members, .remove = remove_box, .each = cgroup_dirs_each, .close = close_all
+	.make = make, .set = set, .birth = birth, .attach = attach, .usage = usage, .count = cgroup_v1_count,                      \
+	.limit_bytes = limit_bytes, .oom_fd = cgroup_v1_oom_fd, .members = cgroup_dirs_members, .remove = remove_box,              \
+	.each = cgroup_dirs_each, .close = close_all
 
 const struct cgroup_ops cgroup_v1_ops = { COMMON, .kill = kill_all, .freeze = freeze, .is_empty = is_empty };
 

@@ -146,7 +146,8 @@ int cgroup_v1_count(struct cgroup *cg, const char *path, struct cgroup_mark *now
 	snprintf(level, sizeof(level), "%s", path);
 	for (int i = 0; i < n; i++, cgroup_parent(level)) {
 		watches[i] = watch_of(cg, level);
-		if (!watches[i] && cgroup_tree_int(memory_fd(cg), level, "memory.limit_in_bytes") >= 0) /* limited by the keeper before this one */
+		if (!watches[i] &&
+		    cgroup_tree_int(memory_fd(cg), level, "memory.limit_in_bytes") >= 0) /* limited by the keeper before this one */
 			watches[i] = watch_add(cg, level);
 		now->level[i] = cgroup_tree_int(memory_fd(cg), level, "memory.failcnt");
 	}

@@ -272,7 +272,7 @@ static int set(struct cgroup *cg, const char *path, enum cgroup_knob knob, int64
 		return err_sys(err, ENOENT, "no such box");
 	if (knob == CGROUP_SWAP && value <= 0)
 		return 0; /* a kernel without swap accounting has nothing to limit */
-	return err_sys(err, ENOTSUP, "%s is not there; is the caller attached to a leaf yet", files[knob]);
+	return err_sys(err, ENOTSUP, "%s is not there, its controller is not passed on to this box", files[knob]);
 }
 
 static int64_t limit_bytes(struct cgroup *cg, const char *path)
@@ -369,7 +369,7 @@ static int remove_box(struct cgroup *cg, const char *path, struct err *err)
 {
 	int empty = cgroup_v2_is_empty(cg, path, err);
 	if (empty <= 0)
-		return empty < 0 ? -1 : err_sys(err, EBUSY, "unable to remove box \"%s\"", path);
+		return empty < 0 ? -1 : err_sys(err, EBUSY, "unable to remove box \"%s\", in which processes live", path);
 	if (cgroup_tree_remove(tree_fd(cg), path) < 0 || (!*path && rmdir(cg->dirs[0].where) < 0 && errno != ENOENT))
 		return err_sys(err, errno, "unable to remove %s%s%s", cg->dirs[0].where, *path ? "/" : "", path);
 	return 0;

@@ -6,8 +6,8 @@
 #include "base/err.h"
 /* fds: file descriptors, all close-on-exec at birth, and file contents. */
 
-void fds_close(int *fd);                                   /* accepts -1; sets -1; keeps errno */
-int fds_pipe(int pair[2], struct err *err);                /* both ends blocking */
+void fds_close(int *fd);                    /* accepts -1; sets -1; keeps errno */
+int fds_pipe(int pair[2], struct err *err); /* both ends blocking */
 int fds_nonblock(int fd, bool on, struct err *err);
 int fds_cloexec(int fd, bool on, struct err *err);
 /* Closes every fd >= least except those in keep (sorted or not, n of them). */
@@ -21,7 +21,7 @@ int fds_write_at(int dirfd, const char *path, const char *text, struct err *err)
 int fds_write_all(int fd, const void *data, size_t len);
 /* Whole or not at all: temporary name in the same folder, fsync, rename, fsync of the folder. */
 int fds_replace_file(const char *path, const void *data, size_t len, mode_t mode, struct err *err);
-int fds_make_dirs(const char *path, mode_t mode, struct err *err);   /* mkdir -p */
+int fds_make_dirs(const char *path, mode_t mode, struct err *err); /* mkdir -p */
 /* Lowers nothing; raises the soft limit of open files to the hard one; returns the limit. */
 long fds_raise_limit(void);
 #endif

@@ -110,7 +110,7 @@ int home_check_origin(const char *dir, struct err *err)
 	was[strcspn(was, "\n")] = '\0';
 	char *was_path = strchr(was, ' '), *is_path = strchr(is, ' ');
 	if (was_path == NULL)
-		return err_set(err, "unable to read %s: it is not \"DEVICE:INODE PATH\"", path);
+		return err_sys(err, EINVAL, "unable to read %s, which is not \"DEVICE:INODE PATH\"", path);
 	*was_path++ = '\0';
 	*is_path++ = '\0';
 	if (strcmp(was, is) == 0 || strcmp(was_path, is_path) == 0)

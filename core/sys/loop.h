@@ -17,7 +17,7 @@ enum { LOOP_READ = 1, LOOP_WRITE = 2 };
 
 struct loop *loop_new(struct err *err);
 void loop_free(struct loop **loop);
-void loop_run(struct loop *loop);                    /* until loop_stop */
+void loop_run(struct loop *loop); /* until loop_stop */
 void loop_run_once(struct loop *loop, bool may_wait);
 void loop_stop(struct loop *loop);
 

@@ -15,8 +15,8 @@ struct sock_peer {
 /* host: a numeric address ("127.0.0.1", "::1", "0.0.0.0"). port 0 = choose. err->code is the errno, EINVAL for what is no
  * address or port. */
 int sock_listen_tcp(const char *host, int port, struct err *err);
-int sock_connect_tcp(const char *host, int port, struct err *err);   /* connection may still be under way */
-int sock_port(int fd);                                               /* of a bound TCP socket, or -1 */
+int sock_connect_tcp(const char *host, int port, struct err *err); /* connection may still be under way */
+int sock_port(int fd);                                             /* of a bound TCP socket, or -1 */
 
 /* The numeric address of our end, or the peer's, of a TCP connection: "127.0.0.1", "::1"; IPv4 that came through an IPv6
  * socket is shown as IPv4. room >= SOCK_ADDRESS_MAX. 0, or -1 with errno: it is no TCP connection, or is none any more. */
@@ -29,8 +29,8 @@ int sock_peer_address(int fd, char *out, size_t room);
  * rival holds a lock of its own, as the keeper does. */
 int sock_listen_unix(const char *path, mode_t mode, struct err *err);
 int sock_connect_unix(const char *path, struct err *err);
-int sock_pair(int pair[2], struct err *err);                         /* unix stream, non-blocking */
-int sock_accept(int listen_fd, struct err *err);                     /* -1 with err->code EAGAIN: none waits */
+int sock_pair(int pair[2], struct err *err);     /* unix stream, non-blocking */
+int sock_accept(int listen_fd, struct err *err); /* -1 with err->code EAGAIN: none waits */
 int sock_get_peer(int fd, struct sock_peer *peer, struct err *err);
 
 /* One sendmsg/recvmsg with up to 8 descriptors. Bytes moved, 0 = closed by the peer (recv), -1 with errno kept.

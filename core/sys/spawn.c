@@ -201,10 +201,12 @@ static int tell_failure(const struct spawn *s, const struct spawn_failure *f, st
 	const char *hint = "", *dir = "";
 	if (f->step == SPAWN_EXEC && f->errnum == ENOENT && stat(s->path, &st) == 0)
 		hint = " (the file is there: its interpreter is missing)";
+	if (f->step == NO_STEP && f->errnum == EAGAIN)
+		hint = " (a limit of processes is used up: its user's, its box's or the machine's)";
 	if (f->step == SPAWN_CWD)
 		dir = s->cwd != NULL ? s->cwd : "/";
-	return err_sys(err, f->errnum, "unable to start %s: unable to %s%s%s%s", s->path, spawn_step_name(f->step), *dir ? " " : "",
-		       dir, hint);
+	return err_sys(err, f->errnum, "unable to start %s: unable to %s%s%s%s", s->path != NULL ? s->path : "a program",
+		       spawn_step_name(f->step), *dir ? " " : "", dir, hint);
 }
 
 static void bury(struct birth *b)

@@ -20,47 +20,49 @@
  */
 
 #define SPAWN_JOIN_MAX 8
-#define SPAWN_FDS_MAX 8
+#define SPAWN_FDS_MAX  8
 
 enum spawn_step { SPAWN_JOIN, SPAWN_IDS, SPAWN_RLIMIT, SPAWN_CWD, SPAWN_FDS, SPAWN_PRIVS, SPAWN_EXEC };
 
 struct spawn_failure {
-	int step;                  /* enum spawn_step */
+	int step; /* enum spawn_step */
 	int errnum;
 };
 
 struct spawn_rlimit {
-	int resource;              /* RLIMIT_… */
+	int resource; /* RLIMIT_… */
 	struct rlimit value;
 };
 
 struct spawn {
-	const char *path;          /* absolute; searched for nowhere */
+	const char *path; /* absolute; searched for nowhere */
 	char *const *argv, *const *envp;
-	const char *cwd;           /* NULL = "/" */
-	bool set_ids;              /* uid, gid and groups below are taken (needs root) */
+	const char *cwd; /* NULL = "/" */
+	bool set_ids;    /* uid, gid and groups below are taken (needs root) */
 	uid_t uid;
 	gid_t gid;
 	const gid_t *groups;
 	size_t ngroups;
 	const struct spawn_rlimit *rlimits;
 	size_t nrlimits;
-	int stdin_fd, stdout_fd, stderr_fd;      /* -1 = /dev/null */
-	struct { int from, to; } fds[SPAWN_FDS_MAX];   /* to >= 3 */
+	int stdin_fd, stdout_fd, stderr_fd; /* -1 = /dev/null */
+	struct {
+		int from, to;
+	} fds[SPAWN_FDS_MAX]; /* to >= 3 */
 	size_t nfds;
-	int into_fd;               /* cgroup v2 directory, or -1 */
-	int join_fds[SPAWN_JOIN_MAX];            /* v1: open cgroup.procs files; the child writes "0" */
+	int into_fd;                  /* cgroup v2 directory, or -1 */
+	int join_fds[SPAWN_JOIN_MAX]; /* v1: open cgroup.procs files; the child writes "0" */
 	size_t njoin;
 	bool no_new_privs;
-	int oom_score_adj;         /* 0 = leave; lowering is tried, and let go where it is not allowed */
-	int umask;                 /* -1 = 022 */
+	int oom_score_adj; /* 0 = leave; lowering is tried, and let go where it is not allowed */
+	int umask;         /* -1 = 022 */
 };
 
 struct spawned {
 	pid_t pid;
-	int pidfd;                 /* owned by the caller */
-	uint64_t start_ticks;      /* as proc.h */
-	int status_fd;             /* -1 = exec has succeeded; else owned by the caller, non-blocking */
+	int pidfd;            /* owned by the caller */
+	uint64_t start_ticks; /* as proc.h */
+	int status_fd;        /* -1 = exec has succeeded; else owned by the caller, non-blocking */
 };
 
 /* 0; or -1 and *failure says at which step (step -1: no process could be made; errnum EAGAIN, ENOMEM, …). The child is

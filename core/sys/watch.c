@@ -78,7 +78,11 @@ struct watch *watch_new(struct loop *loop, const char *dir, int settle_ms, watch
 	*w = (struct watch){ .settle_ms = settle_ms, .fn = fn, .data = data };
 	w->fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
 	if (w->fd < 0 || inotify_add_watch(w->fd, dir, CHANGES | ENDS | IN_ONLYDIR) < 0) {
-		err_sys(err, errno, "unable to watch %s", dir);
+		/* What the errno says by itself sends people to look at their disk. */
+		const char *hint = errno == ENOSPC   ? " (fs.inotify.max_user_watches is used up)"
+				   : errno == EMFILE ? " (descriptors or fs.inotify.max_user_instances are used up)"
+						     : "";
+		err_sys(err, errno, "unable to watch %s%s", dir, hint);
 		watch_free(&w);
 		return NULL;
 	}
