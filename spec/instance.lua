@@ -53,7 +53,7 @@ local function find_place()
 	local build = helper.build
 	if build:sub(1, 1) ~= "/" then build = line_of "pwd" .. "/" .. build end
 	local share = os.getenv "DSS_SHARE" or line_of "pwd"
-	local is_reachable = os.execute(("[ $(id -u) != 0 ] || setpriv --reuid 65534 --regid 65534 --clear-groups sh -c 'test -x \"$1\" && test -x \"$2\"' sh %s %s")
+	local is_reachable = os.execute(("[ $(id -u) != 0 ] || /usr/bin/setpriv --reuid 65534 --regid 65534 --clear-groups sh -c 'test -x \"$1\" && test -x \"$2\"' sh %s %s")
 		:format(quote(build), quote(share)))
 	if is_reachable then return { programs = build, environment = { DSS_SHARE = share } } end
 	local prefix = line_of "mktemp -d /tmp/dss-spec-XXXXXX"
@@ -114,7 +114,7 @@ function Instance:write(path, text)
 	local full = self.dir .. "/" .. path
 	local is_new = helper.read(full) == nil
 	helper.write(full, text)
-	if is_new then os.execute(("chgrp --reference=%s %s; chmod 640 %s"):format(quote(full:match "^(.*)/"), quote(full), quote(full))) end
+	if is_new then os.execute(("chgrp $(stat -c %%g %s) %s; chmod 640 %s"):format(quote(full:match "^(.*)/"), quote(full), quote(full))) end
 end
 
 --- bin/dss …; output, exit status.

@@ -12,7 +12,7 @@ local function new_as_nobody()
 	self.dir = self.root .. "/node"
 	assert(os.execute(("chown %s:%s %s"):format(NOBODY, NOBODY, self.root)))
 	local function run(...)
-		return Instance.run({ "setpriv", "--reuid", NOBODY, "--regid", NOBODY, "--clear-groups", ... }, Instance.environment())
+		return Instance.run({ "/usr/bin/setpriv", "--reuid", NOBODY, "--regid", NOBODY, "--clear-groups", ... }, Instance.environment())
 	end
 	function self.dss(_, ...) return run(self.dir .. "/bin/dss", ...) end
 	local out, status = run(Instance.program "dssctl", "init", self.dir, "--port", "0")

@@ -62,7 +62,9 @@ fill_system() {
 	cp "$busybox" "$root/usr/bin/busybox"
 	for applet in $("$busybox" --list | grep -vx busybox); do ln -s /bin/busybox "$root/usr/bin/$applet"; done
 	ln -s /bin/busybox "$root/usr/sbin/init"
-	cp -L /usr/bin/lua5.4 /usr/bin/busted "$root/usr/bin/"
+	# curl asks the API; busybox has no setpriv that changes users
+	rm -f "$root/usr/bin/setpriv"
+	cp -L /usr/bin/lua5.4 /usr/bin/busted /usr/bin/curl /usr/bin/setpriv "$root/usr/bin/"
 	python=$(readlink -f /usr/bin/python3)
 	cp "$python" "$root/usr/bin/python3"
 	stdlib=/usr/lib/$(basename "$python")
@@ -95,7 +97,7 @@ make_initramfs() {
 	fill_ours
 	objects=$(find "$root/dss/build" "$root/usr/lib" -name '*.so' -o -name 'dss*' -type f)
 	# shellcheck disable=SC2086
-	copy_tree $(libraries_of "$root/usr/bin/lua5.4" "$root/usr/bin/python3" $objects)
+	copy_tree $(libraries_of "$root/usr/bin/lua5.4" "$root/usr/bin/python3" "$root/usr/bin/curl" "$root/usr/bin/setpriv" $objects)
 	(cd "$root" && find . | cpio --quiet -o -H newc -R 0:0) >"$vm/initramfs"
 	rm -rf "$root"
 }
