@@ -72,6 +72,7 @@ end
 
 --- Asks each function for its first number, before there are kernels. A list of what was wrong: { line, text }.
 function M.first(p)
+	nothing.name = p.name
 	local out, facts = {}, view(nothing, "pool", {})
 	for _, path in ipairs(S.sorted_keys(p.functions)) do
 		local f = p.functions[path]

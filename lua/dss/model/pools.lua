@@ -22,6 +22,11 @@ local function environment() return S.map { of = S.text { may_be_empty = true },
 
 local function not_built(what) return function() return nil, what end end
 
+local function or_function(spec)
+	spec.live = true
+	return spec
+end
+
 local Kernel = {}          -- marks what our own words have made
 
 local shapes = {
@@ -68,7 +73,7 @@ local shapes = {
 			ready_for = S.text { check = not_built "sizing by measured demand is not built yet; set min and max" },
 		},
 		max = S.int { least = 1, most = 100000, default = 16, live = true },
-		recycle = S.record { after_tasks = S.int { default = 1 }, age = S.duration { least = 1 }, memory = S.size { least = 1 << 20 } },
+		recycle = or_function(S.record { after_tasks = S.int { default = 1 }, age = S.duration { least = 1 }, memory = S.size { least = 1 << 20 } }),
 		run_as = S.text {},
 		ready_within = S.duration { least = 1, default = 60000 },
 		grace = S.duration { default = 5000 },
@@ -88,7 +93,7 @@ local kinds = {}
 
 function kinds.python(k, where)
 	local runtime = where.share .. "/kernels/python"
-	return { argv = { k.bin, "-I", runtime .. "/kernel", MARK }, path = k.path or { runtime .. "/tasks" } }
+	return { argv = { k.bin, "-I", runtime .. "/kernel", MARK }, path = k.path or { runtime .. "/tasks" }, types = { "python", "command" } }
 end
 
 function kinds.command(k) return { argv = k.argv } end
@@ -131,7 +136,7 @@ local function kernel_word(source, model, kind)
 		if why then source:report(line, why) end
 		made = made or {}
 		return setmetatable({
-			kind = kind, argv = made.argv, path = made.path, env = environment_list(made.env or k.env or {}), types = k.types,
+			kind = kind, argv = made.argv, path = made.path, env = environment_list(made.env or k.env or {}), types = k.types or made.types,
 			heap_bytes = k.heap or 0,
 		}, Kernel)
 	end

@@ -1,84 +1,11 @@
-local helper = require "spec.helper"
-require("t_bind").preload()
-local json = require "bind.json"
-
-local KEY = "secret-of-the-admin"
-local dir = os.tmpname()
-os.remove(dir)
-os.execute("mkdir -p " .. dir .. "/config")
-helper.write(dir .. "/config/admin.key", KEY .. "\n")
-
--- A fleet that remembers what it was asked and answers as it was told.
-local fleet = { futures = {} }
-local was = {}
-function fleet.submit(r, fn)
-	was.submit = r
-	if fleet.refusal then return fleet.refusal, "no room" end
-	fn("ok", "f1", true)
-	return true
-end
-function fleet.get(id, with_result, fn)
-	was.get = { id, with_result }
-	local f = fleet.futures[id]
-	fn(f and "ok" or "not_found", f, "no such")
-end
-function fleet.wait(id, seconds, fn)
-	was.wait = { id, seconds }
-	fn()
-end
-function fleet.list(owner, ended, fn)
-	was.list = { owner or "all", ended }
-	fn "[]"
-end
-function fleet.abort(id, by, is_admin)
-	was.abort = { id, by, is_admin }
-	return "ok", ""
-end
-function fleet.pools() return "[]" end
-function fleet.health() return '{"instance":"x"}' end
-function fleet.processes(fn) fn(nil, "the keeper does not answer") end
-package.preload["bind.fleet"] = function() return fleet end
-local policies = { false, "" }
-package.preload["bind.gate"] = function() return {
-	facts = { dir = dir, version = "9.9", control_uid = 1234, is_one_user = true, started_ms = 1000 },
-	wall_ms = function() return 3000 end,
-	policies = function() return policies[1], policies[2] end,
-} end
-local serve = require "dss.api.serve"
-os.execute("rm -rf " .. dir)
+local world = require "spec.lua.api.world"
 local routes = require "dss.api.routes"
+local json, fleet, ask, KEY = world.json, world.fleet, world.ask, world.KEY
 
---- One request; status, decoded body, header fields, raw body.
-local function ask(method, target, o)
-	o = o or {}
-	local path, query, segments, answer = target:match "^[^?]*", {}, {}, nil
-	for k, v in (target:match "%?(.*)" or ""):gmatch "([^&=]+)=([^&]*)" do query[k] = v end
-	for s in path:gmatch "[^/]+" do segments[#segments + 1] = s end
-	local fields = o.fields or { authorization = "Bearer " .. KEY }
-	serve.take {
-		method = method, path = path, segments = segments, query = query, fields = fields, body = o.body or "", peer = "127.0.0.1", uid = o.uid,
-		reply = function(status, content_type, body, more)
-			assert.is_nil(answer, "answered twice")
-			answer = { status, content_type, body, more or {} }
-		end,
-	}
-	assert(answer, "not answered")
-	return answer[1], json.decode(answer[3]) or answer[3], answer[4], answer[3]
-end
-
-local function submit(body) return ask("POST", "/api/futures", { body = type(body) == "table" and json.encode(body) or body }) end
+local function submit(body) return ask("POST", "/api/futures", { body = body }) end
 
 describe("the API", function()
-	before_each(function()
-		was = {}
-		fleet.refusal = nil
-		policies = { false, "" }
-		fleet.futures = {
-			mine = { id = "mine", owner = "admin", state = "running", ended = false, json = '{"jobId":"mine","alive":true}' },
-			bobs = { id = "bobs", owner = "bob", state = "running", ended = false, json = '{"jobId":"bobs","alive":true}' },
-			dead = { id = "dead", owner = "bob", state = "killed", ended = true, json = '{"jobId":"dead","alive":false}', error_json = '{"errorType":"X","message":"gone"}' },
-		}
-	end)
+	before_each(world.reset)
 
 	describe("asks who it is", function()
 		it("and takes the key as Bearer, or as the user of Basic with or without a password", function()
@@ -96,10 +23,25 @@ describe("the API", function()
 				assert.matches("Bearer", more["WWW-Authenticate"])
 			end
 		end)
-		it("and knows root and the control user by the admin socket, others not", function()
-			assert.equal(200, (ask("GET", "/api/pools", { fields = {}, uid = 0 })))
-			assert.equal(200, (ask("GET", "/api/pools", { fields = {}, uid = 1234 })))
-			assert.equal(401, (ask("GET", "/api/pools", { fields = {}, uid = 1235 })))
+		it("and knows root and the control user by the admin socket as admins, others by their login", function()
+			assert.equal(200, (ask("GET", "/public/api/futures/?allUsers=true", { fields = {}, uid = 0 })))
+			assert.equal(200, (ask("GET", "/public/api/futures/?allUsers=true", { fields = {}, uid = 1234 })))
+			assert.equal(403, (ask("GET", "/public/api/futures/?allUsers=true", { fields = {}, uid = 1235, login = "bob" })))
+			assert.equal(200, (ask("GET", "/api/futures/bobs", { fields = {}, uid = 1235, login = "bob" })))
+			assert.equal(404, (ask("GET", "/api/futures/mine", { fields = {}, uid = 1235, login = "bob" })))
+		end)
+		it("and refuses there who has no login, a reserved one, or lives in a box, root and control user too", function()
+			assert.equal(403, (ask("GET", "/api/pools", { fields = {}, uid = 1235 })))
+			assert.equal(403, (ask("GET", "/api/pools", { fields = {}, uid = 1235, login = "keeper" })))
+			for _, uid in ipairs { 0, 1234, 1235 } do
+				local status, body = ask("GET", "/api/pools", { fields = {}, uid = uid, is_boxed = true, login = "bob" })
+				assert.equal(403, status)
+				assert.matches("boxes need a key", body.message, 1, true)
+			end
+			assert.equal(200, (ask("GET", "/api/pools", { uid = 1234, is_boxed = true })))
+		end)
+		it("and takes no wrong key for the right uid", function()
+			assert.equal(401, (ask("GET", "/api/pools", { fields = world.with "wrong", uid = 0 })))
 		end)
 		it("but not for /health and /", function()
 			assert.equal(200, (ask("GET", "/health", { fields = {} })))
@@ -132,7 +74,7 @@ describe("the API", function()
 		it("and tells what each does in a line", function()
 			for _, row in ipairs(routes.table) do
 				assert.matches("^%u.*%.$", row[5])
-				assert.is_truthy(({ open = true, user = true })[row[3]])
+				assert.is_truthy(({ open = true, user = true, admin = true, ["local"] = true })[row[3]])
 				assert.is_function(row[4])
 			end
 		end)
@@ -146,12 +88,12 @@ describe("the API", function()
 			assert.equal(200, status)
 			assert.same({ jobId = "f1", hasResult = false, alive = true }, answer)
 			assert.same({ owner = "bob", type = "python", pool = "fek", project = "P", title = "t", client_key = "k", payload = '{"n": 1.50, "callable":"a:b"}',
-				memory_bytes = 2 << 30, timeout_ms = 1000, retries = 2, priority = 5 }, was.submit)
+				memory_bytes = 2 << 30, timeout_ms = 1000, retries = 2, priority = 5, tags = '["a"]' }, world.was.submit)
 		end)
 		it("of its asker unless told otherwise, null counting as absent", function()
 			assert.equal(200, (submit '{"type":"python","payload":{},"pool":null,"limits":null}'))
-			assert.equal("admin", was.submit.owner)
-			assert.equal(0, was.submit.memory_bytes)
+			assert.equal("admin", world.was.submit.owner)
+			assert.equal(0, world.was.submit.memory_bytes)
 		end)
 		it("and names what is wrong with it", function()
 			local cases = {
@@ -168,13 +110,15 @@ describe("the API", function()
 				{ { type = "python", payload = json.object(), retries = 1.5 }, '"retries" has to be a whole number from 0 to 100' },
 				{ { type = "python", payload = json.object(), timeoutMs = 0 }, '"timeoutMs" has to be a whole number' },
 				{ { type = "python", payload = json.object(), tags = { 1 } }, '"tags" has to be a list of texts' },
+				{ { type = "python", payload = json.object(), tags = { ("x"):rep(101) } }, '"tags" has to be a list of texts of one line' },
+				{ { type = "python", payload = json.object(), user = "all" }, '"user": all is no valid login' },
 				{ { type = "python", payload = json.object(), title = "a\nb" }, '"title" has to be a text of one line' },
 			}
 			for _, c in ipairs(cases) do
 				local status, body = submit(c[1])
 				assert.equal(400, status)
 				assert.matches(c[2], body.message, 1, true)
-				assert.is_nil(was.submit)
+				assert.is_nil(world.was.submit)
 			end
 		end)
 		it("for another user from an admin only", function()
@@ -195,9 +139,9 @@ describe("the API", function()
 			local status, _, _, raw = ask("GET", "/public/api/futures/mine?peek=False")
 			assert.equal(200, status)
 			assert.equal('{"jobId":"mine","alive":true}', raw)
-			assert.same({ "mine", true }, was.get)
+			assert.same({ "mine", true }, world.was.get)
 			ask("GET", "/public/api/futures/mine?peek=True")
-			assert.same({ "mine", false }, was.get)
+			assert.same({ "mine", false }, world.was.get)
 		end)
 		it("that ended without a result as 422 with the reason, peeked at as its state", function()
 			local status, body = ask("GET", "/public/api/futures/dead")
@@ -207,9 +151,12 @@ describe("the API", function()
 		end)
 		it("after it has ended or the time is over", function()
 			assert.equal(200, (ask("GET", "/api/futures/mine?peek=true&wait=2.5")))
-			assert.same({ "mine", 3 }, was.wait)
+			assert.same({ "mine", 3 }, world.was.wait)
 			ask("GET", "/api/futures/mine?wait=1e9")
-			assert.same({ "mine", 60 }, was.wait)
+			assert.same({ "mine", 60 }, world.was.wait)
+			world.was.wait = nil
+			assert.equal(422, (ask("GET", "/api/futures/dead?wait=5")))
+			assert.is_nil(world.was.wait)
 			assert.equal(400, (ask("GET", "/api/futures/mine?wait=x")))
 			assert.equal(400, (ask("GET", "/api/futures/mine?wait=-1")))
 		end)
@@ -220,7 +167,9 @@ describe("the API", function()
 				assert.equal(404, status)
 				assert.equal("Future bobs does not exist", body.message)
 			end
-			assert.is_nil(was.abort)
+			assert.is_nil(world.was.abort)
+			assert.equal(404, (ask("GET", "/public/api/futures/bobs?wait=9", { fields = eve })))
+			assert.is_nil(world.was.wait, "the time of the answer told that it is there")
 		end)
 		it("that nobody knows as 404, whatever its id looks like", function()
 			assert.equal(404, (ask("GET", "/public/api/futures/none")))
@@ -232,24 +181,35 @@ describe("the API", function()
 		local status, _, _, raw = ask("DELETE", "/public/api/futures/bobs")
 		assert.equal(200, status)
 		assert.equal("{}", raw)
-		assert.same({ "bobs", "admin", true }, was.abort)
+		assert.same({ "bobs", "admin", true }, world.was.abort)
 		ask("DELETE", "/dip/publicapi/futures/mine")
-		assert.same({ "mine", "admin", false }, was.abort)
-		was.abort = nil
+		assert.same({ "mine", "admin", false }, world.was.abort)
+		world.was.abort = nil
 		assert.equal(200, (ask("DELETE", "/public/api/futures/dead")))
-		assert.is_nil(was.abort)
+		assert.is_nil(world.was.abort)
 	end)
 
 	it("lists own tasks, or everybody's to admins", function()
 		ask("GET", "/public/api/futures/")
-		assert.same({ "admin", 0 }, was.list)
+		assert.same({ "admin", 0 }, world.was.list)
 		ask("GET", "/public/api/futures/?allUsers=True")
-		assert.same({ "all", 0 }, was.list)
+		assert.same({ "all", 0 }, world.was.list)
 		ask("GET", "/api/tasks?ended=5")
-		assert.same({ "all", 5 }, was.list)
-		was.list = nil
+		assert.same({ "all", 5 }, world.was.list)
+		world.was.list = nil
 		assert.equal("[]", select(4, ask("GET", "/public/api/futures/?withScenarios=True&withNotScenarios=False")))
-		assert.is_nil(was.list)
+		assert.is_nil(world.was.list)
+	end)
+
+	it("lists every process to admins, and to others without those that work for somebody else", function()
+		fleet.processes_json = '[{"id":"backend"},{"id":"fek-1"},{"id":"fek-2","user":"bob"},{"id":"fek-3","user":"eve","taskId":"x"}]'
+		local function ids(fields)
+			local out, _, rows = {}, ask("GET", "/api/processes", { fields = fields })
+			for i, row in ipairs(rows) do out[i] = row.id end
+			return out
+		end
+		assert.same({ "backend", "fek-1", "fek-2", "fek-3" }, ids())
+		assert.same({ "backend", "fek-1", "fek-2" }, ids(world.with(KEY, { ["x-dku-proxyuser"] = "bob" })))
 	end)
 
 	it("says 503 where the keeper does not answer", function()
@@ -263,7 +223,7 @@ describe("the API", function()
 		assert.equal("ok", body.status)
 		assert.equal(2000, body.upMs)
 		assert.is_true(body.policies.taken)
-		policies = { true, "policies/10-pools.lua:4: no" }
+		world.policies = { true, "policies/10-pools.lua:4: no" }
 		_, body = ask("GET", "/health")
 		assert.equal("warning", body.status)
 		assert.equal("policies/10-pools.lua:4: no", body.policies.error)

@@ -3,7 +3,7 @@ require("t_bind").preload()
 local load = require "dss.model.load"
 local pools = require "dss.model.pools"
 
-local where = { share = "/usr/share/dssd", run_user = "dss-run" }
+local where = { share = "/usr/share/dssd", run_user = "dss-run", java = "/usr/share/dssd/kernels/java" }
 local function specs(text)
 	local model, errors = load.evaluate({ { name = "policies/10-pools.lua", text = text } }, where)
 	if not model then return nil, table.concat(errors, "\n") end
@@ -16,7 +16,7 @@ describe("a pool", function()
 			name = "fek", source = "policies/10-pools.lua:1", kind = "python", run_as = "dss-run", env = {}, heap_bytes = 0,
 			argv = { "/usr/bin/python3", "-I", "/usr/share/dssd/kernels/python/kernel", "DSSFutureKernelMain" }, path = { "/usr/share/dssd/kernels/python/tasks" },
 			memory_bytes = 0, memory_max_bytes = 0, swap_bytes = 0, threads = 4096, warm_min = 1, warm_max = 8, max = 16,
-			recycle_after_tasks = 1, recycle_age_ms = 0, recycle_memory_bytes = 0, ready_within_ms = 60000, grace_ms = 5000,
+			recycle_after_tasks = 1, recycle_age_ms = 0, recycle_memory_bytes = 0, ready_within_ms = 60000, grace_ms = 5000, types = { "python", "command" },
 		} }, specs 'pool "fek" { kernel = python {} }')
 	end)
 	it("takes limits, warm stock and recycling with units", function()
@@ -40,7 +40,7 @@ pool "fek" {
 			{ 'pool "a" {\n kernel = "python" }', head .. "2: kernel: python { … }, java { … } or command { … } is wanted, not the text \"python\"" },
 			{ 'pool "a" { kernel = { tag = "kernel" } }', head .. "1: kernel: python { … }, java { … } or command { … } is wanted, not a table" },
 			{ 'pool "a" {\n kernel = python {\n  bni = "/x" } }', head .. '3: unknown key "bni" in python, did you mean "bin"?' },
-			{ 'pool "a" { kernel = python {}, max = function (k) return 1 end }', head .. "1: max: functions as values come with the policy engine; write a plain value" },
+			{ 'pool "a" { kernel = python {},\n about = function (k) return "x" end }', head .. "2: about: a plain value is wanted here, not a function" },
 			{ 'pool "a" { kernel = python {},\n warm = { min = 9, max = 3 } }', head .. "1: warm.min is 9, more than warm.max, 3" },
 			{ 'pool "a" { kernel = python {}, warm = { ready_for = "99%" } }', head .. "1: warm.ready_for: sizing by measured demand is not built yet; set min and max" },
 			{ 'pool "a" { kernel = python {}, limits = { memory = "2g", memory_max = "1g" } }', head .. "1: limits.memory_max is less than limits.memory, or limits.memory is missing" },
@@ -56,8 +56,42 @@ pool "fek" {
 			assert.equal(c[2], errors:match "^[^\n]+")
 		end
 	end)
-	it("of Java kernels is read, and refused as not built yet", function()
-		local _, errors = specs 'pool "a" {\n kernel = java { main = "DSSFutureKernelMain", heap = "2g" }, limits = { memory = "3g" } }'
-		assert.matches("^policies/10%-pools.lua:2: java kernels are not built yet; use python { … } or command { … }", errors)
+	it("of Java kernels starts them as kernels/java says, with the heap in whole KB and a UTF-8 locale", function()
+		local p = assert(specs [[
+pool "jek" {
+  kernel = java { heap = "2g", classpath = { "/opt/a.jar", "/opt/b" }, options = { "-XX:TieredStopAtLevel=1" }, env = { A = "1" }, types = { "java", "command" } },
+  limits = { memory = "2.5g" },
+}]])[1]
+		local java = "/usr/share/dssd/kernels/java/"
+		assert.same({
+			"/usr/bin/java", "-Xmx2097152k", "-Xshare:auto", "-XX:SharedArchiveFile=" .. java .. "dss-kernel.jsa", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError",
+			"-XX:+DisableAttachMechanism", "-XX:-UsePerfData", "-Dfile.encoding=UTF-8", "-Ddss.kernel=DSSFutureKernelMain", "-XX:TieredStopAtLevel=1",
+			"-cp", java .. "dss-kernel.jar:/usr/share/java/gson.jar:/opt/a.jar:/opt/b", "DSSFutureKernelMain",
+		}, p.argv)
+		assert.same({ "A=1", "LANG=C.UTF-8" }, p.env)
+		assert.same({ "java", 2 << 30, { "java", "command" } }, { p.kind, p.heap_bytes, p.types })
+		-- one pool's environment is not another's
+		assert.same({ "LANG=x" }, specs('pool "a" { kernel = java { heap = "64m", env = { LANG = "x" } } }')[1].env)
+		assert.same({ "LANG=C.UTF-8" }, specs('pool "a" { kernel = java { heap = "64m" } }')[1].env)
+		assert.same({}, specs('pool "a" { kernel = python {} }')[1].env)
+	end)
+	it("of Java kernels that is wrong is told with its line", function()
+		for _, c in ipairs {
+			{ 'pool "a" {\n kernel = java { heap = "2g" },\n limits = { memory = "2.4g" } }', "1: limits.memory is 2.4 GB, less than 1.25 x the heap of 2.0 GB" },
+			{ 'pool "a" {\n kernel = java { main = "X" } }', '2: java: "heap" is missing' },
+			{ 'pool "a" {\n kernel = java { heap = "64m",\n options = { "-Xmx4g" } } }', "3: java.options[1]: -Xmx4g: heap says that" },
+			{ 'pool "a" {\n kernel = java { heap = "64m",\n options = { "-cp", "/x" } } }', "3: java.options[1]: -cp: classpath says that" },
+			{ 'pool "a" {\n kernel = java { heap = "64m", options = { "Xss1m" } } }', '2: java.options[1]: "Xss1m" is no option of a JVM' },
+			{ 'pool "a" {\n kernel = java { heap = "64m", classpath = { "x.jar" } } }', '2: java.classpath[1]: "x.jar" is no absolute path' },
+		} do
+			local got, errors = specs(c[1])
+			assert.is_nil(got, c[1])
+			assert.matches("policies/10-pools.lua:" .. c[2], errors, 1, true)
+		end
+	end)
+	it("of Java kernels is refused where no runtime was built", function()
+		local model, errors = load.evaluate({ { name = "policies/10-pools.lua", text = 'pool "a" {\n kernel = java { heap = "64m" } }' } }, { share = "/x" })
+		assert.is_nil(model)
+		assert.matches("^policies/10%-pools.lua:2: no dss%-kernel.jar is there", errors[1])
 	end)
 end)

@@ -1,0 +1,159 @@
+-- world: the API with a fleet, keys and numbers that remember what they were asked and answer as they were told.
+local helper = require "spec.helper"
+require("t_bind").preload()
+local json = require "bind.json"
+
+local M = { json = json, KEY = "secret-of-the-admin", was = {}, policies = { false, "" } }
+
+local dir = os.tmpname()
+os.remove(dir)
+os.execute("mkdir -p " .. dir .. "/config")
+helper.write(dir .. "/config/admin.key", M.KEY .. "\n")
+
+local fleet = { futures = {}, processes_json = nil }
+M.fleet = fleet
+function fleet.submit(r, fn)
+	M.was.submit = r
+	if fleet.refusal then return fleet.refusal, "no room" end
+	fn("ok", "f1", true)
+	return true
+end
+function fleet.get(id, with_result, fn)
+	M.was.get = { id, with_result }
+	local f = fleet.futures[id]
+	fn(f and "ok" or "not_found", f, "no such")
+end
+function fleet.wait(id, seconds, fn)
+	M.was.wait = { id, seconds }
+	fn()
+end
+function fleet.list(owner, ended, fn)
+	M.was.list = { owner or "all", ended }
+	fn "[]"
+end
+function fleet.abort(id, by, is_admin)
+	M.was.abort = { id, by, is_admin }
+	return "ok", ""
+end
+function fleet.pools() return fleet.pools_json or "[]" end
+function fleet.health() return '{"instance":"x"}' end
+function fleet.processes(fn)
+	if fleet.processes_json then fn(fleet.processes_json) else fn(nil, "the keeper does not answer") end
+end
+
+-- Keys in a list; a secret is "secret-of-ID".
+local keys = { rows = {} }
+M.keys = keys
+function keys.fix(user, is_admin, secret)
+	keys.fixed = { id = "", user = user, is_admin = is_admin, secret = secret }
+	return true
+end
+function keys.find(secret)
+	if secret == keys.fixed.secret then return keys.fixed end
+	for _, k in ipairs(keys.rows) do
+		if not k.revoked_ms and secret == "secret-of-" .. k.id then return k end
+	end
+end
+function keys.make(user, label, is_admin, fn)
+	if keys.refusal then return nil, keys.refusal end
+	local k = { id = "k" .. #keys.rows + 1, user = user, label = label, is_admin = is_admin, created_ms = 5 }
+	keys.finish = function(why)
+		if not why then table.insert(keys.rows, k) end
+		fn(not why and k or nil, why)
+	end
+	if not keys.is_slow then keys.later = keys.finish end
+	return "secret-of-" .. k.id
+end
+function keys.get(id)
+	for _, k in ipairs(keys.rows) do
+		if k.id == id then return k end
+	end
+end
+function keys.revoke(id, fn)
+	local k = keys.get(id)
+	if keys.refusal then return nil, keys.refusal end
+	k.revoked_ms = k.revoked_ms or 9
+	fn(k)
+	return true
+end
+function keys.list(user)
+	local out = {}
+	for _, k in ipairs(keys.rows) do
+		if not user or k.user == user then out[#out + 1] = k end
+	end
+	return out
+end
+
+local stats = {}
+M.stats = stats
+function stats.read()
+	return {
+		submitted = 7, kernels_started = 3, keeper_events = 11, followers = 1, followers_cut = 0, lua_bytes = 1000,
+		ended = { done = 4, failed = 1, aborted = 0, killed = 2 }, open = { queued = 1, assigned = 0, running = 2 },
+		store = { commits = 5, failed_commits = 0, operations = 9, waiting = 0 },
+		gate = { accepted = 1, requests = 1, refused = 0, bad = 0, timed_out = 0, cut_slow = 0, connections = 1, waiting = 1, memory_bytes = 0 },
+	}
+end
+function stats.lag(fn) fn(0.25) end
+function stats.tell(...) M.was.tell = { ... } end
+
+package.preload["bind.fleet"] = function() return fleet end
+package.preload["bind.keys"] = function() return keys end
+package.preload["bind.stats"] = function() return stats end
+package.preload["bind.logs"] = package.preload["bind.logs"] or function() return {} end
+package.preload["bind.gate"] = function() return {
+	facts = { dir = dir, version = "9.9", control_uid = 1234, is_one_user = true, started_ms = 1000 },
+	wall_ms = function() return 3000 end,
+	policies = function() return M.policies[1], M.policies[2] end,
+} end
+local serve = require "dss.api.serve"
+os.execute("rm -rf " .. dir)
+
+--- As new, before each case.
+function M.reset()
+	M.was = {}
+	fleet.refusal, fleet.processes_json, fleet.pools_json = nil, nil, nil
+	keys.rows, keys.refusal, keys.later, keys.is_slow = {}, nil, nil, nil
+	M.policies = { false, "" }
+	fleet.futures = {
+		mine = { id = "mine", owner = "admin", state = "running", ended = false, json = '{"jobId":"mine","alive":true}' },
+		bobs = { id = "bobs", owner = "bob", state = "running", ended = false, json = '{"jobId":"bobs","alive":true}' },
+		dead = { id = "dead", owner = "bob", state = "killed", ended = true, json = '{"jobId":"dead","alive":false}', error_json = '{"errorType":"X","message":"gone"}' },
+	}
+end
+
+--- The fields of a request with a key.
+function M.with(secret, more)
+	local fields = { authorization = "Bearer " .. secret }
+	for k, v in pairs(more or {}) do fields[k] = v end
+	return fields
+end
+
+--- One request; status, decoded body, header fields, raw body. o: body, fields, peer, uid, is_boxed, login.
+function M.ask(method, target, o)
+	o = o or {}
+	local path, query, segments, answer = target:match "^[^?]*", {}, {}, nil
+	for k, v in (target:match "%?(.*)" or ""):gmatch "([^&=]+)=([^&]*)" do query[k] = v end
+	for s in path:gmatch "[^/]+" do segments[#segments + 1] = s end
+	local fields = o.fields or M.with(M.KEY)
+	serve.take {
+		method = method, path = path, segments = segments, query = query, fields = fields, body = type(o.body) == "table" and json.encode(o.body) or o.body or "",
+		peer = o.peer or "10.0.0.1", uid = o.uid, is_boxed = o.is_boxed, login = o.login,
+		reply = function(status, content_type, body, more)
+			if answer then error "answered twice" end
+			answer = { status, content_type, body, more or {} }
+		end,
+		follow = function(login, epoch, seq)
+			M.was.follow = { login or "all", epoch, seq }
+			if M.follow_refusal then return nil, M.follow_refusal end
+			answer = { 200, "text/event-stream", "", {} }
+			return true
+		end,
+	}
+	-- what is written is told later than make() returns
+	if keys.later then keys.later = keys.later(nil) end
+	assert(answer, "not answered")
+	return answer[1], json.decode(answer[3]) or answer[3], answer[4], answer[3]
+end
+
+return M
