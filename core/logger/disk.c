@@ -19,6 +19,7 @@
 enum {
 	FOLDER_MODE = 0750,
 	FILE_MODE = 0640,
+	SERVICES_SHARE = 10,        /* a tenth of all logs is for services alone */
 	COUNT_AGAIN_MS = 10 * 1000, /* people remove logs too: count again before refusing, but not on every line */
 };
 
@@ -219,20 +220,20 @@ static int remove_oldest(struct disk *d)
 	return rc;
 }
 
-int disk_check_total(struct disk *d, int64_t more, struct err *err)
+int disk_check_total(struct disk *d, bool is_job, int64_t more, struct err *err)
 {
-	int64_t most = d->limits.total_bytes;
+	int64_t most = is_job ? d->limits.total_bytes - d->limits.total_bytes / SERVICES_SHARE : d->limits.total_bytes;
 	if (most == 0)
 		return 0;
 	if (d->counted_ms == 0 || (d->total + more > most && clock_mono_ms() - d->counted_ms >= COUNT_AGAIN_MS))
 		count_all(d);
-	while (d->total + more > most && remove_oldest(d) == 0)
+	while (!is_job && d->total + more > most && remove_oldest(d) == 0)
 		;
 	if (d->total + more <= most)
 		return 0;
 	char size[32];
-	return err_set(err, "all logs together have reached %s (log.total in config/dss.lua)",
-		       text_print_size(most, size, sizeof(size)));
+	return err_set(err, "all logs together have reached %s (log.total in config/dss.lua%s)",
+		       text_print_size(most, size, sizeof(size)), is_job ? ", less a tenth for services" : "");
 }
 
 int disk_check_floor(const struct disk *d, int fd, struct err *err)

@@ -32,9 +32,10 @@ int disk_open_folder(struct disk *d, const char *path, struct err *err);
 /* A regular file with one name, right in that folder. flags as for open; close-on-exec, never follows a link. */
 int disk_open_file(int folder_fd, const char *name, int flags, struct err *err);
 
-/* May so many more bytes be written? Makes room by removing the oldest rotated logs. -1: no; err's text is the reason in a
- * few words ("less than 1.0 GB free"). */
-int disk_check_total(struct disk *d, int64_t more, struct err *err);
+/* May so many more bytes be written? For a service: makes room by removing the oldest rotated logs. Jobs hold what users write:
+ * they remove nothing and leave a tenth of the whole to services, so that nobody's job can silence or erase what the node says.
+ * -1: no; err's text is the reason in a few words ("less than 1.0 GB free"). */
+int disk_check_total(struct disk *d, bool is_job, int64_t more, struct err *err);
 int disk_check_floor(const struct disk *d, int fd, struct err *err);
 /* The logs grew by so much, or shrank. */
 void disk_count(struct disk *d, int64_t delta);

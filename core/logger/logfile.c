@@ -134,7 +134,7 @@ static int check_disk(struct logfile_env *env, struct logfile *f, size_t more, s
 			return -1;
 		f->since_check = 0;
 	}
-	return disk_check_total(&env->disk, (int64_t)more, err);
+	return disk_check_total(&env->disk, f->is_job, (int64_t)more, err);
 }
 
 /* --- writing --- */

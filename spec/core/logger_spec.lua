@@ -574,6 +574,20 @@ describe("the logger", function ()
 			assert.matches("x\n%-%-%- %d+ bytes left out here", file("jobs/P/J/output.log"))
 		end)
 
+		it("jobs together leave a tenth of all to services, which go on when jobs have used up theirs", function ()
+			local l = start { args = { "--total-bytes", 100000 } }
+			local job = l:pipe("j", "job:P:J")
+			for _ = 1, 100 do
+				job:write(("j"):rep(999) .. "\n")
+				l:barrier()
+			end
+			assert.is_true(job:finish().lost >= 10000)
+			local used = #file("jobs/P/J/output.log")
+			assert.is_true(used < 91000, used .. " bytes of a job, the marker of what was lost among them")
+			assert.equal(0, l:pipe("s", "service:s"):write(("s"):rep(99) .. "\n"):write(("line\n"):rep(1000)):finish().lost)
+			assert.equal(5100, #file("run/s.log"))
+		end)
+
 		it("all logs together: the oldest rotated go first, then lines are dropped, aloud", function ()
 			helper.write(dir .. "/run/old.log.7", ("o"):rep(30000))
 			helper.write(dir .. "/run/old.log", ("o"):rep(5000))
@@ -587,11 +601,12 @@ describe("the logger", function ()
 			assert.is_string(file("run/old.log"))
 			assert.is_string(file("jobs/P/Q/output.log"))
 			assert.matches("line 020000\n$", file("run/s.log"))
-			-- Nothing rotated is left to go: jobs' logs are not ours to remove.
+			-- A job removes nobody's log: neither other jobs' nor what services have rotated.
 			local drained = l:pipe("j", "job:P:J"):write(("j"):rep(100) .. "\n"):write(("line of text\n"):rep(20000)):finish()
 			assert.is_true(drained.lost > 0)
 			l:expect("trouble", function () return l.trouble[1] end)
-			assert.matches("^jobs/P/J/output.log: all logs together have reached 98 KB %(log.total in config/dss.lua%); its lines are dropped and counted", l.trouble[1])
+			assert.matches("^jobs/P/J/output.log: all logs together have reached 88 KB %(log.total in config/dss.lua, less a tenth for services%); its lines are dropped and counted", l.trouble[1])
+			assert.is_string(file("run/s.log.1"))
 		end)
 	end)
 
