@@ -24,7 +24,7 @@ for folder in lua policies kernels; do
 		install -D -m "$mode" "$file" "$share.new/$file"
 	done
 done
-install -m 644 etc/dss.lua.in "$share.new/etc/dss.lua.in"
+install -m 644 etc/dss.lua.in etc/completion.bash "$share.new/etc/"
 if [ -f "$build/java/dss-kernel.jar" ]; then
 	install -d "$share.new/java"
 	install -m 644 "$build"/java/*.jar "$share.new/java/"

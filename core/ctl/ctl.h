@@ -65,5 +65,12 @@ int result_command(struct ctl *ctl, int argc, char **argv);
 int abort_command(struct ctl *ctl, int argc, char **argv);
 int tasks_command(struct ctl *ctl, int argc, char **argv);
 int ps_command(struct ctl *ctl, int argc, char **argv);
+int pools_command(struct ctl *ctl, int argc, char **argv);
+int run_command(struct ctl *ctl, int argc, char **argv);
+int top_command(struct ctl *ctl, int argc, char **argv);
+int logs_command(struct ctl *ctl, int argc, char **argv);
+int events_command(struct ctl *ctl, int argc, char **argv);
+int key_command(struct ctl *ctl, int argc, char **argv);
+int completion_command(struct ctl *ctl, int argc, char **argv);
 
 #endif

@@ -1,4 +1,6 @@
-/* list: the lists of the API as tables: `ps` and `tasks`. A column is a member of the row and a way to print it. */
+/* list: the lists of the API as tables: `ps`, `tasks` and `pools`. A column is a member of the row and a way to print it. */
+#include "ctl/list.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -7,40 +9,47 @@
 #include "ctl/rest.h"
 #include "ctl/say.h"
 
-enum { COLUMNS_MAX = 12 };
+enum { COLUMNS_MAX = 12, FILTERS_MAX = 4 };
 
-enum form { FORM_TEXT, FORM_NUMBER, FORM_SIZE, FORM_SINCE, FORM_DURATION, FORM_STATE };
-
-struct column {
-	const char *title, *key;
-	enum form form;
+const struct list_column list_processes[] = {
+	{ "ID", "id", LIST_TEXT },
+	{ "KIND", "kind", LIST_TEXT },
+	{ "POOL", "pool", LIST_TEXT },
+	{ "PID", "pid", LIST_NUMBER },
+	{ "STATE", "state", LIST_STATE },
+	{ "SINCE", "startedAt", LIST_SINCE },
+	{ "MEMORY", "memoryBytes", LIST_SIZE },
+	{ "LIMIT", "limitBytes", LIST_SIZE },
+	{ "USER", "user", LIST_TEXT },
+	{ "TASK", "taskId", LIST_TEXT },
+	{ NULL, NULL, LIST_TEXT },
 };
 
-static const struct column process_columns[] = {
-	{ "ID", "id", FORM_TEXT },
-	{ "KIND", "kind", FORM_TEXT },
-	{ "POOL", "pool", FORM_TEXT },
-	{ "PID", "pid", FORM_NUMBER },
-	{ "STATE", "state", FORM_STATE },
-	{ "SINCE", "startedAt", FORM_SINCE },
-	{ "MEMORY", "memoryBytes", FORM_SIZE },
-	{ "LIMIT", "limitBytes", FORM_SIZE },
-	{ "USER", "user", FORM_TEXT },
-	{ "TASK", "taskId", FORM_TEXT },
-	{ NULL, NULL, FORM_TEXT },
+static const struct list_column task_columns[] = {
+	{ "ID", "jobId", LIST_TEXT },
+	{ "STATE", "state", LIST_STATE },
+	{ "POOL", "pool", LIST_TEXT },
+	{ "KERNEL", "kernel", LIST_TEXT },
+	{ "OWNER", "owner", LIST_TEXT },
+	{ "SINCE", "startTime", LIST_SINCE },
+	{ "RAN", "runningTime", LIST_DURATION },
+	{ "REASON", "reason", LIST_TEXT },
+	{ "TITLE", "title", LIST_TEXT },
+	{ NULL, NULL, LIST_TEXT },
 };
 
-static const struct column task_columns[] = {
-	{ "ID", "jobId", FORM_TEXT },
-	{ "STATE", "state", FORM_STATE },
-	{ "POOL", "pool", FORM_TEXT },
-	{ "KERNEL", "kernel", FORM_TEXT },
-	{ "OWNER", "owner", FORM_TEXT },
-	{ "SINCE", "startTime", FORM_SINCE },
-	{ "RAN", "runningTime", FORM_DURATION },
-	{ "REASON", "reason", FORM_TEXT },
-	{ "TITLE", "title", FORM_TEXT },
-	{ NULL, NULL, FORM_TEXT },
+static const struct list_column pool_columns[] = {
+	{ "POOL", "name", LIST_TEXT },
+	{ "ALIVE", "alive", LIST_NUMBER },
+	{ "IDLE", "idle", LIST_NUMBER },
+	{ "BUSY", "busy", LIST_NUMBER },
+	{ "STARTING", "starting", LIST_NUMBER },
+	{ "WAITING", "waiting", LIST_NUMBER },
+	{ "MAX", "max", LIST_NUMBER },
+	{ "LIMIT", "memoryLimitBytes", LIST_SIZE },
+	{ "SOURCE", "source", LIST_TEXT },
+	{ "TROUBLE", "failure", LIST_TEXT },
+	{ NULL, NULL, LIST_TEXT },
 };
 
 static enum say_tone tone_of(const char *state)
@@ -65,60 +74,113 @@ static const char *text_of(const json_t *row, const char *key)
 	return rest_text(row, key);
 }
 
-static void put_cell(struct say_table *t, const json_t *row, const struct column *c)
+static void put_cell(struct say_table *t, const json_t *row, const struct list_column *c)
 {
 	char text[64] = "";
 	double n = rest_number(row, c->key, -1);
-	if (c->form == FORM_TEXT || c->form == FORM_STATE) {
-		say_cell(t, c->form == FORM_STATE ? tone_of(text_of(row, c->key)) : SAY_PLAIN, text_of(row, c->key));
+	if (c->form == LIST_TEXT || c->form == LIST_STATE) {
+		say_cell(t, c->form == LIST_STATE ? tone_of(text_of(row, c->key)) : SAY_PLAIN, text_of(row, c->key));
 		return;
 	}
-	if (n >= 0 && c->form == FORM_NUMBER)
+	if (n >= 0 && c->form == LIST_NUMBER)
 		snprintf(text, sizeof(text), "%.0f", n);
-	else if (n >= 0 && c->form == FORM_SIZE)
+	else if (n >= 0 && c->form == LIST_SIZE)
 		text_print_size((int64_t)n, text, sizeof(text));
-	else if (n >= 0 && c->form == FORM_SINCE)
+	else if (n >= 0 && c->form == LIST_SINCE)
 		say_since((int64_t)n, text, sizeof(text));
 	else if (n >= 0)
 		text_print_duration((int64_t)n, text, sizeof(text));
 	say_cell(t, SAY_PLAIN, text);
 }
 
-static int print_rows(const json_t *rows, const struct column *columns)
+struct say_table *list_table(const json_t *rows, const struct list_column *columns)
 {
-	const char *titles[COLUMNS_MAX];
+	static const char *titles[COLUMNS_MAX]; /* borrowed by the table */
 	size_t n = 0, i;
 	json_t *row;
 	for (; columns[n].title != NULL && n < COLUMNS_MAX; n++)
 		titles[n] = columns[n].title;
 	struct say_table *t = say_table_new(titles, n);
 	if (t == NULL)
-		return ctl_fail(CTL_FAILED, "no memory");
+		return NULL;
 	json_array_foreach(rows, i, row) for (size_t c = 0; c < n; c++) put_cell(t, row, &columns[c]);
-	say_table_print(t, stdout);
+	return t;
+}
+
+struct filter {
+	const char *key, *wanted; /* NULL: all */
+};
+
+/* Rows that have what is wanted of each filter; a borrowed list turns into an owned one. */
+static json_t *filtered(const json_t *rows, const struct filter *filters)
+{
+	json_t *out = json_array(), *row;
+	size_t i;
+	json_array_foreach(rows, i, row)
+	{
+		bool is_in = true;
+		for (const struct filter *f = filters; f->key != NULL; f++)
+			is_in = is_in && (f->wanted == NULL || strcmp(rest_text(row, f->key), f->wanted) == 0);
+		if (is_in)
+			json_array_append(out, row);
+	}
+	return out;
+}
+
+struct what {
+	const char *about, *usage, *path;
+	const struct list_column *columns;
+	const char *keys[FILTERS_MAX]; /* members that can be filtered by, NULL-terminated */
+};
+
+static int print_answer(struct ctl *ctl, const struct what *what, const struct filter *filters, const struct rest_answer *a)
+{
+	bool is_all = true;
+	for (const struct filter *f = filters; f->key != NULL; f++)
+		is_all = is_all && f->wanted == NULL;
+	if (!json_is_array(a->json))
+		return ctl_fail(CTL_FAILED, "unable to understand the backend's answer: it is no list");
+	if (ctl->json && is_all) {
+		printf("%s\n", a->body.data);
+		return CTL_DONE;
+	}
+	/* Integers stay integers where they are printed again. */
+	json_t *whole = json_loadb(a->body.data, a->body.len, 0, NULL);
+	json_t *rows = filtered(whole, filters);
+	struct say_table *t = ctl->json ? NULL : list_table(rows, what->columns);
+	if (ctl->json) {
+		json_dumpf(rows, stdout, JSON_COMPACT);
+		putchar('\n');
+	} else if (t != NULL) {
+		say_table_print(t, stdout);
+	}
 	say_table_free(&t);
+	json_decref(rows);
+	json_decref(whole);
 	return CTL_DONE;
 }
 
-static int print_list(struct ctl *ctl, const char *about, const char *path, const struct column *columns, int argc, char **argv)
+static int print_list(struct ctl *ctl, const struct what *what, int argc, char **argv)
 {
 	const char *key_file = NULL;
 	struct rest *rest = NULL;
 	struct rest_answer a = { 0 };
-	const struct opt opts[] = {
-		{ "key-file", "FILE", "the API key (else DSS_KEY, else config/admin.key)", OPT_TEXT, &key_file, 0, 0, NULL }, { 0 }
-	};
-	struct opt_words words = { .usage = "[--json]", .about = about };
+	struct filter filters[FILTERS_MAX + 1] = { 0 };
+	struct opt opts[FILTERS_MAX + 2] = { { "key-file", "FILE", "the API key (else DSS_KEY, else config/admin.key)", OPT_TEXT,
+					       &key_file, 0, 0, NULL } };
+	char help[FILTERS_MAX][48];
+	for (size_t i = 0; i < FILTERS_MAX && what->keys[i] != NULL; i++) {
+		filters[i].key = what->keys[i];
+		snprintf(help[i], sizeof(help[i]), "only those of this %s", what->keys[i]);
+		opts[i + 1] = (struct opt){ what->keys[i], "WORD", help[i], OPT_TEXT, &filters[i].wanted, 0, 0, NULL };
+	}
+	struct opt_words words = { .usage = what->usage, .about = what->about };
 	int code = opt_read(ctl, opts, &words, argc, argv);
 	if (code >= 0 || (code = rest_open(&rest, ctl, key_file)) != CTL_DONE)
 		return code;
-	code = rest_ask(rest, "GET", path, NULL, &a);
-	if (code == CTL_DONE && !json_is_array(a.json))
-		code = ctl_fail(CTL_FAILED, "unable to understand the backend's answer: it is no list");
-	else if (code == CTL_DONE && ctl->json)
-		printf("%s\n", a.body.data);
-	else if (code == CTL_DONE)
-		code = print_rows(a.json, columns);
+	code = rest_ask(rest, "GET", what->path, NULL, &a);
+	if (code == CTL_DONE)
+		code = print_answer(ctl, what, filters, &a);
 	rest_answer_fini(&a);
 	rest_close(&rest);
 	return code;
@@ -126,10 +188,30 @@ static int print_list(struct ctl *ctl, const char *about, const char *path, cons
 
 int ps_command(struct ctl *ctl, int argc, char **argv)
 {
-	return print_list(ctl, "Every process of the instance.", "/api/processes", process_columns, argc, argv);
+	static const struct what what = { "Every process of the instance.",
+					  "[--kind WORD] [--pool NAME] [--state WORD] [--json]",
+					  "/api/processes",
+					  list_processes,
+					  { "kind", "pool", "state" } };
+	return print_list(ctl, &what, argc, argv);
 }
 
 int tasks_command(struct ctl *ctl, int argc, char **argv)
 {
-	return print_list(ctl, "Running and waiting work, and what ended lately.", "/api/tasks", task_columns, argc, argv);
+	static const struct what what = { "Running and waiting work, and what ended lately.",
+					  "[--state WORD] [--pool NAME] [--owner LOGIN] [--json]",
+					  "/api/tasks",
+					  task_columns,
+					  { "state", "pool", "owner" } };
+	return print_list(ctl, &what, argc, argv);
+}
+
+int pools_command(struct ctl *ctl, int argc, char **argv)
+{
+	static const struct what what = { "Pools of kernels: how many are warm, busy, starting, and how many tasks wait.",
+					  "[--json]",
+					  "/api/pools",
+					  pool_columns,
+					  { 0 } };
+	return print_list(ctl, &what, argc, argv);
 }

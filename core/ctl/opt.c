@@ -15,7 +15,8 @@ static int print_help(const struct ctl *ctl, const struct opt *opts, const struc
 	printf("\noptions:\n");
 	for (const struct opt *o = opts; o->name != NULL; o++) {
 		char left[80];
-		snprintf(left, sizeof(left), "--%s%s%s", o->name, o->arg != NULL ? " " : "", o->arg != NULL ? o->arg : "");
+		snprintf(left, sizeof(left), "%s%s%s%s", o->name[1] == '\0' ? "-" : "--", o->name, o->arg != NULL ? " " : "",
+			 o->arg != NULL ? o->arg : "");
 		printf("  %-*s %s\n", HELP_COLUMN, left, o->help);
 	}
 	printf("  %-*s %s\n", HELP_COLUMN, "-C DIR", "the instance (else DSS_HOME, else the current folder)");
@@ -77,13 +78,15 @@ static int read_option(struct ctl *ctl, const struct opt *opts, int argc, char *
 		ctl->json = true;
 		return -1;
 	}
-	size_t len = strncmp(arg, "--", 2) == 0 ? strcspn(arg + 2, "=") : 0;
+	bool is_letter = arg[1] != '-' && arg[2] == '\0';
+	const char *name = is_letter ? arg + 1 : arg + 2;
+	size_t len = is_letter || strncmp(arg, "--", 2) == 0 ? strcspn(name, "=") : 0;
 	const struct opt *o = opts;
-	while (o->name != NULL && !(strlen(o->name) == len && strncmp(o->name, arg + 2, len) == 0))
+	while (o->name != NULL && !(strlen(o->name) == len && strncmp(o->name, name, len) == 0 && is_letter == (len == 1)))
 		o++;
 	if (o->name == NULL)
 		return unknown_option(ctl, opts, arg);
-	const char *value = arg[2 + len] == '=' ? arg + 3 + len : NULL;
+	const char *value = name[len] == '=' ? name + len + 1 : NULL;
 	if (o->kind == OPT_FLAG && value != NULL)
 		return ctl_misuse(ctl->verb, NULL, NULL, "--%s takes no value", o->name);
 	if (o->kind != OPT_FLAG && value == NULL) {

@@ -4,7 +4,7 @@
 #include "ctl/ctl.h"
 /*
  * opt: the options of one command as a table; values are checked while they are read. `--name value`, `--name=value`;
- * options and other words may be mixed; after `--` nothing is an option. -C, --json and --help are known everywhere.
+ * options and other words may be mixed; a name of one letter is written -n; after `--` nothing is an option. -C, --json and --help are known everywhere.
  *
  *     int64_t port = 11200;
  *     const struct opt opts[] = { { "port", "N", "the first of its ports", OPT_INT, &port, 0, 65500 }, { 0 } };

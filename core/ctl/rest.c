@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "base/text.h"
@@ -21,6 +22,8 @@ enum {
 	ANSWER_MS = 60000, /* the keeper holds the port: while the backend starts, a request waits */
 	PAUSE_MS = 200,
 	PAUSE_MOST_MS = 2000,
+	HEAD_MAX = 64 * 1024,
+	CONFLICT = 409,
 };
 
 struct rest {
@@ -66,6 +69,7 @@ int rest_escape(const char *s, char *out, size_t room)
 void rest_answer_fini(struct rest_answer *a)
 {
 	buf_fini(&a->body);
+	buf_fini(&a->head);
 	json_decref(a->json);
 	a->json = NULL;
 }
@@ -167,6 +171,22 @@ static size_t take_body(char *data, size_t size, size_t n, void *to)
 	return buf_put(&a->body, data, size * n) == 0 ? n : 0;
 }
 
+static size_t take_head(char *data, size_t size, size_t n, void *to)
+{
+	struct rest_answer *a = to;
+	return buf_put(&a->head, data, size * n) == 0 ? n : 0;
+}
+
+double rest_field(const struct rest_answer *a, const char *name, double otherwise)
+{
+	size_t len = strlen(name);
+	for (const char *line = a->head.data; line != NULL && *line != '\0';
+	     line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL)
+		if (strncasecmp(line, name, len) == 0 && line[len] == ':')
+			return strtod(line + len + 1, NULL);
+	return otherwise;
+}
+
 void rest_stop_on(struct rest *r, volatile sig_atomic_t *stop)
 {
 	r->stop = stop;
@@ -184,6 +204,23 @@ static int on_progress(void *data, curl_off_t dltotal, curl_off_t dlnow, curl_of
 	return is_stopped(data);
 }
 
+/* What every request has. */
+static CURL *prepare(struct rest *r, const char *url)
+{
+	CURL *c = r->curl;
+	curl_easy_reset(c);
+	curl_easy_setopt(c, CURLOPT_URL, url);
+	curl_easy_setopt(c, CURLOPT_HTTPHEADER, r->headers);
+	curl_easy_setopt(c, CURLOPT_PROXY, "");
+	curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http");
+	curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
+	curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
+	curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, on_progress);
+	curl_easy_setopt(c, CURLOPT_XFERINFODATA, r);
+	return c;
+}
+
 /* 0; -1: err->code is ECONNREFUSED or ECONNRESET where another try may help. */
 static int ask_once(struct rest *r, const char *method, const char *path, const char *body, struct rest_answer *out,
 		    struct err *err)
@@ -194,26 +231,19 @@ static int ask_once(struct rest *r, const char *method, const char *path, const 
 		return -1;
 	if (snprintf(url, sizeof(url), "http://127.0.0.1:%d%s", port, path) >= (int)sizeof(url))
 		return err_sys(err, ENAMETOOLONG, "unable to ask for %.60s…", path);
-	CURL *c = r->curl;
-	curl_easy_reset(c);
-	curl_easy_setopt(c, CURLOPT_URL, url);
+	CURL *c = prepare(r, url);
 	curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, method);
-	curl_easy_setopt(c, CURLOPT_HTTPHEADER, r->headers);
-	curl_easy_setopt(c, CURLOPT_PROXY, "");
-	curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http");
-	curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
 	curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)ANSWER_MS);
-	curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
-	curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, on_progress);
-	curl_easy_setopt(c, CURLOPT_XFERINFODATA, r);
 	curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, take_body);
 	curl_easy_setopt(c, CURLOPT_WRITEDATA, out);
+	curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, take_head);
+	curl_easy_setopt(c, CURLOPT_HEADERDATA, out);
 	if (body != NULL) {
 		curl_easy_setopt(c, CURLOPT_POSTFIELDS, body);
 		curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)strlen(body));
 	}
 	buf_clear(&out->body);
+	buf_clear(&out->head);
 	CURLcode rc = curl_easy_perform(c);
 	if (rc == CURLE_OK) {
 		curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &out->status);
@@ -246,6 +276,8 @@ static int tell_refusal(const struct rest_answer *a)
 	if (said[0] == '\0')
 		said = a->body.len > 0 ? a->body.data : "no reason given";
 	text_escape(text, sizeof(text), said, strlen(said));
+	if (a->status == CONFLICT) /* says all there is to know */
+		return ctl_fail(CTL_FAILED, "%s", text);
 	return ctl_fail(code_of(a->status), "%s (status %ld)", text, a->status);
 }
 
@@ -256,6 +288,21 @@ static void note_patience(struct rest *r, const struct err *err)
 	r->is_noted = true;
 }
 
+void rest_pause(struct rest *r, int *pause_ms)
+{
+	if (!is_stopped(r))
+		poll(NULL, 0, *pause_ms);
+	*pause_ms = *pause_ms * 3 / 2 < PAUSE_MOST_MS ? *pause_ms * 3 / 2 : PAUSE_MOST_MS;
+}
+
+/* Of the answer just read. What a command printed may look like JSON. */
+static bool is_json(const struct rest *r)
+{
+	const char *type = NULL;
+	curl_easy_getinfo(r->curl, CURLINFO_CONTENT_TYPE, &type);
+	return type == NULL || strstr(type, "octet-stream") == NULL;
+}
+
 int rest_ask(struct rest *r, const char *method, const char *path, const char *body, struct rest_answer *out)
 {
 	int64_t deadline_ms = clock_mono_ms() + REST_PATIENCE_MS;
@@ -263,6 +310,7 @@ int rest_ask(struct rest *r, const char *method, const char *path, const char *b
 	struct err err = { 0 };
 	*out = (struct rest_answer){ 0 };
 	buf_init(&out->body, BODY_MAX);
+	buf_init(&out->head, HEAD_MAX);
 	for (;;) {
 		int rc = ask_once(r, method, path, body, out, &err);
 		if (rc == 0 && out->status != 503)
@@ -279,10 +327,72 @@ int rest_ask(struct rest *r, const char *method, const char *path, const char *b
 								   : CTL_FAILED,
 					"%s", err.text);
 		note_patience(r, &err);
-		poll(NULL, 0, pause_ms);
-		pause_ms = pause_ms * 3 / 2 < PAUSE_MOST_MS ? pause_ms * 3 / 2 : PAUSE_MOST_MS;
+		rest_pause(r, &pause_ms);
 	}
-	out->json = out->body.len > 0 ? json_loadb(out->body.data, out->body.len, JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL, NULL)
-				      : NULL;
+	out->json = out->body.len > 0 && is_json(r)
+			    ? json_loadb(out->body.data, out->body.len, JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL, NULL)
+			    : NULL;
 	return out->status < 400 || out->status == 422 ? CTL_DONE : tell_refusal(out);
+}
+
+/* --- a body without an end --- */
+
+struct stream {
+	struct rest *rest;
+	struct rest_answer refusal; /* an answer of 400 and over is gathered and told */
+	rest_piece_fn *fn;
+	void *data;
+	bool is_left;
+};
+
+static size_t take_piece(char *data, size_t size, size_t n, void *to)
+{
+	struct stream *s = to;
+	long status = 0;
+	curl_easy_getinfo(s->rest->curl, CURLINFO_RESPONSE_CODE, &status);
+	if (status >= 400)
+		return take_body(data, size, n, &s->refusal);
+	s->is_left = !s->fn(s->data, data, size * n);
+	return s->is_left ? 0 : size * n;
+}
+
+int rest_stream(struct rest *r, const char *path, const char *header, int quiet_s, rest_piece_fn *fn, void *data)
+{
+	char url[1024];
+	int port = 0;
+	struct err err = { 0 };
+	struct stream s = { .rest = r, .fn = fn, .data = data };
+	if (read_port(r, &port, &err) < 0)
+		return ctl_fail(CTL_NO_DAEMON, "%s", err.text);
+	if (snprintf(url, sizeof(url), "http://127.0.0.1:%d%s", port, path) >= (int)sizeof(url))
+		return ctl_fail(CTL_USAGE, "unable to ask for %.60s…: too long", path);
+	buf_init(&s.refusal.body, BODY_MAX);
+	CURL *c = prepare(r, url);
+	struct curl_slist *more = curl_slist_append(NULL, "Accept: text/event-stream");
+	for (struct curl_slist *h = r->headers; h != NULL; h = h->next)
+		more = curl_slist_append(more, h->data);
+	if (header != NULL)
+		more = curl_slist_append(more, header);
+	curl_easy_setopt(c, CURLOPT_HTTPHEADER, more);
+	if (quiet_s > 0) {
+		curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, 1L);
+		curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, (long)quiet_s);
+	}
+	curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, take_piece);
+	curl_easy_setopt(c, CURLOPT_WRITEDATA, &s);
+	CURLcode rc = curl_easy_perform(c);
+	curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &s.refusal.status);
+	curl_easy_setopt(c, CURLOPT_HTTPHEADER, r->headers);
+	curl_slist_free_all(more);
+	int code = CTL_DONE;
+	if (s.refusal.status >= 400 && s.refusal.status != 503) {
+		s.refusal.json = json_loadb(s.refusal.body.data != NULL ? s.refusal.body.data : "", s.refusal.body.len, 0, NULL);
+		code = tell_refusal(&s.refusal);
+	} else if (is_stopped(r)) {
+		code = CTL_INTERRUPTED;
+	} else if (rc == CURLE_COULDNT_CONNECT) {
+		note_patience(r, &(struct err){ .text = "the backend does not answer" });
+	}
+	rest_answer_fini(&s.refusal);
+	return code;
 }

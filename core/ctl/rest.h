@@ -16,7 +16,8 @@ struct rest;
 struct rest_answer {
 	long status;
 	struct buf body; /* raw */
-	json_t *json;    /* parsed body, NULL where it is none; integers are reals here where they do not fit */
+	struct buf head; /* header fields, raw */
+	json_t *json;    /* parsed body, NULL where it is none; integers are reals here */
 };
 
 /* CTL_DONE, or an exit code after telling why. key_file: NULL = DSS_KEY, else config/admin.key. */
@@ -29,6 +30,15 @@ int rest_ask(struct rest *rest, const char *method, const char *path, const char
 /* Requests from now on end early (CTL_INTERRUPTED) once *stop is not 0, within a second. NULL: never. Borrowed. */
 void rest_stop_on(struct rest *rest, volatile sig_atomic_t *stop);
 void rest_answer_fini(struct rest_answer *a);
+/* A header field of the answer as a number. */
+double rest_field(const struct rest_answer *a, const char *name, double otherwise);
+
+/* Reads a body without an end, piece by piece, until fn returns false, the peer ends it or *stop is set (CTL_INTERRUPTED). header: one
+ * more line of the request, or NULL. quiet_s: ends once nothing came for that long; 0 = never. CTL_DONE: it ended; the caller may go on with another. */
+typedef bool rest_piece_fn(void *data, const char *bytes, size_t n);
+int rest_stream(struct rest *rest, const char *path, const char *header, int quiet_s, rest_piece_fn *fn, void *data);
+/* Milliseconds for a pause between two tries, growing; waits that long, or less once *stop is set. */
+void rest_pause(struct rest *rest, int *pause_ms);
 
 /* Members, with a default. */
 const char *rest_text(const json_t *o, const char *key); /* "" */

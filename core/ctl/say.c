@@ -3,13 +3,14 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/text.h"
 #include "sys/clock.h"
 
-enum { CELL_ROOM = 600, CELLS_MAX = 200000, COLUMNS_MAX = 16, GAP = 2 };
+enum { CELL_ROOM = 600, CELLS_MAX = 200000, COLUMNS_MAX = 16, GAP = 2, LEAST_WIDTH = 6 };
 
 struct cell {
 	char *text;
@@ -64,34 +65,94 @@ static int width_of(const char *s)
 	return n;
 }
 
-static void print_cell(FILE *out, const char *text, enum say_tone tone, int width, bool colour)
+/* At most `most` characters of it; the last one is … where it was cut. */
+static void print_cut(FILE *out, const char *text, int most)
+{
+	int n = 0;
+	const char *p = text;
+	if (width_of(text) <= most) {
+		fputs(text, out);
+		return;
+	}
+	for (; *p != '\0' && n < most; p++)
+		n += ((unsigned char)p[1] & 0xc0) != 0x80;
+	/* p is behind the character that has to make room. */
+	do
+		p--;
+	while (p > text && ((unsigned char)*p & 0xc0) == 0x80);
+	fprintf(out, "%.*s…", (int)(p - text), text);
+}
+
+static void print_cell(FILE *out, const char *text, enum say_tone tone, int width, bool is_last, bool colour)
 {
 	static const char *const codes[] = { "", "\033[32m", "\033[31m", "\033[33m", "\033[2m" };
 	bool is_coloured = colour && tone != SAY_PLAIN;
-	fprintf(out, "%s%s%s", is_coloured ? codes[tone] : "", text != NULL ? text : "", is_coloured ? "\033[0m" : "");
-	if (width > 0)
-		fprintf(out, "%*s", width + GAP - width_of(text), "");
+	int used = width_of(text);
+	if (is_coloured)
+		fputs(codes[tone], out);
+	print_cut(out, text != NULL ? text : "", width);
+	if (is_coloured)
+		fputs("\033[0m", out);
+	if (!is_last)
+		fprintf(out, "%*s", width + GAP - (used < width ? used : width), "");
 }
 
-void say_table_print(struct say_table *t, FILE *out)
+size_t say_columns(FILE *out, size_t *lines)
+{
+	struct winsize size;
+	if (lines != NULL)
+		*lines = 0;
+	if (!isatty(fileno(out)) || ioctl(fileno(out), TIOCGWINSZ, &size) < 0)
+		return 0;
+	if (lines != NULL)
+		*lines = size.ws_row;
+	return size.ws_col;
+}
+
+/* Takes from the widest column until the sum fits; numbers and states are narrow and stay whole. */
+static void fit(int *widths, size_t n, size_t columns)
+{
+	int total = (int)(n - 1) * GAP;
+	for (size_t c = 0; c < n; c++)
+		total += widths[c];
+	while (columns > 0 && total > (int)columns) {
+		size_t widest = 0;
+		for (size_t c = 1; c < n; c++)
+			if (widths[c] >= widths[widest])
+				widest = c;
+		if (widths[widest] <= LEAST_WIDTH)
+			return;
+		widths[widest]--;
+		total--;
+	}
+}
+
+void say_table_print_within(struct say_table *t, FILE *out, size_t columns, size_t most)
 {
 	int widths[COLUMNS_MAX] = { 0 };
 	assert(t->columns > 0);
 	bool colour = say_has_colour(out);
-	for (size_t c = 0; c + 1 < t->columns; c++) {
+	for (size_t c = 0; c < t->columns; c++) {
 		widths[c] = width_of(t->titles[c]);
 		for (size_t i = c; i < t->count; i += t->columns)
 			if (width_of(t->cells[i].text) > widths[c])
 				widths[c] = width_of(t->cells[i].text);
 	}
+	fit(widths, t->columns, columns);
 	for (size_t c = 0; c < t->columns; c++)
-		print_cell(out, t->titles[c], SAY_DIM, widths[c], colour);
-	for (size_t i = 0; i < t->count; i++) {
-		if (i % t->columns == 0)
+		print_cell(out, t->titles[c], SAY_DIM, widths[c], c + 1 == t->columns, colour);
+	for (size_t i = 0; i < t->count && i / t->columns < most; i++) {
+		size_t c = i % t->columns;
+		if (c == 0)
 			fputc('\n', out);
-		print_cell(out, t->cells[i].text, t->cells[i].tone, widths[i % t->columns], colour);
+		print_cell(out, t->cells[i].text, t->cells[i].tone, widths[c], c + 1 == t->columns, colour);
 	}
 	fputc('\n', out);
+}
+
+void say_table_print(struct say_table *t, FILE *out)
+{
+	say_table_print_within(t, out, say_columns(out, NULL), SIZE_MAX);
 }
 
 void say_table_free(struct say_table **t)

@@ -11,12 +11,18 @@
  */
 enum say_tone { SAY_PLAIN, SAY_GOOD, SAY_BAD, SAY_WARN, SAY_DIM };
 
-/* A table whose columns are as wide as their widest cell (the last one is not padded). */
+/* A table whose columns are as wide as their widest cell (the last one is not padded). On a terminal the widest column is cut until a
+ * row fits in a line; elsewhere nothing is. */
 struct say_table;
 struct say_table *say_table_new(const char *const *titles, size_t columns); /* titles borrowed; NULL: no memory */
 void say_cell(struct say_table *t, enum say_tone tone, const char *text);   /* the next cell, row by row */
 void say_table_print(struct say_table *t, FILE *out);
 void say_table_free(struct say_table **t);
+/* Rows after the first `most` are not printed; columns: of a line, 0 = no limit. For a screen. */
+void say_table_print_within(struct say_table *t, FILE *out, size_t columns, size_t most);
+
+/* Of the terminal behind out; 0: it is none. */
+size_t say_columns(FILE *out, size_t *lines);
 
 bool say_has_colour(FILE *out);
 /* "14:02:11", with the date when it is not today; "" for 0. Returns out. */

@@ -1,20 +1,18 @@
 /* submit: hands in a task. A clientKey is always sent, so that a request may be repeated while the backend is replaced. */
-#include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "base/text.h"
+#include "ctl/body.h"
 #include "ctl/opt.h"
 #include "ctl/rest.h"
 #include "ctl/task.h"
 
-enum { KEY_RANDOM = 16, RETRIES_MOST = 100, PRIORITY_MOST = 1000 };
+enum { RETRIES_MOST = 100, PRIORITY_MOST = 1000 };
 
 struct submit {
-	json_t *args, *kwargs, *path, *env; /* owned */
+	json_t *args, *kwargs, *path, *env, *classpath, *state; /* owned */
 	const char *pool, *memory, *title, *project, *user, *client_key, *key_file, *cwd;
 	int64_t timeout_ms, retries, priority;
 	bool wait;
@@ -39,24 +37,11 @@ static int add_arg(void *to, const char *value, struct err *err)
 	return v != NULL && json_array_append_new(s->args, v) == 0 ? 0 : -1;
 }
 
-/* NAME=VALUE, the name into name. NULL: err is set. */
-static const char *split(const char *pair, char *name, size_t room, struct err *err)
-{
-	const char *eq = strchr(pair, '=');
-	if (eq == NULL || eq == pair || (size_t)(eq - pair) >= room) {
-		err_set(err, "\"%.60s\" is not NAME=VALUE", pair);
-		return NULL;
-	}
-	memcpy(name, pair, (size_t)(eq - pair));
-	name[eq - pair] = '\0';
-	return eq + 1;
-}
-
 static int add_kwarg(void *to, const char *pair, struct err *err)
 {
 	struct submit *s = to;
 	char name[256];
-	const char *value = split(pair, name, sizeof(name), err);
+	const char *value = body_split(pair, name, sizeof(name), err);
 	json_t *v = value != NULL ? value_of(value, err) : NULL;
 	if (v == NULL)
 		return -1;
@@ -65,22 +50,28 @@ static int add_kwarg(void *to, const char *pair, struct err *err)
 
 static int add_env(void *to, const char *pair, struct err *err)
 {
-	struct submit *s = to;
-	char name[256];
-	const char *value = split(pair, name, sizeof(name), err);
-	if (value == NULL)
-		return -1;
-	return json_object_set_new(s->env, name, json_string(value)) == 0 ? 0 : err_set(err, "not UTF-8");
+	return body_pair(((struct submit *)to)->env, pair, err);
 }
 
-/* The kernel has another working directory than we. */
 static int add_path(void *to, const char *value, struct err *err)
 {
+	return body_path(((struct submit *)to)->path, value, err);
+}
+
+static int add_classpath(void *to, const char *value, struct err *err)
+{
+	return body_path(((struct submit *)to)->classpath, value, err);
+}
+
+static int set_state(void *to, const char *text, struct err *err)
+{
 	struct submit *s = to;
-	char real[PATH_MAX];
-	if (realpath(value, real) == NULL)
-		return err_sys(err, errno, "unable to find %s", value);
-	return json_array_append_new(s->path, json_string(real)) == 0 ? 0 : err_set(err, "not UTF-8");
+	json_error_t why;
+	json_decref(s->state);
+	s->state = json_loads(text, JSON_REJECT_DUPLICATES, &why);
+	if (s->state == NULL)
+		return err_set(err, "no JSON: %s", why.text);
+	return json_is_object(s->state) ? 0 : err_set(err, "a JSON object is wanted, as {\"field\": 1}");
 }
 
 static json_t *python_payload(struct submit *s, const char *callable)
@@ -88,55 +79,33 @@ static json_t *python_payload(struct submit *s, const char *callable)
 	return json_pack("{s:s, s:O, s:O, s:O}", "callable", callable, "args", s->args, "kwargs", s->kwargs, "path", s->path);
 }
 
-static json_t *command_payload(struct submit *s, char **argv, int argc)
+static json_t *java_payload(struct submit *s, const char *class)
 {
-	json_t *words = json_array();
-	for (int i = 0; i < argc; i++)
-		json_array_append_new(words, json_string(argv[i]));
-	bool is_whole = (int)json_array_size(words) == argc;
-	json_t *payload = json_pack("{s:o, s:O}", "argv", words, "env", s->env);
-	if (s->cwd != NULL && payload != NULL)
-		json_object_set_new(payload, "cwd", json_string(s->cwd));
-	if (is_whole)
-		return payload;
-	json_decref(payload);
-	return NULL;
+	return json_pack("{s:s, s:O, s:O}", "class", class, "state", s->state, "classpath", s->classpath);
 }
 
-static void put_text(json_t *body, const char *key, const char *value)
+static json_t *command_payload(struct submit *s, char **argv, int argc)
 {
-	if (value != NULL)
-		json_object_set_new(body, key, json_string(value));
+	json_t *words = body_words(argv, argc);
+	json_t *payload = words != NULL ? json_pack("{s:o, s:O}", "argv", words, "env", s->env) : NULL;
+	if (s->cwd != NULL && payload != NULL)
+		json_object_set_new(payload, "cwd", json_string(s->cwd));
+	return payload;
 }
 
 static json_t *body_of(struct submit *s, const char *type, json_t *payload)
 {
-	json_t *body = json_pack("{s:s, s:o}", "type", type, "payload", payload);
-	put_text(body, "pool", s->pool);
-	put_text(body, "title", s->title);
-	put_text(body, "project", s->project);
-	put_text(body, "user", s->user);
-	put_text(body, "clientKey", s->client_key);
-	if (s->memory != NULL)
-		json_object_set_new(body, "limits", json_pack("{s:s}", "memory", s->memory));
-	if (s->timeout_ms > 0)
-		json_object_set_new(body, "timeoutMs", json_integer(s->timeout_ms));
-	if (s->retries > 0)
-		json_object_set_new(body, "retries", json_integer(s->retries));
-	if (s->priority != 0)
-		json_object_set_new(body, "priority", json_integer(s->priority));
+	json_t *body = body_new(type, payload);
+	body_text(body, "pool", s->pool);
+	body_text(body, "title", s->title);
+	body_text(body, "project", s->project);
+	body_text(body, "user", s->user);
+	body_text(body, "clientKey", s->client_key);
+	body_memory(body, s->memory);
+	body_int(body, "timeoutMs", s->timeout_ms);
+	body_int(body, "retries", s->retries);
+	body_int(body, "priority", s->priority);
 	return body;
-}
-
-static int random_key(char *out, size_t room)
-{
-	unsigned char bytes[KEY_RANDOM];
-	size_t at = (size_t)snprintf(out, room, "ctl-");
-	if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
-		return ctl_fail(CTL_FAILED, "unable to get random bytes: %s", strerror(errno));
-	for (size_t i = 0; i < sizeof(bytes) && at + 3 <= room; i++)
-		at += (size_t)snprintf(out + at, room - at, "%02x", bytes[i]);
-	return CTL_DONE;
 }
 
 /* Sends it; then waits, or prints the id. */
@@ -163,22 +132,24 @@ static int hand_in(struct ctl *ctl, struct submit *s, const char *body)
 
 static int run(struct ctl *ctl, struct submit *s, struct opt_words *w)
 {
-	static const char *const types[] = { "python", "command", NULL };
-	char key[64];
+	static const char *const types[] = { "python", "java", "command", NULL };
+	char key[BODY_KEY_ROOM];
 	json_t *payload = NULL;
 	const char *type = w->words[0];
 	if (strcmp(type, "python") == 0 && w->count == 2 && w->ncommand == 0)
 		payload = python_payload(s, w->words[1]);
+	else if (strcmp(type, "java") == 0 && w->count == 2 && w->ncommand == 0)
+		payload = java_payload(s, w->words[1]);
 	else if (strcmp(type, "command") == 0 && w->count == 1 && w->ncommand > 0)
 		payload = command_payload(s, w->command, w->ncommand);
-	else if (strcmp(type, "python") == 0 || strcmp(type, "command") == 0)
+	else if (strcmp(type, "python") == 0 || strcmp(type, "java") == 0 || strcmp(type, "command") == 0)
 		return ctl_misuse(ctl->verb, NULL, NULL, "usage: dssctl submit %s", w->usage);
 	else
 		return ctl_misuse(ctl->verb, types, type, "unknown kind of task \"%s\"", type);
 	if (payload == NULL)
 		return ctl_misuse(ctl->verb, NULL, NULL, "what is submitted must be UTF-8");
 	if (s->client_key == NULL) {
-		if (random_key(key, sizeof(key)) != CTL_DONE) {
+		if (body_client_key(key) != CTL_DONE) {
 			json_decref(payload);
 			return CTL_FAILED;
 		}
@@ -194,11 +165,13 @@ static int run(struct ctl *ctl, struct submit *s, struct opt_words *w)
 
 int submit_command(struct ctl *ctl, int argc, char **argv)
 {
-	struct submit s = { json_array(), json_object(), json_array(), json_object(), .retries = 0 };
+	struct submit s = { json_array(), json_object(), json_array(), json_object(), json_array(), json_object(), .retries = 0 };
 	const struct opt opts[] = {
 		{ "arg", "VALUE", "python: a further argument, JSON or text; may repeat", OPT_EACH, &s, 0, 0, add_arg },
 		{ "kwarg", "NAME=VALUE", "python: a named argument; may repeat", OPT_EACH, &s, 0, 0, add_kwarg },
 		{ "path", "DIR", "python: where to look for the module; may repeat", OPT_EACH, &s, 0, 0, add_path },
+		{ "state", "JSON", "java: the fields of the object, {\"name\": value, …}", OPT_EACH, &s, 0, 0, set_state },
+		{ "classpath", "PATH", "java: a jar or folder with its classes; may repeat", OPT_EACH, &s, 0, 0, add_classpath },
 		{ "env", "NAME=VALUE", "command: its environment; may repeat", OPT_EACH, &s, 0, 0, add_env },
 		{ "cwd", "DIR", "command: its working directory", OPT_TEXT, &s.cwd, 0, 0, NULL },
 		{ "pool", "NAME", "the pool of kernels", OPT_TEXT, &s.pool, 0, 0, NULL },
@@ -215,7 +188,7 @@ int submit_command(struct ctl *ctl, int argc, char **argv)
 		{ "key-file", "FILE", "the API key (else DSS_KEY, else config/admin.key)", OPT_TEXT, &s.key_file, 0, 0, NULL },
 		{ 0 },
 	};
-	struct opt_words words = { .usage = "python MODULE:FUNCTION [options] | command [options] -- ARGV…",
+	struct opt_words words = { .usage = "python MODULE:FUNCTION | java CLASS | command -- ARGV… [options]",
 				   .about = "Hands in a task and prints its id; with --wait its result. Exit codes as of `wait`.",
 				   .least = 1,
 				   .most = 2,
@@ -227,5 +200,7 @@ int submit_command(struct ctl *ctl, int argc, char **argv)
 	json_decref(s.kwargs);
 	json_decref(s.path);
 	json_decref(s.env);
+	json_decref(s.classpath);
+	json_decref(s.state);
 	return code;
 }

@@ -28,7 +28,7 @@ static void on_interrupt(int signo)
 	is_interrupted = 1;
 }
 
-static int task_path(const char *id, const char *query, char *out, size_t room)
+int task_path(const char *id, const char *query, char *out, size_t room)
 {
 	char escaped[PATH_ROOM - 64];
 	if (!text_is_id(id, strlen(id)) || rest_escape(id, escaped, sizeof(escaped)) < 0) {
@@ -42,11 +42,7 @@ static int task_path(const char *id, const char *query, char *out, size_t room)
 
 /* --- while it runs --- */
 
-struct line {
-	bool is_shown, is_terminal;
-};
-
-static void clear_line(struct line *l)
+void task_line_clear(struct task_line *l)
 {
 	if (l->is_shown)
 		fputs("\r\033[K", stderr);
@@ -62,7 +58,7 @@ static void print_bar(double fraction)
 	fprintf(stderr, "] %3d %%  ", (int)(fraction * 100 + 0.5));
 }
 
-static void show_state(struct line *l, const json_t *state)
+void task_line_show(struct task_line *l, const json_t *state)
 {
 	char text[LINE_ROOM];
 	if (!l->is_terminal)
@@ -71,7 +67,7 @@ static void show_state(struct line *l, const json_t *state)
 	const char *message = rest_text(progress, "message");
 	double fraction = rest_number(progress, "fraction", -1);
 	int position = (int)rest_number(state, "position", 0);
-	clear_line(l);
+	task_line_clear(l);
 	if (strcmp(rest_text(state, "state"), "queued") == 0) {
 		message = rest_text(state, "reason");
 		fprintf(stderr, position > 0 ? "waiting, number %d in the queue" : "waiting", position);
@@ -117,7 +113,7 @@ static void tell_memory(const json_t *detail)
 }
 
 /* 422: it ended without a result. */
-static int tell_end(struct ctl *ctl, const struct rest_answer *a)
+int task_tell_end(struct ctl *ctl, const struct rest_answer *a)
 {
 	char message[4000], class[200];
 	const char *said = rest_text(a->json, "message"), *cause = rest_text(a->json, "cause"),
@@ -146,7 +142,7 @@ static int tell_outcome(struct ctl *ctl, struct rest *rest, const char *id)
 		return code;
 	code = rest_ask(rest, "GET", path, NULL, &a);
 	if (code == CTL_DONE && a.status == 422)
-		code = tell_end(ctl, &a);
+		code = task_tell_end(ctl, &a);
 	else if (code == CTL_DONE && !rest_is(a.json, "hasResult"))
 		code = ctl_fail(CTL_FAILED, "the task %s has not ended: it is %s; dssctl wait %s waits for it", id,
 				rest_text(a.json, "state"), id);
@@ -157,12 +153,12 @@ static int tell_outcome(struct ctl *ctl, struct rest *rest, const char *id)
 }
 
 /* One look. -1: it still runs. */
-static int look(struct rest *rest, const char *path, struct line *line)
+static int look(struct rest *rest, const char *path, struct task_line *line)
 {
 	struct rest_answer a = { 0 };
 	int code = rest_ask(rest, "GET", path, NULL, &a);
 	if (code == CTL_DONE && a.status != 422 && rest_is(a.json, "alive") && !rest_is(a.json, "hasResult")) {
-		show_state(line, a.json);
+		task_line_show(line, a.json);
 		code = -1;
 	}
 	rest_answer_fini(&a);
@@ -170,7 +166,7 @@ static int look(struct rest *rest, const char *path, struct line *line)
 }
 
 /* Looks until it has ended (its code), *stop, or the time is over (-1). */
-static int look_until(struct rest *rest, const char *id, int64_t most_ms, struct line *line)
+static int look_until(struct rest *rest, const char *id, int64_t most_ms, struct task_line *line)
 {
 	char path[PATH_ROOM], query[48];
 	int64_t begun_ms = clock_mono_ms();
@@ -192,14 +188,14 @@ static int look_until(struct rest *rest, const char *id, int64_t most_ms, struct
 
 int task_wait(struct ctl *ctl, struct rest *rest, const char *id, int64_t most_ms)
 {
-	struct line line = { .is_terminal = isatty(STDERR_FILENO) };
+	struct task_line line = { .is_terminal = isatty(STDERR_FILENO) };
 	struct sigaction act = { .sa_handler = on_interrupt }, before;
 	is_interrupted = 0;
 	rest_stop_on(rest, &is_interrupted);
 	sigaction(SIGINT, &act, &before);
 	int code = look_until(rest, id, most_ms, &line);
 	sigaction(SIGINT, &before, NULL);
-	clear_line(&line);
+	task_line_clear(&line);
 	if (is_interrupted) {
 		ctl_note("The task goes on. Wait again: dssctl wait %s   Stop it: dssctl abort %s", id, id);
 		return CTL_INTERRUPTED;

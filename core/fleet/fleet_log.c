@@ -12,7 +12,7 @@
 #include "sys/clock.h"
 
 #define ANSWER_MS 2000 /* a slow disk or a dead logger holds nobody up for longer */
-#define OOM_MS    5000 /* a box out of memory is being killed: its exit tells the limit, the peak, whose */
+#define OOM_MS    8000 /* a box out of memory ends: that end tells the limit, the peak, whose */
 
 bool fleet_log_is_own(const struct future *f)
 {
@@ -145,8 +145,10 @@ void fleet_task_counted(struct fleet *fleet, const char *kernel, const char *tas
 	struct future *f = asked_of(fleet, kernel, task);
 	if (!f || !f->end.is_held)
 		return;
-	if (oom_kills > 0) {
+	if (oom_kills != 0) { /* not to be read: its process is ending as well */
 		f->log_until_mono_ms = clock_mono_ms() + OOM_MS;
+		if (oom_kills > 0)
+			fleet_kernel_stop(fleet, kernel, "policy", "something in its box was killed for its memory");
 		fleet_touch(fleet);
 		return;
 	}
@@ -157,7 +159,7 @@ void fleet_task_counted(struct fleet *fleet, const char *kernel, const char *tas
 void fleet_log_look(struct fleet *fleet, struct future *f, int64_t now, int64_t *next)
 {
 	if (f->log_until_mono_ms && now >= f->log_until_mono_ms) {
-		log_warn("the log of task %s: no answer in time; going on without", f->id);
+		log_warn("task %s: no word in time about its log and its box; going on without", f->id);
 		f->end.is_routed = f->end.is_counted = true;
 		go_on(fleet, f);
 	} else {
