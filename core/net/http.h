@@ -7,7 +7,7 @@
 #include "base/err.h"
 /*
  * http: one HTTP/1.x request in, one answer's head out. Header fields are parsed by http-parser after a strict look at
- * the bytes: everything two servers could read differently is refused (see http.c for the list).
+ * the bytes: everything two servers could read differently is refused (see http_parse.c for the list).
  *
  *     struct http_parse *p = http_parse_new(8 << 20);
  *     switch (http_parse_feed(p, data, len, &used, &fault)) {
