@@ -243,6 +243,76 @@ static int usage(void *data, const struct kernel *k)
 	return ask_usage(data, k->id, false);
 }
 
+/* --- a task's own log --- */
+
+struct about_task {
+	struct node *node;
+	char kernel[KERNEL_ID_MAX], task[FUTURE_ID_MAX];
+};
+
+static struct about_task *about_task(struct node *n, const struct kernel *k, const char *task, struct err *err)
+{
+	struct about_task *a = n->keeper ? calloc(1, sizeof(*a)) : NULL;
+	if (!a) {
+		err_set(err, "%s", n->keeper ? "no memory" : "there is no keeper to order it");
+		return NULL;
+	}
+	a->node = n;
+	snprintf(a->kernel, sizeof(a->kernel), "%s", k->id);
+	snprintf(a->task, sizeof(a->task), "%s", task);
+	return a;
+}
+
+static void on_routed(void *data, const struct wire_view *msg)
+{
+	struct about_task *a = data;
+	if (msg->type == WIRE_fail)
+		log_warn("the output of %s is not routed: %s", a->kernel, wire_get_text(msg, WF_text));
+	fleet_task_routed(a->node->fleet, a->kernel, a->task);
+	free(a);
+}
+
+static int route(void *data, const struct kernel *k, const char *task, bool is_own, struct err *err)
+{
+	struct node *n = data;
+	char text[KERNEL_ID_MAX + 16];
+	struct about_task *a = about_task(n, k, task, err);
+	if (!a)
+		return -1;
+	struct buf *b = node_keeper_begin(n->keeper, WIRE_route);
+	wire_text(b, WF_id, k->id);
+	snprintf(text, sizeof(text), "%s%s", is_own ? "job:RUN:" : "kernel:", is_own ? task : k->id);
+	wire_text(b, WF_sink, text);
+	snprintf(text, sizeof(text), "[%s] ", k->id);
+	if (!is_own)
+		wire_text(b, WF_prefix, text);
+	if (node_keeper_end(n->keeper, on_routed, a, err) == 0)
+		return 0;
+	free(a);
+	return -1;
+}
+
+static void on_counted(void *data, const struct wire_view *msg)
+{
+	struct about_task *a = data;
+	fleet_task_counted(a->node->fleet, a->kernel, a->task, wire_get_int(msg, WF_oom_kills, -1));
+	free(a);
+}
+
+static int count(void *data, const struct kernel *k, const char *task, struct err *err)
+{
+	struct node *n = data;
+	struct about_task *a = about_task(n, k, task, err);
+	if (!a)
+		return -1;
+	struct buf *b = node_keeper_begin(n->keeper, WIRE_usage);
+	wire_text(b, WF_id, k->id);
+	if (node_keeper_end(n->keeper, on_counted, a, err) == 0)
+		return 0;
+	free(a);
+	return -1;
+}
+
 /* --- conversations --- */
 
 static int send_task(void *data, const struct kernel *k, const struct future *f, struct err *err)
@@ -275,6 +345,8 @@ struct fleet_orders node_orders_for(struct node *n)
 		.label = label,
 		.limit = limit,
 		.usage = usage,
+		.route = route,
+		.count = count,
 		.send = send_task,
 		.abort = abort_task,
 		.release = release_task,
