@@ -13,6 +13,7 @@
 #include "net/digest.h"
 #include "net/json.h"
 #include "node/node_talk.h"
+#include "sys/cgroup.h"
 
 /* --- the task's words --- */
 
@@ -131,9 +132,21 @@ static void over(struct talk *t)
 	buf_init(&t->body, TALK_BODY_MAX);
 }
 
+/* cgroup v1 kills one process of a box, not all: a task may outlive its child and tell an end as if its limit had not been hit. The
+ * keeper kills such a box; what it says then is the end. */
+static bool is_overrun(struct talk *t)
+{
+	if (cgroup_kills_at(t->box) == 0)
+		return false;
+	talk_refused(t, "a process of task %s was killed for memory", t->task);
+	return true;
+}
+
 static void tell_done(struct talk *t, const char *result, size_t len)
 {
 	char task[FUTURE_ID_MAX];
+	if (is_overrun(t))
+		return;
 	memcpy(task, t->task, sizeof(task));
 	int attempt = t->attempt;
 	over(t);
@@ -143,6 +156,8 @@ static void tell_done(struct talk *t, const char *result, size_t len)
 static void tell_failed(struct talk *t, const char *error, size_t len)
 {
 	char task[FUTURE_ID_MAX];
+	if (is_overrun(t))
+		return;
 	memcpy(task, t->task, sizeof(task));
 	int attempt = t->attempt;
 	over(t);
@@ -320,6 +335,13 @@ void talk_answered(struct talk *t, const struct client_answer *a)
 }
 
 /* --- public --- */
+
+void node_kernel_set_box(struct node_kernels *all, const char *id, const char *where)
+{
+	struct talk *t = map_get(all->talks, id);
+	if (t && where)
+		snprintf(t->box, sizeof(t->box), "%s", where);
+}
 
 /* A kernel that was taken up may be deep in a task that lets nobody else run: it may be silent for long. */
 static int begin(struct node_kernels *all, const struct kernel *k, const struct future *f, enum talk_step step, struct err *err)

@@ -28,6 +28,8 @@ void node_kernel_abort(struct node_kernels *t, const struct kernel *k, const cha
 /* Lets the kernel forget an ended task; nobody waits for the answer. */
 void node_kernel_release(struct node_kernels *t, const struct kernel *k, const char *task);
 void node_kernel_drop(struct node_kernels *t, const char *id);
+/* Where the kernel's box is (a path, "" = none). From then on no end of a task is believed once the box had an OOM kill. */
+void node_kernel_set_box(struct node_kernels *t, const char *id, const char *where);
 
 /* Its process has ended: reads what is still under way to the end, 1 s at most, then calls fn (also at once). */
 typedef void node_kernel_read_fn(void *data);

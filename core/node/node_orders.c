@@ -214,11 +214,12 @@ static void hold_to_limit(struct node *n, const char *id, int64_t memory_bytes)
 static void on_usage(void *data, const struct wire_view *msg)
 {
 	struct about *a = data;
-	if (msg->type == WIRE_row)
-		fleet_kernel_usage(a->node->fleet, a->id, wire_get_int(msg, WF_memory_bytes, -1),
-				   wire_get_int(msg, WF_peak_bytes, -1));
-	if (msg->type == WIRE_row)
-		hold_to_limit(a->node, a->id, wire_get_int(msg, WF_memory_bytes, -1));
+	int64_t memory_bytes = wire_get_int(msg, WF_memory_bytes, -1);
+	if (msg->type == WIRE_row) {
+		fleet_kernel_usage(a->node->fleet, a->id, memory_bytes, wire_get_int(msg, WF_peak_bytes, -1));
+		node_kernel_set_box(a->node->kernels, a->id, wire_get_text(msg, WF_cgroup));
+		hold_to_limit(a->node, a->id, memory_bytes);
+	}
 	free(a);
 }
 

@@ -239,6 +239,19 @@ const char *cgroup_where(const struct cgroup *cg, const char *path, char *out, s
 	return out;
 }
 
+int64_t cgroup_kills_at(const char *where)
+{
+	static const char *const files[] = { "memory.oom_control", "memory.events" };
+	char path[512], text[1024];
+	for (size_t i = 0; *where && i < sizeof(files) / sizeof(files[0]); i++) {
+		int n = snprintf(path, sizeof(path), "%s/%s", where, files[i]);
+		const char *line;
+		if (n > 0 && (size_t)n < sizeof(path) && fds_read_file(path, text, sizeof(text), NULL) >= 0)
+			return (line = strstr(text, "\noom_kill ")) ? strtoll(line + 10, NULL, 10) : 0;
+	}
+	return 0;
+}
+
 /* ---- boxes ---- */
 
 int cgroup_make(struct cgroup *cg, const char *path, struct err *err)

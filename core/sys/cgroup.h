@@ -75,6 +75,9 @@ bool cgroup_has(const struct cgroup *cg, enum cgroup_knob knob);
 /* The path an admin can look at, e.g. "/sys/fs/cgroup/memory/dss-7/warm/fek-1"; "" in mode none. Returns out. */
 const char *cgroup_where(const struct cgroup *cg, const char *path, char *out, size_t room);
 
+/* OOM kills in the box at `where` (from cgroup_where) since it was made; 0 also where nothing counts. For who may not open the tree. */
+int64_t cgroup_kills_at(const char *where);
+
 int cgroup_make(struct cgroup *cg, const char *path, struct err *err); /* an existing one is fine */
 /* Errors by code: EBUSY a memory limit below what is in use and cannot be reclaimed (nothing is killed for it),
  * ENOTSUP not in this mode, EINVAL out of range or refused beside the limits of other levels (v1: CPU). */
