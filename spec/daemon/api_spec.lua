@@ -120,6 +120,35 @@ describe("the API", function()
 			assert.equal(403, (as_admin("/api/futures", "-H", "X-DKU-ProxyUser: ann", "-d", json.encode { type = "python", payload = json.object {}, user = "bob" })))
 		end)
 
+		it("and shows a user only what is that user's, on every list", function()
+			local gate = tasks .. "/gate-lists"
+			local hers = work.start(node, "until", { tasks .. "/lines", "ann", gate }, { user = "ann", title = "ann's own" })
+			local his = work.start(node, "until", { tasks .. "/lines", "bob", gate }, { user = "bob", title = "bob's secret" })
+			work.wait_state(node, hers, "running")
+			work.wait_state(node, his, "running")
+			for _, path in ipairs { "/public/api/futures/", "/api/tasks", "/api/processes" } do
+				local status, body = as_admin(path, "-H", "X-DKU-ProxyUser: ann")
+				assert.equal(200, status)
+				assert.truthy(path == "/api/processes" or body:find(hers, 1, true), path)
+				assert.is_nil(body:find(his, 1, true) or body:find("bob", 1, true), path .. " " .. body)
+				status, body = as_admin(path .. "?allUsers=True")
+				assert.equal(200, status)
+				assert.truthy(body:find(hers, 1, true) and body:find(his, 1, true), path)
+			end
+			assert.equal(200, (as_admin("/public/api/futures/" .. hers, "-H", "X-DKU-ProxyUser: ann")))
+			assert.equal(404, (as_admin("/public/api/futures/" .. his, "-H", "X-DKU-ProxyUser: ann")))
+			helper.write(gate, "")
+			local _, a = work.wait_end(node, hers)
+			local _, b = work.wait_end(node, his)
+			assert.not_equal(a.kernel, b.kernel)
+			-- A kernel that ran a task of one user takes none of another, though it is not recycled.
+			for _ = 1, 3 do
+				local _, f = work.wait_end(node, work.start(node, "echo", { 1 }, { user = "bob" }))
+				assert.not_equal(a.kernel, f.kernel)
+			end
+			work.full_pool(node)
+		end)
+
 		it("from nobody who asks under another name for this host", function()
 			assert.equal(200, (curl "/health"))
 			for _, host in ipairs { "evil.example", "evil.example:80", "127.0.0.1.evil.example", "" } do

@@ -102,6 +102,23 @@ describe("an instance", function()
 		work.wait_end_fact(node, "oom_limit")
 	end)
 
+	it("tells an overrun of a task's child as such, although the task itself could have gone on", function()
+		if node:status().cgroups == "none" then return pending "no cgroups here" end
+		local code, e = work.wait_end(node, work.start(node, "feed", { 600 << 20 }, { limits = { memory = "100m" } }))
+		assert.same({ 422, "oom_limit", 100 << 20 }, { code, e.cause, e.detail and math.tointeger(e.detail.limitBytes) })
+		work.full_pool(node)
+	end)
+
+	it("starts a kernel of its own for a task that asks for more than the warm ones have", function()
+		local id = work.start(node, "mark", { lines, "large", 0.3 }, { limits = { memory = "900m" } })
+		local kernel = work.wait_state(node, id, "running").kernel
+		local limit
+		for _, row in ipairs(work.kernels(node)) do limit = row.id == kernel and row.limitBytes or limit end
+		assert.equal(900 << 20, math.tointeger(limit))
+		assert.equal(200, (work.wait_end(node, id)))
+		work.full_pool(node)
+	end)
+
 	it("brings the result of a task whose backend was killed meanwhile; who asks then waits, and is not refused", function()
 		local gate = tasks .. "/gate-of-kill"
 		local id = work.start(node, "until", { lines, "killed", gate })

@@ -45,6 +45,11 @@ def eat(bytes_total, seconds=0):
     time.sleep(seconds)
     return len(held)
 
+def feed(bytes_total):
+    # a child eats; whatever becomes of it, this task goes on
+    code = "held = bytearray(%d); held[::4096] = b'1' * len(held[::4096])" % bytes_total
+    return subprocess.run(["/usr/bin/python3", "-c", code]).returncode
+
 def echo(x=None):
     return x
 
