@@ -17,7 +17,8 @@ ANSWER_BYTES = 64 * 1024
 
 
 class Announcer:
-    def __init__(self, settings, url, types, has_backend):
+    def __init__(self, settings, url, types, has_backend, may_speak):
+        """`may_speak`: whether what we print would stand among the kernel's own lines, not in a task's log."""
         self._address = settings.backend_host, settings.backend_port
         self._kernel_id = settings.kernel_id
         body = json.dumps({"kernelId": settings.kernel_id, "url": url, "pid": os.getpid(), "protocol": 1, "types": list(types)}).encode()
@@ -26,6 +27,7 @@ class Announcer:
                          "Content-Type: application/json\r\nContent-Length: %d\r\n\r\n"
                          % (host, self._address[1], settings.kernel_token.decode(), len(body))).encode() + body
         self._has_backend = has_backend
+        self._may_speak = may_speak
         self._lost = threading.Event()
         self._sock = None
         self._complaint = None
@@ -44,6 +46,8 @@ class Announcer:
 
     def _run(self):
         pause_s = FIRST_PAUSE_S
+        # Before the backend knows: what is printed after its answer may stand in the first task's log.
+        self._say("ready")
         while True:
             self._lost.clear()
             is_kept, pause_s = self._announce(pause_s)
@@ -61,7 +65,8 @@ class Announcer:
             try:
                 status, is_kept = self._ask()
                 if status == 200:
-                    self._say("ready, known to the backend")
+                    if self._complaint not in ("ready", "known to the backend again"):
+                        self._say("known to the backend again")
                     return is_kept, pause_s
                 self._say("the backend answered %d to ready; asking again" % status)
             except (OSError, ValueError) as e:
@@ -126,6 +131,6 @@ class Announcer:
 
     def _say(self, text):
         """Once per change: a backend that is away for an hour is one line."""
-        if text != self._complaint:
+        if text != self._complaint and self._may_speak():
             self._complaint = text
             print("kernel %s: %s" % (self._kernel_id, text), file=sys.stderr)

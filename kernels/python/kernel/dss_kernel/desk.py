@@ -55,6 +55,10 @@ class Desk:
         self._waiting = queue.SimpleQueue()
         self._main_thread = threading.main_thread().ident
 
+    def is_running(self, kind):
+        task = self.task
+        return task is not None and task.kind == kind and task.is_running()
+
     # --- server thread ---
 
     def has_run(self, task_id, attempt):
