@@ -277,8 +277,9 @@ static void save_fact(struct fleet *fleet, const struct judge_end *end, const ch
 	struct buf detail;
 	buf_init(&detail, 8192);
 	put_fact(end, &detail);
-	struct store_fact fact = { "process.exited", end->id,	    detail.failed ? NULL : detail.data,
-				   end->wall_ms,	 end->mono_ms, owner };
+	struct store_fact fact = {
+		"process.exited", end->id, detail.failed ? NULL : detail.data, end->wall_ms, end->mono_ms, owner
+	};
 	/* fact_saved comes from the loop, never from inside the call: the share is counted before it is paid. */
 	if (store_add_fact(fleet->store, &fact, fact_saved, debt) == 0 && debt)
 		debt->open++;

@@ -6,7 +6,9 @@
 #include "base/text.h"
 
 /* oom_limit: where no cgroups count, the backend polls and ends what has passed its limit. */
-static const char *const order_causes[] = { "admin", "user", "policy", "deadline", "shutdown", "start_failed", "lost", "oom_limit" };
+static const char *const order_causes[] = {
+	"admin", "user", "policy", "deadline", "shutdown", "start_failed", "lost", "oom_limit"
+};
 
 bool cause_is_order(const char *name)
 {
@@ -31,7 +33,7 @@ const char *cause_named(const char *name)
 void cause_record(struct cause *c, const char *cause, const char *text, const char *by, int signo)
 {
 	if (c->by_cause[0] && c->by_signal == 0)
-		return;                  /* a plain signal, though, gives way to a stop */
+		return; /* a plain signal, though, gives way to a stop */
 	snprintf(c->by_cause, sizeof(c->by_cause), "%s", cause);
 	snprintf(c->by_text, sizeof(c->by_text), "%s", text ? text : "");
 	snprintf(c->by_whom, sizeof(c->by_whom), "%s", by ? by : "");

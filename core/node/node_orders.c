@@ -201,7 +201,8 @@ static void hold_to_limit(struct node *n, const char *id, int64_t memory_bytes)
 	struct err err = { 0 };
 	char used[48], limit[48], text[200];
 	const struct kernel *k = fleet_kernel(n->fleet, id);
-	if (!k || k->limit_bytes <= 0 || memory_bytes <= k->limit_bytes || k->state == KERNEL_STOPPING || strncmp(n->facts.cgroups, "none", 4) != 0)
+	if (!k || k->limit_bytes <= 0 || memory_bytes <= k->limit_bytes || k->state == KERNEL_STOPPING ||
+	    strncmp(n->facts.cgroups, "none", 4) != 0)
 		return;
 	snprintf(text, sizeof(text), "%s used %s; its memory limit is %s (sampled: there are no cgroups)", id,
 		 text_print_size(memory_bytes, used, sizeof(used)), text_print_size(k->limit_bytes, limit, sizeof(limit)));

@@ -32,7 +32,7 @@ struct node_kernels {
 struct talk {
 	struct node_kernels *all;
 	char id[KERNEL_ID_MAX], url[KERNEL_URL_MAX], token[KERNEL_TOKEN_MAX];
-	char box[256];           /* path of its cgroup; "": not known, or none */
+	char box[256]; /* path of its cgroup; "": not known, or none */
 	enum talk_step step;
 	char task[FUTURE_ID_MAX];
 	int attempt;
