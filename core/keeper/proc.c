@@ -259,10 +259,8 @@ static void on_oom(void *data, int fd, int ev)
 {
 	struct proc *p = data;
 	struct cgroup_oom oom;
-	uint64_t count;
 	(void)ev;
-	if (read(fd, &count, sizeof(count)) < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
+	cgroup_oom_drain(p->procs->cg, p->desc.box, fd);
 	if (p->state >= PROC_KILLING || cgroup_oom_since(p->procs->cg, p->desc.box, &p->mark, &oom, NULL) < 0 || oom.kills <= 0)
 		return;
 	proc_kill_box(p);

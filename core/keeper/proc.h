@@ -62,7 +62,7 @@ struct proc {
 	int64_t started_ms, ready_ms, exited_ms;     /* wall clock; 0 = not yet */
 	struct cgroup_mark mark;             /* counters at birth or at the last `usage` with on=1 */
 	struct cause cause;                  /* who did what to it, and in the end the verdict */
-	bool is_reaped, is_box_quiet, is_drained;
+	bool is_reaped, is_box_quiet, is_box_gone, is_drained;
 	uint64_t exit_seq;                   /* number of its `exited` event, 0 = none yet */
 };
 

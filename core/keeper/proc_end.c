@@ -48,8 +48,9 @@ static void read_counters(struct proc *p)
 	struct cgroup_usage u;
 	struct cgroup_oom oom;
 	struct cause *c = &p->cause;
+	bool has_failed = !c->has_status || c->status != 0;      /* refused forks explain failures only */
 	/* without cgroups a reading costs a scan of /proc and knows no more than wait4 */
-	if (cgroup_mode(p->procs->cg) != CGROUP_NONE && cgroup_usage(p->procs->cg, p->desc.box, &u, NULL) == 0) {
+	if (cgroup_mode(p->procs->cg) != CGROUP_NONE && cgroup_tally(p->procs->cg, p->desc.box, has_failed, &u, NULL) == 0) {
 		if (u.peak_bytes > 0) {
 			c->peak_bytes = u.peak_bytes;
 			strcpy(c->peak_source, "cgroup");
@@ -126,7 +127,7 @@ static void quiet_if(struct proc *p)
 	struct err err = { 0 };
 	if (!p->is_box_quiet || !p->is_drained || p->state != PROC_ENDED)
 		return;
-	if (!p->owner.ended && !is_box_in_use(p) && cgroup_remove(p->procs->cg, p->desc.box, &err) < 0) {
+	if (!p->owner.ended && !p->is_box_gone && !is_box_in_use(p) && cgroup_remove(p->procs->cg, p->desc.box, &err) < 0) {
 		if (err.code == EBUSY) {
 			proc_due(p, PROC_DUE_SETTLE, p->settle_ms);
 			return;
@@ -134,6 +135,15 @@ static void quiet_if(struct proc *p)
 		log_error("%s", err.text);
 	}
 	proc_feed(p, PROC_QUIET);
+}
+
+/* Removing is the question, where the box is to go anyway: 1 nobody lives there, 0, -1. */
+static int empty_box(struct proc *p, struct err *err)
+{
+	if (p->owner.ended)
+		return cgroup_is_empty(p->procs->cg, p->desc.box, err);
+	p->is_box_gone = cgroup_remove(p->procs->cg, p->desc.box, err) == 0;
+	return p->is_box_gone ? 1 : err->code == EBUSY ? 0 : -1;
 }
 
 void proc_settle(struct proc *p)
@@ -150,9 +160,11 @@ void proc_settle(struct proc *p)
 	bool is_none = cgroup_mode(p->procs->cg) == CGROUP_NONE;
 	/* Whoever the dead process left behind is our child by now, or below one: with no strange child nobody need be looked for. */
 	bool is_alone = is_none && orphans_count(p->procs) == 0;
-	int empty = is_alone || is_box_in_use(p) ? 1 : cgroup_is_empty(p->procs->cg, p->desc.box, &err);
+	int empty = is_alone || is_box_in_use(p) ? 1 : empty_box(p, &err);
 	if (empty < 0)
 		log_error("%s", err.text);
+	if (is_alone && p->pid)
+		cgroup_none_forget(p->procs->cg, p->desc.box, p->pid);
 	if (empty == 0 || (is_none && !is_alone && orphans_kill(p->procs, p->desc.id) > 0)) {
 		proc_kill_box(p);
 		proc_due(p, PROC_DUE_SETTLE, p->settle_ms);

@@ -325,9 +325,15 @@ int cgroup_usage(struct cgroup *cg, const char *path, struct cgroup_usage *out, 
 	return check_path(path, err) < 0 ? -1 : cg->ops->usage(cg, path, out, err);
 }
 
+int cgroup_tally(struct cgroup *cg, const char *path, bool with_refused, struct cgroup_usage *out, struct err *err)
+{
+	memset(out, 0xff, sizeof(*out));
+	return check_path(path, err) < 0 ? -1 : cg->ops->tally(cg, path, with_refused, out, err);
+}
+
 /* ---- who ran out of memory ---- */
 
-int cgroup_oom_mark(struct cgroup *cg, const char *path, struct cgroup_mark *mark, struct err *err)
+static int count(struct cgroup *cg, const char *path, bool is_end, struct cgroup_mark *mark, struct err *err)
 {
 	*mark = (struct cgroup_mark){ .epoch = cg->epoch, .nlevels = 1 };
 	if (check_path(path, err) < 0)
@@ -337,7 +343,12 @@ int cgroup_oom_mark(struct cgroup *cg, const char *path, struct cgroup_mark *mar
 	mark->nlevels += *path != '\0';
 	for (int i = 0; i < CGROUP_LEVELS_MAX; i++)
 		mark->event[i] = -1;
-	return cg->ops->count(cg, path, mark, err);
+	return cg->ops->count(cg, path, is_end, mark, err);
+}
+
+int cgroup_oom_mark(struct cgroup *cg, const char *path, struct cgroup_mark *mark, struct err *err)
+{
+	return count(cg, path, false, mark, err);
 }
 
 /* How often level i itself ran out between two marks. Not watched then, but now: it was counted from 0 since. */
@@ -352,7 +363,7 @@ int cgroup_oom_since(struct cgroup *cg, const char *path, const struct cgroup_ma
 {
 	struct cgroup_mark now;
 	*out = (struct cgroup_oom){ .owner_limit_bytes = -1 };
-	if (cgroup_oom_mark(cg, path, &now, err) < 0)
+	if (count(cg, path, true, &now, err) < 0)
 		return -1;
 	if (now.nlevels != mark->nlevels)
 		return err_sys(err, EINVAL, "unable to compare box \"%s\" with the mark of another", path);
@@ -374,6 +385,12 @@ int cgroup_oom_since(struct cgroup *cg, const char *path, const struct cgroup_ma
 int cgroup_oom_fd(struct cgroup *cg, const char *path, struct err *err)
 {
 	return check_path(path, err) < 0 ? -1 : cg->ops->oom_fd(cg, path, err);
+}
+
+void cgroup_oom_drain(struct cgroup *cg, const char *path, int fd)
+{
+	if (cg->ops->oom_drain && check_path(path, NULL) == 0)
+		cg->ops->oom_drain(cg, path, fd);
 }
 
 /* ---- members ---- */

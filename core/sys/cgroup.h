@@ -86,6 +86,8 @@ int cgroup_birth(struct cgroup *cg, const char *path, struct cgroup_birth *out, 
 void cgroup_birth_fini(struct cgroup_birth *b);
 int cgroup_attach(struct cgroup *cg, const char *path, pid_t pid, struct err *err);
 int cgroup_usage(struct cgroup *cg, const char *path, struct cgroup_usage *out, struct err *err);
+/* What is asked after an end, in few readings: cpu_ms, peak_bytes, limit_bytes, oom_kills and, if wanted, pids_refused; the rest is -1. */
+int cgroup_tally(struct cgroup *cg, const char *path, bool with_refused, struct cgroup_usage *out, struct err *err);
 
 /* Remembers the counters of the leaf and of every level above it; compare with cgroup_oom_since after a death. Plain
  * numbers: may be written down and used with another handle (then v1 is less sure of the owner, see cgroup_v1_oom.c). */
@@ -99,8 +101,10 @@ struct cgroup_mark {
 int cgroup_oom_mark(struct cgroup *cg, const char *path, struct cgroup_mark *mark, struct err *err);
 int cgroup_oom_since(struct cgroup *cg, const char *path, const struct cgroup_mark *mark, struct cgroup_oom *out, struct err *err);
 /* v1, hybrid: an eventfd that becomes readable when an OOM happens in or above this box (and when the box is removed); -1 with
- * err->code ENOTSUP where the kernel kills the group itself (v2) or nothing tells (none). Owned by the caller. */
+ * err->code ENOTSUP where the kernel kills the group itself (v2) or nothing tells (none). Owned by the caller, who never reads it: its
+ * count is shared with the marks, and cgroup_oom_drain makes it unreadable again. */
 int cgroup_oom_fd(struct cgroup *cg, const char *path, struct err *err);
+void cgroup_oom_drain(struct cgroup *cg, const char *path, int fd);
 
 /* Kills every member, own and of boxes below, also those that fork while it runs (v2, hybrid: cgroup.kill; v1: freeze, kill,
  * thaw). Does not wait for their end. The caller itself is never killed: EINVAL where it lives in the box. */
@@ -122,5 +126,8 @@ int cgroup_each(struct cgroup *cg, cgroup_fn *fn, void *data, struct err *err);
 /* Mode none: a process that leads a box: it, its descendants and its session are the members, of which usage is the sum. Nothing in
  * other modes. (cgroup_attach does the same there.) */
 void cgroup_none_member(struct cgroup *cg, const char *path, pid_t pid);
+/* Mode none: that leader has ended and left nobody, as its parent and subreaper knows. A box without leaders is removed without looking
+ * at all processes of the machine. */
+void cgroup_none_forget(struct cgroup *cg, const char *path, pid_t pid);
 
 #endif

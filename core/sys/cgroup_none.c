@@ -247,6 +247,17 @@ static int attach(struct cgroup *cg, const char *path, pid_t pid, struct err *er
 	return 0;
 }
 
+void cgroup_none_forget(struct cgroup *cg, const char *path, pid_t pid)
+{
+	struct box *box = cg->mode == CGROUP_NONE ? map_get(cg->own, path) : NULL;
+	int kept = 0;
+	for (int i = 0; box && i < box->nleaders; i++)
+		if (box->leaders[i].pid != pid)
+			box->leaders[kept++] = box->leaders[i];
+	if (box)
+		box->nleaders = kept;
+}
+
 static int set(struct cgroup *cg, const char *path, enum cgroup_knob knob, int64_t value, struct err *err)
 {
 	(void)cg, (void)path, (void)knob, (void)value;
@@ -278,10 +289,16 @@ static int usage(struct cgroup *cg, const char *path, struct cgroup_usage *out, 
 	return 0;
 }
 
-/* Nobody tells: no level ever ran out. */
-static int count(struct cgroup *cg, const char *path, struct cgroup_mark *now, struct err *err)
+static int tally(struct cgroup *cg, const char *path, bool with_refused, struct cgroup_usage *out, struct err *err)
 {
-	(void)now;
+	(void)with_refused;
+	return usage(cg, path, out, err);
+}
+
+/* Nobody tells: no level ever ran out. */
+static int count(struct cgroup *cg, const char *path, bool is_end, struct cgroup_mark *now, struct err *err)
+{
+	(void)now, (void)is_end;
 	return !*path || find(cg, path, err) ? 0 : -1;
 }
 
@@ -310,8 +327,22 @@ static int members(struct cgroup *cg, const char *path, pid_t *out, int room, st
 	return n;
 }
 
+/* Boxes that nobody leads have no members: what a leader that was forgotten left is nobody's. */
+static bool is_led(const struct cgroup *cg, const char *path)
+{
+	size_t cursor = 0;
+	const struct box *box;
+	while ((box = map_next(cg->own, &cursor)))
+		if (box->nleaders > 0 && cgroup_is_within(box->path, path))
+			return true;
+	return false;
+}
+
 static int is_empty(struct cgroup *cg, const char *path, struct err *err)
 {
+	const struct box *box = *path ? map_get(cg->own, path) : NULL;
+	if (box && box->nleaders == 0 && !is_led(cg, path))
+		return 1;
 	int n = members(cg, path, NULL, 0, err);
 	return n < 0 ? -1 : n == 0;
 }
@@ -403,6 +434,7 @@ const struct cgroup_ops cgroup_none_ops = {
 	.birth = birth,
 	.attach = attach,
 	.usage = usage,
+	.tally = tally,
 	.count = count,
 	.limit_bytes = limit_bytes,
 	.oom_fd = oom_fd,

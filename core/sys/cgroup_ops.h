@@ -31,10 +31,12 @@ struct cgroup_ops {
 	int (*birth)(struct cgroup *cg, const char *path, struct cgroup_birth *out, struct err *err);
 	int (*attach)(struct cgroup *cg, const char *path, pid_t pid, struct err *err);
 	int (*usage)(struct cgroup *cg, const char *path, struct cgroup_usage *out, struct err *err);
-	/* Fills kills, level and event of the present; nlevels and epoch are set. */
-	int (*count)(struct cgroup *cg, const char *path, struct cgroup_mark *now, struct err *err);
+	int (*tally)(struct cgroup *cg, const char *path, bool with_refused, struct cgroup_usage *out, struct err *err);
+	/* Fills kills, level and event of the present; nlevels and epoch are set. is_end: for cgroup_oom_since, nothing is taken for known. */
+	int (*count)(struct cgroup *cg, const char *path, bool is_end, struct cgroup_mark *now, struct err *err);
 	int64_t (*limit_bytes)(struct cgroup *cg, const char *path); /* -1 = none */
 	int (*oom_fd)(struct cgroup *cg, const char *path, struct err *err);
+	void (*oom_drain)(struct cgroup *cg, const char *path, int fd); /* NULL where there is no oom_fd */
 	int (*kill)(struct cgroup *cg, const char *path, struct err *err);
 	int (*freeze)(struct cgroup *cg, const char *path, bool on, struct err *err);
 	int (*is_empty)(struct cgroup *cg, const char *path, struct err *err);
@@ -54,9 +56,10 @@ struct cgroup {
 	int ndirs;
 	int base_fd; /* v2: the directory above our root; else -1 */
 	char base[512];
-	bool is_inside; /* the caller itself lives in one of our boxes, namely: */
+	bool is_swapless; /* v1: whatever is made has swappiness 0 by itself */
+	bool is_inside;   /* the caller itself lives in one of our boxes, namely: */
 	char inside[CGROUP_PATH_MAX];
-	struct map *own; /* the mode's: v1 struct watch, none struct box; by path */
+	struct map *own; /* the mode's: v1 struct level, none struct box, v2 marks; by path */
 };
 
 extern const struct cgroup_ops cgroup_v1_ops, cgroup_hybrid_ops, cgroup_v2_ops, cgroup_none_ops;
@@ -79,11 +82,16 @@ bool cgroup_parent(char *path);
 bool cgroup_is_within(const char *path, const char *top);
 
 /* cgroup_v1_oom.c; count and oom_fd as in the table above. */
-int cgroup_v1_count(struct cgroup *cg, const char *path, struct cgroup_mark *now, struct err *err);
+int cgroup_v1_count(struct cgroup *cg, const char *path, bool is_end, struct cgroup_mark *now, struct err *err);
 int cgroup_v1_oom_fd(struct cgroup *cg, const char *path, struct err *err);
+void cgroup_v1_oom_drain(struct cgroup *cg, const char *path, int fd);
 int64_t cgroup_v1_oom_kills(const struct cgroup *cg, const char *path); /* -1: cannot be read */
-void cgroup_v1_watch(struct cgroup *cg, const char *path);              /* a level with a limit; best effort */
-void cgroup_v1_unwatch(struct cgroup *cg, const char *path);            /* it and all below */
+/* What this handle knows of a box without reading; all best effort. */
+void cgroup_v1_born(struct cgroup *cg, const char *path);                    /* it was made just now */
+bool cgroup_v1_is_pristine(const struct cgroup *cg, const char *path);       /* has all the kernel's defaults */
+void cgroup_v1_limited(struct cgroup *cg, const char *path, bool by_memory); /* a limit was set; by_memory: one of memory */
+void cgroup_v1_use(struct cgroup *cg, const char *path);                     /* somebody is about to live there */
+void cgroup_v1_forget(struct cgroup *cg, const char *path);                  /* it and all below */
 
 /* cgroup_v2.c, used by hybrid too. */
 int cgroup_v2_kill(struct cgroup *cg, const char *path, struct err *err);

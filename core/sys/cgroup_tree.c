@@ -9,7 +9,8 @@
 #include "sys/cgroup_tree.h"
 #include "sys/fds.h"
 
-#define NO_LIMIT (INT64_C(1) << 62)
+#define NO_LIMIT    (INT64_C(1) << 62)
+#define SHORT_BYTES 2048 /* a reading below that, into a larger buffer, was the whole file */
 
 int cgroup_tree_open(int root, const char *path, const char *file, int flags)
 {
@@ -28,8 +29,9 @@ int cgroup_tree_read(int root, const char *path, const char *file, char out[CGRO
 		return -1;
 	size_t len = 0;
 	ssize_t n;
-	/* A kernfs file ends with a short read only at its end or at a page: read until 0 or full. */
-	while (len < CGROUP_FILE_MAX - 1 && (n = read(fd, out + len, CGROUP_FILE_MAX - 1 - len)) != 0) {
+	/* A kernfs file ends with a short read only at its end or near a page: a small one needs no second read to see the end. */
+	while ((len == 0 || len >= SHORT_BYTES) && len < CGROUP_FILE_MAX - 1 &&
+	       (n = read(fd, out + len, CGROUP_FILE_MAX - 1 - len)) != 0) {
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0) {

@@ -88,6 +88,8 @@ int cgroup_v1_open(struct cgroup *cg, bool with_v2, struct err *err)
 		return memory ? -1 : err_sys(err, ENOENT, "unable to limit memory: no cgroup v1 memory hierarchy");
 	if (with_v2 && (!v2 || !cgroup_tree_has(v2->fd, "", "cgroup.kill")))
 		return err_sys(err, ENOTSUP, "unable to use cgroup v2 beside v1: no cgroup.kill there");
+	/* Boxes take it over from their parent as they are made; a root that was there may hold others. */
+	cg->is_swapless = memory->is_new && cgroup_tree_write(memory->fd, "", "memory.swappiness", "0") == 0;
 	cg->knobs = 1u << CGROUP_MEMORY;
 	if (cgroup_tree_has(memory->fd, "", "memory.memsw.limit_in_bytes"))
 		cg->knobs |= 1u << CGROUP_SWAP;
@@ -114,7 +116,9 @@ static int make(struct cgroup *cg, const char *path, struct err *err)
 			return err_sys(err, errno, "unable to make %s/%s", cg->dirs[i].where, path);
 		is_new |= rc > 0 && cg->dirs[i].ctls & CGROUP_CTL_MEMORY;
 	}
-	if (is_new && cgroup_tree_write(memory_fd(cg), path, "memory.swappiness", "0") < 0)
+	if (is_new)
+		cgroup_v1_born(cg, path);
+	if (is_new && !cg->is_swapless && cgroup_tree_write(memory_fd(cg), path, "memory.swappiness", "0") < 0)
 		return err_sys(err, errno, "unable to keep box \"%s\" out of swap", path);
 	return 0;
 }
@@ -144,25 +148,28 @@ static int set_memory(struct cgroup *cg, const char *path, int64_t value, struct
 	if (!cgroup_has(cg, CGROUP_SWAP)) {
 		rc = write_int(dir, path, "memory.limit_in_bytes", value, err);
 	} else {
-		int64_t memory = cgroup_tree_int(dir, path, "memory.limit_in_bytes");
-		int64_t sum = cgroup_tree_int(dir, path, "memory.memsw.limit_in_bytes"), new_sum = -1;
+		bool is_pristine = cgroup_v1_is_pristine(cg, path);
+		int64_t memory = is_pristine ? -1 : cgroup_tree_int(dir, path, "memory.limit_in_bytes");
+		int64_t sum = is_pristine ? -1 : cgroup_tree_int(dir, path, "memory.memsw.limit_in_bytes"), new_sum = -1;
 		if (value >= 0 && memory >= 0 && sum >= 0)
 			new_sum = value + (sum > memory ? sum - memory : 0);
-		else if (value >= 0 && cgroup_tree_int(dir, path, "memory.swappiness") == 0)
+		else if (value >= 0 && (is_pristine || cgroup_tree_int(dir, path, "memory.swappiness") == 0))
 			new_sum = value + MEMSW_SLACK; /* swap 0, asked for while memory was unlimited */
 		bool raises = memory >= 0 && (value < 0 || value > memory);
 		rc = set_memory_and_sum(dir, path, raises || (new_sum < 0 && sum >= 0), value, new_sum, err);
 	}
 	if (rc < 0)
 		return err && err->code == EBUSY ? err_add(err, "more is in use and cannot be reclaimed") : -1;
-	if (value >= 0)
-		cgroup_v1_watch(cg, path); /* without it failcnt must do */
+	cgroup_v1_limited(cg, path, value >= 0);
 	return 0;
 }
 
 static int set_swap(struct cgroup *cg, const char *path, int64_t value, struct err *err)
 {
 	int dir = memory_fd(cg);
+	cgroup_v1_limited(cg, path, false);
+	if (value != 0)
+		cg->is_swapless = false; /* boxes below would swap too */
 	if (*path && write_int(dir, path, "memory.swappiness", value == 0 ? 0 : SWAPPINESS, err) < 0)
 		return -1;
 	if (!cgroup_has(cg, CGROUP_SWAP))
@@ -220,11 +227,13 @@ static int birth(struct cgroup *cg, const char *path, struct cgroup_birth *out, 
 			return err_sys(err, errno, "unable to open %s/%s/cgroup.procs", cg->dirs[i].where, path);
 		out->join_fds[out->njoin++] = fd;
 	}
+	cgroup_v1_use(cg, path);
 	return 0;
 }
 
 static int attach(struct cgroup *cg, const char *path, pid_t pid, struct err *err)
 {
+	cgroup_v1_use(cg, path);
 	for (int i = 0; i < cg->ndirs; i++)
 		if (write_int(cg->dirs[i].fd, path, "cgroup.procs", pid, NULL) < 0)
 			return err_sys(err, errno, "unable to put pid %d into %s/%s", (int)pid, cg->dirs[i].where, path);
@@ -268,6 +277,21 @@ static int usage(struct cgroup *cg, const char *path, struct cgroup_usage *out, 
 		if (cgroup_tree_read(pids->fd, path, "pids.events", text) >= 0)
 			out->pids_refused = cgroup_tree_key(text, "max");
 	}
+	return 0;
+}
+
+/* A box without its memory file is no box any more. */
+static int tally(struct cgroup *cg, const char *path, bool with_refused, struct cgroup_usage *out, struct err *err)
+{
+	char text[CGROUP_FILE_MAX];
+	const struct cgroup_dir *pids = cgroup_dir_of(cg, CGROUP_CTL_PIDS);
+	if ((out->oom_kills = cgroup_v1_oom_kills(cg, path)) < 0)
+		return err_sys(err, errno, "unable to read memory.oom_control of box \"%s\"", path);
+	out->peak_bytes = cgroup_tree_int(memory_fd(cg), path, "memory.max_usage_in_bytes");
+	out->limit_bytes = limit_bytes(cg, path);
+	out->cpu_ms = cpu_ms(cg, path);
+	if (with_refused && pids && cgroup_tree_read(pids->fd, path, "pids.events", text) >= 0)
+		out->pids_refused = cgroup_tree_key(text, "max");
 	return 0;
 }
 
@@ -366,26 +390,29 @@ static int kill_all(struct cgroup *cg, const char *path, struct err *err)
 
 static int remove_box(struct cgroup *cg, const char *path, struct err *err)
 {
-	int empty = cg->ops->is_empty(cg, path, err);
+	const struct cgroup_dir *last = &cg->dirs[cg->ndirs - 1];
+	/* A box without members and without boxes below goes at once; none goes while it has either. */
+	bool is_going = *path && unlinkat(last->fd, path, AT_REMOVEDIR) == 0;
+	int empty = is_going ? 1 : cg->ops->is_empty(cg, path, err);
 	if (empty <= 0)
 		return empty < 0 ? -1 : err_sys(err, EBUSY, "unable to remove box \"%s\", in which processes live", path);
-	for (int i = cg->ndirs - 1; i >= 0; i--) {
+	for (int i = cg->ndirs - 1 - is_going; i >= 0; i--) {
 		if (cgroup_tree_remove(cg->dirs[i].fd, path) < 0 || (!*path && rmdir(cg->dirs[i].where) < 0 && errno != ENOENT))
 			return err_sys(err, errno, "unable to remove %s%s%s", cg->dirs[i].where, *path ? "/" : "", path);
 	}
-	cgroup_v1_unwatch(cg, path);
+	cgroup_v1_forget(cg, path);
 	return 0;
 }
 
 static void close_all(struct cgroup *cg)
 {
-	cgroup_v1_unwatch(cg, "");
+	cgroup_v1_forget(cg, "");
 }
 
 #define COMMON                                                                                                                     \
-	.make = make, .set = set, .birth = birth, .attach = attach, .usage = usage, .count = cgroup_v1_count,                      \
-	.limit_bytes = limit_bytes, .oom_fd = cgroup_v1_oom_fd, .members = cgroup_dirs_members, .remove = remove_box,              \
-	.each = cgroup_dirs_each, .close = close_all
+	.make = make, .set = set, .birth = birth, .attach = attach, .usage = usage, .tally = tally, .count = cgroup_v1_count,      \
+	.limit_bytes = limit_bytes, .oom_fd = cgroup_v1_oom_fd, .oom_drain = cgroup_v1_oom_drain, .members = cgroup_dirs_members,  \
+	.remove = remove_box, .each = cgroup_dirs_each, .close = close_all
 
 const struct cgroup_ops cgroup_v1_ops = { COMMON, .kill = kill_all, .freeze = freeze, .is_empty = is_empty };
 

@@ -23,10 +23,15 @@
 #include "sys/cgroup_tree.h"
 #include "sys/fds.h"
 
-struct watch { /* counts the OOMs in or above a box; what one above it counts too is not its own */
+/* What this handle knows of a box. Only this process writes limits, so what it wrote need not be read again. */
+struct level {
 	char *path;
-	int fd;
+	int fd; /* counts the OOMs in or above the box; -1 = not registered */
 	int64_t seen;
+	bool is_limited;  /* what `fd` counts more than the next limited level above is this level's own */
+	bool is_clean;    /* never had a limit, so its failcnt stays 0 */
+	bool is_pristine; /* made by this handle, and no limit was set */
+	bool is_unused;   /* made by this handle, and nobody was put into it: all its counters are 0 */
 };
 
 static int memory_fd(const struct cgroup *cg)
@@ -35,7 +40,7 @@ static int memory_fd(const struct cgroup *cg)
 }
 
 /* Registers an eventfd with memory.oom_control; owned by the caller, or -1. */
-int cgroup_v1_oom_fd(struct cgroup *cg, const char *path, struct err *err)
+static int register_fd(struct cgroup *cg, const char *path)
 {
 	char text[32];
 	int control = cgroup_tree_open(memory_fd(cg), path, "memory.oom_control", O_RDONLY);
@@ -44,7 +49,7 @@ int cgroup_v1_oom_fd(struct cgroup *cg, const char *path, struct err *err)
 	if (fd >= 0 && cgroup_tree_write(memory_fd(cg), path, "cgroup.event_control", text) < 0)
 		fds_close(&fd);
 	fds_close(&control);
-	return fd >= 0 ? fd : err_sys(err, errno, "unable to watch box \"%s\" for memory events", path);
+	return fd;
 }
 
 /* The root's path is "", which reads badly as a key. */
@@ -53,66 +58,137 @@ static const char *key_of(const char *path)
 	return *path ? path : ".";
 }
 
-static int64_t watch_count(struct watch *w)
+static int64_t level_count(struct level *l)
 {
 	uint64_t more;
-	if (read(w->fd, &more, sizeof(more)) == (ssize_t)sizeof(more))
-		w->seen += (int64_t)more;
-	return w->seen;
+	if (l->fd >= 0 && read(l->fd, &more, sizeof(more)) == (ssize_t)sizeof(more))
+		l->seen += (int64_t)more;
+	return l->seen;
 }
 
-static struct watch *watch_of(const struct cgroup *cg, const char *path)
+static struct level *level_of(const struct cgroup *cg, const char *path)
 {
 	return map_get(cg->own, key_of(path));
 }
 
-/* The nearest level above that is watched, or NULL. */
-static struct watch *watch_above(const struct cgroup *cg, const char *path)
+static void level_free(struct cgroup *cg, struct level *l)
 {
-	char level[CGROUP_PATH_MAX];
-	struct watch *w = NULL;
-	snprintf(level, sizeof(level), "%s", path);
-	while (!w && cgroup_parent(level))
-		w = watch_of(cg, level);
-	return w;
+	map_remove(cg->own, key_of(l->path));
+	fds_close(&l->fd);
+	free(l->path);
+	free(l);
 }
 
-static struct watch *watch_add(struct cgroup *cg, const char *path)
+/* NULL: no memory. */
+static struct level *level_add(struct cgroup *cg, const char *path)
 {
-	struct watch *w = watch_of(cg, path), *above = watch_above(cg, path);
-	if (w || !(w = calloc(1, sizeof(*w))))
-		return w;
-	w->seen = above ? watch_count(above) : 0; /* so that it begins with none of its own */
-	w->path = strdup(path);
-	w->fd = cgroup_v1_oom_fd(cg, path, NULL);
-	if (w->path && w->fd >= 0 && map_set(cg->own, key_of(path), w) == 0)
-		return w;
-	fds_close(&w->fd);
-	free(w->path);
-	free(w);
+	struct level *l = calloc(1, sizeof(*l));
+	if (!l)
+		return NULL;
+	l->fd = -1;
+	l->path = strdup(path);
+	if (l->path && map_set(cg->own, key_of(path), l) == 0)
+		return l;
+	free(l->path);
+	free(l);
 	return NULL;
 }
 
-void cgroup_v1_watch(struct cgroup *cg, const char *path)
+/* The nearest level above that is limited, or NULL. */
+static struct level *limited_above(const struct cgroup *cg, const char *path)
 {
-	watch_add(cg, path);
+	char at[CGROUP_PATH_MAX];
+	struct level *l = NULL;
+	snprintf(at, sizeof(at), "%s", path);
+	while ((!l || !l->is_limited) && cgroup_parent(at))
+		l = level_of(cg, at);
+	return l && l->is_limited ? l : NULL;
 }
 
-static void watch_free(struct cgroup *cg, struct watch *w)
+static void level_limit(struct cgroup *cg, struct level *l)
 {
-	map_remove(cg->own, key_of(w->path));
-	fds_close(&w->fd);
-	free(w->path);
-	free(w);
+	struct level *above = limited_above(cg, l->path);
+	l->is_clean = l->is_pristine = false;
+	if (l->is_limited || (l->fd < 0 && (l->fd = register_fd(cg, l->path)) < 0))
+		return; /* failcnt must do */
+	level_count(l);
+	l->seen = above ? level_count(above) : 0; /* so that it begins with none of its own */
+	l->is_limited = true;
 }
 
-void cgroup_v1_unwatch(struct cgroup *cg, const char *path)
+/* What is known of a box; read where it was made or limited by the keeper before this one. NULL: no memory. */
+static struct level *level_look(struct cgroup *cg, const char *path)
+{
+	struct level *l = level_of(cg, path);
+	if (l || !(l = level_add(cg, path)))
+		return l;
+	bool has_limit = cgroup_tree_int(memory_fd(cg), path, "memory.limit_in_bytes") >= 0;
+	l->is_clean = !has_limit && cgroup_tree_int(memory_fd(cg), path, "memory.failcnt") == 0;
+	if (has_limit)
+		level_limit(cg, l);
+	return l;
+}
+
+void cgroup_v1_born(struct cgroup *cg, const char *path)
+{
+	char above[CGROUP_PATH_MAX];
+	struct level *l = level_of(cg, path);
+	snprintf(above, sizeof(above), "%s", path);
+	if (cgroup_parent(above))
+		cgroup_v1_use(cg, above);
+	if (l)
+		level_free(cg, l); /* of a box that somebody else removed */
+	if ((l = level_add(cg, path)))
+		l->is_clean = l->is_pristine = l->is_unused = true;
+}
+
+bool cgroup_v1_is_pristine(const struct cgroup *cg, const char *path)
+{
+	const struct level *l = level_of(cg, path);
+	return l && l->is_pristine;
+}
+
+void cgroup_v1_use(struct cgroup *cg, const char *path)
+{
+	struct level *l = level_of(cg, path);
+	if (l)
+		l->is_unused = false;
+}
+
+void cgroup_v1_limited(struct cgroup *cg, const char *path, bool by_memory)
+{
+	struct level *l = level_of(cg, path);
+	if (l)
+		l->is_pristine = false;
+	if (by_memory && (l || (l = level_add(cg, path))))
+		level_limit(cg, l);
+}
+
+void cgroup_v1_forget(struct cgroup *cg, const char *path)
 {
 	size_t cursor = 0;
-	struct watch *w;
-	while ((w = map_next(cg->own, &cursor)))
-		if (cgroup_is_within(w->path, path))
-			watch_free(cg, w);
+	struct level *l;
+	while ((l = map_next(cg->own, &cursor)))
+		if (cgroup_is_within(l->path, path))
+			level_free(cg, l);
+}
+
+/* One registration serves us and the caller: its count is read by cgroup_v1_oom_drain and by level_count, never by the caller itself. */
+int cgroup_v1_oom_fd(struct cgroup *cg, const char *path, struct err *err)
+{
+	struct level *l = level_look(cg, path);
+	if (l && l->fd < 0)
+		l->fd = register_fd(cg, path);
+	int fd = l && l->fd >= 0 ? fcntl(l->fd, F_DUPFD_CLOEXEC, 0) : -1;
+	return fd >= 0 ? fd : err_sys(err, l ? errno : ENOMEM, "unable to watch box \"%s\" for memory events", path);
+}
+
+void cgroup_v1_oom_drain(struct cgroup *cg, const char *path, int fd)
+{
+	struct level *l = level_of(cg, path);
+	uint64_t more;
+	if (read(fd, &more, sizeof(more)) == (ssize_t)sizeof(more) && l)
+		l->seen += (int64_t)more;
 }
 
 int64_t cgroup_v1_oom_kills(const struct cgroup *cg, const char *path)
@@ -121,42 +197,42 @@ int64_t cgroup_v1_oom_kills(const struct cgroup *cg, const char *path)
 	return cgroup_tree_read(memory_fd(cg), path, "memory.oom_control", text) < 0 ? -1 : cgroup_tree_key(text, "oom_kill");
 }
 
-/* Reads all watches on the way up, until none has news: the difference of two levels must be of one moment. */
-static void read_watches(struct watch *const *watches, int n)
+/* Reads all limited levels on the way up, until none has news: the difference of two levels must be of one moment. */
+static void read_levels(struct level *const *levels, int n)
 {
 	bool is_news = true;
 	for (int pass = 0; pass < 4 && is_news; pass++) {
 		is_news = false;
 		for (int i = 0; i < n; i++) {
-			int64_t before = watches[i] ? watches[i]->seen : 0;
-			is_news |= watches[i] && watch_count(watches[i]) != before;
+			int64_t before = levels[i] ? levels[i]->seen : 0;
+			is_news |= levels[i] && level_count(levels[i]) != before;
 		}
 	}
 }
 
-int cgroup_v1_count(struct cgroup *cg, const char *path, struct cgroup_mark *now, struct err *err)
+int cgroup_v1_count(struct cgroup *cg, const char *path, bool is_end, struct cgroup_mark *now, struct err *err)
 {
-	char level[CGROUP_PATH_MAX];
-	struct watch *watches[CGROUP_LEVELS_MAX], *above = NULL;
+	char at[CGROUP_PATH_MAX];
+	struct level *levels[CGROUP_LEVELS_MAX], *l = level_look(cg, path), *above = NULL;
 	const int n = now->nlevels;
 	assert(n > 0 && n <= CGROUP_LEVELS_MAX);
-	now->kills = cgroup_v1_oom_kills(cg, path);
+	now->kills = l && l->is_unused ? 0 : cgroup_v1_oom_kills(cg, path);
 	if (now->kills < 0)
 		return err_sys(err, errno, "unable to read memory.oom_control of box \"%s\"", path);
-	snprintf(level, sizeof(level), "%s", path);
-	for (int i = 0; i < n; i++, cgroup_parent(level)) {
-		watches[i] = watch_of(cg, level);
-		if (!watches[i] &&
-		    cgroup_tree_int(memory_fd(cg), level, "memory.limit_in_bytes") >= 0) /* limited by the keeper before this one */
-			watches[i] = watch_add(cg, level);
-		now->level[i] = cgroup_tree_int(memory_fd(cg), level, "memory.failcnt");
+	snprintf(at, sizeof(at), "%s", path);
+	for (int i = 0; i < n; i++, cgroup_parent(at)) {
+		l = level_look(cg, at);
+		levels[i] = l && l->is_limited ? l : NULL;
+		/* At an end all is read: somebody may have set a limit by hand. */
+		bool is_zero = !is_end && l && (l->is_clean || (i == 0 && l->is_unused));
+		now->level[i] = is_zero ? 0 : cgroup_tree_int(memory_fd(cg), at, "memory.failcnt");
 	}
-	read_watches(watches, n);
+	read_levels(levels, n);
 	for (int i = n - 1; i >= 0; i--)
-		if (watches[i]) {
-			int64_t own = watches[i]->seen - (above ? above->seen : 0);
+		if (levels[i]) {
+			int64_t own = levels[i]->seen - (above ? above->seen : 0);
 			now->event[i] = own > 0 ? own : 0;
-			above = watches[i];
+			above = levels[i];
 		}
 	return 0;
 }

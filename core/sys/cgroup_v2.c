@@ -185,6 +185,59 @@ static int enable_down_to(struct cgroup *cg, const char *path, bool *pending, st
 	return 0;
 }
 
+/* ---- what needs no reading ---- */
+
+/* In cg->own, for boxes whose counters are known to be 0: the values are these. */
+static char unused_mark, clean_mark;
+
+static const char *key_of(const char *path)
+{
+	return *path ? path : ".";
+}
+
+/* Made by this handle, and nobody was put into it: all counters are 0, whatever its limits. */
+static bool is_unused(const struct cgroup *cg, const char *path)
+{
+	return map_get(cg->own, key_of(path)) == &unused_mark;
+}
+
+/* Never had a limit, so it never hit one. */
+static bool is_clean(const struct cgroup *cg, const char *path)
+{
+	return map_get(cg->own, key_of(path)) == &clean_mark;
+}
+
+static void note(struct cgroup *cg, const char *path, void *mark)
+{
+	if (mark)
+		map_set(cg->own, key_of(path), mark); /* without memory it is read again */
+	else
+		map_remove(cg->own, key_of(path));
+}
+
+/* A level above others is looked at once. */
+static void look(struct cgroup *cg, const char *path, int64_t ooms)
+{
+	if (ooms == 0 && cgroup_tree_int(tree_fd(cg), path, "memory.max") < 0)
+		note(cg, path, &clean_mark);
+}
+
+/* Somebody is about to live there. */
+static void used(struct cgroup *cg, const char *path)
+{
+	if (is_unused(cg, path))
+		note(cg, path, NULL);
+}
+
+static void born(struct cgroup *cg, const char *path)
+{
+	char above[CGROUP_PATH_MAX];
+	snprintf(above, sizeof(above), "%s", path);
+	if (cgroup_parent(above))
+		used(cg, above);
+	note(cg, path, &unused_mark);
+}
+
 /* What every leaf has from its birth on. */
 static int set_leaf(struct cgroup *cg, const char *path, struct err *err)
 {
@@ -204,6 +257,8 @@ static int make(struct cgroup *cg, const char *path, struct err *err)
 	bool was_ready = cgroup_tree_has(tree_fd(cg), path, "memory.max"), pending;
 	if (!was_ready && enable_down_to(cg, path, &pending, err) < 0)
 		return -1;
+	if (made > 0)
+		born(cg, path);
 	return *path && (made || !was_ready) ? set_leaf(cg, path, err) : 0;
 }
 
@@ -211,6 +266,7 @@ static int attach(struct cgroup *cg, const char *path, pid_t pid, struct err *er
 {
 	char text[16];
 	bool pending;
+	used(cg, path);
 	snprintf(text, sizeof(text), "%d", (int)pid);
 	if (cgroup_tree_write(tree_fd(cg), path, "cgroup.procs", text) < 0)
 		return err_sys(err, errno, "unable to put pid %d into %s/%s", (int)pid, cg->dirs[0].where, path);
@@ -224,6 +280,7 @@ static int attach(struct cgroup *cg, const char *path, pid_t pid, struct err *er
 
 static int birth(struct cgroup *cg, const char *path, struct cgroup_birth *out, struct err *err)
 {
+	used(cg, path);
 	out->into_fd = cgroup_tree_open(tree_fd(cg), path, "", O_PATH | O_DIRECTORY);
 	return out->into_fd < 0 ? err_sys(err, errno, "unable to open %s/%s", cg->dirs[0].where, path) : 0;
 }
@@ -254,8 +311,10 @@ static int set(struct cgroup *cg, const char *path, enum cgroup_knob knob, int64
 {
 	static const char *const files[] = { "memory.max", "memory.swap.max", "pids.max", "cpu.max", "cpu.weight" };
 	char text[64];
-	if (knob == CGROUP_MEMORY && value >= 0 && make_room(cg, path, value, err) < 0)
+	if (knob == CGROUP_MEMORY && value >= 0 && !is_unused(cg, path) && make_room(cg, path, value, err) < 0)
 		return -1;
+	if (knob == CGROUP_MEMORY && is_clean(cg, path))
+		note(cg, path, NULL);
 	if (knob == CGROUP_CPU && value < 0)
 		snprintf(text, sizeof(text), "max %d", CPU_PERIOD_US);
 	else if (knob == CGROUP_CPU)
@@ -314,16 +373,35 @@ static int usage(struct cgroup *cg, const char *path, struct cgroup_usage *out, 
 	return 0;
 }
 
-static int count(struct cgroup *cg, const char *path, struct cgroup_mark *now, struct err *err)
+static int tally(struct cgroup *cg, const char *path, bool with_refused, struct cgroup_usage *out, struct err *err)
+{
+	int root = tree_fd(cg);
+	int64_t us = read_key(root, path, "cpu.stat", "usage_usec");
+	if (us < 0)
+		return err_sys(err, errno, "unable to read cpu.stat of box \"%s\"", path);
+	out->cpu_ms = us / 1000;
+	out->peak_bytes = cgroup_tree_int(root, path, "memory.peak"); /* from Linux 5.19 */
+	out->limit_bytes = limit_bytes(cg, path);
+	out->oom_kills = read_key(root, path, "memory.events.local", "oom_kill");
+	if (with_refused && (out->pids_refused = read_key(root, path, "pids.events.local", "max")) < 0) /* from Linux 6.11 */
+		out->pids_refused = read_key(root, path, "pids.events", "max");
+	return 0;
+}
+
+static int count(struct cgroup *cg, const char *path, bool is_end, struct cgroup_mark *now, struct err *err)
 {
 	char text[CGROUP_FILE_MAX], level[CGROUP_PATH_MAX];
 	snprintf(level, sizeof(level), "%s", path);
 	for (int i = 0; i < now->nlevels; i++, cgroup_parent(level)) {
+		if (!is_end && (i == 0 ? is_unused(cg, level) : is_clean(cg, level)))
+			continue; /* all 0; at an end nothing is taken for known */
 		if (cgroup_tree_read(tree_fd(cg), level, "memory.events.local", text) < 0)
 			return err_sys(err, errno, "unable to read memory.events.local of box \"%s\"", level);
 		now->level[i] = cgroup_tree_key(text, "oom");
 		if (i == 0)
 			now->kills = cgroup_tree_key(text, "oom_kill");
+		else if (!is_end)
+			look(cg, level, now->level[i]);
 	}
 	return 0;
 }
@@ -367,6 +445,12 @@ int cgroup_v2_freeze(struct cgroup *cg, const char *path, bool on, struct err *e
 
 static int remove_box(struct cgroup *cg, const char *path, struct err *err)
 {
+	/* A box without members and without boxes below goes at once; it does not go while it has either. */
+	bool is_gone = *path && unlinkat(tree_fd(cg), path, AT_REMOVEDIR) == 0;
+	if (is_gone) {
+		note(cg, path, NULL);
+		return 0;
+	}
 	int empty = cgroup_v2_is_empty(cg, path, err);
 	if (empty <= 0)
 		return empty < 0 ? -1 : err_sys(err, EBUSY, "unable to remove box \"%s\", in which processes live", path);
@@ -381,6 +465,7 @@ const struct cgroup_ops cgroup_v2_ops = {
 	.birth = birth,
 	.attach = attach,
 	.usage = usage,
+	.tally = tally,
 	.count = count,
 	.limit_bytes = limit_bytes,
 	.oom_fd = oom_fd,

@@ -65,6 +65,14 @@ int proc_read(pid_t pid, struct proc_stat *out)
 	return 0;
 }
 
+uint64_t proc_start_ticks(pid_t pid)
+{
+	char path[64], text[1024];
+	struct proc_stat st = { .pid = pid };
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	return fds_read_file(path, text, sizeof(text), NULL) < 0 || parse_stat(text, &st) < 0 ? 0 : st.start_ticks;
+}
+
 bool proc_is_same(pid_t pid, uint64_t start_ticks)
 {
 	struct proc_stat st;

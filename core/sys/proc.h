@@ -18,6 +18,8 @@ struct proc_stat {
 
 /* -1: gone or not readable. */
 int proc_read(pid_t pid, struct proc_stat *out);
+/* The same of it alone, in fewer steps: 0 where it is gone or not readable. */
+uint64_t proc_start_ticks(pid_t pid);
 bool proc_is_same(pid_t pid, uint64_t start_ticks); /* alive (not a zombie) and the same process */
 /* NUL-separated environment value of `name`, into out; false: not there or not readable. */
 bool proc_env(pid_t pid, const char *name, char *out, size_t room);

@@ -241,9 +241,8 @@ int spawn_start(const struct spawn *s, struct spawned *out, struct spawn_failure
 	if (errnum != 0) {
 		told.errnum = errnum;
 	} else if (told.step == NO_STEP) {
-		struct proc_stat stat;
 		*out = (struct spawned){ .pid = b.pid, .pidfd = b.pidfd, .status_fd = b.status_fd };
-		out->start_ticks = proc_read(b.pid, &stat) == 0 ? stat.start_ticks : 0;
+		out->start_ticks = proc_start_ticks(b.pid);
 		return 0;
 	}
 	if (b.pid > 0) {
