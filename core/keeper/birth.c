@@ -23,7 +23,7 @@ struct making {
 static int fail(struct proc *p, const struct err *err, int errnum)
 {
 	p->cause.exec_errno = errnum ? errnum : EINVAL;
-	snprintf(p->cause.exec_text, sizeof(p->cause.exec_text), "%.290s", err->text);
+	cause_say(&p->cause.exec_text, "%.290s", err->text);
 	return -1;
 }
 

@@ -1,9 +1,13 @@
 #include "keeper/cause.h"
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include "base/text.h"
+
+#define TEXT_MAX 900
 
 /* oom_limit: where no cgroups count, the backend polls and ends what has passed its limit. */
 static const char *const order_causes[] = {
@@ -30,13 +34,36 @@ const char *cause_named(const char *name)
 	return "unknown";
 }
 
+void cause_say(char **text, const char *format, ...)
+{
+	char made[TEXT_MAX];
+	va_list args;
+	va_start(args, format);
+	int n = vsnprintf(made, sizeof(made), format, args);
+	va_end(args);
+	char *copy = n > 0 ? strdup(made) : NULL;
+	free(*text);
+	*text = copy;
+}
+
+const char *cause_text(const char *text) { return text ? text : ""; }
+
+void cause_fini(struct cause *c)
+{
+	char **const texts[] = { &c->by_text, &c->by_whom, &c->exec_text, &c->oom_owner, &c->victim_of, &c->text };
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		free(*texts[i]);
+		*texts[i] = NULL;
+	}
+}
+
 void cause_record(struct cause *c, const char *cause, const char *text, const char *by, int signo)
 {
 	if (c->by_cause[0] && c->by_signal == 0)
 		return; /* a plain signal, though, gives way to a stop */
 	snprintf(c->by_cause, sizeof(c->by_cause), "%s", cause);
-	snprintf(c->by_text, sizeof(c->by_text), "%s", text ? text : "");
-	snprintf(c->by_whom, sizeof(c->by_whom), "%s", by ? by : "");
+	cause_say(&c->by_text, "%.255s", text ? text : "");
+	cause_say(&c->by_whom, "%.63s", by ? by : "");
 	c->by_signal = signo;
 }
 
@@ -51,15 +78,15 @@ static void say_oom(struct cause *c, const char *who)
 {
 	char used[32], limit[32];
 	text_print_size(c->peak_bytes, used, sizeof(used));
-	if (!c->oom_owner[0]) {
+	if (!c->oom_owner) {
 		c->name = "oom_host";
-		snprintf(c->text, sizeof(c->text), "the machine ran out of memory and the kernel chose %s (peak %s)", who, used);
+		cause_say(&c->text, "the machine ran out of memory and the kernel chose %s (peak %s)", who, used);
 		return;
 	}
 	c->name = "oom_limit";
 	text_print_size(c->limit_bytes, limit, sizeof(limit));
-	snprintf(c->text, sizeof(c->text), "%s used %s; the memory limit of box %s is %s%s%s", who, used, c->oom_owner, limit,
-		 c->victim_of[0] ? "; largest there: " : "", c->victim_of);
+	cause_say(&c->text, "%s used %s; the memory limit of box %s is %s%s%s", who, used, c->oom_owner, limit,
+		  c->victim_of ? "; largest there: " : "", cause_text(c->victim_of));
 }
 
 void cause_judge(struct cause *c, const char *who)
@@ -70,30 +97,30 @@ void cause_judge(struct cause *c, const char *who)
 		say_oom(c, who);
 	} else if (c->by_cause[0] && (c->by_signal == 0 || c->by_signal == c->signal)) {
 		c->name = cause_named(c->by_cause);
-		snprintf(c->text, sizeof(c->text), "%s%s%s%s", c->by_text, c->by_whom[0] ? " (by " : "", c->by_whom,
-			 c->by_whom[0] ? ")" : "");
-	} else if (c->exec_errno || c->exec_text[0]) {
+		cause_say(&c->text, "%s%s%s%s", cause_text(c->by_text), c->by_whom ? " (by " : "",
+			  cause_text(c->by_whom), c->by_whom ? ")" : "");
+	} else if (c->exec_errno || c->exec_text) {
 		c->name = "start_failed";
-		snprintf(c->text, sizeof(c->text), "%s", c->exec_text);
+		cause_say(&c->text, "%s", cause_text(c->exec_text));
 	} else if (!c->has_status) {
 		c->name = "unknown";
-		snprintf(c->text, sizeof(c->text), "%s ended and left no status", who);
+		cause_say(&c->text, "%s ended and left no status", who);
 	} else if (c->code == 0) {
 		c->name = "exited";
-		snprintf(c->text, sizeof(c->text), "%s exited with status 0", who);
+		cause_say(&c->text, "%s exited with status 0", who);
 	} else if (c->pids_refused > 0) {
 		c->name = "limit_threads";
-		snprintf(c->text, sizeof(c->text), "%s reached the limit of processes and threads of its box (%lld refused)", who,
+		cause_say(&c->text, "%s reached the limit of processes and threads of its box (%lld refused)", who,
 			 (long long)c->pids_refused);
 	} else if (c->code > 0) {
 		c->name = "crash";
-		snprintf(c->text, sizeof(c->text), "%s exited with status %d", who, c->code);
+		cause_say(&c->text, "%s exited with status %d", who, c->code);
 	} else if (is_fault(c->signal)) {
 		c->name = "crash";
-		snprintf(c->text, sizeof(c->text), "%s crashed: SIG%s (%s)", who, sigabbrev_np(c->signal), strsignal(c->signal));
+		cause_say(&c->text, "%s crashed: SIG%s (%s)", who, sigabbrev_np(c->signal), strsignal(c->signal));
 	} else {
 		c->name = "signal";
-		snprintf(c->text, sizeof(c->text), "%s was ended by SIG%s, sent by somebody else than dssd", who,
+		cause_say(&c->text, "%s was ended by SIG%s, sent by somebody else than dssd", who,
 			 sigabbrev_np(c->signal) ? sigabbrev_np(c->signal) : "?");
 	}
 }

@@ -9,23 +9,29 @@
 struct cause {
 	/* the record, written while it lives */
 	char by_cause[24];             /* admin user policy deadline shutdown start_failed lost; "" = nobody sent anything */
-	char by_text[256], by_whom[64];
+	char *by_text, *by_whom;       /* all texts are owned and made when there is something to say: NULL = "" */
 	int by_signal;                 /* 0: a stop or kill; else that one signal, a cause only if it ended by it */
 	int exec_errno;                /* 0 = exec succeeded */
-	char exec_text[300];
+	char *exec_text;
 	/* what the end showed */
 	bool has_status;
 	int status;                    /* as wait4 */
 	int64_t oom_kills, pids_refused;
-	char oom_owner[256];           /* "" = no level of ours */
+	char *oom_owner;               /* NULL = no level of ours */
 	int64_t limit_bytes, peak_bytes, cpu_ms;
-	char peak_source[16];          /* cgroup, rusage */
-	char victim_of[256];
+	const char *peak_source;       /* "cgroup", "rusage", NULL = no peak */
+	char *victim_of;
 	/* the verdict */
 	const char *name;              /* oom_limit … unknown, exited */
-	char text[900];
+	char *text;
 	int code, signal;              /* -1 where there is none */
 };
+
+void cause_fini(struct cause *c);
+/* Gives one of the texts its value, cut to what a person reads; without memory it stays empty. An empty one becomes NULL. */
+void cause_say(char **text, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* A text of it for printing: never NULL. */
+const char *cause_text(const char *text);
 
 /* The first record stands: a kill that follows a stop does not change who wanted it. */
 void cause_record(struct cause *c, const char *cause, const char *text, const char *by, int signo);

@@ -73,13 +73,14 @@ static void copy(char *out, size_t room, const struct wire_view *v, enum wire_fi
 static void load_cause(struct cause *c, const struct wire_view *v)
 {
 	copy(c->by_cause, sizeof(c->by_cause), v, WF_cause);
-	copy(c->by_text, sizeof(c->by_text), v, WF_text);
-	copy(c->by_whom, sizeof(c->by_whom), v, WF_by);
-	copy(c->exec_text, sizeof(c->exec_text), v, WF_what);
-	copy(c->oom_owner, sizeof(c->oom_owner), v, WF_limit_owner);
-	copy(c->victim_of, sizeof(c->victim_of), v, WF_victim_of);
-	copy(c->text, sizeof(c->text), v, WF_dir);
-	copy(c->peak_source, sizeof(c->peak_source), v, WF_peak_source);
+	const struct { char **text; enum wire_field f; } texts[] = {
+		{ &c->by_text, WF_text }, { &c->by_whom, WF_by }, { &c->exec_text, WF_what }, { &c->oom_owner, WF_limit_owner },
+		{ &c->victim_of, WF_victim_of }, { &c->text, WF_dir },
+	};
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		cause_say(texts[i].text, "%s", cause_text(wire_get_text(v, texts[i].f)));
+	const char *source = cause_text(wire_get_text(v, WF_peak_source));
+	c->peak_source = !strcmp(source, "cgroup") ? "cgroup" : *source ? "rusage" : NULL;
 	if (wire_has(v, WF_state))
 		c->name = cause_named(wire_get_text(v, WF_state));
 	c->by_signal = (int)get(v, "by_signal", 0);

@@ -238,7 +238,7 @@ void proc_exec_outcome(struct proc *p, const struct spawn_failure *failure)
 		return;
 	}
 	p->cause.exec_errno = failure->errnum;
-	snprintf(p->cause.exec_text, sizeof(p->cause.exec_text), "unable to %s %.200s: %s", spawn_step_name(failure->step),
+	cause_say(&p->cause.exec_text, "unable to %s %.200s: %s", spawn_step_name(failure->step),
 		 failure->step == SPAWN_CWD && p->desc.cwd ? p->desc.cwd : p->desc.argv[0], strerror(failure->errnum));
 	proc_feed(p, PROC_EXEC_FAILED);
 }
@@ -288,7 +288,7 @@ static void reaped(struct proc *p, int status, const struct rusage *ru)
 	p->cause.status = status;
 	p->cause.cpu_ms = ru->ru_utime.tv_sec * 1000 + ru->ru_utime.tv_usec / 1000 + ru->ru_stime.tv_sec * 1000 + ru->ru_stime.tv_usec / 1000;
 	p->cause.peak_bytes = (int64_t)ru->ru_maxrss * 1024;
-	strcpy(p->cause.peak_source, "rusage");
+	p->cause.peak_source = "rusage";
 	loop_io_free(&p->oom_io);
 	fds_close(&p->oom_fd);
 	if (p->status_fd >= 0)

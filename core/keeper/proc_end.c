@@ -24,8 +24,8 @@ static void name_grower(struct proc *p)
 	const struct proc *most = NULL;
 	int64_t most_bytes = p->cause.peak_bytes;
 	char size[32];
-	bool is_root = !strcmp(p->cause.oom_owner, ".");
-	size_t n = strlen(p->cause.oom_owner);
+	bool is_root = !strcmp(cause_text(p->cause.oom_owner), ".");
+	size_t n = strlen(cause_text(p->cause.oom_owner));
 	if (!n || !strcmp(p->cause.oom_owner, p->desc.box))
 		return;
 	list_each(&p->procs->all, at) {
@@ -39,7 +39,7 @@ static void name_grower(struct proc *p)
 		}
 	}
 	if (most)
-		snprintf(p->cause.victim_of, sizeof(p->cause.victim_of), "%s (%s)", most->desc.id,
+		cause_say(&p->cause.victim_of, "%s (%s)", most->desc.id,
 			 text_print_size(most_bytes, size, sizeof(size)));
 }
 
@@ -53,7 +53,7 @@ static void read_counters(struct proc *p)
 	if (cgroup_mode(p->procs->cg) != CGROUP_NONE && cgroup_tally(p->procs->cg, p->desc.box, has_failed, &u, NULL) == 0) {
 		if (u.peak_bytes > 0) {
 			c->peak_bytes = u.peak_bytes;
-			strcpy(c->peak_source, "cgroup");
+			c->peak_source = "cgroup";
 		}
 		if (u.cpu_ms > c->cpu_ms)
 			c->cpu_ms = u.cpu_ms;
@@ -66,7 +66,7 @@ static void read_counters(struct proc *p)
 	if (cgroup_oom_since(p->procs->cg, p->desc.box, &p->mark, &oom, NULL) == 0) {
 		c->oom_kills = oom.kills > 0 ? oom.kills : 0;
 		if (c->oom_kills > 0) {
-			snprintf(c->oom_owner, sizeof(c->oom_owner), "%.255s", oom.owner);
+			cause_say(&c->oom_owner, "%.255s", oom.owner);
 			if (oom.owner[0])
 				c->limit_bytes = oom.owner_limit_bytes;
 			name_grower(p);
@@ -84,7 +84,7 @@ void proc_judge(struct proc *p)
 	cause_judge(&p->cause, p->desc.id);
 	proc_tell(p, "exited");
 	log_at(!strcmp(p->cause.name, "exited") || p->cause.by_cause[0] ? LOG_INFO : LOG_WARN, "%s (pid %d) ended: %s: %s", p->desc.id,
-	       (int)p->pid, p->cause.name, p->cause.text);
+	       (int)p->pid, p->cause.name, cause_text(p->cause.text));
 	p->settle_ms = SETTLE_FIRST_MS;
 	if (p->pid)
 		proc_settle(p);
@@ -109,6 +109,7 @@ void proc_forget(struct proc *p)
 	fds_close(&p->pidfd);
 	output_forget(&p->pipe);
 	desc_fini(&p->desc);
+	cause_fini(&p->cause);
 	free(p);
 }
 

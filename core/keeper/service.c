@@ -90,7 +90,7 @@ static void on_ended(void *data, struct proc *p)
 	if (p != s->proc)
 		return;
 	snprintf(s->last_cause, sizeof(s->last_cause), "%s", p->cause.name);
-	snprintf(s->last_text, sizeof(s->last_text), "%.290s", p->cause.text);
+	snprintf(s->last_text, sizeof(s->last_text), "%.290s", cause_text(p->cause.text));
 	s->proc = NULL;
 	feed(s, SERVICE_EXIT);
 }
