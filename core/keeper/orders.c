@@ -179,16 +179,18 @@ static int order_spawn(struct keeper *k, const struct wire_view *msg, struct err
 	return proc_start(&k->procs, &d, NULL, NULL, 0, err) ? 1 : -1;
 }
 
-static int check_cause(const struct wire_view *msg, struct err *err)
+/* An end by memory is the backend's to tell only where no kernel counter can: without cgroups, by its samples. */
+static int check_cause(struct keeper *k, const struct wire_view *msg, struct err *err)
 {
 	const char *cause = wire_get_text(msg, WF_cause);
-	return cause_is_order(cause) ? 0 : err_set(err, "cause \"%s\" is none that an order can have", cause);
+	bool is_counted = !strcmp(cause, "oom_limit") && cgroup_mode(k->cg) != CGROUP_NONE;
+	return cause_is_order(cause) && !is_counted ? 0 : err_set(err, "cause \"%s\" is none that an order can have", cause);
 }
 
 static int order_stop(struct keeper *k, const struct wire_view *msg, struct err *err)
 {
 	struct proc *p = find(k, msg, err);
-	if (!p || check_cause(msg, err) < 0)
+	if (!p || check_cause(k, msg, err) < 0)
 		return -1;
 	int64_t grace = wire_get_int(msg, WF_grace_ms, -1);
 	if (grace > 24 * 3600 * 1000)
@@ -201,7 +203,7 @@ static int order_signal(struct keeper *k, const struct wire_view *msg, struct er
 {
 	struct proc *p = find(k, msg, err);
 	int64_t signo = wire_get_int(msg, WF_signal, 0);
-	if (!p || check_cause(msg, err) < 0)
+	if (!p || check_cause(k, msg, err) < 0)
 		return -1;
 	if (signo < 1 || signo > SIGRTMAX)
 		return err_set(err, "signal %lld does not exist", (long long)signo);
