@@ -13,3 +13,12 @@ pool "fek" {
   max     = 8,                                -- alive at once, warm and busy
   recycle = { after_tasks = 1 },              -- a fresh kernel for every task; or { after_tasks = 50, age = "8h", memory = "800m" }
 }
+
+-- Values may be functions (docs/policies.md): few kernels at night, more as tasks come in, and a fresh one for whoever has grown.
+--
+--   warm    = { min = function (pool) return pool.clock.hour >= 7 and math.min(4, 1 + math.ceil(pool.demand)) or 1 end, max = 4 },
+--   recycle = function (k) if k.memory > bytes "700m" then return retire "it has grown over 700 MB" end end,
+--
+-- Java tasks, once a JDK built kernels/java; the box needs 1.25 times the heap or more:
+--
+--   pool "jek" { kernel = java { heap = "512m" }, limits = { memory = "768m" }, warm = { min = 1, max = 2 }, max = 4 }
