@@ -1,7 +1,8 @@
 #!/bin/sh
-# demo.sh: what `make run` does once all is built: a demo instance in ./instance, started, and real work sent through it: a summary of
-# 100,000 rows, a task that takes too much memory and dies alone, and a task whose backend is killed while it runs.
-# DEMO_DIR: another folder. DEMO_STOP=1: stop the instance at the end.
+# demo.sh: what `make run` does once all is built: a demo instance in ./instance, run in the foreground, and real work sent through it: a
+# summary of 100,000 rows, a task that takes too much memory and dies alone, a task whose backend is killed while it runs, and a command
+# as a crontab line would run it. Ctrl-C stops the instance. DEMO_DIR: another folder. Without a terminal, or with DEMO_STOP=1, it ends
+# after the demonstrations.
 set -eu
 cd "$(dirname "$0")/.."
 build=${BUILD:-build}
@@ -30,9 +31,44 @@ if [ ! -f "$dir/config/instance.id" ]; then
 	say "An instance in $dir"
 	show "$build/dssctl" init "$dir" --port "$port" --demo
 fi
-say "Start"
-show "$dir/bin/dss" start
+# The instance is this script's child. Ctrl-C, a closed terminal, a failed step: it is stopped and waited for.
+keeper="" said=$(mktemp)
+finish() {
+	code=$?
+	trap "" INT TERM HUP
+	trap - EXIT
+	if [ -n "$keeper" ] && kill -0 "$keeper" 2>/dev/null; then
+		say "Stop"
+		"$dir/bin/dss" stop || "$dir/bin/dss" stop --now || true
+	fi
+	[ -z "$keeper" ] || wait "$keeper" 2>/dev/null || true
+	rm -f "$said"
+	exit "$code"
+}
+trap finish EXIT
+trap 'exit 0' INT TERM HUP
+
+say "Start, in the foreground"
+if "$dir/bin/dss" status >/dev/null 2>&1; then
+	echo "demo: $dir runs already; $dir/bin/dss stop ends it" >&2
+	exit 1
+fi
+echo "$ $dir/bin/dss run"
+"$dir/bin/dss" run >"$said" 2>&1 &
+keeper=$!
+tries=0
+until "$dir/bin/dss" status >/dev/null 2>&1; do
+	tries=$((tries + 1))
+	if [ $tries -ge 300 ] || ! kill -0 "$keeper" 2>/dev/null; then
+		cat "$said" >&2
+		echo "demo: the instance did not come up" >&2
+		exit 1
+	fi
+	sleep 0.1
+done
 show "$dir/bin/dss" status
+port=$(sed -n 's/.*"page": *\([0-9]*\).*/\1/p' "$dir/run/ports.json")
+echo "address: http://127.0.0.1:$port/   key: $dir/config/admin.key"
 tasks="$DSS_SHARE/kernels/python/tasks"
 csv="$dir/projects/DEMO/data/sales/sales.csv"
 
@@ -59,9 +95,15 @@ show "$dir/bin/dssctl" wait "$id"
 show "$dir/bin/dss" status
 [ "$(backend)" != "$before" ] || { echo "demo: the backend was not replaced" >&2; exit 1; }
 
-if [ "${DEMO_STOP:-}" = 1 ]; then
-	say "Stop"
-	show "$dir/bin/dss" stop
-else
-	say "It runs on. $dir/bin/dss stop ends it."
+say "Before a crontab line: boxed, logged, queued, never twice at a time; its exit code is passed on"
+show "$dir/bin/dssctl" run --memory 256m --timeout 1min --no-overlap nightly -- sh -c 'echo "$(id -un) in $(cut -d: -f3 /proc/self/cgroup | grep -m 1 dss-)"; exit 3' || echo "(exit $?)"
+
+if [ "${DEMO_STOP:-}" = 1 ] || [ ! -t 0 ] || [ ! -t 1 ]; then
+	exit 0
 fi
+say "It runs: http://127.0.0.1:$port/ (key: $dir/config/admin.key). Try, in another terminal:"
+echo "  $dir/bin/dssctl top"
+echo "  $dir/bin/dssctl run -- sh -c 'echo hello'"
+echo "  $dir/bin/dssctl events --follow"
+echo "Ctrl-C stops it."
+wait "$keeper"

@@ -43,7 +43,9 @@ describe("dssctl", function()
 			{ "init", "a", "--port" }, { "init", "a", "--port", "x" }, { "init", "a", "--port", "70000" }, { "init", "a", "--demo=1" },
 			{ "init", "a", "--cgroups", "v3" }, { "submit", "python", "a:b", "--memory", "much" },
 			{ "submit", "python", "a:b", "--timeout", "soon" }, { "submit", "python", "a:b", "--kwarg", "novalue" }, { "-C" },
-			{ "wait", "no such id!" },
+			{ "wait", "no such id!" }, { "run" }, { "run", "x" }, { "run", "a", "b", "--", "c" }, { "run", "--memory", "much", "--", "c" },
+			{ "key" }, { "key", "add" }, { "key", "revoke" }, { "top", "--by", "size" }, { "logs", "../x" }, { "logs", "-n", "0" },
+			{ "submit", "java" }, { "submit", "java", "A", "--state", "[1]" }, { "submit", "java", "A", "--classpath", "/no/such" },
 		} do
 			local out, complaint, status = run("-C", root .. "/a", table.unpack(words))
 			if words[1] == "-C" then out, complaint, status = run "-C" end
