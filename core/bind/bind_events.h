@@ -10,8 +10,8 @@
  */
 struct events;
 
-#define EVENTS_MOST        200                /* followers at once */
-#define EVENTS_UNSENT_MOST ((size_t)1 << 20)  /* a follower further behind is let go */
+#define EVENTS_MOST         200               /* followers at once */
+#define EVENTS_UNSENT_MOST  ((size_t)1 << 20) /* a follower further behind is let go */
 #define EVENTS_HEARTBEAT_MS 15000
 
 /* Borrows the store until events_free, which comes after the store was closed. NULL: no memory. */

@@ -35,7 +35,8 @@ static bool is_below(pid_t pid, pid_t keeper)
 		if (pid == keeper)
 			return true;
 		if (proc_read(pid, &stat) < 0)
-			return i == 0; /* an ancestor that has ended: its children moved up, their line is read anew at the next request */
+			return i ==
+			       0; /* an ancestor that has ended: its children moved up, their line is read anew at the next request */
 		pid = stat.ppid;
 	}
 	return pid > 1;

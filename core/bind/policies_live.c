@@ -13,7 +13,7 @@
 #define BUDGET_MS 50
 #define EVERY_MS  1000
 #define MINUTE_MS 60000
-#define NAME_MAX_ 64
+#define POOL_NAME_MAX 64
 
 struct policies_live {
 	struct loop *loop;
@@ -169,7 +169,7 @@ static void tune(void *data, const struct pool *pool)
 	struct err err = { 0 };
 	struct answer a = { .is_true = false };
 	const struct pool_spec *s = pool->spec;
-	char name[NAME_MAX_];
+	char name[POOL_NAME_MAX];
 	int64_t now = clock_mono_ms();
 	if (pool->is_retired || !s->is_live)
 		return;
@@ -197,7 +197,7 @@ static void tune(void *data, const struct pool *pool)
 }
 
 struct names {
-	char (*list)[NAME_MAX_];
+	char (*list)[POOL_NAME_MAX];
 	size_t n, room;
 };
 
@@ -205,7 +205,7 @@ static void note_recycled(void *data, const struct pool *pool)
 {
 	struct names *names = data;
 	if (names->n < names->room && pool->spec->has_recycle && !pool->is_retired)
-		snprintf(names->list[names->n++], NAME_MAX_, "%s", pool->spec->name);
+		snprintf(names->list[names->n++], POOL_NAME_MAX, "%s", pool->spec->name);
 }
 
 static void count_pools(void *data, const struct pool *pool)
@@ -216,7 +216,7 @@ static void count_pools(void *data, const struct pool *pool)
 
 static void ask_all(struct policies_live *live)
 {
-	char list[64][NAME_MAX_];
+	char list[64][POOL_NAME_MAX];
 	struct names names = { list, 0, 64 };
 	live->last_ms = clock_mono_ms();
 	live->due_ms = 0;

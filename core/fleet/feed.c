@@ -11,8 +11,8 @@
 
 struct entry {
 	int64_t wall_ms;
-	bool is_pending; /* not on disk yet */
-	char *text; /* owned: what, subject, detail, owner, each with its NUL */
+	bool is_pending;                             /* not on disk yet */
+	char *text;                                  /* owned: what, subject, detail, owner, each with its NUL */
 	const char *what, *subject, *detail, *owner; /* into text; detail and owner may be NULL */
 };
 

@@ -12,9 +12,9 @@
 struct feed;
 
 #define FEED_RING       4096
-#define FEED_READ_MOST  10000             /* facts of one read of the store */
-#define FEED_DETAIL_MAX 16384             /* a longer detail is left out */
-#define FEED_OWN_ADMIN  "admin"           /* owner of facts that admins alone may see */
+#define FEED_READ_MOST  10000   /* facts of one read of the store */
+#define FEED_DETAIL_MAX 16384   /* a longer detail is left out */
+#define FEED_OWN_ADMIN  "admin" /* owner of facts that admins alone may see */
 
 /* Watches the store's facts, which it borrows. `news` is called when feed_last has grown. NULL: no memory. */
 struct feed *feed_new(struct store *store, void (*news)(void *data), void *data);

@@ -99,7 +99,7 @@ struct fleet_request { /* all borrowed */
 	int64_t memory_bytes; /* limits.memory; 0 = the pool's */
 	int64_t timeout_ms;   /* 0 = none */
 	int retries, priority;
-	const char *tags; /* a JSON array of texts, checked by the caller; NULL = none */
+	const char *tags;      /* a JSON array of texts, checked by the caller; NULL = none */
 	const char *exclusive; /* refused while an open task of the owner has that name; NULL = none */
 };
 

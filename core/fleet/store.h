@@ -94,8 +94,7 @@ struct store_job {
 int store_write_job(struct store *store, struct store_job *job);
 int store_read_job(struct store *store, struct store_job *job);
 /* At once and in this thread: only before the loop runs. */
-int store_run_now(struct store *store, int (*run)(void *data, struct store_sql *sql, struct err *err), void *data,
-		  struct err *err);
+int store_run_now(struct store *store, int (*run)(void *data, struct store_sql *sql, struct err *err), void *data, struct err *err);
 
 struct store_stats {
 	uint64_t commits, failed_commits, operations; /* since the start */

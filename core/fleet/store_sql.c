@@ -32,7 +32,7 @@ static const char *const migrations[STORE_SCHEMA] = {
 #define TASK_COLUMNS                                                                                                               \
 	"id, client_key, owner, project, kind, type, pool, title, priority, payload, json_extract(limits,'$.memoryBytes'), "       \
 	"timeout_ms,"                                                                                                              \
-	" retries, state, attempt, kernel, cause, error, created_ms, started_ms, ended_ms, (state = 'done'), tags,"         \
+	" retries, state, attempt, kernel, cause, error, created_ms, started_ms, ended_ms, (state = 'done'), tags,"                \
 	" exclusive"
 enum { COL_TAGS = 22, COL_EXCLUSIVE, COL_RESULT };
 
@@ -65,7 +65,8 @@ static const char *const texts[S_COUNT] = {
 	[S_UPDATE] = "UPDATE task SET state = ?2, attempt = ?3, kernel = ?4, cause = ?5, error = ?6, result = ?7, started_ms = ?8, "
 		     "ended_ms = ?9"
 		     " WHERE id = ?1",
-	[S_FACT] = "INSERT INTO fact (epoch, seq, wall_ms, mono_ms, boot, what, subject, detail, owner) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9)",
+	[S_FACT] = "INSERT INTO fact (epoch, seq, wall_ms, mono_ms, boot, what, subject, detail, owner) VALUES "
+		   "(?1,?2,?3,?4,?5,?6,?7,?8,?9)",
 	[S_GET_META] = "SELECT value FROM meta WHERE name = ?1",
 	[S_SET_META] = "INSERT INTO meta (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
 	[S_OPEN] = "SELECT " TASK_COLUMNS " FROM task WHERE state IN ('queued','assigned','running') ORDER BY created_ms, rowid",
@@ -76,7 +77,8 @@ static const char *const texts[S_COUNT] = {
 	[S_PUT_KEY] = "INSERT INTO key (id, user, label, is_admin, hash, created_ms, revoked_ms, last_used_ms)"
 		      " VALUES (?1,?2,?3,?4,?5,?6,?7,?8) ON CONFLICT (id) DO UPDATE SET revoked_ms = excluded.revoked_ms,"
 		      " last_used_ms = excluded.last_used_ms",
-	[S_KEYS] = "SELECT id, user, label, is_admin, hash, created_ms, revoked_ms, last_used_ms FROM key ORDER BY created_ms, rowid",
+	[S_KEYS] =
+		"SELECT id, user, label, is_admin, hash, created_ms, revoked_ms, last_used_ms FROM key ORDER BY created_ms, rowid",
 	[S_FACTS] = "SELECT epoch, seq, wall_ms, mono_ms, what, subject, detail, owner FROM fact"
 		    " WHERE (epoch, seq) > (?1, ?2) AND (epoch, seq) < (?3, ?4) ORDER BY epoch, seq LIMIT ?5",
 };
