@@ -502,6 +502,26 @@ for _, mode in ipairs(offered) do
 			cgroup.close_fd(fd_c)
 		end)
 
+		it("stay out of swap, also below one that may swap", function()
+			assert(cg:make("a/b"))
+			assert.equal("0\n", helper.read(cg:where("a/b") .. "/memory.swappiness"))
+			assert(cg:set("a", "memory", 60 * MB))
+			assert(cg:set("a", "swap", 10 * MB))
+			assert(cg:make("a/c"))
+			assert.equal("0\n", helper.read(cg:where("a/c") .. "/memory.swappiness"))
+		end)
+
+		it("name the level that ran out also where its limit was set by hand", function()
+			assert(cg:make("a/b"))
+			local mark = assert(cg:mark("a/b"))
+			local f = assert(io.open(cg:where("a") .. "/memory.limit_in_bytes", "w"))
+			f:write(tostring(30 * MB))
+			f:close()
+			ended(lua("a/b", hold(100)))
+			local oom = assert(cg:since("a/b", mark))
+			assert.same({ 1, "a" }, { oom.kills, oom.owner })
+		end)
+
 		it("do not take a full page cache for the cause of a death", function()
 			local file = helper.build .. "/" .. name .. ".sparse"
 			local f = assert(io.open(file, "wb"))
