@@ -19,8 +19,10 @@
 static struct keys *keys_of(lua_State *L)
 {
 	struct app *app = vm_app(vm_of(L));
-	if (!app || !app->keys)
+	if (!app || !app->keys) {
 		luaL_error(L, "the keys are gone");
+		return NULL; /* never comes here */
+	}
 	return app->keys;
 }
 
