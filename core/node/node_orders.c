@@ -297,7 +297,12 @@ static int route(void *data, const struct kernel *k, const char *task, bool is_o
 static void on_counted(void *data, const struct wire_view *msg)
 {
 	struct about_task *a = data;
-	fleet_task_counted(a->node->fleet, a->kernel, a->task, wire_get_int(msg, WF_oom_kills, -1));
+	int64_t oom_kills = wire_get_int(msg, WF_oom_kills, -1);
+	const char *state = msg->type == WIRE_row ? wire_get_text(msg, WF_state) : NULL;
+	/* Alive and yet without a counter: this machine has none. */
+	if (oom_kills < 0 && state && (strcmp(state, "up") == 0 || strcmp(state, "ready") == 0))
+		oom_kills = 0;
+	fleet_task_counted(a->node->fleet, a->kernel, a->task, oom_kills);
 	free(a);
 }
 

@@ -161,6 +161,16 @@ describe("dssctl run", function()
 		assert.equal("x\n", node:read(said.log))
 	end)
 
+	it("loses no time where there are no cgroups to ask", function()
+		local bare = Instance.new { init = { "--cgroups", "none" } }
+		bare:start()
+		local out, complaint, code = bare:ctl("run", "--", "sh", "-c", "echo here; exit 4")
+		local log = bare:read "run/backend.log"
+		bare:remove()
+		assert.same({ "here", 4 }, { out, code }, complaint)
+		assert.is_nil(log:find("no word in time", 1, true), log)
+	end)
+
 	it("refuses wrong usage, a size over the pool's and an unknown pool, with 2", function()
 		assert.equal(2, select(3, run("--memory", "1t", "--", "true")))
 		assert.equal(2, select(3, run("--pool", "nope", "--", "true")))
