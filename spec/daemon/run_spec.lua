@@ -181,6 +181,20 @@ describe("dssctl run", function()
 	end)
 end)
 
+describe("dssctl run, while the backend dies at", function()
+	for _, point in ipairs { "submit_committed", "task_ordered", "task_sent", "result_read", "result_written", "result_committed" } do
+		it(point .. ": runs the command once, prints all of it, and passes its exit code on", function()
+			node = Instance.new { config = ('backend { env = { DSS_SPECS = "1", DSS_DIE_AT = "%s" } }'):format(point) }
+			finally(function() node:remove() end)
+			node:start()
+			local out, complaint, code = run("--", "sh", "-c", "echo once; exit 9")
+			assert.same({ "once", 9 }, { out, code }, complaint)
+			assert.truthy(node:read("run/died-at-" .. point), "the backend did not die there")
+			assert.equal(1, #tasks())
+		end)
+	end
+end)
+
 describe("the log of a task, by the API", function()
 	local id
 	setup(function()

@@ -14,6 +14,7 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 5.0
 CONNECT_S = 5.0
 ANSWER_S = 30.0         # long: the keeper holds the backend's port open, our request may wait there for the next backend
 ANSWER_BYTES = 64 * 1024
+PATIENCE_S = 5.0        # a backend that is replaced is away for less: nothing to write about, least of all into a task's log
 
 
 class Announcer:
@@ -61,6 +62,7 @@ class Announcer:
 
     def _announce(self, pause_s):
         """Until 200. Returns whether the connection stays open, and the next pause."""
+        began_at = time.monotonic()
         while True:
             try:
                 status, is_kept = self._ask()
@@ -68,9 +70,11 @@ class Announcer:
                     if self._complaint not in ("ready", "known to the backend again"):
                         self._say("known to the backend again")
                     return is_kept, pause_s
-                self._say("the backend answered %d to ready; asking again" % status)
+                complaint = "the backend answered %d to ready; asking again" % status
             except (OSError, ValueError) as e:
-                self._say("unable to reach the backend at %s:%d: %s; trying again" % (*self._address, e))
+                complaint = "unable to reach the backend at %s:%d: %s; trying again" % (*self._address, e)
+            if time.monotonic() - began_at >= PATIENCE_S:
+                self._say(complaint)
             self._hang_up()
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)

@@ -55,9 +55,10 @@ class Desk:
         self._waiting = queue.SimpleQueue()
         self._main_thread = threading.main_thread().ident
 
-    def is_running(self, kind):
+    def holds(self, kind):
+        """A task of that kind, running or ended and not yet forgotten."""
         task = self.task
-        return task is not None and task.kind == kind and task.is_running()
+        return task is not None and task.kind == kind
 
     # --- server thread ---
 

@@ -41,7 +41,7 @@ def serve(settings, server):
     desk = Desk(server.wake)
     dss._wake = server.wake
     host = "[%s]" % settings.listen_host if ":" in settings.listen_host else settings.listen_host
-    announcer = Announcer(settings, "http://%s:%d" % (host, server.port), TYPES, server.has_backend, lambda: not desk.is_running("command"))
+    announcer = Announcer(settings, "http://%s:%d" % (host, server.port), TYPES, server.has_backend, lambda: not desk.holds("command"))
     guard = ForkGuard()
     os.register_at_fork(before=guard.before, after_in_parent=guard.in_parent, after_in_child=lambda: become_child(server, announcer, guard))
     server.start(Routes(settings, desk), announcer.lose)
