@@ -81,7 +81,7 @@ static void make_room(struct fleet *fleet, struct pool *pool)
 static void start_cold(struct fleet *fleet, struct pool *pool, int64_t now)
 {
 	int64_t size = pool->spec->memory_bytes;
-	if (!size || now < pool->next_start_mono_ms)
+	if (!size || !pool->nwaiting_sized || now < pool->next_start_mono_ms)
 		return;
 	list_each (&pool->waiting, l) {
 		const struct future *f = list_of(l, struct future, in_queue);
@@ -113,8 +113,8 @@ static void look_at_deadlines(struct fleet *fleet, int64_t now, int64_t *next)
 {
 	list_each (&fleet->kernels, l)
 		fleet_kernel_look(fleet, list_of(l, struct kernel, in_fleet), now, next);
-	list_each (&fleet->futures, l)
-		fleet_task_look(fleet, list_of(l, struct future, in_fleet), now, next);
+	list_each (&fleet->active, l)
+		fleet_task_look(fleet, list_of(l, struct future, in_active), now, next);
 	if (fleet->no_assign_before_mono_ms > now)
 		fleet_earlier(next, fleet->no_assign_before_mono_ms);
 	if (fleet->no_start_before_mono_ms > now)
@@ -233,6 +233,7 @@ struct fleet *fleet_new(struct loop *loop, const struct fleet_config *config, st
 	list_init(&fleet->pools);
 	list_init(&fleet->kernels);
 	list_init(&fleet->futures);
+	list_init(&fleet->active);
 	fleet->loop = loop;
 	fleet->orders = config->orders;
 	fleet->abort_grace_ms = config->abort_grace_ms ? config->abort_grace_ms : ABORT_GRACE_MS;

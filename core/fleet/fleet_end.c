@@ -14,6 +14,7 @@
 #include "sys/clock.h"
 
 #define ERROR_MOST     (1024 * 1024)
+#define QUICK_MS       200  /* a pool of such tasks waits for their end in the request that sends them */
 #define UNASKED_END_MS 3000 /* a kernel that aborts unasked is usually being ended: its exit tells more */
 
 /* --- error objects --- */
@@ -64,6 +65,14 @@ static char *error_of_task(const json_t *error, const char *raw, size_t len)
 
 /* --- the commit of an end --- */
 
+static void owe(struct future *f, struct fleet_debt *debt)
+{
+	if (!debt || f->debt)
+		return;
+	debt->open++;
+	f->debt = debt;
+}
+
 static void let_go(struct fleet *fleet, struct future *f)
 {
 	struct kernel *k = f->on;
@@ -76,12 +85,30 @@ static void let_go(struct fleet *fleet, struct future *f)
 	fleet_kernel_task_over(fleet, k, f->was_sent);
 }
 
+/* The next task makes the kernel forget this one. */
+static void go_on_with(struct fleet *fleet, struct future *f, struct future *next)
+{
+	struct kernel *k = f->on;
+	if (k && !next->is_void && fleet_kernel_go_on(fleet, k)) {
+		f->on = NULL;
+	} else {
+		let_go(fleet, f);
+		owe(next, f->debt);
+		k = NULL;
+	}
+	fleet_task_take_next(fleet, next, k);
+}
+
 static void on_end_saved(void *data, const struct store_answer *answer)
 {
 	struct future *f = data;
 	struct fleet *fleet = f->fleet;
+	struct future *next = f->next;
 	f->commits--;
+	f->next = NULL;
 	if (answer->outcome != STORE_OK) {
+		if (next)
+			fleet_task_unchoose(fleet, next);
 		log_error("unable to save the end of task %s: %s; next try in %d s", f->id, answer->err.text,
 			  FLEET_RETRY_SAVE_MS / 1000);
 		f->save_again_mono_ms = clock_mono_ms() + FLEET_RETRY_SAVE_MS;
@@ -91,9 +118,12 @@ static void on_end_saved(void *data, const struct store_answer *answer)
 	f->is_ended_unsaved = false;
 	fleet->counts.ended[f->state - FUTURE_DONE]++;
 	die_at("result_committed");
+	if (next)
+		go_on_with(fleet, f, next);
+	else
+		let_go(fleet, f);
 	struct fleet_debt *debt = f->debt;
 	f->debt = NULL;
-	let_go(fleet, f);
 	fleet_task_free(fleet, f);
 	fleet_debt_pay(debt);
 }
@@ -117,10 +147,17 @@ static void save_fact(struct fleet *fleet, const struct future *f)
 void fleet_task_save_end(struct fleet *fleet, struct future *f)
 {
 	f->save_again_mono_ms = 0;
-	if (store_update_task(fleet->store, f, on_end_saved, f) == 0)
+	struct future *next = f->next = fleet_task_choose_next(fleet, f);
+	if (next)
+		next->commits++;
+	if (store_update_tasks(fleet->store, f, next, on_end_saved, f) == 0) {
 		f->commits++;
-	else
+	} else {
+		f->next = NULL;
+		if (next)
+			fleet_task_unchoose(fleet, next);
 		f->save_again_mono_ms = clock_mono_ms() + FLEET_RETRY_SAVE_MS;
+	}
 	fleet_touch(fleet);
 }
 
@@ -132,13 +169,15 @@ void fleet_task_end(struct fleet *fleet, struct future *f, enum future_event eve
 		free(error);
 		return;
 	}
-	queue_remove(f);
+	fleet_task_leave_queue(f);
 	f->ended_ms = clock_wall_ms();
 	f->deadline_mono_ms = f->unasked_end_mono_ms = 0;
 	snprintf(f->cause, sizeof(f->cause), "%s", cause ? cause : "");
 	free(f->error);
 	f->error = error;
 	f->has_result = event == FUTURE_EV_RESULT;
+	if (event == FUTURE_EV_RESULT)
+		f->in_pool->is_quick = f->ended_ms - f->started_ms < QUICK_MS;
 	fleet_task_save_end(fleet, f);
 	save_fact(fleet, f);
 }
@@ -171,14 +210,6 @@ static char *judged_error(const struct future *f, const struct kernel *k, const 
 	char *json = judge_error(&c, &out) < 0 ? NULL : buf_steal(&out);
 	buf_fini(&out);
 	return json;
-}
-
-static void owe(struct future *f, struct fleet_debt *debt)
-{
-	if (!debt || f->debt)
-		return;
-	debt->open++;
-	f->debt = debt;
 }
 
 void fleet_task_judge(struct fleet *fleet, struct future *f, struct kernel *k, const struct judge_end *end, struct fleet_debt *debt)

@@ -14,6 +14,7 @@ struct fleet {
 	struct fleet_orders orders;
 	int64_t abort_grace_ms;
 	struct list pools, kernels, futures; /* of all open futures, oldest first */
+	struct list active;                  /* futures that do not just wait: what has deadlines */
 	struct map *kernels_by_id, *futures_by_id;
 	struct loop_timer *due, *sampler;
 	struct loop_prepare *prepare;
@@ -50,6 +51,9 @@ void fleet_sample(struct fleet *fleet); /* start sampling if it does not run */
 int fleet_kernel_start(struct fleet *fleet, struct pool *pool, const struct future *reserved_for);
 void fleet_kernel_retire(struct fleet *fleet, struct kernel *k, const char *why);          /* idle: stop; busy: after its task */
 void fleet_kernel_task_over(struct fleet *fleet, struct kernel *k, bool was_sent);         /* offers, recycles or stops it */
+/* May it get its next task before the end of the present one is saved? And, once that is: true = it is idle and has to get one now. */
+bool fleet_kernel_may_go_on(const struct kernel *k, int64_t now);
+bool fleet_kernel_go_on(struct fleet *fleet, struct kernel *k);
 void fleet_kernel_look(struct fleet *fleet, struct kernel *k, int64_t now, int64_t *next); /* deadlines */
 
 /* --- fleet_task.c --- */
@@ -59,6 +63,15 @@ int fleet_task_adopt(struct fleet *fleet, struct future *f);                    
 void fleet_task_look(struct fleet *fleet, struct future *f, int64_t now, int64_t *next);
 
 void fleet_task_go_on(struct fleet *fleet, struct future *f); /* dispatch, if nothing is waited for */
+void fleet_task_leave_queue(struct future *f);
+/*
+ * A kernel that goes on after f gets its next task in the transaction that saves f's end: one commit for each task, not two. `choose`
+ * assigns it (the caller counts the commit), `unchoose` where that transaction failed, `take` where it is on disk: k is idle again, or
+ * NULL where it ended meanwhile.
+ */
+struct future *fleet_task_choose_next(struct fleet *fleet, const struct future *f);
+void fleet_task_unchoose(struct fleet *fleet, struct future *next);
+void fleet_task_take_next(struct fleet *fleet, struct future *next, struct kernel *k);
 
 /* --- fleet_log.c: tasks whose output goes to a log of their own --- */
 bool fleet_log_is_own(const struct future *f);

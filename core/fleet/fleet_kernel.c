@@ -119,6 +119,26 @@ static const char *why_recycle(const struct fleet *fleet, const struct kernel *k
 	return NULL;
 }
 
+bool fleet_kernel_may_go_on(const struct kernel *k, int64_t now)
+{
+	const struct pool_spec *s = k->pool->spec;
+	return k->state == KERNEL_BUSY && !k->reserved_for[0] && !s->has_recycle &&
+	       !(s->recycle_after_tasks && k->tasks_run >= s->recycle_after_tasks) &&
+	       !(s->recycle_memory_bytes && k->memory_now_bytes > s->recycle_memory_bytes) &&
+	       !(s->recycle_age_ms && now >= k->started_mono_ms + s->recycle_age_ms);
+}
+
+bool fleet_kernel_go_on(struct fleet *fleet, struct kernel *k)
+{
+	if (k->state != KERNEL_BUSY)
+		return false;
+	k->stop_deadline_mono_ms = 0;
+	kernel_clear_samples(k);
+	kernel_step(k, KERNEL_EV_TASK_END);
+	fleet_touch(fleet);
+	return true;
+}
+
 void fleet_kernel_task_over(struct fleet *fleet, struct kernel *k, bool was_sent)
 {
 	struct err err = { 0 };

@@ -36,14 +36,24 @@ int fleet_task_adopt(struct fleet *fleet, struct future *f)
 	list_push(&fleet->futures, &f->in_fleet);
 	if (f->state == FUTURE_QUEUED)
 		queue_push(pool, f);
+	else
+		fleet_task_leave_queue(f);
 	return 0;
 }
 
 void fleet_task_free(struct fleet *fleet, struct future *f)
 {
 	map_remove(fleet->futures_by_id, f->id);
+	queue_remove(f);
 	future_free(&f);
 	fleet_touch(fleet);
+}
+
+void fleet_task_leave_queue(struct future *f)
+{
+	queue_remove(f);
+	if (list_is_empty(&f->in_active))
+		list_push(&f->fleet->active, &f->in_active);
 }
 
 /* --- dispatch --- */
@@ -113,21 +123,39 @@ static void dispatch(struct fleet *fleet, struct future *f)
 	fleet_touch(fleet);
 }
 
-/* Steps both tables; nothing is saved or sent yet. */
-static bool pair(struct future *f, struct kernel *k)
+static bool assign(struct future *f, const struct kernel *k)
 {
-	if (kernel_bind_owner(k, f->owner) < 0 || !future_step(f, FUTURE_EV_ASSIGN))
+	if (!future_step(f, FUTURE_EV_ASSIGN))
 		return false;
-	kernel_step(k, KERNEL_EV_ASSIGN);
-	queue_remove(f);
+	fleet_task_leave_queue(f);
 	f->attempt++;
-	f->on = k;
 	f->was_sent = false;
 	f->started_ms = clock_wall_ms();
 	snprintf(f->kernel, sizeof(f->kernel), "%s", k->id);
+	return true;
+}
+
+static void seat(struct future *f, struct kernel *k)
+{
+	kernel_step(k, KERNEL_EV_ASSIGN);
+	f->on = k;
 	snprintf(k->task, sizeof(k->task), "%s", f->id);
 	k->attempt = f->attempt;
+}
+
+/* Steps both tables; nothing is saved or sent yet. */
+static bool pair(struct future *f, struct kernel *k)
+{
+	if (kernel_bind_owner(k, f->owner) < 0 || !assign(f, k))
+		return false;
+	seat(f, k);
 	return true;
+}
+
+static void return_to_queue(struct future *f)
+{
+	list_remove(&f->in_active);
+	queue_push_first(f->in_pool, f);
 }
 
 /* Back to the queue as if never assigned. */
@@ -138,7 +166,7 @@ static void unpair(struct fleet *fleet, struct future *f)
 		f->attempt--;
 		f->kernel[0] = 0;
 		f->started_ms = 0;
-		queue_push_first(f->in_pool, f);
+		return_to_queue(f);
 	}
 }
 
@@ -208,6 +236,43 @@ void fleet_task_assign(struct fleet *fleet, struct future *f, struct kernel *k)
 	}
 }
 
+/* --- the next one of a kernel, assigned in the transaction that ends the one before --- */
+
+struct future *fleet_task_choose_next(struct fleet *fleet, const struct future *f)
+{
+	const struct kernel *k = f->on;
+	int64_t now = clock_mono_ms();
+	bool has_ended = f->state == FUTURE_DONE || f->state == FUTURE_FAILED;
+	if (!k || !f->was_sent || !has_ended || f->log != FUTURE_LOG_NONE || k->state != KERNEL_BUSY || fleet->is_draining ||
+	    !fleet->is_started || now < fleet->no_assign_before_mono_ms || !fleet_kernel_may_go_on(k, now))
+		return NULL;
+	list_each (&k->pool->waiting, l) {
+		struct future *n = list_of(l, struct future, in_queue);
+		if (strcmp(n->owner, k->owner ? k->owner : "") != 0 || (k->memory_bytes && n->memory_bytes > k->memory_bytes))
+			continue;
+		return assign(n, k) ? n : NULL;
+	}
+	return NULL;
+}
+
+void fleet_task_unchoose(struct fleet *fleet, struct future *next)
+{
+	next->commits--;
+	if (!next->is_void)
+		unpair(fleet, next);
+	settled(fleet, next);
+}
+
+void fleet_task_take_next(struct fleet *fleet, struct future *next, struct kernel *k)
+{
+	next->commits--;
+	if (!next->is_void && k && next->state == FUTURE_ASSIGNED)
+		seat(next, k);
+	else if (!next->is_void && next->state == FUTURE_ASSIGNED)
+		fleet_task_requeue(fleet, next, FUTURE_EV_UNPLACED); /* its kernel ended, or is to end */
+	settled(fleet, next);
+}
+
 void fleet_task_requeue(struct fleet *fleet, struct future *f, enum future_event why)
 {
 	bool is_unplaced = why == FUTURE_EV_UNPLACED;
@@ -221,7 +286,7 @@ void fleet_task_requeue(struct fleet *fleet, struct future *f, enum future_event
 	f->progress = -1;
 	free(f->message);
 	f->message = NULL;
-	queue_push_first(f->in_pool, f);
+	return_to_queue(f);
 	if (save(fleet, f, on_requeue_saved) < 0) {
 		fleet_debt_pay(f->debt);
 		f->debt = NULL;
@@ -305,7 +370,7 @@ static enum fleet_answer check_request(const struct fleet *fleet, const struct f
 		return answer;
 	if (fleet->is_draining)
 		return refuse(err, FLEET_UNAVAILABLE, "the node is draining: running tasks end, none is taken");
-	if (list_count(&(*pool)->waiting) >= WAITING_MOST)
+	if ((*pool)->nwaiting >= WAITING_MOST)
 		return refuse(err, FLEET_UNAVAILABLE, "10000 tasks wait for this pool already");
 	return FLEET_OK;
 }

@@ -41,6 +41,7 @@ struct future *future_new(void)
 		return NULL;
 	list_init(&f->in_queue);
 	list_init(&f->in_fleet);
+	list_init(&f->in_active);
 	f->progress = -1;
 	return f;
 }
@@ -52,6 +53,7 @@ void future_free(struct future **fp)
 		return;
 	list_remove(&f->in_queue);
 	list_remove(&f->in_fleet);
+	list_remove(&f->in_active);
 	free(f->waiter);
 	char *owned[] = { f->client_key, f->owner,   f->project, f->kind,   f->type,   f->pool,
 			  f->title,      f->payload, f->error,   f->result, f->message, f->tags,

@@ -38,6 +38,7 @@ struct pool;
 struct future {
 	struct list in_queue;   /* pool.waiting while it waits for a kernel */
 	struct list in_fleet;   /* all open ones, oldest first */
+	struct list in_active;  /* those that left the queue */
 	char id[FUTURE_ID_MAX]; /* opaque: 16 characters of a-z2-7 */
 	char *client_key, *owner, *project, *kind, *type, *pool,
 		*title; /* owned; NULL where absent (never owner, kind, type, pool) */
@@ -71,6 +72,7 @@ struct future {
 	int64_t deadline_mono_ms;   /* of this attempt; 0 = none */
 	int64_t save_again_mono_ms; /* its end could not be saved (disk full): when to try again; 0 = no */
 	int commits;                /* store operations under way */
+	struct future *next;        /* assigned to its kernel in the transaction of its end */
 	struct fleet *fleet;
 	struct fleet_waiter *waiter; /* who waits for the submit's commit; owned */
 	struct fleet_debt *debt;     /* what may go on once its end is on disk */

@@ -180,6 +180,8 @@ int pool_count_warm(const struct pool *pool)
 static int count_waiting_for_warm(const struct pool *pool)
 {
 	int n = 0;
+	if (pool->nwaiting_sized == 0)
+		return (int)pool->nwaiting;
 	list_each (&pool->waiting, l) {
 		const struct future *f = list_of(l, struct future, in_queue);
 		n += !pool->spec->memory_bytes || f->memory_bytes <= pool->spec->memory_bytes;
@@ -281,7 +283,7 @@ int pool_json(const struct pool *pool, struct buf *out)
 	jtext_int(out, "idle", count(pool, 1u << KERNEL_IDLE));
 	jtext_int(out, "busy", pool_count_busy(pool));
 	jtext_int(out, "stopping", count(pool, 1u << KERNEL_STOPPING));
-	jtext_int(out, "waiting", (int64_t)list_count(&pool->waiting));
+	jtext_int(out, "waiting", (int64_t)pool->nwaiting);
 	jtext_some_int(out, "memoryLimitBytes", s->memory_bytes ? s->memory_bytes : -1);
 	jtext_some_int(out, "memoryMaxBytes", s->memory_max_bytes ? s->memory_max_bytes : -1);
 	jtext_some_int(out, "heapBytes", s->heap_bytes ? s->heap_bytes : -1);

@@ -61,7 +61,10 @@ struct pool {
 	struct list link;           /* fleet's pools, in the order of their names' first appearance */
 	struct pool_spec *spec;     /* owned */
 	struct list kernels;        /* struct kernel.in_pool, oldest first */
-	struct list waiting;        /* struct future.in_queue, first come first served */
+	struct list waiting;        /* struct future.in_queue, first come first served; queue.c alone changes it */
+	size_t nwaiting;            /* its length */
+	size_t nwaiting_sized;      /* those of them with a memory_bytes of their own */
+	bool is_quick;              /* its last result came within moments */
 	bool is_retired;            /* no policy names it any more: starts nothing, goes when empty */
 	int failed_starts;          /* in a row */
 	int64_t next_start_mono_ms; /* back-off: no start before */

@@ -5,29 +5,42 @@
 
 #include "base/text.h"
 
+static void enter(struct pool *pool, const struct future *f)
+{
+	pool->nwaiting++;
+	pool->nwaiting_sized += f->memory_bytes > 0;
+}
+
 void queue_push(struct pool *pool, struct future *f)
 {
 	list_push(&pool->waiting, &f->in_queue);
+	enter(pool, f);
 }
 void queue_push_first(struct pool *pool, struct future *f)
 {
 	list_insert_after(&pool->waiting, &f->in_queue);
+	enter(pool, f);
 }
 void queue_remove(struct future *f)
 {
+	if (list_is_empty(&f->in_queue))
+		return;
 	list_remove(&f->in_queue);
+	f->in_pool->nwaiting--;
+	f->in_pool->nwaiting_sized -= f->memory_bytes > 0;
 }
 
 int queue_position(const struct future *f, int *total)
 {
-	int n = 0, position = 0;
-	if (f->in_pool)
-		list_each (&f->in_pool->waiting, l) {
-			n++;
-			if (list_of(l, struct future, in_queue) == f)
-				position = n;
-		}
-	*total = n;
+	int position = 0;
+	*total = f->in_pool ? (int)f->in_pool->nwaiting : 0;
+	if (list_is_empty(&f->in_queue)) /* it waits no more, or for nothing here */
+		return 0;
+	list_each (&f->in_pool->waiting, l) {
+		position++;
+		if (list_of(l, struct future, in_queue) == f)
+			break;
+	}
 	return position;
 }
 

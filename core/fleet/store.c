@@ -59,8 +59,10 @@ static int run_op(struct store *s, struct store_op *op, struct err *err)
 	switch (op->kind) {
 	case STORE_OP_INSERT:
 		return store_sql_insert(sql, op->f, op->answer.id, err);
-	case STORE_OP_UPDATE:
-		return store_sql_update(sql, op->f, err);
+	case STORE_OP_UPDATE: {
+		int rc = store_sql_update(sql, op->f, err);
+		return rc == SQLITE_OK && op->also ? store_sql_update(sql, op->also, err) : rc;
+	}
 	case STORE_OP_META:
 		return store_sql_set_meta(sql, "kernel", op->value, err);
 	case STORE_OP_FACT: {
@@ -320,14 +322,16 @@ static int post(struct store *s, struct line *line, struct store_op *op)
 	return 0;
 }
 
-static int post_task(struct store *s, enum store_op_kind kind, const struct future *f, store_done_fn *fn, void *data)
+static int post_task(struct store *s, enum store_op_kind kind, const struct future *f, const struct future *also, store_done_fn *fn,
+		     void *data)
 {
 	struct store_op *op = store_op_new(kind, data);
 	if (!op)
 		return -1;
 	op->fn = fn;
 	op->f = store_op_task(f, kind == STORE_OP_INSERT);
-	if (!op->f) {
+	op->also = also ? store_op_task(also, false) : NULL;
+	if (!op->f || (also && !op->also)) {
 		store_op_free(op);
 		return -1;
 	}
@@ -336,11 +340,15 @@ static int post_task(struct store *s, enum store_op_kind kind, const struct futu
 
 int store_insert_task(struct store *s, const struct future *f, store_done_fn *fn, void *data)
 {
-	return post_task(s, STORE_OP_INSERT, f, fn, data);
+	return post_task(s, STORE_OP_INSERT, f, NULL, fn, data);
 }
 int store_update_task(struct store *s, const struct future *f, store_done_fn *fn, void *data)
 {
-	return post_task(s, STORE_OP_UPDATE, f, fn, data);
+	return post_task(s, STORE_OP_UPDATE, f, NULL, fn, data);
+}
+int store_update_tasks(struct store *s, const struct future *f, const struct future *also, store_done_fn *fn, void *data)
+{
+	return post_task(s, STORE_OP_UPDATE, f, also, fn, data);
 }
 
 static int64_t number_fact(struct store *s, struct store_fact *fact, bool is_kept)

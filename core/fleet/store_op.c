@@ -6,6 +6,7 @@
 void store_op_free(struct store_op *op)
 {
 	future_free(&op->f);
+	future_free(&op->also);
 	for (size_t i = 0; i < op->nlist; i++)
 		future_free(&op->list[i]);
 	free(op->list);

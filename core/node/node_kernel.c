@@ -15,6 +15,8 @@
 #include "node/node_talk.h"
 #include "sys/cgroup.h"
 
+#define QUICK_WAIT_S 1
+
 /* --- the task's words --- */
 
 static bool put_path(const struct future *f, const struct pool_spec *spec, struct buf *out)
@@ -355,6 +357,8 @@ static int begin(struct node_kernels *all, const struct kernel *k, const struct 
 	snprintf(t->task, sizeof(t->task), "%s", f->id);
 	t->attempt = f->attempt;
 	t->step = step;
+	/* Where ends come within moments they come in the answer; others are known to run at once. */
+	t->post_wait_s = k->pool->is_quick ? QUICK_WAIT_S : 0;
 	t->has_seen = t->was_accepted = false;
 	t->may_be_silent = step == TALK_ASK;
 	t->failures = 0;

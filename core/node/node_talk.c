@@ -188,7 +188,7 @@ void talk_go_on(struct talk *t)
 	size_t most = STATE_MAX;
 	if (t->step == TALK_POST) {
 		method = "POST";
-		snprintf(path, sizeof(path), "/task?wait=0");
+		snprintf(path, sizeof(path), "/task?wait=%d", t->post_wait_s);
 	} else if (t->step == TALK_RESULT) {
 		snprintf(path, sizeof(path), "/task/%s/result", t->task);
 		most = FUTURE_RESULT_MAX;

@@ -38,6 +38,7 @@ struct talk {
 	int attempt;
 	int64_t seen;
 	bool has_seen, was_accepted, may_be_silent, is_refused;
+	int post_wait_s; /* how long POST /task may wait for the end */
 	struct buf body; /* of POST /task */
 	int failures;    /* in a row */
 	int64_t silent_since_mono_ms;
