@@ -43,13 +43,26 @@ static int make_box(struct proc *p, struct making *m, struct err *err)
 	return cgroup_birth(cg, p->desc.box, &m->box, err);
 }
 
+/* A pipe belongs to whom its process runs as: programs open /dev/stderr or /proc/self/fd/N anew, which asks for the owner. */
+static int make_pipe(const struct proc *p, int pair[2], struct err *err)
+{
+	if (fds_pipe(pair, err) < 0)
+		return -1;
+	if (!p->account || fchown(pair[0], p->account->uid, p->account->gid) == 0)
+		return 0;
+	int errnum = errno;
+	fds_close(&pair[0]);
+	fds_close(&pair[1]);
+	return err_sys(err, errnum, "unable to give a pipe to user %s", p->account->name);
+}
+
 static int make_output(struct proc *p, struct making *m, struct err *err)
 {
 	char name[160];
 	int pair[2];
 	if (!strcmp(p->desc.sink, "null"))
 		return 0;
-	if (fds_pipe(pair, err) < 0)
+	if (make_pipe(p, pair, err) < 0)
 		return -1;
 	m->out_write = pair[1];
 	snprintf(name, sizeof(name), "%s.%u", p->desc.id, p->serial);
@@ -63,7 +76,7 @@ static int make_secrets(struct proc *p, struct making *m, struct err *err)
 	int pair[2];
 	if (!p->desc.secrets_len)
 		return 0;
-	if (fds_pipe(pair, err) < 0)
+	if (make_pipe(p, pair, err) < 0)
 		return -1;
 	m->secrets_read = pair[0];
 	ssize_t n = write(pair[1], p->desc.secrets, p->desc.secrets_len);
@@ -76,7 +89,7 @@ static int make_ready(struct proc *p, struct making *m, struct err *err)
 	int pair[2];
 	if (p->desc.ready != DESC_READY_FD)
 		return 0;
-	if (fds_pipe(pair, err) < 0 || fds_nonblock(pair[0], true, err) < 0)
+	if (make_pipe(p, pair, err) < 0 || fds_nonblock(pair[0], true, err) < 0)
 		return -1;
 	p->ready_fd = pair[0];
 	m->ready_write = pair[1];
