@@ -234,15 +234,17 @@ struct fleet *fleet_new(struct loop *loop, const struct fleet_config *config, st
 	list_init(&fleet->kernels);
 	list_init(&fleet->futures);
 	list_init(&fleet->active);
+	list_init(&fleet->recent);
 	fleet->loop = loop;
 	fleet->orders = config->orders;
 	fleet->abort_grace_ms = config->abort_grace_ms ? config->abort_grace_ms : ABORT_GRACE_MS;
 	fleet->kernels_by_id = map_new();
 	fleet->futures_by_id = map_new();
+	fleet->recent_by_id = map_new();
 	fleet->due = loop_timer_new(loop, on_due, fleet);
 	fleet->sampler = loop_timer_new(loop, on_sample, fleet);
 	fleet->prepare = loop_prepare_new(loop, before_wait, fleet);
-	if (!fleet->kernels_by_id || !fleet->futures_by_id || !fleet->due || !fleet->sampler || !fleet->prepare) {
+	if (!fleet->kernels_by_id || !fleet->futures_by_id || !fleet->recent_by_id || !fleet->due || !fleet->sampler || !fleet->prepare) {
 		err_set(err, "unable to start the fleet: no memory");
 		goto out;
 	}
@@ -269,6 +271,7 @@ void fleet_free(struct fleet **fp)
 		free(f->debt);
 		future_free(&f);
 	}
+	fleet_recent_free(fleet);
 	list_each (&fleet->kernels, l) {
 		struct kernel *k = list_of(l, struct kernel, in_fleet);
 		kernel_free(&k);
@@ -279,6 +282,7 @@ void fleet_free(struct fleet **fp)
 	}
 	map_free(&fleet->kernels_by_id);
 	map_free(&fleet->futures_by_id);
+	map_free(&fleet->recent_by_id);
 	free(fleet);
 	*fp = NULL;
 }

@@ -124,7 +124,7 @@ static void on_end_saved(void *data, const struct store_answer *answer)
 		let_go(fleet, f);
 	struct fleet_debt *debt = f->debt;
 	f->debt = NULL;
-	fleet_task_free(fleet, f);
+	fleet_recent_take(fleet, f);
 	fleet_debt_pay(debt);
 }
 

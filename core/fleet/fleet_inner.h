@@ -4,7 +4,7 @@
 #include "fleet/fleet.h"
 /*
  * fleet_inner: what the files of the facade share: fleet.c (set-up, pools, time), fleet_kernel.c (processes), fleet_task.c (from
- * submit to dispatch), fleet_end.c (ends and their commits). Nobody else includes it.
+ * submit to dispatch), fleet_end.c (ends and their commits), fleet_recent.c (what ended lately). Nobody else includes it.
  */
 #define FLEET_RETRY_SAVE_MS 5000 /* a full disk is tried again that often */
 
@@ -15,7 +15,9 @@ struct fleet {
 	int64_t abort_grace_ms;
 	struct list pools, kernels, futures; /* of all open futures, oldest first */
 	struct list active;                  /* futures that do not just wait: what has deadlines */
-	struct map *kernels_by_id, *futures_by_id;
+	struct list recent;                  /* futures whose end is on disk, oldest first: fleet_recent.c */
+	size_t nrecent, recent_bytes;
+	struct map *kernels_by_id, *futures_by_id, *recent_by_id;
 	struct loop_timer *due, *sampler;
 	struct loop_prepare *prepare;
 	bool is_started, is_dirty, is_draining;
@@ -72,6 +74,11 @@ void fleet_task_leave_queue(struct future *f);
 struct future *fleet_task_choose_next(struct fleet *fleet, const struct future *f);
 void fleet_task_unchoose(struct fleet *fleet, struct future *next);
 void fleet_task_take_next(struct fleet *fleet, struct future *next, struct kernel *k);
+
+/* --- fleet_recent.c: what ended lately is read from memory --- */
+void fleet_recent_take(struct fleet *fleet, struct future *f); /* takes f, whose end is on disk */
+struct future *fleet_recent(const struct fleet *fleet, const char *id);
+void fleet_recent_free(struct fleet *fleet);
 
 /* --- fleet_log.c: tasks whose output goes to a log of their own --- */
 bool fleet_log_is_own(const struct future *f);

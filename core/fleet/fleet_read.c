@@ -23,6 +23,8 @@ void fleet_get(struct fleet *fleet, const char *id, bool with_result, fleet_get_
 {
 	struct err err = { 0 };
 	struct future *f = fleet_live(fleet, id);
+	if (!f)
+		f = fleet_recent(fleet, id);
 	if (f && !f->waiter) {
 		fn(data, FLEET_OK, f, NULL);
 		return;

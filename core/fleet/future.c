@@ -32,6 +32,8 @@ static const struct fsm_row rows[] = {
 	{ FUTURE_RUNNING, FUTURE_EV_RETRY, FUTURE_QUEUED, "commit" },
 };
 
+#define NAME_MAX_BYTES 200
+
 const struct fsm future_fsm = FSM("future", state_names, event_names, rows);
 
 struct future *future_new(void)
@@ -111,27 +113,38 @@ bool future_is_open(const struct future *f)
 }
 
 /* title, or what the payload runs: `type` and the callable's name are all a list needs. */
-static void put_display_name(const struct future *f, struct buf *out)
+static const char *display_name(const struct future *f, char *text, size_t room)
 {
-	if (f->title && *f->title) {
-		jtext_put(out, f->title);
-		return;
-	}
+	if (f->title && *f->title)
+		return f->title;
 	json_t *payload = f->payload ? json_loadb(f->payload, f->payload_len, 0, NULL) : NULL;
 	const char *what = json_string_value(json_object_get(payload, "callable"));
 	if (!what)
 		what = json_string_value(json_object_get(payload, "class"));
-	char text[200];
-	snprintf(text, sizeof(text), "%s%s%s", f->type, what ? " " : "", what ? what : " task");
-	jtext_put(out, text);
+	snprintf(text, room, "%s%s%s", f->type, what ? " " : "", what ? what : " task");
 	json_decref(payload);
+	return text;
+}
+
+void future_keep_name(struct future *f)
+{
+	char text[NAME_MAX_BYTES];
+	const char *name = display_name(f, text, sizeof(text));
+	if (name != f->title) {
+		free(f->title);
+		f->title = strdup(name); /* no memory: lists show the type */
+	}
+	free(f->payload);
+	f->payload = NULL;
+	f->payload_len = 0;
 }
 
 static void put_payload(const struct future *f, struct buf *out)
 {
 	jtext_member(out, "payload");
 	buf_puts(out, "{\"displayName\":");
-	put_display_name(f, out);
+	char text[NAME_MAX_BYTES];
+	jtext_put(out, display_name(f, text, sizeof(text)));
 	buf_puts(out, ",\"targets\":[");
 	if (f->project) {
 		buf_putc(out, '{');

@@ -97,6 +97,8 @@ const char *future_state_name(enum future_state s);
 int future_state_named(const char *name); /* -1: no such state */
 /* Steps by the table; false: not in the table, nothing changed, logged. */
 bool future_step(struct future *f, enum future_event event);
+/* What is shown as its name becomes the title, so that the payload is not needed for it; the payload is freed. */
+void future_keep_name(struct future *f);
 bool future_is_ended(const struct future *f); /* and on disk */
 bool future_is_open(const struct future *f);  /* by state: queued, assigned, running */
 
