@@ -132,9 +132,7 @@ static int set_ready(struct desc *d, const char *value, struct err *err)
 			       value);
 	d->ready = is_http ? DESC_READY_HTTP : DESC_READY_PORT;
 	d->ready_port = port;
-	memcpy(d->ready_host, host, sizeof(host));
-	memcpy(d->ready_path, path, sizeof(path));
-	return 0;
+	return copy_heap(&d->ready_host, host, err) < 0 ? -1 : copy_heap(&d->ready_path, path, err);
 }
 
 static int set_number(int *out, const char *value, int least, int most, struct err *err)
@@ -206,6 +204,8 @@ void desc_fini(struct desc *d)
 	words_free(&d->masks);
 	free(d->cwd);
 	free(d->label);
+	free(d->ready_host);
+	free(d->ready_path);
 	if (d->secrets)
 		explicit_bzero(d->secrets, d->secrets_len);
 	free(d->secrets);

@@ -33,7 +33,7 @@ struct desc {
 	struct spawn_rlimit rlimits[DESC_RLIMITS_MAX];
 	size_t nrlimits;
 	enum desc_ready ready;
-	char ready_host[64], ready_path[200];
+	char *ready_host, *ready_path; /* owned; of rules `port` and `http`, else NULL */
 	int ready_port;
 	int ready_within_ms;          /* 0 = no deadline */
 	int stop_signal, grace_ms;

@@ -163,7 +163,7 @@ static int load_service(struct keeper *k, const struct wire_view *v)
 	s->give_up_wall_ms = get(v, "give_up", 0);
 	s->starts = (unsigned)get(v, "starts", 1);
 	copy(s->last_cause, sizeof(s->last_cause), v, WF_cause);
-	copy(s->last_text, sizeof(s->last_text), v, WF_text);
+	cause_say(&s->last_text, "%s", cause_text(wire_get_text(v, WF_text)));
 	for (int i = 0; i < SERVICE_CRASHES_KEPT; i++) {
 		char name[16];
 		snprintf(name, sizeof(name), "c%d", i);

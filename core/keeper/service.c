@@ -90,7 +90,7 @@ static void on_ended(void *data, struct proc *p)
 	if (p != s->proc)
 		return;
 	snprintf(s->last_cause, sizeof(s->last_cause), "%s", p->cause.name);
-	snprintf(s->last_text, sizeof(s->last_text), "%.290s", cause_text(p->cause.text));
+	cause_say(&s->last_text, "%.290s", cause_text(p->cause.text));
 	s->proc = NULL;
 	feed(s, SERVICE_EXIT);
 }
@@ -146,7 +146,7 @@ failed:
 		all->given(all->data, s, fds, nfds, false);
 	log_error("unable to start %s: %s", s->plan->desc.id, err.text);
 	snprintf(s->last_cause, sizeof(s->last_cause), "start_failed");
-	snprintf(s->last_text, sizeof(s->last_text), "%.290s", err.text);
+	cause_say(&s->last_text, "%.290s", err.text);
 	feed(s, SERVICE_EXIT);
 }
 
@@ -191,7 +191,7 @@ static void schedule(struct service *s)
 		return;
 	}
 	s->next_wall_ms = wall + wait;
-	log_warn("%s ended %d times without health (%s: %s); retry in %s", plan->desc.id, s->crashes, s->last_cause, s->last_text,
+	log_warn("%s ended %d times without health (%s: %s); retry in %s", plan->desc.id, s->crashes, s->last_cause, cause_text(s->last_text),
 		 text_print_duration(wait, pause, sizeof(pause)));
 	due_in(s, wait);
 }
@@ -232,7 +232,7 @@ static void enter(struct service *s, enum service_event event)
 		break;
 	case SERVICE_GIVE_UP:
 		log_error("%s is given up after %d ends without health: start it by hand once the cause is gone (%s: %s)",
-			  s->plan->desc.id, s->crashes, s->last_cause, s->last_text);
+			  s->plan->desc.id, s->crashes, s->last_cause, cause_text(s->last_text));
 		break;
 	case SERVICE_STOP:
 		break;
@@ -281,8 +281,11 @@ int services_init(struct services *all, struct procs *procs, const struct plan *
 
 void services_fini(struct services *all)
 {
-	list_each(&all->all, at)
-		free(list_of(at, struct service, link));
+	list_each(&all->all, at) {
+		struct service *s = list_of(at, struct service, link);
+		free(s->last_text);
+		free(s);
+	}
 	loop_timer_free(&all->timer);
 }
 

@@ -29,7 +29,7 @@ struct service {
 	int64_t due_ms;                      /* monotonic: next try (backoff) or health (up); 0 = none */
 	int64_t next_wall_ms, give_up_wall_ms;           /* for people; 0 = none */
 	int64_t changed_wall_ms;
-	char last_cause[24], last_text[300];
+	char last_cause[24], *last_text;     /* the text is owned; NULL = "" */
 	unsigned starts;
 };
 
