@@ -124,7 +124,7 @@ print(p.communicate(timeout=20)[1], p.returncode)]]
 
 	it("still gets the result when the backend is killed while it waits", function()
 		local result = node.root .. "/result"
-		local id = start_task("--arg", "1")
+		local id = start_task("--arg", "5")
 		assert(os.execute(("%s wait %s >%s 2>&1; echo $? >>%s"):format(Instance.quote(node.dir .. "/bin/dssctl"), id, result, result):gsub("^", "(")
 			.. ") &"))
 		helper.wait_for("the task to run", function()

@@ -25,7 +25,10 @@ describe("the door", function ()
 		local b = i:backend()
 		b:spawn { id = "k", sh = "exec sleep 1000" }
 		b:event("k", "ready")
-		local done, all = i:order("status")
+		local done, all = helper.wait_for("the sleeper to be ready", function ()
+			local d, rows = i:order("status")
+			return rows[4] and rows[4].state == "ready" and d, rows
+		end)
 		assert.same({ "done", 4 }, { done.name, done.count })
 		local names = {}
 		for n = 1, 4 do names[n] = all[n].id end
