@@ -57,8 +57,8 @@ struct cgroup_oom {
 };
 
 struct cgroup_birth {    /* what spawn needs; closed by cgroup_birth_fini */
-	int into_fd;     /* v2; else -1 */
-	int join_fds[8]; /* v1, hybrid: open cgroup.procs files, the v2 one among them */
+	int into_fd;     /* v2, a box never killed; else -1 */
+	int join_fds[8]; /* open cgroup.procs files: v1, hybrid (the v2 one among them), v2 where into_fd is -1 */
 	int njoin;
 };
 

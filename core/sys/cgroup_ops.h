@@ -59,7 +59,7 @@ struct cgroup {
 	bool is_swapless; /* v1: whatever is made has swappiness 0 by itself */
 	bool is_inside;   /* the caller itself lives in one of our boxes, namely: */
 	char inside[CGROUP_PATH_MAX];
-	struct map *own; /* the mode's: v1 struct level, none struct box, v2 marks; by path */
+	struct map *own; /* the mode's: v1 struct level, none struct box, v2 struct known; by path */
 };
 
 extern const struct cgroup_ops cgroup_v1_ops, cgroup_hybrid_ops, cgroup_v2_ops, cgroup_none_ops;

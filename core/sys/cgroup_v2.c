@@ -187,46 +187,66 @@ static int enable_down_to(struct cgroup *cg, const char *path, bool *pending, st
 
 /* ---- what needs no reading ---- */
 
-/* In cg->own, for boxes whose counters are known to be 0: the values are these. */
-static char unused_mark, clean_mark;
+struct known { /* in cg->own, by path */
+	char *path;
+	bool is_unused; /* made by this handle, and nobody was put into it: all counters are 0, whatever its limits */
+	bool is_clean;  /* never had a limit, so it never hit one */
+	bool is_intact; /* made by this handle, and never killed */
+};
 
 static const char *key_of(const char *path)
 {
 	return *path ? path : ".";
 }
 
-/* Made by this handle, and nobody was put into it: all counters are 0, whatever its limits. */
+static struct known *known_of(const struct cgroup *cg, const char *path)
+{
+	return map_get(cg->own, key_of(path));
+}
+
+/* NULL: no memory, then it is read again. */
+static struct known *know(struct cgroup *cg, const char *path)
+{
+	struct known *k = known_of(cg, path);
+	if (k || !(k = calloc(1, sizeof(*k))))
+		return k;
+	k->path = strdup(path);
+	if (k->path && map_set(cg->own, key_of(path), k) == 0)
+		return k;
+	free(k->path);
+	free(k);
+	return NULL;
+}
+
+static void forget(struct cgroup *cg, const char *path)
+{
+	size_t cursor = 0;
+	struct known *k;
+	while ((k = map_next(cg->own, &cursor)))
+		if (cgroup_is_within(k->path, path)) {
+			map_remove(cg->own, key_of(k->path));
+			free(k->path);
+			free(k);
+		}
+}
+
+static void close_all(struct cgroup *cg)
+{
+	forget(cg, "");
+}
+
 static bool is_unused(const struct cgroup *cg, const char *path)
 {
-	return map_get(cg->own, key_of(path)) == &unused_mark;
-}
-
-/* Never had a limit, so it never hit one. */
-static bool is_clean(const struct cgroup *cg, const char *path)
-{
-	return map_get(cg->own, key_of(path)) == &clean_mark;
-}
-
-static void note(struct cgroup *cg, const char *path, void *mark)
-{
-	if (mark)
-		map_set(cg->own, key_of(path), mark); /* without memory it is read again */
-	else
-		map_remove(cg->own, key_of(path));
-}
-
-/* A level above others is looked at once. */
-static void look(struct cgroup *cg, const char *path, int64_t ooms)
-{
-	if (ooms == 0 && cgroup_tree_int(tree_fd(cg), path, "memory.max") < 0)
-		note(cg, path, &clean_mark);
+	const struct known *k = known_of(cg, path);
+	return k && k->is_unused;
 }
 
 /* Somebody is about to live there. */
 static void used(struct cgroup *cg, const char *path)
 {
-	if (is_unused(cg, path))
-		note(cg, path, NULL);
+	struct known *k = known_of(cg, path);
+	if (k)
+		k->is_unused = false;
 }
 
 static void born(struct cgroup *cg, const char *path)
@@ -235,7 +255,17 @@ static void born(struct cgroup *cg, const char *path)
 	snprintf(above, sizeof(above), "%s", path);
 	if (cgroup_parent(above))
 		used(cg, above);
-	note(cg, path, &unused_mark);
+	struct known *k = know(cg, path);
+	if (k)
+		k->is_unused = k->is_clean = k->is_intact = true;
+}
+
+/* A level above others is looked at once. */
+static void look(struct cgroup *cg, const char *path, int64_t ooms)
+{
+	struct known *k = ooms == 0 && cgroup_tree_int(tree_fd(cg), path, "memory.max") < 0 ? know(cg, path) : NULL;
+	if (k)
+		k->is_clean = true;
 }
 
 /* What every leaf has from its birth on. */
@@ -280,9 +310,17 @@ static int attach(struct cgroup *cg, const char *path, pid_t pid, struct err *er
 
 static int birth(struct cgroup *cg, const char *path, struct cgroup_birth *out, struct err *err)
 {
+	/* Linux 6.18 kills whoever CLONE_INTO_CGROUP puts into a box that ever was killed (it compares the count of kills of the parent's
+	 * own box), so there, and where one before us may have killed, the child joins. */
+	const struct known *k = known_of(cg, path);
+	bool is_intact = k && k->is_intact;
+	int fd = cgroup_tree_open(tree_fd(cg), path, is_intact ? "" : "cgroup.procs", is_intact ? O_PATH | O_DIRECTORY : O_WRONLY);
 	used(cg, path);
-	out->into_fd = cgroup_tree_open(tree_fd(cg), path, "", O_PATH | O_DIRECTORY);
-	return out->into_fd < 0 ? err_sys(err, errno, "unable to open %s/%s", cg->dirs[0].where, path) : 0;
+	if (is_intact)
+		out->into_fd = fd;
+	else if (fd >= 0)
+		out->join_fds[out->njoin++] = fd;
+	return fd < 0 ? err_sys(err, errno, "unable to open %s/%s", cg->dirs[0].where, path) : 0;
 }
 
 /* ---- limits ---- */
@@ -313,8 +351,9 @@ static int set(struct cgroup *cg, const char *path, enum cgroup_knob knob, int64
 	char text[64];
 	if (knob == CGROUP_MEMORY && value >= 0 && !is_unused(cg, path) && make_room(cg, path, value, err) < 0)
 		return -1;
-	if (knob == CGROUP_MEMORY && is_clean(cg, path))
-		note(cg, path, NULL);
+	struct known *k = knob == CGROUP_MEMORY ? known_of(cg, path) : NULL;
+	if (k)
+		k->is_clean = false;
 	if (knob == CGROUP_CPU && value < 0)
 		snprintf(text, sizeof(text), "max %d", CPU_PERIOD_US);
 	else if (knob == CGROUP_CPU)
@@ -393,7 +432,8 @@ static int count(struct cgroup *cg, const char *path, bool is_end, struct cgroup
 	char text[CGROUP_FILE_MAX], level[CGROUP_PATH_MAX];
 	snprintf(level, sizeof(level), "%s", path);
 	for (int i = 0; i < now->nlevels; i++, cgroup_parent(level)) {
-		if (!is_end && (i == 0 ? is_unused(cg, level) : is_clean(cg, level)))
+		const struct known *k = known_of(cg, level);
+		if (!is_end && k && (i == 0 ? k->is_unused : k->is_clean))
 			continue; /* all 0; at an end nothing is taken for known */
 		if (cgroup_tree_read(tree_fd(cg), level, "memory.events.local", text) < 0)
 			return err_sys(err, errno, "unable to read memory.events.local of box \"%s\"", level);
@@ -434,6 +474,16 @@ int cgroup_v2_kill(struct cgroup *cg, const char *path, struct err *err)
 	return err_sys(err, errno, "unable to kill box \"%s\"", path);
 }
 
+static int kill_all(struct cgroup *cg, const char *path, struct err *err)
+{
+	size_t cursor = 0;
+	struct known *k;
+	while ((k = map_next(cg->own, &cursor)))
+		if (cgroup_is_within(k->path, path))
+			k->is_intact = false;
+	return cgroup_v2_kill(cg, path, err);
+}
+
 int cgroup_v2_freeze(struct cgroup *cg, const char *path, bool on, struct err *err)
 {
 	if (cgroup_tree_write(tree_fd(cg), path, "cgroup.freeze", on ? "1" : "0") < 0)
@@ -448,7 +498,7 @@ static int remove_box(struct cgroup *cg, const char *path, struct err *err)
 	/* A box without members and without boxes below goes at once; it does not go while it has either. */
 	bool is_gone = *path && unlinkat(tree_fd(cg), path, AT_REMOVEDIR) == 0;
 	if (is_gone) {
-		note(cg, path, NULL);
+		forget(cg, path);
 		return 0;
 	}
 	int empty = cgroup_v2_is_empty(cg, path, err);
@@ -456,6 +506,7 @@ static int remove_box(struct cgroup *cg, const char *path, struct err *err)
 		return empty < 0 ? -1 : err_sys(err, EBUSY, "unable to remove box \"%s\", in which processes live", path);
 	if (cgroup_tree_remove(tree_fd(cg), path) < 0 || (!*path && rmdir(cg->dirs[0].where) < 0 && errno != ENOENT))
 		return err_sys(err, errno, "unable to remove %s%s%s", cg->dirs[0].where, *path ? "/" : "", path);
+	forget(cg, path);
 	return 0;
 }
 
@@ -469,10 +520,11 @@ const struct cgroup_ops cgroup_v2_ops = {
 	.count = count,
 	.limit_bytes = limit_bytes,
 	.oom_fd = oom_fd,
-	.kill = cgroup_v2_kill,
+	.kill = kill_all,
 	.freeze = cgroup_v2_freeze,
 	.is_empty = cgroup_v2_is_empty,
 	.members = cgroup_dirs_members,
 	.remove = remove_box,
 	.each = cgroup_dirs_each,
+	.close = close_all,
 };
