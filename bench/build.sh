@@ -26,6 +26,10 @@ libs="$build/lib/keeper.a $build/lib/sys.a $build/lib/base.a"
 for name in ping true loop relay; do
 	newer "$out/$name" "bench/$name.c" bench/bench.h && compile "$out/$name" -static "bench/$name.c"
 done
+newer "$out/futures_load" bench/futures_load.c && compile "$out/futures_load" bench/futures_load.c
+# static: hundreds of them share all they do not write to
+newer "$out/futures_kernel" bench/futures_kernel.c &&
+	compile "$out/futures_kernel" -static bench/futures_kernel.c "$build/lib/net.a" "$build/lib/base.a" -lcrypto 2>&1 | sed '/libcrypto/d;/statically linked/d'
 newer "$out/drive" bench/drive.c bench/bench.h && compile "$out/drive" bench/drive.c
 for name in backend feed; do
 	# shellcheck disable=SC2086

@@ -9,12 +9,14 @@ peers=$(cd "$build/peers" && pwd)
 as_root() {
 	if [ "$(id -u)" = 0 ]; then "$@"; elif command -v sudo >/dev/null; then sudo "$@"; else return 1; fi
 }
-has() { PATH=$PATH:/usr/sbin:$peers/usr/bin:$peers/bin command -v "$1" >/dev/null; }
+has() { PATH=$PATH:/usr/sbin:$peers/usr/bin:$peers/usr/sbin:$peers/bin command -v "$1" >/dev/null; }
 
 want=""
 has supervisord || want="$want supervisor"
 has s6-svscan || want="$want s6 $(apt-cache depends s6 2>/dev/null | sed -n 's/^ *Depends: \(lib[^ ]*\)$/\1/p' | tr '\n' ' ')"
 has runsvdir || want="$want runit"
+has nginx || want="$want nginx"
+has redis-server || want="$want redis-server redis-tools $(apt-cache depends redis-tools 2>/dev/null | sed -n 's/^ *Depends: \(lib[^ ]*\)$/\1/p' | tr '\n' ' ')"
 [ -n "$want" ] || exit 0
 # Libraries of libraries: skalibs and execline's.
 case $want in *" s6 "*) want="$want $(apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces --no-enhances s6 |

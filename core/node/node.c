@@ -18,7 +18,7 @@
 #include "sys/sock.h"
 
 #define KEY_LEAST         32
-#define CONNECTIONS_KEPT  256
+#define CONNECTIONS_KEPT  16384 /* two for each kernel: one that is not kept has to prove itself again, for ever */
 #define CALLBACK_BODY_MAX (64 * 1024)
 
 /* --- hooks --- */
