@@ -110,7 +110,7 @@ describe("an instance", function()
 	end)
 
 	it("starts a kernel of its own for a task that asks for more than the warm ones have", function()
-		local id = work.start(node, "mark", { lines, "large", 0.3 }, { limits = { memory = "900m" } })
+		local id = work.start(node, "mark", { lines, "large", 3 }, { limits = { memory = "900m" } })
 		local kernel = work.wait_state(node, id, "running").kernel
 		local limit
 		for _, row in ipairs(work.kernels(node)) do limit = row.id == kernel and row.limitBytes or limit end
