@@ -86,3 +86,11 @@ const struct account *accounts_find(const struct accounts *a, const char *name, 
 	err_set(err, "user \"%s\" is not on the list of the keeper's start", name);
 	return NULL;
 }
+
+const struct account *accounts_for_orders(const struct accounts *a, uid_t uid)
+{
+	for (size_t i = 0; i < a->n; i++)
+		if (a->all[i].for_orders && a->all[i].uid == uid)
+			return &a->all[i];
+	return NULL;
+}

@@ -27,6 +27,8 @@ void accounts_free(struct accounts **a);
 bool accounts_is_one_user(const struct accounts *a);
 /* NULL with a text: not on the list. */
 const struct account *accounts_find(const struct accounts *a, const char *name, struct err *err);
+/* Whom of the list an order may name, by uid; NULL: nobody. */
+const struct account *accounts_for_orders(const struct accounts *a, uid_t uid);
 const struct account *accounts_control(const struct accounts *a);     /* NULL in one-user mode */
 
 #endif

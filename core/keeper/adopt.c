@@ -1,6 +1,7 @@
 #include "keeper/adopt.h"
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 #include "base/map.h"
 #include "sys/clock.h"
 #include "sys/fds.h"
@@ -32,6 +33,26 @@ static void on_gone(void *data, int fd, int events)
 	map_remove_u64(p->procs->by_pid, (uint64_t)p->pid);
 	p->is_reaped = true;
 	proc_feed(p, PROC_EXIT);
+}
+
+/* Whom the process runs as, if orders may name that user; in one-user mode all are the same. false: it is not a backend's to have. */
+static bool is_for_orders(const struct procs *t, const struct proc_stat *st, const struct account **account)
+{
+	*account = accounts_is_one_user(t->accounts) ? NULL : accounts_for_orders(t->accounts, st->uid);
+	return *account || accounts_is_one_user(t->accounts);
+}
+
+/* Below core/ live also the keeper and those it cannot do without. */
+static int check_process(struct procs *t, pid_t pid, const struct proc_stat *st, const struct account **account, struct err *err)
+{
+	static const char *const kept[] = { "core/keeper", "core/logger", "core/backend" };
+	if (!is_member(t->cg, "core", pid))
+		return err_set(err, "process %d does not live in a box of a service", (int)pid);
+	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
+		if (is_member(t->cg, kept[i], pid))
+			return err_set(err, "process %d lives in box %s and stays there", (int)pid, kept[i]);
+	return is_for_orders(t, st, account) ? 0 : err_set(err, "process %d runs as uid %u, which is no user that orders may name", (int)pid,
+							   (unsigned)st->uid);
 }
 
 bool adopt_is(const struct proc *p) { return p->desc.argv && !strcmp(p->desc.argv[0], ADOPTED); }
@@ -71,25 +92,28 @@ static int move(struct procs *t, const struct desc *d, pid_t pid, struct err *er
 int adopt_process(struct procs *t, const struct wire_view *msg, struct err *err)
 {
 	pid_t pid = (pid_t)wire_get_int(msg, WF_pid, 0);
+	const struct account *account = NULL;
 	struct proc_stat st;
 	struct desc d;
 	if (procs_find(t, wire_get_text(msg, WF_id)))
 		return 0;
-	if (pid <= 1 || map_get_u64(t->by_pid, (uint64_t)pid))
+	if (pid <= 1 || pid == getpid() || map_get_u64(t->by_pid, (uint64_t)pid))
 		return err_set(err, "pid %d is not one that can be adopted", (int)pid);
 	int pidfd = proc_pidfd(pid, err);        /* held first, so that all checks are about the same process */
 	if (pidfd < 0)
 		return -1;
 	desc_init(&d);
-	if (proc_read(pid, &st) < 0 || !is_member(t->cg, "core", pid)) {
-		err_set(err, "process %d does not live in a box of a service", (int)pid);
+	if (proc_read(pid, &st) < 0) {
+		err_set(err, "process %d is gone", (int)pid);
 		goto fail;
 	}
-	if (describe(&d, msg, err) < 0 || move(t, &d, pid, err) < 0)
+	if (check_process(t, pid, &st, &account, err) < 0 || describe(&d, msg, err) < 0 ||
+	    (account && desc_set(&d, "user", account->name, err) < 0) || move(t, &d, pid, err) < 0)
 		goto fail;
 	struct proc *p = proc_enlist(t, &d, NULL, err);
 	if (!p)
 		goto fail;
+	p->account = account;
 	p->pid = pid;
 	p->pidfd = pidfd;
 	p->start_ticks = st.start_ticks;

@@ -122,14 +122,22 @@ static struct proc *find(struct keeper *k, const struct wire_view *msg, struct e
 
 static bool is_box_allowed(const char *box) { return !strncmp(box, "warm/", 5) || !strncmp(box, "run/", 4); }
 
-static int check_spawn(struct keeper *k, const struct desc *d, struct err *err)
+/* What is asked of each new entry, born here or adopted. A service's name or kind would pass for that service after an exec in place. */
+static int check_entry(struct keeper *k, const char *id, const char *kind, const char *box, struct err *err)
 {
 	if (k->services.is_closing)
 		return err_set(err, "the node is stopping");
 	if (k->procs.count >= PROCS_MAX)
 		return err_set(err, "more than %d processes", PROCS_MAX);
-	if (!is_box_allowed(d->box))
-		return err_set(err, "box \"%s\" is not below warm/ or run/", d->box);
+	if (!strcmp(kind, "service") || services_find(&k->services, id))
+		return err_set(err, "\"%s\" of kind \"%s\" would pass for a service: only the plan declares those", id, kind);
+	return is_box_allowed(box) ? 0 : err_set(err, "box \"%s\" is not below warm/ or run/", box);
+}
+
+static int check_spawn(struct keeper *k, const struct desc *d, struct err *err)
+{
+	if (check_entry(k, d->id, d->kind, d->box, err) < 0)
+		return -1;
 	if (!strncmp(d->sink, "service:", 8))
 		return err_set(err, "sink \"%s\" belongs to a service", d->sink);
 	if (accounts_is_one_user(k->accounts))
@@ -270,9 +278,9 @@ static int order_label(struct keeper *k, const struct wire_view *msg, struct err
 
 static int order_box(struct keeper *k, const struct wire_view *msg, struct err *err)
 {
-	const char *box = wire_get_text(msg, WF_box);
-	if (!is_box_allowed(box))
-		return err_set(err, "box \"%s\" is not below warm/ or run/", box);
+	const char *id = wire_get_text(msg, WF_id);
+	if (!procs_find(&k->procs, id) && check_entry(k, id, wire_get_text(msg, WF_kind), wire_get_text(msg, WF_box), err) < 0)
+		return -1;
 	return adopt_process(&k->procs, msg, err) < 0 ? -1 : 1;
 }
 

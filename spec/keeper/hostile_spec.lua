@@ -98,6 +98,20 @@ describe("a hostile backend", function ()
 			assert.equal("fail", b:ask("box", { id = "thief", pid = i.pid, box = box, kind = "k" }).name, box)
 		end
 		assert.equal("fail", b:ask("limit", { box = "run/x", knob = "soul", value = 1 }).name)
+		assert.is_truthy(b:refused("box", { id = "thief", pid = i.pid, box = "warm/thief", kind = "k" }):find("adopted"))
+		for _, name in ipairs { "backend", "logger" } do
+			assert.is_truthy(b:refused("box", { id = "thief", pid = i:row(name).pid, box = "warm/thief", kind = "k" }):find("adopted"))
+		end
+		-- what would pass for a service once the keeper has executed itself anew
+		i:service("down", { argv = { "/bin/sleep", "1000" }, box = "core/down", sink = "null" })
+		assert.equal("done", i:order("restart", "keeper").name)
+		i:logged("keeper", "took over")
+		assert.equal("done", i:order("stop", "down").name)
+		i:row_where("down", "down", function (r) return r.state == "down" end)
+		for id, kind in pairs { down = "kernel", other = "service" } do
+			local text = b:refused("spawn", { id = id, kind = kind, argv = "/bin/true", box = "warm/bad", sink = "null" })
+			assert.is_truthy(text:find("would pass for a service"), text)
+		end
 		assert.equal("fail", b:ask("signal", { id = "x", signal = 9, cause = "crash", text = "x" }).name)
 		assert.is_nil(b:rows()["bad"])
 		assert.equal(0, os.execute(("test ! -e /sys/fs/cgroup/memory/dss-%s/core/bad"):format(i.id)) and 0 or 1)

@@ -20,6 +20,8 @@ if K.is_root and control and run then
 			i = K.new { control_user = control.name, run_user = run.name, services = function (plan)
 				plan.order[3] = "rooted"
 				plan.services.rooted = { argv = { "/bin/sleep", "1000" }, user = "root", box = "core/rooted", sink = "null" }
+				plan.order[4] = "served"
+				plan.services.served = { argv = { "/bin/sh", "-c", "sleep 1000 & exec sleep 1001" }, user = run.name, box = "core/served", sink = "null" }
 			end }
 			for _, sub in ipairs { "run", "jobs", "db" } do
 				t.chown(i.dir .. "/" .. sub, control.uid, control.gid)
@@ -117,6 +119,21 @@ if K.is_root and control and run then
 			local answer = b:ask("spawn", { id = "as-other", kind = "k", argv = { "/bin/true" }, box = "warm/as-other", sink = "null" })
 			assert.equal("fail", answer.name)
 			assert.is_nil(b:rows()["as-other"])
+		end)
+
+		it("is nothing to adopt unless it is one: not the keeper, nor what runs for the node or as root", function ()
+			for name, pid in pairs { keeper = i.pid, backend = b.pid, logger = i:row("logger").pid, rooted = i:row("rooted").pid } do
+				local text = b:refused("box", { id = "thief", pid = pid, box = "warm/thief", kind = "notebook", limit = "memory=4096" })
+				assert.is_truthy(text:find("adopted") or text:find("no user that orders may name"), name .. ": " .. text)
+			end
+			local main = i:row_where("served", "ready", function (r) return r.state == "ready" end).pid
+			local pid = helper.wait_for("its child", function ()
+				for _, other in ipairs(i:pids("served")) do
+					if other ~= main and t.process(other).comm == "sleep" then return other end
+				end
+			end)
+			b:must("box", { id = "nb", pid = pid, box = "run/nb", kind = "notebook" })
+			assert.same({ pid, run.name }, { b:rows()["nb"].pid, b:rows()["nb"].user })
 		end)
 
 		it("keeps its user and its limits over an exec in place of the keeper", function ()
