@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "base/log.h"
 #include "base/text.h"
@@ -35,13 +36,24 @@ static const char usage[] = "usage: dss-keeper DIR [--foreground] [--tick-ms N]\
 
 /* --- before anything runs --- */
 
+/* Others may write in run/: what they left under the lock's name is neither locked nor written to. */
+static int check_lock(int fd, const char *path, struct err *err)
+{
+	struct stat st;
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() && st.st_nlink == 1)
+		return 0;
+	return err_set(err, "unable to start: %s is not a file of the keeper's own (uid %u made it); remove it", path, (unsigned)st.st_uid);
+}
+
 static int lock(struct keeper *k, struct err *err)
 {
 	char path[PATH_MAX + 20], text[32] = "";
 	snprintf(path, sizeof(path), "%s/run/keeper.lock", k->dir);
-	k->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	k->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
 	if (k->lock_fd < 0)
 		return err_sys(err, errno, "unable to open %s", path);
+	if (check_lock(k->lock_fd, path, err) < 0)
+		return -1;
 	if (flock(k->lock_fd, LOCK_EX | LOCK_NB) < 0) {
 		ssize_t n = pread(k->lock_fd, text, sizeof(text) - 1, 0);
 		text[n > 0 ? n : 0] = 0;

@@ -1,8 +1,12 @@
 #include "keeper/plan.h"
 #include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include "base/text.h"
 #include "base/words.h"
 #include "sys/fds.h"
@@ -189,6 +193,38 @@ static int check_whole(const struct reader *r, struct err *err)
 	return 0;
 }
 
+/* What stands in a plan is run with our rights: nobody else may have written it, nor hold up who opens it. */
+static int check_owner(int fd, struct err *err)
+{
+	struct stat st;
+	if (fstat(fd, &st) < 0)
+		return err_sys(err, errno, "unable to look at it");
+	if (!S_ISREG(st.st_mode))
+		return err_set(err, "it is no regular file");
+	if (st.st_uid != 0 && st.st_uid != geteuid())
+		return err_set(err, "it belongs to uid %u, not to uid %u, who runs the keeper; remove it, then: dss start", (unsigned)st.st_uid,
+			       (unsigned)geteuid());
+	if (st.st_mode & (S_IWGRP | S_IWOTH))
+		return err_set(err, "others than its owner may write it (mode %04o); remove it, then: dss start", (unsigned)(st.st_mode & 07777));
+	return 0;
+}
+
+static int read_text(const char *path, char *text, struct err *err)
+{
+	char opened[40];
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0)
+		return err_sys(err, errno, "unable to open %s", path);
+	snprintf(opened, sizeof(opened), "/proc/self/fd/%d", fd);
+	int rc = check_owner(fd, err);
+	if (rc < 0)
+		err_add(err, "unable to trust %s", path);
+	else if (fds_read_file(opened, text, PLAN_MAX, err) < 0)
+		rc = err_add(err, "unable to read %s", path);
+	fds_close(&fd);
+	return rc;
+}
+
 struct plan *plan_read(const char *path, struct err *err)
 {
 	char *text = malloc(PLAN_MAX);
@@ -207,7 +243,7 @@ struct plan *plan_read(const char *path, struct err *err)
 	p->log_job_bytes = 50L << 20;
 	p->log_total_bytes = 10L << 30;
 	p->log_floor_bytes = 1L << 30;
-	if (fds_read_file(path, text, PLAN_MAX, err) < 0)
+	if (read_text(path, text, err) < 0)
 		goto out;
 	char *rest = text;
 	while (rest) {

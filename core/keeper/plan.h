@@ -66,7 +66,7 @@ struct plan {
 	int log_files;
 };
 
-/* NULL: err names file, line, word. Returns owned. */
+/* NULL: err names file, line, word. Returns owned. A file that is not root's or our own, or that others may write, is refused. */
 struct plan *plan_read(const char *path, struct err *err);
 void plan_free(struct plan **plan);
 struct plan_service *plan_service_named(const struct plan *plan, const char *name);

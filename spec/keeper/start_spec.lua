@@ -65,6 +65,38 @@ describe("a keeper's start", function ()
 		end
 	end)
 
+	it("is refused with a plan that somebody else wrote or may write, and with what is none of its own under the lock's name", function ()
+		local i = K.new()
+		local plan, lock = i.dir .. "/run/keeper.plan", i.dir .. "/run/keeper.lock"
+		t.chmod(plan, 438) -- 0666
+		assert.is_truthy(refused(i):find("others than its owner may write it %(mode 0666%)"), i:stderr())
+		t.chmod(plan, 420) -- 0644
+		os.rename(plan, plan .. ".real")
+		assert.is_true(os.execute(("ln -s keeper.plan.real %s"):format(plan)))
+		assert.is_truthy(refused(i):find("unable to open .*keeper%.plan"), i:stderr())
+		os.remove(plan)
+		assert.is_true(os.execute(("mkfifo %s"):format(plan)))
+		assert.is_truthy(refused(i):find("it is no regular file"), i:stderr())
+		os.remove(plan)
+		os.rename(plan .. ".real", plan)
+		if K.is_root then
+			t.chown(plan, 65534, 65534)
+			assert.is_truthy(refused(i):find("it belongs to uid 65534"), i:stderr())
+			t.chown(plan, 0, 0)
+			helper.write(lock, "1\n")
+			t.chown(lock, 65534, 65534)
+			assert.is_truthy(refused(i):find("keeper.lock is not a file of the keeper's own %(uid 65534 made it%)"), i:stderr())
+			os.remove(lock)
+		end
+		helper.write(i.dir .. "/precious", "what must stay")
+		assert.is_true(os.execute(("ln %s/precious %s"):format(i.dir, lock)))
+		assert.is_truthy(refused(i):find("is not a file of the keeper's own"), i:stderr())
+		assert.equal("what must stay", helper.read(i.dir .. "/precious"))
+		os.remove(lock)
+		i:start()
+		i:backend()
+	end)
+
 	for _, mode in ipairs { "auto", "none" } do
 		it("ends what a killed keeper left, by identity, says so, and leaves strangers alone (cgroups " .. mode .. ")", function ()
 			local i = K.new { cgroups = mode }
