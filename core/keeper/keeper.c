@@ -18,7 +18,8 @@
 #define DEAF_MS       1000
 #define BEATS_MISSED  6            /* ticks of our own, not wall time: a suspended machine kills nobody */
 /* How long a stop waits for the backend to acknowledge the ends of kernels before it is stopped itself. */
-#define ACK_WAIT_TICKS_MS 10000
+#define ACK_WAIT_MS       10000
+#define ACK_WAIT_NOW_MS   500      /* a backend that is well needs a commit's time */
 
 const char *keeper_isolation(const struct keeper *k) { return accounts_is_one_user(k->accounts) ? "none" : "users"; }
 
@@ -220,7 +221,9 @@ void keeper_stop(struct keeper *k, bool now, const char *by)
 		if (!is_core(s))
 			service_stop(s, "shutdown", "the node was stopped", by, now);
 	}
-	loop_timer_start(k->tick, ACK_WAIT_TICKS_MS);
+	if (now && k->phase == KEEPER_STOPPING_BACKEND)
+		service_stop(services_find(&k->services, "backend"), "shutdown", "the node was stopped", by, true);
+	loop_timer_start(k->tick, now ? ACK_WAIT_NOW_MS : ACK_WAIT_MS);
 }
 
 void keeper_tell_drain(struct keeper *k)

@@ -178,6 +178,31 @@ end)
 describe("the backend", function ()
 	after_each(K.finish_all)
 
+	it("that is stopped and acknowledges nothing holds up no stop that is to be now, be it the first word or the second", function ()
+		for _, first in ipairs { "now", "slowly" } do
+			local i = K.new()
+			i.plan.services.backend.grace_ms = 60000
+			i:write_plan()
+			i:start()
+			local b = i:backend()
+			b:spawn { id = "busy", sh = "exec sleep 1000" }
+			b:event("busy", "ready")
+			t.signal(b.pid, STOP)
+			local d = i:door()
+			if first == "slowly" then
+				d:send("door", { req = 1, verb = "stop" })
+				i:logged("keeper", "stopping %(by")
+				i:row_where("keeper", "stopping", function (r) return r.state == "stopping" end)
+			end
+			local now = i:door()
+			now:send("door", { req = 1, verb = "stop", on = 1 })
+			assert.same({ first, "exited", 0 }, { first, i:ended(7) })
+			now:close()
+			d:close()
+			i:finish()
+		end
+	end)
+
 	it("killed -9 costs no process; what happened meanwhile folds and is told to the next one until it is acknowledged", function ()
 		local i = K.new()
 		i:start()
