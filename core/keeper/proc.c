@@ -19,6 +19,9 @@
 
 /* A kill that does not end a process (uninterruptible sleep) is repeated, in case new members came. */
 #define KILL_AGAIN_MS   1000
+/* After an OOM without a counted kill: 5, 10, … 640 ms. */
+#define OOM_LOOK_FIRST_MS 5
+#define OOM_LOOK_MOST_MS  640
 
 /* --- the table --- */
 
@@ -82,6 +85,21 @@ void proc_due(struct proc *p, enum proc_due what, int64_t in_ms)
 		set_alarm(p->procs, p->due[what]);
 }
 
+/* An OOM in or above the box. The kernel may have killed a child only: v1 has no group kill, so the keeper ends the leaf. v1 says so before
+ * it kills, and counts the kill after: without one yet it is looked at again, for a while. */
+static void look_for_kill(struct proc *p)
+{
+	struct cgroup_oom oom;
+	if (p->state >= PROC_KILLING || cgroup_oom_since(p->procs->cg, p->desc.box, &p->mark, &oom, NULL) < 0)
+		return;
+	if (oom.kills > 0) {
+		proc_kill_box(p);
+	} else if (p->oom_ms <= OOM_LOOK_MOST_MS) {
+		proc_due(p, PROC_DUE_OOM, p->oom_ms);
+		p->oom_ms *= 2;
+	}
+}
+
 static void on_alarm(void *data)
 {
 	struct procs *t = data;
@@ -95,6 +113,8 @@ static void on_alarm(void *data)
 			if (fires[i])
 				p->due[i] = 0;
 		}
+		if (fires[PROC_DUE_OOM])
+			look_for_kill(p);
 		if (fires[PROC_DUE_PROBE])
 			ready_probe(p);
 		if (fires[PROC_DUE_DEADLINE])
@@ -254,16 +274,13 @@ static void on_status(void *data, int fd, int ev)
 	proc_exec_outcome(p, n == (ssize_t)sizeof(failure) ? &failure : NULL);
 }
 
-/* An OOM in or above the box. The kernel may have killed a child only: v1 has no group kill, so the keeper ends the leaf. */
 static void on_oom(void *data, int fd, int ev)
 {
 	struct proc *p = data;
-	struct cgroup_oom oom;
 	(void)ev;
 	cgroup_oom_drain(p->procs->cg, p->desc.box, fd);
-	if (p->state >= PROC_KILLING || cgroup_oom_since(p->procs->cg, p->desc.box, &p->mark, &oom, NULL) < 0 || oom.kills <= 0)
-		return;
-	proc_kill_box(p);
+	p->oom_ms = OOM_LOOK_FIRST_MS;
+	look_for_kill(p);
 }
 
 void proc_watch(struct proc *p)

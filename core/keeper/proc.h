@@ -40,7 +40,7 @@ struct proc_fd {
 	const char *env;
 };
 
-enum proc_due { PROC_DUE_DEADLINE, PROC_DUE_SETTLE, PROC_DUE_PROBE, PROC_DUE_MAX };
+enum proc_due { PROC_DUE_DEADLINE, PROC_DUE_SETTLE, PROC_DUE_PROBE, PROC_DUE_OOM, PROC_DUE_MAX };
 
 struct proc {
 	struct list link;
@@ -58,7 +58,7 @@ struct proc {
 	struct output_pipe *pipe;            /* NULL: sink null */
 	int64_t due[PROC_DUE_MAX];           /* monotonic ms; 0 = not set */
 	enum proc_event deadline_event;
-	int settle_ms, probe_ms;
+	int settle_ms, probe_ms, oom_ms;     /* pauses that double */
 	int64_t started_ms, ready_ms, exited_ms;     /* wall clock; 0 = not yet */
 	struct cgroup_mark mark;             /* counters at birth or at the last `usage` with on=1 */
 	struct cause cause;                  /* who did what to it, and in the end the verdict */

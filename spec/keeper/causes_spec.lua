@@ -149,6 +149,15 @@ for _, mode in ipairs(offered[1] == "none" and {} or offered) do
 			assert.same({}, i:pids("hog-child"))
 		end)
 
+		it("is oom_limit for each of many that live on without the child that was killed", function ()
+			for n = 1, 12 do
+				b:spawn { id = "lives-on-" .. n, limit = "memory=" .. 30 * MB,
+					lua = ("os.execute([[%s -e \"%s\"]]) while true do io.popen('sleep 1000'):read() end"):format(K.LUA, take(60)) }
+			end
+			for n = 1, 12 do assert.equal("oom_limit", b:event("lives-on-" .. n, "exited", 30).cause) end
+			b:ack()
+		end)
+
 		it("names the level above whose limit was hit; the neighbour lives on", function ()
 			b:must("limit", { box = "run/p1", knob = "memory", value = 120 * MB })
 			b:spawn { id = "neighbour", box = "run/p1/neighbour", sink = "kernel:neighbour", lua = take(20) .. "print('full') io.stdout:flush() io.popen('sleep 1000'):read()" }
