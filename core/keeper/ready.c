@@ -115,7 +115,7 @@ static void on_probe_answer(struct proc *p)
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	line[n > 0 ? n : 0] = 0;
-	if (!strncmp(line, "HTTP/1.", 7) && line[8] == ' ' && line[9] == '2')
+	if (n > 9 && !strncmp(line, "HTTP/1.", 7) && line[8] == ' ' && line[9] == '2')
 		proc_make_ready(p);
 	else
 		again(p);
