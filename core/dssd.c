@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
+#include <malloc.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
@@ -82,6 +83,7 @@ static int plan(int argc, char **argv)
 /* --- the backend --- */
 
 #define API_VERSION      "1"
+#define KEEP_BYTES       (1 << 20)
 #define ERRORS_MAX       (64 << 10)
 #define SETTLE_MS        300  /* an editor's several writes are one change */
 #define DRAIN_MS         2000 /* for answers under way, at SIGTERM */
@@ -412,6 +414,9 @@ static int run(int argc, char **argv)
 		return fputs(usage, stderr), EXIT_USAGE;
 	d.keeper_fd = d.page_fd = d.callback_fd = -1;
 	log_init("backend", LOG_INFO);
+	/* Otherwise each transaction's few hundred KB go back to the kernel and are faulted in anew by the next. */
+	mallopt(M_MMAP_THRESHOLD, KEEP_BYTES);
+	mallopt(M_TRIM_THRESHOLD, KEEP_BYTES);
 	if (!realpath(argv[1], d.dir)) {
 		err_sys(&err, errno, "unable to find the instance %s", argv[1]);
 		return complain(err.text);

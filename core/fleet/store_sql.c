@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define CHECKPOINT_PAGES "8000" /* 32 MB of log: the writer is to do it when idle; under load it would stand in the way */
 #define BUSY_MS 5000 /* an admin's sqlite3 may hold the file for a moment */
 
 /* Numbered from 1; each runs in one transaction with the update of meta.schema. Never changed once released: added to. */
@@ -236,6 +237,7 @@ static int migrate(struct store_sql *sql, struct err *err)
 int store_sql_prepare(struct store_sql *sql, struct err *err)
 {
 	if (store_sql_run(sql, "PRAGMA journal_mode = WAL", err) != SQLITE_OK ||
+	    store_sql_run(sql, "PRAGMA wal_autocheckpoint = " CHECKPOINT_PAGES, err) != SQLITE_OK ||
 	    store_sql_run(sql, "PRAGMA synchronous = FULL", err) != SQLITE_OK)
 		return -1;
 	return migrate(sql, err);
