@@ -106,8 +106,10 @@ describe("a keeper's start", function ()
 			b:spawn { id = "meek", sh = "exec sleep 1000" }
 			b:event("left", "ready")
 			b:event("meek", "ready")
-			local old = i:pids()
-			assert.is_true(#old >= 5, #old .. " processes")
+			local old = helper.wait_for("five processes", function ()
+				local now = i:pids()
+				return #now >= 5 and now, #now .. " processes"
+			end)
 			local stranger = t.run({ "/bin/sleep", "1000" }, {})
 			i:kill_keeper()
 			b:close()
