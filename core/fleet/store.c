@@ -1,251 +1,18 @@
 #include "fleet/store.h"
 
-#include <pthread.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include "base/list.h"
 #include "base/log.h"
-#include "fleet/die.h"
-#include "fleet/store_op.h"
+#include "fleet/store_inner.h"
 #include "fleet/store_sql.h"
 #include "sys/clock.h"
 
-#define KERNEL_BLOCK      64   /* kernel numbers taken at once */
-#define GROUP_MOST        2000 /* operations in one commit */
-#define IDLE_CHECKPOINT_S 2    /* the log goes into the file once nobody writes */
-
-struct line { /* a thread and the operations that wait for it */
-	struct store *store;
-	pthread_t thread;
-	pthread_cond_t news;
-	struct list todo;
-	struct store_sql *sql;
-	bool runs;
-};
-
-struct store {
-	struct loop *loop;
-	struct loop_wake *wake;
-	pthread_mutex_t lock;
-	struct line writer, reader;
-	struct list done; /* under lock: for the loop, in order */
-	size_t waiting;   /* loop's thread */
-	bool is_closing, is_broken, was_told;
-	char broken[ERR_TEXT_MAX];
-	int64_t epoch, fact_seq;
-	int64_t next_kernel, kernels_reserved; /* loop's thread: numbers below reserved are ours */
-	bool is_reserving;
-	store_fatal_fn *on_fatal;
-	void *data;
-	struct store_watch watch;
-	struct store_stats stats; /* under lock */
-};
-
-/* --- the writer's thread --- */
-
-static bool is_fatal(int rc)
-{
-	rc &= 0xff;
-	return rc == SQLITE_IOERR || rc == SQLITE_CORRUPT || rc == SQLITE_NOTADB || rc == SQLITE_READONLY || rc == SQLITE_CANTOPEN;
-}
-
-static int run_op(struct store *s, struct store_op *op, struct err *err)
-{
-	struct store_sql *sql = s->writer.sql;
-	switch (op->kind) {
-	case STORE_OP_INSERT:
-		return store_sql_insert(sql, op->f, op->answer.id, err);
-	case STORE_OP_UPDATE: {
-		int rc = store_sql_update(sql, op->f, err);
-		return rc == SQLITE_OK && op->also ? store_sql_update(sql, op->also, err) : rc;
-	}
-	case STORE_OP_META:
-		return store_sql_set_meta(sql, "kernel", op->value, err);
-	case STORE_OP_FACT: {
-		struct store_fact fact = { op->what, op->subject, op->detail, op->wall_ms, op->mono_ms, op->owner };
-		return store_sql_fact(sql, s->epoch, op->seq, &fact, clock_boot_id(), err);
-	}
-	case STORE_OP_JOB:
-		return op->job->run(op->job, sql, err);
-	default:
-		return SQLITE_MISUSE;
-	}
-}
-
-/* In a savepoint, so that a bad neighbour fails alone. Returns SQLITE_OK unless the whole group has to be given up. */
-static int run_one(struct store *s, struct store_op *op)
-{
-	struct store_sql *sql = s->writer.sql;
-	struct err err = { 0 };
-	int rc = store_sql_run(sql, "SAVEPOINT op", &op->answer.err);
-	if (rc != SQLITE_OK)
-		return rc;
-	rc = run_op(s, op, &err);
-	op->answer.outcome = rc == SQLITE_OK                               ? STORE_OK
-			     : rc == SQLITE_CONSTRAINT && op->answer.id[0] ? STORE_DUPLICATE
-			     : rc == STORE_SQL_EXCLUDED                    ? STORE_EXCLUDED
-									   : STORE_FAILED;
-	op->answer.err = err;
-	if (rc == SQLITE_FULL || is_fatal(rc) || !store_sql_in_transaction(sql))
-		return rc == SQLITE_OK ? SQLITE_ABORT : rc;
-	return store_sql_run(sql, rc == SQLITE_OK ? "RELEASE op" : "ROLLBACK TO op; RELEASE op", &op->answer.err);
-}
-
-static int run_group(struct store *s, struct list *group, struct err *err)
-{
-	struct store_sql *sql = s->writer.sql;
-	int rc = store_sql_run(sql, "BEGIN IMMEDIATE", err);
-	if (rc != SQLITE_OK)
-		return rc;
-	list_each (group, l) {
-		struct store_op *op = list_of(l, struct store_op, link);
-		rc = run_one(s, op);
-		if (rc != SQLITE_OK) {
-			*err = op->answer.err;
-			break;
-		}
-		if (op->kind == STORE_OP_UPDATE && op->f->state == FUTURE_DONE)
-			die_at("result_written");
-	}
-	if (rc == SQLITE_OK)
-		rc = store_sql_run(sql, "COMMIT", err);
-	if (rc != SQLITE_OK && store_sql_in_transaction(sql))
-		store_sql_run(sql, "ROLLBACK", NULL);
-	return rc;
-}
-
-static void count_group(struct store *s, size_t n, bool is_ok)
-{
-	pthread_mutex_lock(&s->lock);
-	s->stats.commits += is_ok;
-	s->stats.failed_commits += !is_ok;
-	s->stats.operations += n;
-	pthread_mutex_unlock(&s->lock);
-}
-
-static void write_group(struct store *s, struct list *group)
-{
-	struct err err = { 0 };
-	int rc = run_group(s, group, &err);
-	count_group(s, list_count(group), rc == SQLITE_OK);
-	if (rc == SQLITE_OK)
-		return;
-	list_each (group, l) {
-		struct store_answer *a = &list_of(l, struct store_op, link)->answer;
-		a->outcome = rc == SQLITE_FULL ? STORE_FULL : STORE_FAILED;
-		a->id[0] = 0;
-		a->err = err;
-	}
-	if (!is_fatal(rc))
-		return;
-	pthread_mutex_lock(&s->lock);
-	s->is_broken = true;
-	snprintf(s->broken, sizeof(s->broken), "%s", err.text);
-	pthread_mutex_unlock(&s->lock);
-}
-
-static size_t take(struct list *from, struct list *to, size_t most)
-{
-	size_t n = 0;
-	list_each (from, l) {
-		if (n++ >= most)
-			break;
-		list_remove(l);
-		list_push(to, l);
-	}
-	return n;
-}
-
-/* Called with the lock held. */
-static void wait_for_news(struct line *line, bool *may_checkpoint)
-{
-	if (!*may_checkpoint) {
-		pthread_cond_wait(&line->news, &line->store->lock);
-		return;
-	}
-	struct timespec until;
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += IDLE_CHECKPOINT_S;
-	if (pthread_cond_timedwait(&line->news, &line->store->lock, &until) == 0)
-		return;
-	*may_checkpoint = false;
-	pthread_mutex_unlock(&line->store->lock);
-	store_sql_checkpoint(line->sql);
-	pthread_mutex_lock(&line->store->lock);
-}
-
-static void *write_on(void *data)
-{
-	struct store *s = data;
-	bool may_checkpoint = false;
-	pthread_mutex_lock(&s->lock);
-	for (;;) {
-		struct list group = LIST_INIT(group);
-		if (take(&s->writer.todo, &group, GROUP_MOST) == 0) {
-			if (s->is_closing)
-				break;
-			wait_for_news(&s->writer, &may_checkpoint);
-			continue;
-		}
-		bool is_broken = s->is_broken;
-		pthread_mutex_unlock(&s->lock);
-		if (!is_broken)
-			write_group(s, &group);
-		may_checkpoint = true;
-		pthread_mutex_lock(&s->lock);
-		take(&group, &s->done, SIZE_MAX);
-		loop_wake_send(s->wake);
-	}
-	pthread_mutex_unlock(&s->lock);
-	return NULL;
-}
-
-/* --- the reader's thread --- */
-
-static void keep_row(void *data, struct future *f)
-{
-	struct store_op *op = data;
-	struct future **more = realloc(op->list, (op->nlist + 1) * sizeof(*more));
-	if (!more) {
-		future_free(&f);
-		return;
-	}
-	op->list = more;
-	op->list[op->nlist++] = f;
-}
-
-static void read_one(struct store *s, struct store_op *op)
-{
-	int rc = op->kind == STORE_OP_JOB ? op->job->run(op->job, s->reader.sql, &op->answer.err)
-		 : op->kind == STORE_OP_GET
-			 ? store_sql_get(s->reader.sql, op->id, op->with_result, &op->f, &op->answer.err)
-			 : store_sql_each_ended(s->reader.sql, op->owner, op->limit, keep_row, op, &op->answer.err);
-	op->answer.outcome = rc == SQLITE_OK ? STORE_OK : STORE_FAILED;
-}
-
-static void *read_on(void *data)
-{
-	struct store *s = data;
-	pthread_mutex_lock(&s->lock);
-	while (!s->is_closing) {
-		struct list one = LIST_INIT(one);
-		if (take(&s->reader.todo, &one, 1) == 0) {
-			pthread_cond_wait(&s->reader.news, &s->lock);
-			continue;
-		}
-		pthread_mutex_unlock(&s->lock);
-		read_one(s, list_of(list_first(&one), struct store_op, link));
-		pthread_mutex_lock(&s->lock);
-		take(&one, &s->done, 1);
-		loop_wake_send(s->wake);
-	}
-	pthread_mutex_unlock(&s->lock);
-	return NULL;
-}
+#define KERNEL_BLOCK 64    /* kernel numbers taken at once */
+#define AGAIN_MS     5000  /* a full disk is tried again that often */
+#define HELD_MOST    10000 /* facts held meanwhile; the next ones are lost */
 
 /* --- the loop's thread --- */
 
@@ -269,12 +36,45 @@ static void tell_op(struct store_op *op)
 	}
 }
 
+/* Under the lock. */
+static void put_back(struct store *s)
+{
+	s->waiting += store_thread_take(&s->held, &s->writer.todo, SIZE_MAX);
+	s->nheld = 0;
+	pthread_cond_signal(&s->writer.news);
+}
+
+static void on_again(void *data)
+{
+	struct store *s = data;
+	pthread_mutex_lock(&s->lock);
+	put_back(s);
+	pthread_mutex_unlock(&s->lock);
+}
+
+/* A fact somebody waits for (it answers for an event of the keeper) is not lost to a disk that is full for a while. True: it is told
+ * later. Those who watch see it now: others, which come after it, are not to wait. */
+static bool hold_fact(struct store *s, struct store_op *op)
+{
+	if (s->watch.kept && !op->was_held)
+		s->watch.kept(s->watch.data, op->seq);
+	if (op->answer.outcome != STORE_FULL || !op->fn || s->nheld == HELD_MOST)
+		return false;
+	if (s->nheld++ == 0) {
+		log_warn("unable to write down facts: %s; next try in %d s", op->answer.err.text, AGAIN_MS / 1000);
+		loop_timer_start(s->again, AGAIN_MS);
+	}
+	op->was_held = true;
+	list_push(&s->held, &op->link);
+	return true;
+}
+
 static void on_wake(void *data)
 {
 	struct store *s = data;
 	struct list done = LIST_INIT(done);
 	pthread_mutex_lock(&s->lock);
-	take(&s->done, &done, SIZE_MAX);
+	store_thread_take(&s->done, &done, SIZE_MAX);
 	bool is_broken = s->is_broken;
 	pthread_mutex_unlock(&s->lock);
 	struct list *l;
@@ -283,8 +83,8 @@ static void on_wake(void *data)
 		struct store_op *op = list_of(l, struct store_op, link);
 		list_remove(l);
 		s->waiting--;
-		if (!is_broken && op->kind == STORE_OP_FACT && s->watch.kept)
-			s->watch.kept(s->watch.data, op->seq);
+		if (!is_broken && op->kind == STORE_OP_FACT && hold_fact(s, op))
+			continue;
 		if (!is_broken)
 			tell_op(op);
 		store_op_free(op);
@@ -306,7 +106,7 @@ static void reserve_done(void *data, const struct store_answer *answer)
 		log_warn("unable to reserve kernel numbers: %s", answer->err.text);
 }
 
-static int post(struct store *s, struct line *line, struct store_op *op)
+static int post(struct store *s, struct store_line *line, struct store_op *op)
 {
 	list_init(&op->link);
 	pthread_mutex_lock(&s->lock);
@@ -417,7 +217,7 @@ int store_list_ended(struct store *s, const char *owner, int limit, store_tasks_
 	return post(s, &s->reader, op);
 }
 
-static int post_job(struct store *s, struct line *line, struct store_job *job)
+static int post_job(struct store *s, struct store_line *line, struct store_job *job)
 {
 	struct store_op *op = store_op_new(STORE_OP_JOB, NULL);
 	if (!op) {
@@ -479,7 +279,7 @@ int store_load_open(struct store *s, store_load_fn *fn, void *data, struct err *
 
 /* --- open and close --- */
 
-static int start_line(struct store *s, struct line *line, void *(*run)(void *), struct err *err)
+static int start_line(struct store *s, struct store_line *line, void *(*run)(void *), struct err *err)
 {
 	int rc = pthread_create(&line->thread, NULL, run, s);
 	if (rc)
@@ -509,7 +309,7 @@ static int count_epoch(struct store *s, struct err *err)
 	return 0;
 }
 
-static void init_line(struct store *s, struct line *line)
+static void init_line(struct store *s, struct store_line *line)
 {
 	pthread_condattr_t attr;
 	pthread_condattr_init(&attr);
@@ -531,11 +331,13 @@ struct store *store_open(struct loop *loop, const char *path, store_fatal_fn *on
 	s->on_fatal = on_fatal;
 	s->data = data;
 	list_init(&s->done);
+	list_init(&s->held);
 	pthread_mutex_init(&s->lock, NULL);
 	init_line(s, &s->writer);
 	init_line(s, &s->reader);
 	s->wake = loop_wake_new(loop, on_wake, s);
-	if (!s->wake) {
+	s->again = loop_timer_new(loop, on_again, s);
+	if (!s->wake || !s->again) {
 		err_set(err, "unable to open %s: no memory", path);
 		goto out;
 	}
@@ -543,7 +345,7 @@ struct store *store_open(struct loop *loop, const char *path, store_fatal_fn *on
 	if (!s->writer.sql || store_sql_prepare(s->writer.sql, err) < 0 || count_epoch(s, err) < 0)
 		goto out;
 	s->reader.sql = store_sql_open(path, true, err);
-	if (!s->reader.sql || start_line(s, &s->writer, write_on, err) < 0 || start_line(s, &s->reader, read_on, err) < 0)
+	if (!s->reader.sql || start_line(s, &s->writer, store_thread_write, err) < 0 || start_line(s, &s->reader, store_thread_read, err) < 0)
 		goto out;
 	return s;
 out:
@@ -565,8 +367,8 @@ void store_close(struct store **sp)
 	if (!s)
 		return;
 	pthread_mutex_lock(&s->lock);
+	put_back(s);                             /* a last try */
 	s->is_closing = true;
-	pthread_cond_signal(&s->writer.news);
 	pthread_cond_signal(&s->reader.news);
 	pthread_mutex_unlock(&s->lock);
 	bool was_open = s->writer.runs;
@@ -583,6 +385,7 @@ void store_close(struct store **sp)
 	free_ops(&s->writer.todo);
 	free_ops(&s->reader.todo);
 	loop_wake_free(&s->wake);
+	loop_timer_free(&s->again);
 	pthread_cond_destroy(&s->writer.news);
 	pthread_cond_destroy(&s->reader.news);
 	pthread_mutex_destroy(&s->lock);

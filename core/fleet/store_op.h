@@ -3,7 +3,7 @@
 #include <stdbool.h>
 #include "base/list.h"
 #include "fleet/store.h"
-/* store_op: one operation on its way through the store's threads: all that it needs is its own copy. Inner to store.c. */
+/* store_op: one operation on its way through the store's threads: all that it needs is its own copy. Inner to the store. */
 enum store_op_kind { STORE_OP_INSERT, STORE_OP_UPDATE, STORE_OP_FACT, STORE_OP_META, STORE_OP_GET, STORE_OP_LIST, STORE_OP_JOB };
 
 struct store_op {
@@ -12,6 +12,7 @@ struct store_op {
 	struct future *f, *also;       /* of writes: copies */
 	char *what, *subject, *detail; /* of facts */
 	int64_t wall_ms, mono_ms, seq;
+	bool was_held; /* written once in vain: those who watch have seen it */
 	int64_t value; /* of meta */
 	char id[FUTURE_ID_MAX];
 	char *owner;

@@ -148,4 +148,41 @@ describe("the store", function()
 		line("release ")
 		assert.is_true(t_words.parse(assert(f:get(id))).hasResult)
 	end)
+
+	it("acknowledges an end of the keeper's only once its fact is written, also where the disk was full meanwhile", function()
+		if not os.execute("mount -t tmpfs -o size=1m tmpfs " .. dir .. " 2>/dev/null") then
+			pending("needs the right to mount a small disk")
+			return
+		end
+		is_mounted = true
+		open()
+		f:start()
+		assert(os.execute("dd if=/dev/zero of=" .. dir .. "/filler bs=4k 2>/dev/null; true"))
+		local open_ends, more = {}, 0
+		local function look()
+			f:turn()
+			for _, l in ipairs(f:lines()) do
+				local id = l:match("^acknowledge (%S+)")
+				if id then open_ends[id], more = nil, more - 1 end
+			end
+		end
+		for n = 1, 600 do
+			local id = "gone-" .. n
+			open_ends[id], more = true, more + 1
+			f:ended { id = id, cause = "crash", text = ("x"):rep(500), code = 1 }
+		end
+		for _ = 1, 20 do look() end
+		assert.is_true(more > 0, "the disk was not full")
+		assert(os.remove(dir .. "/filler"))
+		helper.wait_for("all acknowledgements", function()
+			look()
+			return more == 0, more
+		end)
+		f:close()
+		local p = assert(io.popen("sqlite3 " .. path .. " \"SELECT count(*) FROM fact WHERE what = 'process.exited'\" 2>/dev/null || true"))
+		local count = p:read("a"):match("%d+")
+		p:close()
+		if count then assert.equal("600", count) end
+		open()
+	end)
 end)
