@@ -24,12 +24,20 @@ int words_add(char ***words, const char *s, struct err *err)
 	return w[n] ? 0 : err_set(err, "unable to keep a word: no memory");
 }
 
-void words_free(char ***words)
+void words_cut(char **words, size_t n)
 {
-	for (char **w = *words; w && *w; w++) {
+	if (words_count(words) <= n)
+		return;
+	for (char **w = words + n; *w; w++) {
 		explicit_bzero(*w, strlen(*w));
 		free(*w);
+		*w = NULL;
 	}
+}
+
+void words_free(char ***words)
+{
+	words_cut(*words, 0);
 	free(*words);
 	*words = NULL;
 }

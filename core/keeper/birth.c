@@ -201,6 +201,8 @@ out:
 	if (p->desc.secrets)
 		explicit_bzero(p->desc.secrets, p->desc.secrets_len);
 	p->desc.secrets_len = 0;
+	words_free(&p->desc.env);
+	words_cut(p->desc.argv, 1);
 	words_free(&m.env);
 	cgroup_birth_fini(&m.box);
 	fds_close(&m.out_write);

@@ -7,6 +7,8 @@
 #include "base/words.h"
 
 #define GRACE_DEFAULT_MS 10000
+/* Kept for the life of the process, as is its label: 20,000 of them must fit into a keeper. */
+#define MASKS_MAX_BYTES  16384
 
 static const struct {
 	const char *name;
@@ -351,6 +353,11 @@ int desc_check(const struct desc *d, struct err *err)
 	if (!is_sink(d->sink))
 		return err_set(err, "sink \"%s\" of %s is none of: null, service:NAME, kernel:ID, job:PROJECT:JOB", d->sink,
 			       d->id);
+	size_t masks = 0;
+	for (char **w = d->masks; w && *w; w++)
+		masks += strlen(*w);
+	if (masks > MASKS_MAX_BYTES)
+		return err_set(err, "the words to mask of %s are longer than %d bytes", d->id, MASKS_MAX_BYTES);
 	if (d->secrets_len > 4096)
 		return err_set(err, "secrets of %s are longer than 4096 bytes", d->id);
 	return 0;

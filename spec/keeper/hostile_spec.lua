@@ -69,7 +69,7 @@ describe("a hostile backend", function ()
 			{ "rlimit", "nofile=1", "rlimit" }, { "rlimit", "soul=1:1", "rlimit" }, { "ready", "when it likes", "ready rule" },
 			{ "ready", "port 127.0.0.1 99999", "ready rule" }, { "stop_signal", 0, "stop_signal" }, { "stop_signal", 900, "stop_signal" },
 			{ "grace_ms", -5, "grace_ms" }, { "ready_within_ms", -1, "ready_within_ms" }, { "label", ("x"):rep(4097), "label" },
-			{ "secrets", ("s"):rep(4097), "secrets" }, { "env", "NOEQUALS", "env" }, { "argv", "", "argv" },
+			{ "secrets", ("s"):rep(4097), "secrets" }, { "env", "NOEQUALS", "env" }, { "mask", ("m"):rep(16385), "mask" }, { "argv", "", "argv" },
 		}
 		for _, c in ipairs(cases) do
 			local fields = {}
@@ -123,6 +123,26 @@ describe("a hostile backend", function ()
 		b:spawn { id = "after-ack", sh = "exit 0" }
 		b:ack(b:event("after-ack", "exited").seq)
 		assert.is_nil(b:rows()["after-ack"])
+	end)
+
+	it("keeps nobody from an exec in place by a process with the longest command that fits into an order", function ()
+		local MOST, WORD = 256 * 1024, 100000
+		local argv = { "/bin/sh", "-c", "exec sleep 1000" }
+		for _ = 1, 2 do argv[#argv + 1] = ("x"):rep(WORD) end
+		local fields = { "req", 9000, "id", "long", "kind", "k", "box", "warm/long", "sink", "null" }
+		for _, word in ipairs(argv) do fields[#fields + 1], fields[#fields + 2] = "argv", word end
+		local room = MOST - #wire.encode("spawn", fields) - 20
+		fields[#fields + 1], fields[#fields + 2] = "env", "X=" .. ("y"):rep(room)
+		b:raw(wire.encode("spawn", fields))
+		local pid = b:event("long", "ready").pid
+		assert.is_truthy(helper.read(("/proc/%d/environ"):format(pid)):find("X=yyy", 1, true))
+		local answer = i:order("restart", "keeper")
+		assert.equal("done", answer.name, answer.text)
+		b:must("usage", { id = "long" })
+		i:logged("keeper", "took over.*took over")
+		assert.equal(pid, b:rows()["long"].pid)
+		b:stop("long")
+		b:event("long", "exited")
 	end)
 
 	it("is cut off for what does not frame, and a new one starts; processes live on", function ()
