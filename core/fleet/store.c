@@ -345,7 +345,8 @@ struct store *store_open(struct loop *loop, const char *path, store_fatal_fn *on
 	if (!s->writer.sql || store_sql_prepare(s->writer.sql, err) < 0 || count_epoch(s, err) < 0)
 		goto out;
 	s->reader.sql = store_sql_open(path, true, err);
-	if (!s->reader.sql || start_line(s, &s->writer, store_thread_write, err) < 0 || start_line(s, &s->reader, store_thread_read, err) < 0)
+	if (!s->reader.sql || start_line(s, &s->writer, store_thread_write, err) < 0 ||
+	    start_line(s, &s->reader, store_thread_read, err) < 0)
 		goto out;
 	return s;
 out:
@@ -367,7 +368,7 @@ void store_close(struct store **sp)
 	if (!s)
 		return;
 	pthread_mutex_lock(&s->lock);
-	put_back(s);                             /* a last try */
+	put_back(s); /* a last try */
 	s->is_closing = true;
 	pthread_cond_signal(&s->reader.news);
 	pthread_mutex_unlock(&s->lock);

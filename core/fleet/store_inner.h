@@ -24,7 +24,7 @@ struct store {
 	struct list held; /* loop's thread: facts that wait for room on the disk */
 	size_t nheld;
 	struct loop_timer *again; /* runs while any is held */
-	size_t waiting;   /* loop's thread */
+	size_t waiting;           /* loop's thread */
 	bool is_closing, is_broken, was_told;
 	char broken[ERR_TEXT_MAX];
 	int64_t epoch, fact_seq;
