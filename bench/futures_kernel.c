@@ -60,12 +60,14 @@ static int tell_ready(int port)
 	if (sscanf(getenv("DSS_BACKEND_URL"), "http://%63[^:]:%d", host, &backend) != 2)
 		return -1;
 	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons((uint16_t)backend), .sin_addr = { inet_addr(host) } };
-	int n = snprintf(body, sizeof(body), "{\"kernelId\":\"%s\",\"url\":\"http://127.0.0.1:%d\",\"pid\":%d,\"protocol\":1,\"types\":[\"command\"]}",
+	int n = snprintf(body, sizeof(body),
+			 "{\"kernelId\":\"%s\",\"url\":\"http://127.0.0.1:%d\",\"pid\":%d,\"protocol\":1,\"types\":[\"command\"]}",
 			 getenv("DSS_KERNEL_ID"), port, (int)getpid());
-	int len = snprintf(text, sizeof(text),
-			   "POST /kernel/v1/ready HTTP/1.1\r\nHost: %s:%d\r\nAuthorization: Bearer %s\r\nConnection: close\r\nContent-Length: "
-			   "%d\r\n\r\n%s",
-			   host, backend, kernel_token, n, body);
+	int len = snprintf(
+		text, sizeof(text),
+		"POST /kernel/v1/ready HTTP/1.1\r\nHost: %s:%d\r\nAuthorization: Bearer %s\r\nConnection: close\r\nContent-Length: "
+		"%d\r\n\r\n%s",
+		host, backend, kernel_token, n, body);
 	bool is_told = connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0 && write(fd, text, (size_t)len) == len &&
 		       read(fd, answer, sizeof(answer) - 1) > 12 && strncmp(answer + 9, "200", 3) == 0;
 	close(fd);
@@ -75,8 +77,8 @@ static int tell_ready(int port)
 static void answer(struct peer *p, int status, const char *body)
 {
 	char text[1024];
-	int n = snprintf(text, sizeof(text), "HTTP/1.1 %d X\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s", status,
-			 strlen(body), body);
+	int n = snprintf(text, sizeof(text), "HTTP/1.1 %d X\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
+			 status, strlen(body), body);
 	if (write(p->fd, text, (size_t)n) != n)
 		exit(1);
 }

@@ -103,7 +103,8 @@ static void ask(struct client *c, const char *body)
 	if (!p || sscanf(p + 8, " \"%127[^\"]\"", id) != 1)
 		fail("no jobId", body);
 	int n = snprintf(text, sizeof(text),
-			 "GET /api/futures/%s?wait=30 HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nAuthorization: Bearer %s\r\n\r\n", id, port, key);
+			 "GET /api/futures/%s?wait=30 HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nAuthorization: Bearer %s\r\n\r\n", id, port,
+			 key);
 	c->is_waiting = true;
 	send_all(c, text, (size_t)n);
 }
@@ -146,7 +147,9 @@ static void on_bytes(struct client *c)
 
 static void open_client(struct client *c, int epoll)
 {
-	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	struct sockaddr_in to = { .sin_family = AF_INET,
+				  .sin_port = htons((uint16_t)port),
+				  .sin_addr = { htonl(INADDR_LOOPBACK) } };
 	struct epoll_event ev = { .events = EPOLLIN, .data.ptr = c };
 	int one = 1;
 	c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -246,7 +249,8 @@ int main(int argc, char **argv)
 	bool is_sync = argc == 4 && strcmp(argv[1], "fsync") == 0;
 	bool is_cold = argc > 3 && strcmp(argv[1], "cold") == 0;
 	if (!is_sync && !is_cold && argc != 7)
-		fail("usage", "round|dispatch|submit PORT KEYFILE BODYFILE CONNECTIONS COUNT, fsync FILE COUNT, cold COUNT PROGRAM ARG...");
+		fail("usage",
+		     "round|dispatch|submit PORT KEYFILE BODYFILE CONNECTIONS COUNT, fsync FILE COUNT, cold COUNT PROGRAM ARG...");
 	wanted = strtoul(argv[is_cold ? 2 : argc - 1], NULL, 10);
 	took_ns = calloc(wanted, sizeof(*took_ns));
 	if (wanted < 1 || !took_ns)

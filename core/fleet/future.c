@@ -57,9 +57,8 @@ void future_free(struct future **fp)
 	list_remove(&f->in_fleet);
 	list_remove(&f->in_active);
 	free(f->waiter);
-	char *owned[] = { f->client_key, f->owner,   f->project, f->kind,   f->type,   f->pool,
-			  f->title,      f->payload, f->error,   f->result, f->message, f->tags,
-			  f->exclusive,  f->end.error };
+	char *owned[] = { f->client_key, f->owner, f->project, f->kind,    f->type, f->pool,      f->title,
+			  f->payload,    f->error, f->result,  f->message, f->tags, f->exclusive, f->end.error };
 	for (size_t i = 0; i < sizeof(owned) / sizeof(owned[0]); i++)
 		free(owned[i]);
 	free(f);
