@@ -93,6 +93,8 @@ def which_thread(): return threading.current_thread() is threading.main_thread()
 def moves(): 
     os.chdir("/"); os.environ["MOVED"] = "1"; sys.path.insert(0, "/tmp/moved"); sys.stdout = None
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+def module_of(name): return __import__(name).__name__
+def is_loaded(name): return name in sys.modules
 def where(): return [os.getcwd(), os.environ.get("MOVED"), "/tmp/moved" in sys.path, sys.stdout is not None]
 def prints(): print("a line of ünïcode"); os.write(1, b"raw\\n")
 def forks():
@@ -111,6 +113,17 @@ def forks_and_sleeps():
         os.kill(pid, signal.SIGTERM)
         codes.add(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
     return list(codes)
+class Deaf:
+    def __del__(self):
+        dss.progress(0.1, "in a destructor")
+        time.sleep(3600)
+def drops():
+    d = Deaf(); del d
+    time.sleep(3600)
+def takes_wakeup_fd():
+    signal.set_wakeup_fd(-1)
+    dss.progress(0.1, "deaf")
+    time.sleep(3600)
 def leaves_thread():
     threading.Thread(target=time.sleep, args=(3600,)).start()
 class Box:
@@ -441,7 +454,7 @@ def it_refuses_bad_tasks():
     refused(take(payload={}), 400, "payload.callable")
     for name in ("no_colon", "a:", ":b", "a.:b", "a b:c", "a:b:c", "os:1", 7, "a:b\n"):
         refused(take(payload={"callable": name}), 400, "payload.callable")
-    for field, value in (("args", {}), ("kwargs", []), ("path", "x"), ("path", [1])):
+    for field, value in (("args", {}), ("kwargs", []), ("path", "x"), ("path", [1]), ("cwd", 1), ("cwd", "a\0b")):
         refused(take(payload={"callable": "a:b", field: value}), 400, "payload." + field)
     for payload in ({}, {"argv": []}, {"argv": [1]}, {"argv": [""]}, {"argv": ["a\0b"]}):
         refused(take(type="command", payload=payload), 400, "payload.argv")
@@ -605,6 +618,11 @@ def it_asks_again():
              or k.state(task_id)["state"] == "aborted")
 
 
+def it_aborts_past_destructors():
+    """aborts a task whose destructor swallowed the abort, as Python lets nothing out of one"""
+    same(stop("drops", "in a destructor")["state"], "aborted")
+
+
 def it_aborts_at_any_moment():
     """ends each of many tasks that are aborted right at their start, and stays of use"""
     k = shared()
@@ -656,6 +674,35 @@ def it_reloads_changed_code():
             same(k.run("helper:get", path=[folder], task_id=fresh())[1]["result"], [int(version)] * 2)
         same(sorted(os.listdir(folder)), ["helper.py", "pack"])
     error_of(k.run("helper:get", task_id=fresh())[1], "ModuleNotFoundError", "helper")
+
+
+def it_runs_in_its_folder():
+    """runs a task in the folder it names, and the next one where it was before"""
+    k = shared()
+
+    def run_in(folder, function, *args):
+        payload = {"callable": function, "args": list(args), "path": [k.folder], "cwd": folder}
+        return k.ask("POST", "/task?wait=20", {"taskId": fresh(), "attempt": 1, "type": "python", "payload": payload})[1]
+
+    before = run("where")["result"]
+    with tempfile.TemporaryDirectory() as folder:
+        folder = os.path.realpath(folder)
+        same(run_in(folder, "work:where")["result"][0], folder)
+        same(run("where")["result"], before)
+    error_of(run_in(folder, "builtins:open", "big.csv"), "FileNotFoundError", "cannot enter " + folder)
+    same(run_in(folder, "work:where")["result"], before)
+
+
+def it_tells_where_it_looked():
+    """says in which folders it looked for a module that is not there"""
+    error_of(shared().run("nosuch:f", path=["/nosuch/folder"], task_id=fresh())[1], "ModuleNotFoundError", "looked in /nosuch/folder")
+
+
+def it_owns_the_innermost():
+    """keeps Python's own modules loaded after a task whose path is the root folder"""
+    same(run("is_loaded", "wave")["result"], False)
+    shared().run("work:module_of", "wave", path=[shared().folder, "/"], task_id=fresh())
+    same(run("is_loaded", "wave")["result"], True)
 
 
 def it_hides_no_module():
@@ -733,13 +780,13 @@ def it_shuts_down():
         run("leaves_thread", k=k)
         task_id = begin("sleeps", k=k, message="sleeping")
         seen = k.state(task_id)
-        answers = []
-        poll = threading.Thread(target=lambda: answers.append(k.state(task_id, seen["version"])))
-        poll.start()
+        poll = k.connect()
+        # Sent before the next connection begins, so it is read before: a thread of its own might come too late.
+        poll.request("GET", "/task/%s?wait=15&seen=%d" % (task_id, seen["version"]), headers={"Authorization": "Bearer " + TASK_TOKEN})
         same(k.ask("POST", "/shutdown", b""), (202, {}))
-        poll.join(20)
+        same(json.loads(poll.getresponse().read())["state"], "aborted")
         same(k.exit_code(), 0)
-        same(answers[0]["state"] if answers else None, "aborted")
+        poll.close()
 
 
 def it_ends_on_term():
@@ -750,6 +797,14 @@ def it_ends_on_term():
                 begin(name, k=k, message=message)
             k.process.send_signal(signal.SIGTERM)
             same(k.exit_code(), 0)
+
+
+def it_ends_on_term_of_an_event_loop():
+    """exits 0 on SIGTERM while a task has taken the wake-up descriptor, as event loops do"""
+    with kernel() as k:
+        begin("takes_wakeup_fd", k=k, message="deaf")
+        k.process.send_signal(signal.SIGTERM)
+        same(k.exit_code(), 0)
 
 
 def it_ends_without_lease():

@@ -76,6 +76,11 @@ class Routes:
         if task is not None:
             self._desk.stop(task, desk.ABORT)
 
+    def leave_once(self):
+        """The same for a signal: one may be told twice, and twice asked is twice raised."""
+        if not self._desk.is_stopping:
+            self.leave()
+
     # --- routes ---
 
     @staticmethod
@@ -250,6 +255,7 @@ PAYLOADS = {    # by type, by field: must it stand, is it right, what it must be
         "args": (False, lambda v: isinstance(v, list), "a list"),
         "kwargs": (False, is_dict, "an object"),
         "path": (False, is_list_of_text, "a list of folders"),
+        "cwd": (False, is_text, "a folder"),
     },
     "command": {
         "argv": (True, lambda v: is_list_of_text(v) and v and v[0], "a list of texts, the program first"),

@@ -2,6 +2,7 @@
 import gc
 import importlib
 import os
+import pwd
 import signal
 import subprocess
 import sys
@@ -24,21 +25,24 @@ class Runner:
         self._raised_at = 0.0
         self._types = {"python": self._run_python, "command": self._run_command}
 
+    def catch_signals(self):
+        """Before anyone knows of this kernel: from then on a signal is heard at any moment."""
+        sys.unraisablehook = self._on_unraisable
+        self._catch_signals()
+
     def run(self):
         """Runs tasks until the kernel is to end."""
-        self._catch_signals()
         gc.freeze()                     # what is here now stays: no need to look through it after each task
         while True:
             task = self._desk.next()
             if task is None:
                 return
             self._run_one(task)
-            self._catch_signals()       # the task may have set its own
             del task
             gc.collect()                # a freed result or a cycle of one task is not charged to the next
 
     def _run_one(self, task):
-        surroundings = Surroundings(task.payload.get("path", ()))
+        surroundings = Surroundings(task.payload.get("path", ()), task.payload.get("cwd") if task.kind == "python" else None)
         dss._task = task
         result = error = None
         try:
@@ -54,11 +58,14 @@ class Runner:
             except BaseException as e:
                 self._armed = None
                 error = outcome.to_error(e, hidden_frames=2)
+                error["message"] += surroundings.hint(e, task)
         except dss.TaskAborted as e:    # came in the instant between the task's end and disarming
             self._armed = None
             error = outcome.to_error(e)
         dss._task = None
         surroundings.restore()
+        # The task may have set its own. Before its end is told: whoever heard of it may send a signal the next moment.
+        self._catch_signals()
         self._desk.finish(task, result, error)
 
     # --- types ---
@@ -115,7 +122,23 @@ class Runner:
         # The server thread reads these from the descriptor: the main thread may sit in a system call and not run a handler.
         signal.set_wakeup_fd(self._wake_fd, warn_on_full_buffer=False)
         for number in STOP_SIGNALS:
-            signal.signal(number, lambda _signal, _frame: None)
+            signal.signal(number, self._on_stop)
+
+    def _on_stop(self, number, _frame):
+        """Once more by hand: a task may have put a wake-up descriptor of its own (an event loop does) in the place of ours."""
+        try:
+            os.write(self._wake_fd, bytes((number,)))
+        except OSError:
+            pass        # full: it holds the number that Python wrote
+
+    def _on_unraisable(self, what):
+        """An abort that hit a destructor or a callback ended there, and the task never saw it: it counts as not raised yet."""
+        task = self._armed
+        if task is not None and isinstance(what.exc_value, dss.TaskAborted):
+            task.raised = min(task.raised, task.asked - 1)
+            self._desk.wake()           # to press again
+        else:
+            sys.__unraisablehook__(what)
 
 
 class ForkGuard:
@@ -161,7 +184,9 @@ class Surroundings:
     Modules that came from the task's own `path` are dropped, so that the next task sees changed code.
     """
 
-    def __init__(self, path):
+    def __init__(self, path, directory=None):
+        """`directory`: where the task is to run; where it cannot be entered the task stays, and `hint` tells."""
+        self._refusal = None
         try:
             self._directory = os.getcwd()
         except OSError:
@@ -173,6 +198,26 @@ class Surroundings:
         self._own = [os.path.abspath(p) for p in path]
         sys.path[:0] = self._own
         importlib.invalidate_caches()
+        try:
+            if directory is not None:
+                os.chdir(directory)
+        except OSError as e:
+            self._refusal = "%s, where it was to run: %s" % (directory, e.strerror)
+
+    def hint(self, e, task):
+        """What to add to an error that comes from a wrong place."""
+        if task.kind != "python":
+            return ""
+        if isinstance(e, FileNotFoundError) and self._refusal:
+            return " (the user of this kernel, %s, cannot enter %s)" % (user_name(), self._refusal)
+        if isinstance(e, PermissionError):
+            return " (the user of this kernel is %s)" % user_name()
+        if not isinstance(e, ModuleNotFoundError) or e.name != task.payload["callable"].partition(":")[0].partition(".")[0]:
+            return ""
+        unreadable = [p for p in self._own if not os.access(p, os.R_OK | os.X_OK)]
+        return " (looked in %s%s)" % (", ".join(self._own[:5] + ["…"] * (len(self._own) > 5) + ["Python's own folders"]),
+                                      "; the user of this kernel, %s, cannot read %s" % (user_name(), ", ".join(unreadable[:5]))
+                                      if unreadable else "")
 
     def restore(self):
         sys.stdout, sys.stderr = self._streams
@@ -202,4 +247,18 @@ class Surroundings:
         return any(isinstance(p, str) and self._is_within(os.path.abspath(p)) for p in places)
 
     def _is_within(self, place):
-        return any(place == own or place.startswith(own.rstrip("/") + "/") for own in self._own)
+        """Whether it lies in a folder of the task: the innermost one counts, so that a task in / does not own all of Python."""
+        own = innermost(self._own, place)
+        return own > 0 and own >= innermost(self._sys_path, place)
+
+
+def innermost(folders, place):
+    """The length of the longest of these folders that holds it; 0 = none does."""
+    return max((len(f) for f in folders if place == f or place.startswith(f.rstrip("/") + "/")), default=0)
+
+
+def user_name():
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())

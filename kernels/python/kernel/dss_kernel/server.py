@@ -73,7 +73,7 @@ class Server:
         self._thread = threading.Thread(target=self._run, name="kernel-server", daemon=True)
 
     def start(self, routes, on_loss):
-        """`routes` has check(request), answer(request), tick(now), leave(); `on_loss()` is called when the backend's last connection went."""
+        """`routes` has check(request), answer(request), tick(now), leave_once(); `on_loss()` is called when the backend's last connection went."""
         self._routes, self._on_loss = routes, on_loss
         self._thread.start()
 
@@ -120,7 +120,7 @@ class Server:
         for fd, events in self._epoll.poll(timeout):
             if fd == self._wake_read:
                 if any(number in STOP_SIGNALS for number in os.read(fd, 4096)):
-                    self._routes.leave()
+                    self._routes.leave_once()
             elif fd == self._listener.fileno():
                 self._accept()
             elif fd in self._connections:
