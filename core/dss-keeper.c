@@ -222,17 +222,35 @@ static int make_parts(struct keeper *k, struct err *err)
 	return make_watchers(k, err);
 }
 
+/* The socket's name also tells copies of an instance apart, which have a lock each. But any user may bind an abstract name: a kernel that a
+ * dead keeper left is ended like the rest of them, another one is named. */
+static int open_notify(struct keeper *k, struct err *err)
+{
+	char name[100], holder[200];
+	for (int tries = 0; ready_open_notify(&k->procs, err) < 0; tries++) {
+		if (!err || err->code != EADDRINUSE)
+			return -1;
+		ready_name_notify(k->plan->instance, name, sizeof(name));
+		pid_t pid = proc_unix_holder(name, holder, sizeof(holder));
+		if (pid == 0 || proc_is_user(pid, geteuid()) || proc_is_user(pid, 0))
+			return err_set(err, "unable to start: instance %s is run by another keeper already, from another folder (its socket %s is "
+					    "held by %s); a copied instance needs an id of its own: dssctl init DIR --new-id",
+				       k->plan->instance, name, holder);
+		if (tries || orphans_clean(k->cg, k->plan->instance, ORPHANS_GRACE_MS, err) < 0) {
+			cgroup_remove(k->cg, "", NULL);  /* no keeper has it: it is ours, and empty */
+			return err_set(err, "unable to start: the keeper's socket %s is held by %s, which is no keeper: stop it", name, holder);
+		}
+	}
+	return 0;
+}
+
 static int start_anew(struct keeper *k, struct err *err)
 {
 	if (lock(k, err) < 0 || make_parts(k, err) < 0)
 		return -1;
 	k->started_ms = clock_wall_ms();
-	if (ready_open_notify(&k->procs, err) < 0)
-		return err && err->code == EADDRINUSE ?
-			       err_set(err, "unable to start: instance %s is run by another keeper already, from another folder; a copied "
-					    "instance needs an id of its own: dssctl init DIR --new-id",
-				       k->plan->instance) :
-			       -1;
+	if (open_notify(k, err) < 0)
+		return -1;
 	if (listen_all(k, err) < 0 || open_log(k, err) < 0)
 		return -1;
 	log_also(k->log_write_fd);               /* what is found and ended now belongs on the terminal and into the log */

@@ -39,7 +39,7 @@ static void on_gone(void *data, int fd, int events)
 static bool is_for_orders(const struct procs *t, const struct proc_stat *st, const struct account **account)
 {
 	*account = accounts_is_one_user(t->accounts) ? NULL : accounts_for_orders(t->accounts, st->uid);
-	return *account || accounts_is_one_user(t->accounts);
+	return accounts_is_one_user(t->accounts) || (*account && proc_is_user(st->pid, st->uid));
 }
 
 /* Below core/ live also the keeper and those it cannot do without. */

@@ -65,6 +65,19 @@ int proc_read(pid_t pid, struct proc_stat *out)
 	return 0;
 }
 
+bool proc_is_user(pid_t pid, uid_t uid)
+{
+	char path[64], text[4096];
+	unsigned id[4];
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	if (fds_read_file(path, text, sizeof(text), NULL) < 0)
+		return false;
+	const char *line = strstr(text, "\nUid:");
+	if (line == NULL || sscanf(line + 5, "%u %u %u %u", &id[0], &id[1], &id[2], &id[3]) != 4)
+		return false;
+	return id[0] == uid && id[1] == uid && id[2] == uid && id[3] == uid;
+}
+
 uint64_t proc_start_ticks(pid_t pid)
 {
 	char path[64], text[1024];
@@ -227,21 +240,45 @@ static const char *user_name(uid_t uid, char *room, size_t size)
 	return room;
 }
 
+/* Who holds one of the sockets found; false: cannot tell. */
+static bool name_holder(struct port_search *s, char *text, size_t room)
+{
+	struct proc_stat st;
+	char user[64], comm[4 * sizeof(st.comm)];
+	if (s->ninodes > 0)
+		proc_each(holds_wanted_socket, s, NULL);
+	if (s->holder == 0 || proc_read(s->holder, &st) < 0)
+		return false;
+	text_escape(comm, sizeof(comm), st.comm, strlen(st.comm));
+	snprintf(text, room, "pid %d (%s, user %s)", (int)s->holder, comm, user_name(st.uid, user, sizeof(user)));
+	return true;
+}
+
+pid_t proc_unix_holder(const char *name, char *text, size_t room)
+{
+	struct port_search s = { .holder = 0 };
+	char line[512], bound[256];
+	unsigned long inode;
+	FILE *f = fopen("/proc/self/net/unix", "re");
+	while (f != NULL && fgets(line, sizeof(line), f) != NULL && s.ninodes < PORT_INODES_MAX)
+		if (sscanf(line, "%*s %*s %*s %*s %*s %*s %lu %255s", &inode, bound) == 2 && strcmp(bound, name) == 0)
+			s.inodes[s.ninodes++] = inode;
+	if (f != NULL)
+		fclose(f);
+	if (name_holder(&s, text, room))
+		return s.holder;
+	snprintf(text, room, "another process");
+	return 0;
+}
+
 pid_t proc_port_holder(int port, char *text, size_t room)
 {
 	struct port_search s = { .holder = 0 };
 	char user[64];
 	find_listeners("/proc/self/net/tcp", port, &s);
 	find_listeners("/proc/self/net/tcp6", port, &s);
-	if (s.ninodes > 0)
-		proc_each(holds_wanted_socket, &s, NULL);
-	struct proc_stat st;
-	if (s.holder > 0 && proc_read(s.holder, &st) == 0) {
-		char comm[4 * sizeof(st.comm)];
-		text_escape(comm, sizeof(comm), st.comm, strlen(st.comm));
-		snprintf(text, room, "pid %d (%s, user %s)", (int)s.holder, comm, user_name(st.uid, user, sizeof(user)));
+	if (name_holder(&s, text, room))
 		return s.holder;
-	}
 	if (s.ninodes > 0)
 		snprintf(text, room, "another process (user %s)", user_name(s.uid, user, sizeof(user)));
 	else

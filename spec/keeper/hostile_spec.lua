@@ -135,7 +135,7 @@ describe("a hostile backend", function ()
 		fields[#fields + 1], fields[#fields + 2] = "env", "X=" .. ("y"):rep(room)
 		b:raw(wire.encode("spawn", fields))
 		local pid = b:event("long", "ready").pid
-		assert.is_truthy(helper.read(("/proc/%d/environ"):format(pid)):find("X=yyy", 1, true))
+		helper.wait_for("its environment", function () return helper.read(("/proc/%d/environ"):format(pid)):find("X=yyy", 1, true) end)
 		local answer = i:order("restart", "keeper")
 		assert.equal("done", answer.name, answer.text)
 		b:must("usage", { id = "long" })

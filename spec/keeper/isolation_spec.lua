@@ -144,6 +144,56 @@ if K.is_root and control and run then
 		end)
 	end)
 
+	describe("the keeper's socket taken by a process of the run user while no keeper lives", function ()
+		local PYTHON = "/usr/bin/python3"
+		local function squat(id, before)
+			return ([[
+import ctypes, os, signal, socket, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+%s
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+while True:
+    try:
+        s.bind("\0dss-%s-notify")
+        break
+    except OSError:
+        time.sleep(0.01)
+ctypes.CDLL(None).prctl(15, b"squatter", 0, 0, 0)
+time.sleep(1000)
+]]):format(before, id)
+		end
+		local function is_squatting(pid)
+			local p = t.process(pid)
+			return p and p.comm == "squatter"
+		end
+
+		it("holds up no start where a dead keeper left that process, and is named otherwise", function ()
+			local i = K.new { control_user = control.name, run_user = run.name }
+			for _, sub in ipairs { "run", "jobs" } do t.chown(i.dir .. "/" .. sub, control.uid, control.gid) end
+			i:start()
+			local b = i:backend()
+			b:spawn { id = "squatter", argv = { PYTHON, "-c", squat(i.id, "") } }
+			local pid = b:event("squatter", "ready").pid
+			i:kill_keeper()
+			b:close()
+			helper.wait_for("the squatter", function () return is_squatting(pid) end)
+			i:start()
+			i:backend()
+			assert.same({}, i:pids("squatter"))
+			i:finish()
+
+			i = K.new { control_user = control.name, run_user = run.name }
+			pid = t.run({ PYTHON, "-c", squat(i.id, ("os.setuid(%d)"):format(run.uid)) }, {})
+			helper.wait_for("the stranger", function () return is_squatting(pid) end)
+			i:launch()
+			assert.same({ "exited", 1 }, { i:ended() })
+			assert.is_truthy(i:stderr():find(("is held by pid %d %%(squatter, user %s%%), which is no keeper: stop it"):format(pid, (run.name:gsub("%-", "%%-")))), i:stderr())
+			t.signal(pid, 9)
+			helper.wait_for("its end", function () return t.ended(pid) end)
+			i:finish()
+		end)
+	end)
+
 	describe("a plan with users", function ()
 		it("whose user does not exist, or that nobody may use, is refused", function ()
 			local i = K.new { control_user = control.name, run_user = "dss-no-such-user" }
