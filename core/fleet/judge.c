@@ -7,7 +7,8 @@
 #include "base/text.h"
 #include "fleet/jtext.h"
 
-#define SIZE_ROOM 32
+#define SIZE_ROOM      32
+#define JAVA_HEAP_FULL 3 /* exit status of a JVM under -XX:+ExitOnOutOfMemoryError */
 
 struct size_text {
 	char s[SIZE_ROOM];
@@ -131,7 +132,11 @@ static void put_oom_heap(const struct judge_case *c, struct buf *out)
 	buf_printf(out, "Java heap full: %s (heap of pool \"%s\")", heap ? size_of(heap).s : "its limit", pool_name(c));
 	if (box > 0 && peak >= 0 && box > peak)
 		buf_printf(out, "; the box had %s left", size_of(box - peak).s);
-	buf_puts(out, ". A higher limits.memory alone will not help.");
+	buf_puts(out, ".");
+	/* Not where it ended by itself: then that is all there is to say. */
+	if (c->end->code != JAVA_HEAP_FULL && c->end->text[0])
+		buf_printf(out, " %s.", c->end->text);
+	buf_puts(out, " A higher limits.memory alone will not help.");
 }
 
 static void put_said(const struct judge_case *c, const char *lead, struct buf *out)
@@ -189,6 +194,15 @@ static const struct {
 	{ "start_failed", "Killed: its kernel did not start" },
 	{ "lost", "Killed: its process was lost, and whether the task ran is not known" },
 };
+
+void judge_refine(struct judge_end *end, const struct pool_spec *pool)
+{
+	if (!pool || !pool->kind || strcmp(pool->kind, "java") != 0 || end->code != JAVA_HEAP_FULL ||
+	    strcmp(end->cause, "crash") != 0)
+		return;
+	snprintf(end->cause, sizeof(end->cause), "oom_heap");
+	snprintf(end->text, sizeof(end->text), "%s ended with status %d: its JVM's heap was full", end->id, JAVA_HEAP_FULL);
+}
 
 int judge_text(const struct judge_case *c, struct buf *out)
 {

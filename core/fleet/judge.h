@@ -32,6 +32,8 @@ struct judge_case {
 	int attempt, retries;
 };
 
+/* What the keeper cannot know: a JVM that ended by itself with status 3 had its heap full (-XX:+ExitOnOutOfMemoryError). pool may be NULL. */
+void judge_refine(struct judge_end *end, const struct pool_spec *pool);
 /* The sentence into out (text) and the whole error object {"errorType","message","cause","detail"?} into json. 0 or -1. */
 int judge_text(const struct judge_case *c, struct buf *out);
 int judge_error(const struct judge_case *c, struct buf *json);

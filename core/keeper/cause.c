@@ -9,9 +9,9 @@
 
 #define TEXT_MAX 900
 
-/* oom_limit: where no cgroups count, the backend polls and ends what has passed its limit. */
+/* oom_limit: where no cgroups count, the backend polls and ends what has passed its limit. oom_heap: a JVM that only collects garbage. */
 static const char *const order_causes[] = {
-	"admin", "user", "policy", "deadline", "shutdown", "start_failed", "lost", "oom_limit"
+	"admin", "user", "policy", "deadline", "shutdown", "start_failed", "lost", "oom_limit", "oom_heap"
 };
 
 bool cause_is_order(const char *name)
@@ -24,7 +24,7 @@ bool cause_is_order(const char *name)
 
 const char *cause_named(const char *name)
 {
-	static const char *const all[] = { "exited", "oom_heap", "oom_host", "limit_threads", "crash", "signal", "unknown" };
+	static const char *const all[] = { "exited", "oom_host", "limit_threads", "crash", "signal", "unknown" };
 	for (size_t i = 0; i < sizeof(order_causes) / sizeof(order_causes[0]); i++)
 		if (!strcmp(order_causes[i], name))
 			return order_causes[i];

@@ -12,6 +12,7 @@
 #include "fleet/jtext.h"
 #include "net/digest.h"
 #include "net/json.h"
+#include "node/node_gc.h"
 #include "node/node_talk.h"
 #include "sys/cgroup.h"
 
@@ -362,6 +363,7 @@ static int begin(struct node_kernels *all, const struct kernel *k, const struct 
 	t->has_seen = t->was_accepted = false;
 	t->may_be_silent = step == TALK_ASK;
 	t->failures = 0;
+	node_gc_begin(t);
 	talk_go_on(t);
 	return 0;
 }
@@ -382,7 +384,7 @@ static void delete_task(struct node_kernels *all, const struct kernel *k, const 
 	char path[96];
 	struct talk *t = talk_of(all, k, &err);
 	snprintf(path, sizeof(path), "/task/%s", task);
-	if (!t || talk_aside(t, "DELETE", path, is_abort, &err) < 0)
+	if (!t || talk_aside(t, "DELETE", path, is_abort, NULL, &err) < 0)
 		log_warn("unable to tell %s about task %s: %s", k->id, task, err.text);
 }
 

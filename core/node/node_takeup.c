@@ -67,6 +67,8 @@ static void on_saved(void *data, const struct store_answer *answer)
 static void on_read(void *data)
 {
 	struct event *ev = data;
+	const struct kernel *k = fleet_kernel(ev->node->fleet, ev->end.id);
+	judge_refine(&ev->end, k ? k->pool->spec : NULL);
 	fleet_kernel_ended(ev->node->fleet, &ev->end, on_saved, ev);
 }
 

@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "net/digest.h"
 #include "net/json.h"
+#include "node/node_gc.h"
 #include "sys/clock.h"
 
 #define WAIT_S         30
@@ -31,6 +32,7 @@ struct ask {
 	int64_t timeout_ms;
 	size_t answer_max;
 	int proofs;
+	talk_aside_fn *aside; /* NULL: nobody hears the answer */
 };
 
 static void ask_free(struct ask *a)
@@ -55,6 +57,7 @@ static void finish_ask(struct ask *a, const struct client_answer *answer)
 {
 	struct talk *t = a->talk;
 	bool is_main = a->is_main;
+	talk_aside_fn *aside = a->aside;
 	a->call = NULL;
 	if (!is_main && answer->outcome == CLIENT_OK && answer->status == 401)
 		talk_refused(t, "it refused the backend's token (401)");
@@ -67,6 +70,8 @@ static void finish_ask(struct ask *a, const struct client_answer *answer)
 		}
 		if (!t->is_refused)
 			talk_answered(t, answer);
+	} else if (aside && !t->is_refused) {
+		aside(t, answer);
 	}
 	check_read(t);
 }
@@ -155,14 +160,15 @@ static void on_answer(void *data, const struct client_answer *answer)
 	}
 }
 
-static int start(struct talk *t, const char *method, const char *path, bool is_main, size_t answer_max, int64_t timeout_ms,
-		 struct err *err)
+static int start(struct talk *t, const char *method, const char *path, bool is_main, talk_aside_fn *aside, size_t answer_max,
+		 int64_t timeout_ms, struct err *err)
 {
 	struct ask *a = calloc(1, sizeof(*a));
 	if (!a)
 		return err_set(err, "no memory");
 	a->talk = t;
 	a->is_main = is_main;
+	a->aside = aside;
 	a->with_body = is_main && strcmp(method, "POST") == 0;
 	a->answer_max = answer_max;
 	a->timeout_ms = timeout_ms;
@@ -199,7 +205,7 @@ void talk_go_on(struct talk *t)
 	} else {
 		snprintf(path, sizeof(path), "/task/%s", t->task);
 	}
-	if (start(t, method, path, true, most, timeout_ms, &err) == 0) {
+	if (start(t, method, path, true, NULL, most, timeout_ms, &err) == 0) {
 		t->is_main_under_way = true;
 	} else {
 		log_warn("unable to ask %s: %s", t->id, err.text);
@@ -229,24 +235,29 @@ void talk_again(struct talk *t, const struct client_answer *a)
 	loop_timer_start(t->pause, pause < PAUSE_MOST_MS ? pause : PAUSE_MOST_MS);
 }
 
-void talk_refused(struct talk *t, const char *fmt, ...)
+void talk_stop(struct talk *t, const char *cause, const char *text)
 {
-	char why[200], text[240];
-	va_list args;
 	if (t->is_refused)
 		return;
-	va_start(args, fmt);
-	vsnprintf(why, sizeof(why), fmt, args);
-	va_end(args);
-	snprintf(text, sizeof(text), "kernel %.30s: %s", t->id, why);
 	t->is_refused = true;
 	if (t->read_fn)
 		return;
 	log_warn("%s; it is stopped", text);
-	fleet_kernel_stop(t->all->fleet, t->id, "policy", text);
+	fleet_kernel_stop(t->all->fleet, t->id, cause, text);
 }
 
-int talk_aside(struct talk *t, const char *method, const char *path, bool is_again, struct err *err)
+void talk_refused(struct talk *t, const char *fmt, ...)
+{
+	char why[200], text[240];
+	va_list args;
+	va_start(args, fmt);
+	vsnprintf(why, sizeof(why), fmt, args);
+	va_end(args);
+	snprintf(text, sizeof(text), "kernel %.30s: %s", t->id, why);
+	talk_stop(t, "policy", text);
+}
+
+int talk_aside(struct talk *t, const char *method, const char *path, bool is_again, talk_aside_fn *fn, struct err *err)
 {
 	if (t->is_refused)
 		return 0;
@@ -255,7 +266,7 @@ int talk_aside(struct talk *t, const char *method, const char *path, bool is_aga
 		if (is_again && !a->is_main && strcmp(a->path, path) == 0)
 			return 0;
 	}
-	return start(t, method, path, false, STATE_MAX, SHORT_MS, err);
+	return start(t, method, path, false, fn, STATE_MAX, SHORT_MS, err);
 }
 
 /* --- the table --- */
@@ -293,6 +304,7 @@ struct talk *talk_of(struct node_kernels *all, const struct kernel *k, struct er
 	buf_init(&t->body, TALK_BODY_MAX);
 	snprintf(t->id, sizeof(t->id), "%s", k->id);
 	snprintf(t->url, sizeof(t->url), "%s", k->url);
+	t->is_jvm = k->pool->spec->kind && strcmp(k->pool->spec->kind, "java") == 0;
 	t->pause = loop_timer_new(all->loop, on_pause, t);
 	t->read_limit = loop_timer_new(all->loop, on_read_limit, t);
 	if (t->pause && t->read_limit && kernel_task_token(all->key, all->key_len, k->id, t->token) == 0 &&
@@ -309,8 +321,8 @@ struct node_kernels *node_kernels_new(struct loop *loop, struct client *client, 
 	struct node_kernels *all = calloc(1, sizeof(*all));
 	if (all)
 		*all = (struct node_kernels){ .loop = loop, .client = client, .key = key, .key_len = key_len, .talks = map_new() };
-	if (!all || !all->talks) {
-		free(all);
+	if (!all || !all->talks || !(all->gc_timer = loop_timer_new(loop, node_gc_look, all))) {
+		node_kernels_free(&all);
 		err_set(err, "unable to talk to kernels: no memory");
 		return NULL;
 	}
@@ -329,9 +341,11 @@ void node_kernels_free(struct node_kernels **allp)
 	struct talk *t;
 	if (!all)
 		return;
-	while ((t = map_next(all->talks, &at)))
+	while (all->talks && (t = map_next(all->talks, &at)))
 		talk_free(t);
-	map_free(&all->talks);
+	if (all->talks)
+		map_free(&all->talks);
+	loop_timer_free(&all->gc_timer);
 	free(all);
 	*allp = NULL;
 }

@@ -26,7 +26,8 @@ struct node_kernels {
 	struct fleet *fleet;
 	const void *key;
 	size_t key_len;
-	struct map *talks; /* by kernel id */
+	struct map *talks;           /* by kernel id */
+	struct loop_timer *gc_timer; /* runs while a JVM has a task */
 };
 
 struct talk {
@@ -45,6 +46,8 @@ struct talk {
 	struct list asks; /* requests under way */
 	bool is_main_under_way;
 	struct loop_timer *pause;
+	bool is_jvm;
+	int64_t gc_since_mono_ms; /* since when it has told that it only collects garbage; 0: it does not */
 	struct loop_timer *read_limit;
 	node_kernel_read_fn *read_fn;
 	void *read_data;
@@ -58,8 +61,12 @@ void talk_go_on(struct talk *t);
 void talk_again(struct talk *t, const struct client_answer *a);
 /* It broke the protocol: the kernel is stopped (policy), this conversation says nothing more. */
 void talk_refused(struct talk *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* A request beside the main one whose answer only matters where it failed. */
-int talk_aside(struct talk *t, const char *method, const char *path, bool is_again, struct err *err);
+/* The kernel is stopped with this cause, and this conversation says nothing more: what it tells of its end does not count. */
+void talk_stop(struct talk *t, const char *cause, const char *text);
+/* A request beside the main one. fn hears the answer (not where the conversation ended before); NULL: it only matters where it was a
+ * refusal. is_again: nothing is sent while the same is under way. */
+typedef void talk_aside_fn(struct talk *t, const struct client_answer *a);
+int talk_aside(struct talk *t, const char *method, const char *path, bool is_again, talk_aside_fn *fn, struct err *err);
 
 /* In node_kernel.c: the answer of the main request. */
 void talk_answered(struct talk *t, const struct client_answer *a);

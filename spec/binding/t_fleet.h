@@ -40,8 +40,8 @@ static inline struct pool_spec *read_spec(lua_State *L, int at)
 {
 	struct pool_spec *s = pool_spec_new(field_text(L, at, "name"));
 	const char *run_as = field_text(L, at, "run_as"), *source = field_text(L, at, "source"),
-		   *argv0 = field_text(L, at, "argv0");
-	s->kind = strdup("python");
+		   *argv0 = field_text(L, at, "argv0"), *kind = field_text(L, at, "kind");
+	s->kind = strdup(kind ? kind : "python");
 	s->source = strdup(source ? source : "policies/10-pools.lua:4");
 	s->run_as = run_as ? strdup(run_as) : NULL;
 	s->argv = calloc(2, sizeof(char *));

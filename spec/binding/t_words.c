@@ -16,6 +16,7 @@ static int judge(lua_State *L)
 	struct buf text, json;
 	read_end(L, 1, &end);
 	struct pool_spec *spec = read_spec(L, 2);
+	judge_refine(&end, spec);
 	lua_getfield(L, 3, "samples");
 	for (lua_Integer i = 1; lua_istable(L, -1) && i <= (lua_Integer)lua_rawlen(L, -1); i++) {
 		lua_rawgeti(L, -1, i);

@@ -40,6 +40,20 @@ describe("the text of a killed task", function()
 		assert.is_nil(said:find("Others were not affected", 1, true))
 	end)
 
+	it("takes status 3 of a JVM for a full heap, and of nothing else", function()
+		assert.truthy(text({ cause = "crash", code = 3, limit = 3 * GB, peak = 2 * GB }, { name = "fek", kind = "java", heap = 2 * GB, memory = 3 * GB })
+			:find "^Java heap full: 2.0 GB")
+		assert.truthy(text({ cause = "crash", code = 1 }, { name = "fek", kind = "java", heap = 2 * GB, memory = 3 * GB }):find("with status 1", 1, true))
+		assert.truthy(text({ cause = "crash", code = 3 }, { name = "fek", kind = "python", memory = 3 * GB }):find("with status 3", 1, true))
+	end)
+
+	it("says of a JVM that only collected garbage how much and how long", function()
+		local said = text({ cause = "oom_heap", limit = 3 * GB, peak = 2 * GB, text = "The JVM of fek-1 spent 99 % of its time collecting garbage for 10 s and got nowhere" },
+			{ name = "fek", kind = "java", heap = 2 * GB, memory = 3 * GB })
+		assert.equal('Java heap full: 2.0 GB (heap of pool "fek"); the box had 1.0 GB left. The JVM of fek-1 spent 99 % of its time collecting garbage '
+			.. "for 10 s and got nowhere. A higher limits.memory alone will not help.", said)
+	end)
+
 	it("says of a full Java heap that a larger box alone will not help", function()
 		assert.equal('Java heap full: 2.0 GB (heap of pool "fek"); the box had 0.8 GB left. A higher limits.memory alone will not help.',
 			(text({ cause = "oom_heap", limit = 3 * GB, peak = 22 * GB // 10 }, { name = "fek", heap = 2 * GB, memory = 3 * GB }):gsub("819 MB", "0.8 GB")))

@@ -16,11 +16,14 @@ public class Churn implements FutureThread<Long> {
 	public Long run() {
 		List<Object[]> kept = new ArrayList<>();
 		long room = (long) (Runtime.getRuntime().maxMemory() * keep);
-		// Many small objects: each collection has much to look at.
-		while (Runtime.getRuntime().totalMemory() - Runtime.getRuntime().freeMemory() < room) {
-			Object[] many = new Object[CHUNK_BYTES / 64];
-			Arrays.setAll(many, i -> new long[4]);
-			kept.add(many);
+		// Many small objects: each collection has much to look at. What is collected on the way is filled again.
+		for (boolean isFull = false; !isFull; isFull = used() >= room - CHUNK_BYTES) {
+			while (used() < room) {
+				Object[] many = new Object[CHUNK_BYTES / 64];
+				Arrays.setAll(many, i -> new long[4]);
+				kept.add(many);
+			}
+			System.gc();
 		}
 		Progress.report("keeps " + (room >> 20) + " MB");
 		long turns = 0, end = System.nanoTime() + (long) (seconds * 1e9);
@@ -30,5 +33,9 @@ public class Churn implements FutureThread<Long> {
 			kept.set(at, many);
 		}
 		return turns;
+	}
+
+	private static long used() {
+		return Runtime.getRuntime().totalMemory() - Runtime.getRuntime().freeMemory();
 	}
 }
