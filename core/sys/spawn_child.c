@@ -183,16 +183,17 @@ IN_CHILD static int give_up_privs(const struct spawn_child *c)
 	return c->spec->no_new_privs ? prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) : 0;
 }
 
+/* All else is done before, so that nothing but exec follows: from here on that user's SIGSTOP would stop the parent too. */
 IN_CHILD static int finish_ids(const struct spawn_child *c)
 {
 	const struct spawn *s = c->spec;
+	unblock_signals();
 	return s->set_ids ? (int)syscall(SYS_setresuid, s->uid, s->uid, s->uid) : 0;
 }
 
 IN_CHILD static int become(const struct spawn_child *c)
 {
 	static char *const nothing[] = { NULL };
-	unblock_signals();
 	execve(c->spec->path, c->spec->argv, c->spec->envp != NULL ? c->spec->envp : nothing);
 	return -1;
 }
