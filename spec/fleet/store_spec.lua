@@ -163,7 +163,7 @@ describe("the store", function()
 			f:turn()
 			for _, l in ipairs(f:lines()) do
 				local id = l:match("^acknowledge (%S+)")
-				if id then open_ends[id], more = nil, more - 1 end
+				if id and open_ends[id] then open_ends[id], more = nil, more - 1 end
 			end
 		end
 		for n = 1, 600 do
