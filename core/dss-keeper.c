@@ -42,7 +42,8 @@ static int check_lock(int fd, const char *path, struct err *err)
 	struct stat st;
 	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() && st.st_nlink == 1)
 		return 0;
-	return err_set(err, "unable to start: %s is not a file of the keeper's own (uid %u made it); remove it", path, (unsigned)st.st_uid);
+	return err_set(err, "unable to start: %s is not a file of the keeper's own (uid %u made it); remove it", path,
+		       (unsigned)st.st_uid);
 }
 
 static int lock(struct keeper *k, struct err *err)
@@ -86,7 +87,7 @@ static int enter_own_box(struct keeper *k, struct err *err)
 static bool is_listening(const struct keeper *k, const struct plan_listen *want)
 {
 	/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): whoever frees one takes it from the list first; the analyzer does not follow links */
-	list_each(&k->listens, at) {
+	list_each (&k->listens, at) {
 		const struct keeper_listen *l = list_of(at, struct keeper_listen, link);
 		if (!strcmp(l->name, want->name) && (want->port == 0 || sock_port(l->fd) == want->port))
 			return true;
@@ -96,7 +97,7 @@ static bool is_listening(const struct keeper *k, const struct plan_listen *want)
 
 static bool is_wanted(const struct keeper *k, const struct keeper_listen *l)
 {
-	list_each(&k->plan->listens, at) {
+	list_each (&k->plan->listens, at) {
 		const struct plan_listen *want = list_of(at, struct plan_listen, link);
 		if (!strcmp(l->name, want->name) && (want->port == 0 || sock_port(l->fd) == want->port))
 			return true;
@@ -107,7 +108,7 @@ static bool is_wanted(const struct keeper *k, const struct keeper_listen *l)
 static int listen_all(struct keeper *k, struct err *err)
 {
 	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): plan_read has made the list */
-	list_each(&k->plan->listens, at) {
+	list_each (&k->plan->listens, at) {
 		const struct plan_listen *want = list_of(at, struct plan_listen, link);
 		char holder[200];
 		if (is_listening(k, want))
@@ -123,8 +124,8 @@ static int listen_all(struct keeper *k, struct err *err)
 		if (!err || err->code != EADDRINUSE)
 			return -1;
 		proc_port_holder(want->port, holder, sizeof(holder));
-		return err_set(err, "unable to start: port %d is held by %s. Change `port` in config/dss.lua, or stop it", want->port,
-			       holder);
+		return err_set(err, "unable to start: port %d is held by %s. Change `port` in config/dss.lua, or stop it",
+			       want->port, holder);
 	}
 	return 0;
 }
@@ -168,7 +169,7 @@ static void on_end_signal(void *data, int signo)
 	struct keeper *k = data;
 	char by[32];
 	snprintf(by, sizeof(by), "SIG%s", sigabbrev_np(signo));
-	keeper_stop(k, k->phase >= KEEPER_STOPPING, by);         /* a second one means now */
+	keeper_stop(k, k->phase >= KEEPER_STOPPING, by); /* a second one means now */
 }
 
 static void on_hup(void *data, int signo)
@@ -178,7 +179,10 @@ static void on_hup(void *data, int signo)
 	output_reopen(k->output);
 }
 
-static void on_turn(void *data) { keeper_advance(data); }
+static void on_turn(void *data)
+{
+	keeper_advance(data);
+}
 
 static void on_changed(void *data, struct service *s)
 {
@@ -209,9 +213,15 @@ static int make_parts(struct keeper *k, struct err *err)
 		return err_set(err, "no memory");
 	if (!(k->accounts = accounts_read(k->plan, err)) || open_cgroups(k, err) < 0)
 		return -1;
-	k->procs = (struct procs){ .loop = k->loop, .cg = k->cg, .output = k->output, .journal = k->journal,
-				   .accounts = k->accounts, .instance = k->plan->instance, .dir = k->dir,
-				   .serial = k->procs.serial, .notify_fd = k->procs.notify_fd };
+	k->procs = (struct procs){ .loop = k->loop,
+				   .cg = k->cg,
+				   .output = k->output,
+				   .journal = k->journal,
+				   .accounts = k->accounts,
+				   .instance = k->plan->instance,
+				   .dir = k->dir,
+				   .serial = k->procs.serial,
+				   .notify_fd = k->procs.notify_fd };
 	if (procs_init(&k->procs, err) < 0 || services_init(&k->services, &k->procs, k->plan, err) < 0)
 		return -1;
 	output_on_routed(k->output, orders_routed, k);
@@ -233,12 +243,15 @@ static int open_notify(struct keeper *k, struct err *err)
 		ready_name_notify(k->plan->instance, name, sizeof(name));
 		pid_t pid = proc_unix_holder(name, holder, sizeof(holder));
 		if (pid == 0 || proc_is_user(pid, geteuid()) || proc_is_user(pid, 0))
-			return err_set(err, "unable to start: instance %s is run by another keeper already, from another folder (its socket %s is "
-					    "held by %s); a copied instance needs an id of its own: dssctl init DIR --new-id",
+			return err_set(err,
+				       "unable to start: instance %s is run by another keeper already, from another folder (its "
+				       "socket %s is "
+				       "held by %s); a copied instance needs an id of its own: dssctl init DIR --new-id",
 				       k->plan->instance, name, holder);
 		if (tries || orphans_clean(k->cg, k->plan->instance, ORPHANS_GRACE_MS, err) < 0) {
-			cgroup_remove(k->cg, "", NULL);  /* no keeper has it: it is ours, and empty */
-			return err_set(err, "unable to start: the keeper's socket %s is held by %s, which is no keeper: stop it", name, holder);
+			cgroup_remove(k->cg, "", NULL); /* no keeper has it: it is ours, and empty */
+			return err_set(err, "unable to start: the keeper's socket %s is held by %s, which is no keeper: stop it",
+				       name, holder);
 		}
 	}
 	return 0;
@@ -253,15 +266,16 @@ static int start_anew(struct keeper *k, struct err *err)
 		return -1;
 	if (listen_all(k, err) < 0 || open_log(k, err) < 0)
 		return -1;
-	log_also(k->log_write_fd);               /* what is found and ended now belongs on the terminal and into the log */
+	log_also(k->log_write_fd); /* what is found and ended now belongs on the terminal and into the log */
 	if (k->cgroup_note[0])
 		log_warn("%s", k->cgroup_note);
-	if (orphans_clean(k->cg, k->plan->instance, ORPHANS_GRACE_MS, err) < 0 || enter_own_box(k, err) < 0 || door_open(k, -1, err) < 0)
+	if (orphans_clean(k->cg, k->plan->instance, ORPHANS_GRACE_MS, err) < 0 || enter_own_box(k, err) < 0 ||
+	    door_open(k, -1, err) < 0)
 		return -1;
 	leave_terminal(k);
 	log_info("keeper of instance %s starts: version " DSS_VERSION ", boxes %s, isolation %s", k->plan->instance,
 		 cgroup_mode_name(k->cg), keeper_isolation(k));
-	list_each(&k->services.all, at)
+	list_each (&k->services.all, at)
 		list_of(at, struct service, link)->wanted_up = true;
 	services_kick(&k->services);
 	return 0;
@@ -271,7 +285,7 @@ static int start_anew(struct keeper *k, struct err *err)
 static void listen_anew(struct keeper *k)
 {
 	struct err err = { 0 };
-	list_each(&k->listens, at) {
+	list_each (&k->listens, at) {
 		struct keeper_listen *l = list_of(at, struct keeper_listen, link);
 		if (is_wanted(k, l))
 			continue;
@@ -286,7 +300,7 @@ static void listen_anew(struct keeper *k)
 /* What the new plan no longer has is ended. */
 static void stop_undeclared(struct keeper *k)
 {
-	list_each(&k->procs.all, at) {
+	list_each (&k->procs.all, at) {
 		struct proc *p = list_of(at, struct proc, link);
 		if (!strcmp(p->desc.kind, "service") && !services_find(&k->services, p->desc.id))
 			proc_stop(p, "admin", "no longer declared in config/dss.lua", NULL, -1);
@@ -316,14 +330,14 @@ static int take_over(struct keeper *k, int fd, struct err *err)
 		loop_timer_start(k->tick, k->tick_ms);
 	listen_anew(k);
 	stop_undeclared(k);
-	list_each(&k->services.all, at) {        /* new in the plan */
+	list_each (&k->services.all, at) { /* new in the plan */
 		struct service *s = list_of(at, struct service, link);
 		if (!s->starts)
 			s->wanted_up = true;
 	}
 	services_kick(&k->services);
 	services_wake(&k->services);
-	procs_reap(&k->procs);                   /* whoever ended while nobody looked */
+	procs_reap(&k->procs); /* whoever ended while nobody looked */
 	log_info("took over %zu processes, version " DSS_VERSION, k->procs.count);
 	rc = 0;
 out:
@@ -337,7 +351,7 @@ static void stop_parts(struct keeper *k)
 		door_finish(k);
 	procs_fini(&k->procs);
 	services_fini(&k->services);
-	list_each(&k->listens, at) {
+	list_each (&k->listens, at) {
 		struct keeper_listen *l = list_of(at, struct keeper_listen, link);
 		fds_close(&l->fd);
 		free(l);
@@ -400,7 +414,7 @@ int main(int argc, char **argv)
 	if ((takeover < 0 && home_check_origin(k.dir, &err) < 0) || !(k.plan = plan_read(plan, &err)) ||
 	    (takeover < 0 ? start_anew(&k, &err) : take_over(&k, (int)takeover, &err)) < 0) {
 		log_error("%s", err.text);
-		if (takeover < 0 && k.cg && k.procs.notify_fd >= 0) {    /* the instance is ours, and nothing of it runs */
+		if (takeover < 0 && k.cg && k.procs.notify_fd >= 0) { /* the instance is ours, and nothing of it runs */
 			cgroup_leave(k.cg, NULL);
 			cgroup_remove(k.cg, "", NULL);
 		}

@@ -8,7 +8,7 @@
 #define ACCOUNTS_MAX 32
 
 struct accounts {
-	struct account all[ACCOUNTS_MAX];    /* the first is the control user */
+	struct account all[ACCOUNTS_MAX]; /* the first is the control user */
 	size_t n;
 };
 
@@ -57,7 +57,7 @@ struct accounts *accounts_read(const struct plan *plan, struct err *err)
 	for (char *const *u = plan->allow_users; u && *u; u++)
 		if (add(a, *u, true, err) < 0)
 			goto fail;
-	list_each(&plan->services, p) {
+	list_each (&plan->services, p) {
 		const struct plan_service *s = list_of(p, struct plan_service, link);
 		if (s->desc.user[0] && add(a, s->desc.user, false, err) < 0)
 			goto fail;
@@ -74,9 +74,15 @@ void accounts_free(struct accounts **a)
 	*a = NULL;
 }
 
-bool accounts_is_one_user(const struct accounts *a) { return a->n == 0; }
+bool accounts_is_one_user(const struct accounts *a)
+{
+	return a->n == 0;
+}
 
-const struct account *accounts_control(const struct accounts *a) { return a->n ? &a->all[0] : NULL; }
+const struct account *accounts_control(const struct accounts *a)
+{
+	return a->n ? &a->all[0] : NULL;
+}
 
 const struct account *accounts_find(const struct accounts *a, const char *name, struct err *err)
 {

@@ -18,7 +18,7 @@ struct account {
 	gid_t gid;
 	gid_t groups[ACCOUNT_GROUPS_MAX];
 	size_t ngroups;
-	bool for_orders;          /* a backend's order may name it; root never is */
+	bool for_orders; /* a backend's order may name it; root never is */
 };
 
 /* The plan's control user, allowed users and services' users. With no control user in the plan: one-user mode, empty. */
@@ -29,6 +29,6 @@ bool accounts_is_one_user(const struct accounts *a);
 const struct account *accounts_find(const struct accounts *a, const char *name, struct err *err);
 /* Whom of the list an order may name, by uid; NULL: nobody. */
 const struct account *accounts_for_orders(const struct accounts *a, uid_t uid);
-const struct account *accounts_control(const struct accounts *a);     /* NULL in one-user mode */
+const struct account *accounts_control(const struct accounts *a); /* NULL in one-user mode */
 
 #endif

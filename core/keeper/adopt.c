@@ -8,11 +8,11 @@
 #include "sys/proc.h"
 
 #define MEMBERS_MAX 4096
-#define ADOPTED     "(adopted)"          /* stands for a command we never knew */
+#define ADOPTED     "(adopted)" /* stands for a command we never knew */
 
 static bool is_member(struct cgroup *cg, const char *box, pid_t pid)
 {
-	static pid_t members[MEMBERS_MAX];       /* the keeper has one thread */
+	static pid_t members[MEMBERS_MAX]; /* the keeper has one thread */
 	int n = cgroup_members(cg, box, members, MEMBERS_MAX, NULL);
 	for (int i = 0; i < n && i < MEMBERS_MAX; i++)
 		if (members[i] == pid)
@@ -51,11 +51,15 @@ static int check_process(struct procs *t, pid_t pid, const struct proc_stat *st,
 	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
 		if (is_member(t->cg, kept[i], pid))
 			return err_set(err, "process %d lives in box %s and stays there", (int)pid, kept[i]);
-	return is_for_orders(t, st, account) ? 0 : err_set(err, "process %d runs as uid %u, which is no user that orders may name", (int)pid,
-							   (unsigned)st->uid);
+	return is_for_orders(t, st, account) ? 0
+					     : err_set(err, "process %d runs as uid %u, which is no user that orders may name",
+						       (int)pid, (unsigned)st->uid);
 }
 
-bool adopt_is(const struct proc *p) { return p->desc.argv && !strcmp(p->desc.argv[0], ADOPTED); }
+bool adopt_is(const struct proc *p)
+{
+	return p->desc.argv && !strcmp(p->desc.argv[0], ADOPTED);
+}
 
 void adopt_watch(struct proc *p)
 {
@@ -65,7 +69,10 @@ void adopt_watch(struct proc *p)
 
 static int describe(struct desc *d, const struct wire_view *msg, struct err *err)
 {
-	static const struct { enum wire_field f; const char *word; } words[] = {
+	static const struct {
+		enum wire_field f;
+		const char *word;
+	} words[] = {
 		{ WF_id, "id" }, { WF_kind, "kind" }, { WF_box, "box" }, { WF_label, "label" }, { WF_parent, "parent" },
 	};
 	const char *s;
@@ -84,7 +91,8 @@ static int move(struct procs *t, const struct desc *d, pid_t pid, struct err *er
 	if (cgroup_make(t->cg, d->box, err) < 0)
 		return -1;
 	for (size_t i = 0; i < d->nlimits; i++)
-		if (cgroup_has(t->cg, d->limits[i].knob) && cgroup_set(t->cg, d->box, d->limits[i].knob, d->limits[i].value, err) < 0)
+		if (cgroup_has(t->cg, d->limits[i].knob) &&
+		    cgroup_set(t->cg, d->box, d->limits[i].knob, d->limits[i].value, err) < 0)
 			return -1;
 	return cgroup_attach(t->cg, d->box, pid, err);
 }
@@ -99,7 +107,7 @@ int adopt_process(struct procs *t, const struct wire_view *msg, struct err *err)
 		return 0;
 	if (pid <= 1 || pid == getpid() || map_get_u64(t->by_pid, (uint64_t)pid))
 		return err_set(err, "pid %d is not one that can be adopted", (int)pid);
-	int pidfd = proc_pidfd(pid, err);        /* held first, so that all checks are about the same process */
+	int pidfd = proc_pidfd(pid, err); /* held first, so that all checks are about the same process */
 	if (pidfd < 0)
 		return -1;
 	desc_init(&d);

@@ -10,9 +10,8 @@
 #define TEXT_MAX 900
 
 /* oom_limit: where no cgroups count, the backend polls and ends what has passed its limit. oom_heap: a JVM that only collects garbage. */
-static const char *const order_causes[] = {
-	"admin", "user", "policy", "deadline", "shutdown", "start_failed", "lost", "oom_limit", "oom_heap"
-};
+static const char *const order_causes[] = { "admin",        "user", "policy",    "deadline", "shutdown",
+					    "start_failed", "lost", "oom_limit", "oom_heap" };
 
 bool cause_is_order(const char *name)
 {
@@ -46,7 +45,10 @@ void cause_say(char **text, const char *format, ...)
 	*text = copy;
 }
 
-const char *cause_text(const char *text) { return text ? text : ""; }
+const char *cause_text(const char *text)
+{
+	return text ? text : "";
+}
 
 void cause_fini(struct cause *c)
 {
@@ -97,8 +99,8 @@ void cause_judge(struct cause *c, const char *who)
 		say_oom(c, who);
 	} else if (c->by_cause[0] && (c->by_signal == 0 || c->by_signal == c->signal)) {
 		c->name = cause_named(c->by_cause);
-		cause_say(&c->text, "%s%s%s%s", cause_text(c->by_text), c->by_whom ? " (by " : "",
-			  cause_text(c->by_whom), c->by_whom ? ")" : "");
+		cause_say(&c->text, "%s%s%s%s", cause_text(c->by_text), c->by_whom ? " (by " : "", cause_text(c->by_whom),
+			  c->by_whom ? ")" : "");
 	} else if (c->exec_errno || c->exec_text) {
 		c->name = "start_failed";
 		cause_say(&c->text, "%s", cause_text(c->exec_text));
@@ -111,7 +113,7 @@ void cause_judge(struct cause *c, const char *who)
 	} else if (c->pids_refused > 0) {
 		c->name = "limit_threads";
 		cause_say(&c->text, "%s reached the limit of processes and threads of its box (%lld refused)", who,
-			 (long long)c->pids_refused);
+			  (long long)c->pids_refused);
 	} else if (c->code > 0) {
 		c->name = "crash";
 		cause_say(&c->text, "%s exited with status %d", who, c->code);
@@ -121,6 +123,6 @@ void cause_judge(struct cause *c, const char *who)
 	} else {
 		c->name = "signal";
 		cause_say(&c->text, "%s was ended by SIG%s, sent by somebody else than dssd", who,
-			 sigabbrev_np(c->signal) ? sigabbrev_np(c->signal) : "?");
+			  sigabbrev_np(c->signal) ? sigabbrev_np(c->signal) : "?");
 	}
 }

@@ -8,23 +8,23 @@
  */
 struct cause {
 	/* the record, written while it lives */
-	char by_cause[24];             /* admin user policy deadline shutdown start_failed lost; "" = nobody sent anything */
-	char *by_text, *by_whom;       /* all texts are owned and made when there is something to say: NULL = "" */
-	int by_signal;                 /* 0: a stop or kill; else that one signal, a cause only if it ended by it */
-	int exec_errno;                /* 0 = exec succeeded */
+	char by_cause[24];       /* admin user policy deadline shutdown start_failed lost; "" = nobody sent anything */
+	char *by_text, *by_whom; /* all texts are owned and made when there is something to say: NULL = "" */
+	int by_signal;           /* 0: a stop or kill; else that one signal, a cause only if it ended by it */
+	int exec_errno;          /* 0 = exec succeeded */
 	char *exec_text;
 	/* what the end showed */
 	bool has_status;
-	int status;                    /* as wait4 */
+	int status; /* as wait4 */
 	int64_t oom_kills, pids_refused;
-	char *oom_owner;               /* NULL = no level of ours */
+	char *oom_owner; /* NULL = no level of ours */
 	int64_t limit_bytes, peak_bytes, cpu_ms;
-	const char *peak_source;       /* "cgroup", "rusage", NULL = no peak */
+	const char *peak_source; /* "cgroup", "rusage", NULL = no peak */
 	char *victim_of;
 	/* the verdict */
-	const char *name;              /* oom_limit … unknown, exited */
+	const char *name; /* oom_limit … unknown, exited */
 	char *text;
-	int code, signal;              /* -1 where there is none */
+	int code, signal; /* -1 where there is none */
 };
 
 void cause_fini(struct cause *c);

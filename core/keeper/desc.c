@@ -8,22 +8,22 @@
 
 #define GRACE_DEFAULT_MS 10000
 /* Kept for the life of the process, as is its label: 20,000 of them must fit into a keeper. */
-#define MASKS_MAX_BYTES  16384
+#define MASKS_MAX_BYTES 16384
 
 static const struct {
 	const char *name;
 	enum cgroup_knob knob;
 } knobs[] = {
-	{ "memory", CGROUP_MEMORY }, { "swap", CGROUP_SWAP }, { "pids", CGROUP_PIDS },
-	{ "cpu", CGROUP_CPU }, { "cpu_weight", CGROUP_CPU_WEIGHT },
+	{ "memory", CGROUP_MEMORY },         { "swap", CGROUP_SWAP }, { "pids", CGROUP_PIDS }, { "cpu", CGROUP_CPU },
+	{ "cpu_weight", CGROUP_CPU_WEIGHT },
 };
 
 static const struct {
 	const char *name;
 	int resource;
 } resources[] = {
-	{ "nofile", RLIMIT_NOFILE }, { "nproc", RLIMIT_NPROC }, { "core", RLIMIT_CORE }, { "as", RLIMIT_AS },
-	{ "cpu", RLIMIT_CPU }, { "fsize", RLIMIT_FSIZE }, { "stack", RLIMIT_STACK }, { "memlock", RLIMIT_MEMLOCK },
+	{ "nofile", RLIMIT_NOFILE }, { "nproc", RLIMIT_NPROC }, { "core", RLIMIT_CORE },   { "as", RLIMIT_AS },
+	{ "cpu", RLIMIT_CPU },       { "fsize", RLIMIT_FSIZE }, { "stack", RLIMIT_STACK }, { "memlock", RLIMIT_MEMLOCK },
 };
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
@@ -108,8 +108,7 @@ static int set_rlimit(struct desc *d, const char *value, struct err *err)
 			continue;
 		if (d->nrlimits == DESC_RLIMITS_MAX)
 			return err_set(err, "more than %d rlimits", DESC_RLIMITS_MAX);
-		d->rlimits[d->nrlimits++] =
-			(struct spawn_rlimit){ resources[i].resource, { (rlim_t)lo, (rlim_t)hi } };
+		d->rlimits[d->nrlimits++] = (struct spawn_rlimit){ resources[i].resource, { (rlim_t)lo, (rlim_t)hi } };
 		return 0;
 	}
 	return err_set(err, "unknown rlimit in \"%s\"", value);
@@ -128,8 +127,7 @@ static int set_ready(struct desc *d, const char *value, struct err *err)
 	char kind[8] = "", host[64] = "", path[200] = "";
 	int port = 0, n = sscanf(value, "%7s %63s %d %199s", kind, host, &port, path);
 	bool is_http = !strcmp(kind, "http");
-	if ((!is_http && strcmp(kind, "port")) || n != (is_http ? 4 : 3) || port < 1 || port > 65535 ||
-	    (is_http && path[0] != '/'))
+	if ((!is_http && strcmp(kind, "port")) || n != (is_http ? 4 : 3) || port < 1 || port > 65535 || (is_http && path[0] != '/'))
 		return err_set(err, "ready rule \"%s\" is none of: exec, fd, notify, told, port HOST PORT, http HOST PORT PATH",
 			       value);
 	d->ready = is_http ? DESC_READY_HTTP : DESC_READY_PORT;
@@ -151,15 +149,15 @@ int desc_set(struct desc *d, const char *word, const char *value, struct err *er
 	if (!strcmp(word, "argv"))
 		return words_add(&d->argv, value, err);
 	if (!strcmp(word, "env"))
-		return strchr(value, '=') > value ? words_add(&d->env, value, err) :
-						    err_set(err, "env \"%s\" is not NAME=VALUE", value);
+		return strchr(value, '=') > value ? words_add(&d->env, value, err)
+						  : err_set(err, "env \"%s\" is not NAME=VALUE", value);
 	if (!strcmp(word, "mask"))
 		return words_add(&d->masks, value, err);
 	if (!strcmp(word, "cwd"))
 		return copy_heap(&d->cwd, value, err);
 	if (!strcmp(word, "label"))
-		return strlen(value) > WIRE_LABEL_MAX ? err_set(err, "label is longer than %d bytes", WIRE_LABEL_MAX) :
-							copy_heap(&d->label, value, err);
+		return strlen(value) > WIRE_LABEL_MAX ? err_set(err, "label is longer than %d bytes", WIRE_LABEL_MAX)
+						      : copy_heap(&d->label, value, err);
 	if (!strcmp(word, "user"))
 		return copy_text(d->user, sizeof(d->user), value, "user", err);
 	if (!strcmp(word, "box"))
@@ -173,8 +171,8 @@ int desc_set(struct desc *d, const char *word, const char *value, struct err *er
 	if (!strcmp(word, "kind"))
 		return copy_text(d->kind, sizeof(d->kind), value, "kind", err);
 	if (!strcmp(word, "id"))
-		return text_is_id(value, strlen(value)) ? copy_text(d->id, sizeof(d->id), value, "id", err) :
-							  err_set(err, "\"%s\" is no id", value);
+		return text_is_id(value, strlen(value)) ? copy_text(d->id, sizeof(d->id), value, "id", err)
+							: err_set(err, "\"%s\" is no id", value);
 	if (!strcmp(word, "limit"))
 		return set_limit(d, value, err);
 	if (!strcmp(word, "rlimit"))
@@ -220,11 +218,23 @@ static const struct {
 	const char *word;
 	bool is_number;
 } wired[] = {
-	{ WF_id, "id", false }, { WF_kind, "kind", false }, { WF_argv, "argv", false }, { WF_env, "env", false },
-	{ WF_cwd, "cwd", false }, { WF_user, "user", false }, { WF_box, "box", false }, { WF_sink, "sink", false },
-	{ WF_prefix, "prefix", false }, { WF_mask, "mask", false }, { WF_ready, "ready", false },
-	{ WF_label, "label", false }, { WF_parent, "parent", false }, { WF_limit, "limit", false },
-	{ WF_rlimit, "rlimit", false }, { WF_stop_signal, "stop_signal", true }, { WF_grace_ms, "grace_ms", true },
+	{ WF_id, "id", false },
+	{ WF_kind, "kind", false },
+	{ WF_argv, "argv", false },
+	{ WF_env, "env", false },
+	{ WF_cwd, "cwd", false },
+	{ WF_user, "user", false },
+	{ WF_box, "box", false },
+	{ WF_sink, "sink", false },
+	{ WF_prefix, "prefix", false },
+	{ WF_mask, "mask", false },
+	{ WF_ready, "ready", false },
+	{ WF_label, "label", false },
+	{ WF_parent, "parent", false },
+	{ WF_limit, "limit", false },
+	{ WF_rlimit, "rlimit", false },
+	{ WF_stop_signal, "stop_signal", true },
+	{ WF_grace_ms, "grace_ms", true },
 	{ WF_ready_within_ms, "ready_within_ms", true },
 };
 
@@ -351,8 +361,7 @@ int desc_check(const struct desc *d, struct err *err)
 	if (!d->box[0] || !is_box_path(d->box))
 		return err_set(err, "box \"%s\" of %s is no box", d->box, d->id);
 	if (!is_sink(d->sink))
-		return err_set(err, "sink \"%s\" of %s is none of: null, service:NAME, kernel:ID, job:PROJECT:JOB", d->sink,
-			       d->id);
+		return err_set(err, "sink \"%s\" of %s is none of: null, service:NAME, kernel:ID, job:PROJECT:JOB", d->sink, d->id);
 	size_t masks = 0;
 	for (char **w = d->masks; w && *w; w++)
 		masks += strlen(*w);

@@ -23,8 +23,8 @@ struct desc_limit {
 };
 
 struct desc {
-	char id[128], kind[32];       /* kind: service, kernel, … free of meaning to the keeper */
-	char **argv, **env, **masks;  /* NULL-terminated, owned */
+	char id[128], kind[32];      /* kind: service, kernel, … free of meaning to the keeper */
+	char **argv, **env, **masks; /* NULL-terminated, owned */
 	char *cwd, *label, *secrets;
 	size_t secrets_len;
 	char user[64], box[256], sink[300], prefix[140], parent[128];
@@ -35,7 +35,7 @@ struct desc {
 	enum desc_ready ready;
 	char *ready_host, *ready_path; /* owned; of rules `port` and `http`, else NULL */
 	int ready_port;
-	int ready_within_ms;          /* 0 = no deadline */
+	int ready_within_ms; /* 0 = no deadline */
 	int stop_signal, grace_ms;
 };
 

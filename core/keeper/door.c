@@ -13,7 +13,7 @@
 #include "sys/proc.h"
 #include "sys/sock.h"
 
-#define CLIENTS_MAX 32
+#define CLIENTS_MAX    32
 #define CLIENT_OUT_MAX (1024 * 1024)
 
 struct client {
@@ -21,12 +21,12 @@ struct client {
 	struct keeper *k;
 	struct wire_link *wire;
 	bool said_hello;
-	int64_t waits_req;                   /* 0 = does not wait for the end */
+	int64_t waits_req; /* 0 = does not wait for the end */
 	char who[64];
 };
 
 struct door {
-	int fd, spare_fd;                    /* the spare one is given up to refuse a client when no descriptors are left */
+	int fd, spare_fd; /* the spare one is given up to refuse a client when no descriptors are left */
 	struct loop_io *io;
 	struct list clients;
 };
@@ -86,7 +86,7 @@ static void verb_status(struct client *c, int64_t req, const char *name, bool on
 	(void)name;
 	(void)on;
 	send_keeper_row(c, req);
-	list_each(&c->k->services.all, at) {
+	list_each (&c->k->services.all, at) {
 		send_service_row(c, req, list_of(at, struct service, link));
 		n++;
 	}
@@ -110,7 +110,7 @@ static void verb_start(struct client *c, int64_t req, const char *name, bool on)
 	(void)on;
 	if (*name && !s)
 		return;
-	list_each(&c->k->services.all, at)
+	list_each (&c->k->services.all, at)
 		if (!s || s == list_of(at, struct service, link))
 			service_start(list_of(at, struct service, link));
 	orders_done(c->wire, req, 0, 0);
@@ -151,7 +151,7 @@ static void verb_handover(struct client *c, int64_t req, const char *name, bool 
 		orders_fail(c->wire, req, EBUSY, "the node is stopping");
 		return;
 	}
-	if (handover_check(c->k, &err) < 0) {    /* after the exec nobody could go back */
+	if (handover_check(c->k, &err) < 0) { /* after the exec nobody could go back */
 		orders_fail(c->wire, req, EINVAL, err.text);
 		return;
 	}
@@ -170,7 +170,7 @@ static void verb_restart(struct client *c, int64_t req, const char *name, bool o
 	struct service *s = *name ? named(c, req, name) : NULL;
 	if (*name && !s)
 		return;
-	list_each(&c->k->services.all, at)
+	list_each (&c->k->services.all, at)
 		if (!s || s == list_of(at, struct service, link))
 			service_restart(list_of(at, struct service, link), c->who);
 	orders_done(c->wire, req, 0, 0);
@@ -188,7 +188,7 @@ static const struct {
 	const char *verb;
 	void (*fn)(struct client *c, int64_t req, const char *name, bool on);
 } verbs[] = {
-	{ "status", verb_status }, { "start", verb_start }, { "stop", verb_stop }, { "drain", verb_drain },
+	{ "status", verb_status },   { "start", verb_start },   { "stop", verb_stop },       { "drain", verb_drain },
 	{ "restart", verb_restart }, { "reopen", verb_reopen }, { "reload", verb_handover }, { "upgrade", verb_handover },
 };
 
@@ -317,7 +317,10 @@ int door_open(struct keeper *k, int inherited_fd, struct err *err)
 	return 0;
 }
 
-int door_fd(const struct keeper *k) { return k->door->fd; }
+int door_fd(const struct keeper *k)
+{
+	return k->door->fd;
+}
 
 void door_close(struct keeper *k)
 {
@@ -326,7 +329,7 @@ void door_close(struct keeper *k)
 		return;
 	snprintf(path, sizeof(path), "%s/run/keeper.sock", k->dir);
 	unlink(path);
-	list_each(&k->door->clients, at)
+	list_each (&k->door->clients, at)
 		drop(list_of(at, struct client, link));
 	loop_io_free(&k->door->io);
 	fds_close(&k->door->fd);
@@ -344,7 +347,7 @@ void door_note(struct keeper *k, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	list_each(&k->door->clients, at) {
+	list_each (&k->door->clients, at) {
 		struct client *c = list_of(at, struct client, link);
 		struct buf b;
 		if (!c->waits_req)
@@ -359,7 +362,7 @@ void door_note(struct keeper *k, const char *fmt, ...)
 
 void door_finish(struct keeper *k)
 {
-	list_each(&k->door->clients, at) {
+	list_each (&k->door->clients, at) {
 		struct client *c = list_of(at, struct client, link);
 		if (!c->waits_req)
 			continue;

@@ -11,8 +11,8 @@
 #include "sys/clock.h"
 #include "sys/fds.h"
 
-#define FDS_MAX   65536
-#define FLUSH_MS  1000
+#define FDS_MAX  65536
+#define FLUSH_MS 1000
 
 /* --- numbers: "name=value name=value" in the field `note` --- */
 
@@ -89,7 +89,7 @@ static int save_keeper(struct saving *s)
 	put_fd(s, &n, "logw", k->log_write_fd);
 	if (end(s, mark, &n) < 0)
 		return -1;
-	list_each(&k->listens, at) {
+	list_each (&k->listens, at) {
 		struct keeper_listen *l = list_of(at, struct keeper_listen, link);
 		struct numbers m = { .text = "" };
 		mark = begin(s, "listen");
@@ -103,9 +103,18 @@ static int save_keeper(struct saving *s)
 
 static void put_cause(struct saving *s, struct numbers *n, const struct cause *c)
 {
-	const struct { enum wire_field f; const char *text; } texts[] = {
-		{ WF_cause, c->by_cause }, { WF_text, c->by_text }, { WF_by, c->by_whom }, { WF_what, c->exec_text },
-		{ WF_limit_owner, c->oom_owner }, { WF_victim_of, c->victim_of }, { WF_state, c->name }, { WF_dir, c->text },
+	const struct {
+		enum wire_field f;
+		const char *text;
+	} texts[] = {
+		{ WF_cause, c->by_cause },
+		{ WF_text, c->by_text },
+		{ WF_by, c->by_whom },
+		{ WF_what, c->exec_text },
+		{ WF_limit_owner, c->oom_owner },
+		{ WF_victim_of, c->victim_of },
+		{ WF_state, c->name },
+		{ WF_dir, c->text },
 		{ WF_peak_source, c->peak_source },
 	};
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
@@ -185,10 +194,10 @@ static int save(struct saving *s, struct err *err)
 	struct buf events;
 	if (save_keeper(s) < 0)
 		goto fail;
-	list_each(&s->k->procs.all, at)
+	list_each (&s->k->procs.all, at)
 		if (save_proc(s, list_of(at, struct proc, link)) < 0)
 			goto fail;
-	list_each(&s->k->services.all, at)
+	list_each (&s->k->services.all, at)
 		if (save_service(s, list_of(at, struct service, link)) < 0)
 			goto fail;
 	/* the journal's frames stand last, as they are */
@@ -235,7 +244,7 @@ static int own_program(char *out, size_t room, struct err *err)
 		return err_sys(err, errno, "unable to find my own program");
 	out[n] = 0;
 	if ((deleted = strstr(out, " (deleted)")) && !deleted[10])
-		*deleted = 0;                    /* an upgrade has put a new file there */
+		*deleted = 0; /* an upgrade has put a new file there */
 	return access(out, X_OK) == 0 ? 0 : err_sys(err, errno, "unable to run %s", out);
 }
 
@@ -258,14 +267,19 @@ int handover_check(struct keeper *k, struct err *err)
 	int rc = -1;
 	if (!plan)
 		return -1;
-	const struct { const char *word, *now, *next; } fixed[] = {
-		{ "instance", k->plan->instance, plan->instance }, { "cgroups", k->plan->cgroups, plan->cgroups },
+	const struct {
+		const char *word, *now, *next;
+	} fixed[] = {
+		{ "instance", k->plan->instance, plan->instance },
+		{ "cgroups", k->plan->cgroups, plan->cgroups },
 		{ "control_user", k->plan->control_user, plan->control_user },
 	};
 	for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++) {
 		if (strcmp(fixed[i].now, fixed[i].next)) {
-			err_set(err, "unable to take up %s: `%s` cannot change while processes run (\"%s\", was \"%s\"): dss stop, then start", path,
-				fixed[i].word, fixed[i].next, fixed[i].now);
+			err_set(err,
+				"unable to take up %s: `%s` cannot change while processes run (\"%s\", was \"%s\"): dss stop, then "
+				"start",
+				path, fixed[i].word, fixed[i].next, fixed[i].now);
 			goto out;
 		}
 	}
@@ -286,11 +300,13 @@ int handover_exec(struct keeper *k, struct err *err)
 		return err_set(err, "no memory");
 	s->k = k;
 	buf_init(&s->out, HANDOVER_MAX);
-	if (own_program(program, sizeof(program), err) < 0 || flush(k, err) < 0 || save(s, err) < 0 || (fd = to_memory(&s->out, err)) < 0)
+	if (own_program(program, sizeof(program), err) < 0 || flush(k, err) < 0 || save(s, err) < 0 ||
+	    (fd = to_memory(&s->out, err)) < 0)
 		goto fail;
 	snprintf(fd_text, sizeof(fd_text), "%d", fd);
 	snprintf(tick_text, sizeof(tick_text), "%d", k->tick_ms);
-	char *argv[] = { program, k->dir, "--takeover", fd_text, "--tick-ms", tick_text, k->is_foreground ? "--foreground" : NULL, NULL };
+	char *argv[] = { program, k->dir, "--takeover", fd_text, "--tick-ms", tick_text, k->is_foreground ? "--foreground" : NULL,
+			 NULL };
 	log_info("handing over to %s", program);
 	set_cloexec(s, false);
 	execv(program, argv);

@@ -14,7 +14,7 @@ int handover_exec(struct keeper *k, struct err *err);
 /* The field of a saved process that carries the counters of its box; a description has no such field. */
 #define HANDOVER_MARK WF_key
 /* 20,000 processes with long command lines still fit. */
-#define HANDOVER_MAX  (256u << 20)
+#define HANDOVER_MAX (256u << 20)
 /* In the successor, before anything is opened: the descriptors that were kept. */
 struct handover;
 struct handover *handover_read(int fd, struct err *err);

@@ -73,9 +73,12 @@ static void copy(char *out, size_t room, const struct wire_view *v, enum wire_fi
 static void load_cause(struct cause *c, const struct wire_view *v)
 {
 	copy(c->by_cause, sizeof(c->by_cause), v, WF_cause);
-	const struct { char **text; enum wire_field f; } texts[] = {
-		{ &c->by_text, WF_text }, { &c->by_whom, WF_by }, { &c->exec_text, WF_what }, { &c->oom_owner, WF_limit_owner },
-		{ &c->victim_of, WF_victim_of }, { &c->text, WF_dir },
+	const struct {
+		char **text;
+		enum wire_field f;
+	} texts[] = {
+		{ &c->by_text, WF_text },          { &c->by_whom, WF_by },          { &c->exec_text, WF_what },
+		{ &c->oom_owner, WF_limit_owner }, { &c->victim_of, WF_victim_of }, { &c->text, WF_dir },
 	};
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
 		cause_say(texts[i].text, "%s", cause_text(wire_get_text(v, texts[i].f)));
@@ -127,12 +130,13 @@ static int load_proc(struct keeper *k, const struct wire_view *v, struct err *er
 	p->deadline_event = (enum proc_event)get(v, "due_event", 0);
 	load_cause(&p->cause, v);
 	int out = keep_fd(get(v, "pipe", -1));
-	if (out >= 0 && (p->pipe = output_add(k->output, wire_get_text(v, WF_name), p->desc.sink, p->desc.prefix, p->desc.masks, out)))
+	if (out >= 0 &&
+	    (p->pipe = output_add(k->output, wire_get_text(v, WF_name), p->desc.sink, p->desc.prefix, p->desc.masks, out)))
 		p->pipe->is_finished = get(v, "finished", 0);
 	const void *mark = wire_get_bytes(v, HANDOVER_MARK, &len);
 	if (mark && len == sizeof(p->mark))
 		memcpy(&p->mark, mark, len);
-	else                                     /* another version's counters: begin anew */
+	else /* another version's counters: begin anew */
 		cgroup_oom_mark(k->cg, p->desc.box, &p->mark, NULL);
 	if (!p->is_reaped) {
 		cgroup_none_member(k->cg, p->desc.box, p->pid);
@@ -143,7 +147,7 @@ static int load_proc(struct keeper *k, const struct wire_view *v, struct err *er
 	if (s && !strcmp(p->desc.kind, "service") && p->state < PROC_ENDED)
 		service_adopt(s, p);
 	else if (!strcmp(p->desc.kind, "service"))
-		p->exit_seq = 0;                 /* nobody waits for its end but the logger */
+		p->exit_seq = 0; /* nobody waits for its end but the logger */
 	if (get(v, "due", 0))
 		proc_due(p, PROC_DUE_DEADLINE, get(v, "due", 0));
 	if (p->state == PROC_ENDED)
@@ -155,7 +159,7 @@ static int load_service(struct keeper *k, const struct wire_view *v)
 {
 	struct service *s = services_find(&k->services, wire_get_text(v, WF_name));
 	if (!s)
-		return 0;                        /* the new plan has it no more; its process is stopped by the caller */
+		return 0; /* the new plan has it no more; its process is stopped by the caller */
 	s->wanted_up = get(v, "wanted", 1);
 	s->crashes = (int)get(v, "crashes", 0);
 	s->crashing_since_ms = get(v, "since", 0);
@@ -171,14 +175,14 @@ static int load_service(struct keeper *k, const struct wire_view *v)
 	}
 	if (s->proc) {
 		if (s->state == SERVICE_UP)
-			s->due_ms = get(v, "due", 0);    /* when its crashes will be forgotten */
+			s->due_ms = get(v, "due", 0); /* when its crashes will be forgotten */
 		return 0;
 	}
 	int state = (int)get(v, "state", SERVICE_DOWN);
 	if (state == SERVICE_FAILED)
 		s->state = SERVICE_FAILED;
 	else if (s->wanted_up && (state == SERVICE_BACKOFF || state == SERVICE_STARTING || state == SERVICE_UP)) {
-		s->state = SERVICE_BACKOFF;      /* the next try, at once if it was due meanwhile */
+		s->state = SERVICE_BACKOFF; /* the next try, at once if it was due meanwhile */
 		s->due_ms = get(v, "due", 0) ? get(v, "due", 0) : clock_mono_ms();
 	}
 	return 0;
@@ -215,24 +219,28 @@ int handover_apply(struct handover *h, struct keeper *k, struct err *err)
 		if (n <= 0)
 			return err_set(err, "the state of the former keeper is cut");
 		if (v.type != WIRE_note)
-			break;                   /* the journal begins */
+			break; /* the journal begins */
 		const char *section = wire_get_text(&v, WF_verb);
-		int rc = !strcmp(section, "proc") ? load_proc(k, &v, err) : !strcmp(section, "service") ? load_service(k, &v) :
-			 !strcmp(section, "listen") ? load_listen(k, &v) : !strcmp(section, "link") ? load_link(k, &v) : 0;
+		int rc = !strcmp(section, "proc")      ? load_proc(k, &v, err)
+			 : !strcmp(section, "service") ? load_service(k, &v)
+			 : !strcmp(section, "listen")  ? load_listen(k, &v)
+			 : !strcmp(section, "link")    ? load_link(k, &v)
+						       : 0;
 		if (rc < 0)
 			return err_add(err, "unable to take over a %s", section);
 		at += n;
 		len -= (size_t)n;
 	}
 	k->procs.serial = (unsigned)handover_number(h, "serial", 0);
-	if (journal_load(k->journal, (uint64_t)handover_number(h, "last", 0), (uint64_t)handover_number(h, "acked", 0), at, len, err) < 0)
+	if (journal_load(k->journal, (uint64_t)handover_number(h, "last", 0), (uint64_t)handover_number(h, "acked", 0), at, len,
+			 err) < 0)
 		return -1;
 	if (k->logger)
 		output_attach(k->output, k->logger);
 	k->backend_said_hello = k->backend && handover_number(h, "hello", 0);
 	if (k->backend_said_hello)
 		journal_resume(k->journal, k->backend, (uint64_t)handover_number(h, "sent", 0));
-	list_each(&k->procs.all, at_proc) {
+	list_each (&k->procs.all, at_proc) {
 		struct proc *p = list_of(at_proc, struct proc, link);
 		proc_watch(p);
 		if (adopt_is(p))

@@ -14,8 +14,8 @@ struct event {
 };
 
 struct journal {
-	struct list events;              /* oldest first; all have acked < seq <= last */
-	uint64_t last, acked, sent;      /* acked <= sent <= last while a link is there */
+	struct list events;         /* oldest first; all have acked < seq <= last */
+	uint64_t last, acked, sent; /* acked <= sent <= last while a link is there */
 	struct wire_link *link;
 	struct buf building;
 	size_t mark;
@@ -44,7 +44,7 @@ void journal_free(struct journal **journal)
 	*journal = NULL;
 	if (!j)
 		return;
-	list_each(&j->events, p)
+	list_each (&j->events, p)
 		drop(list_of(p, struct event, link));
 	buf_fini(&j->building);
 	free(j);
@@ -68,7 +68,7 @@ struct buf *journal_begin(struct journal *j, const char *id, const char *what)
 static void fold(struct journal *j, const char *id, const char *what)
 {
 	bool is_end = !strcmp(what, "exited");
-	list_each(&j->events, p) {
+	list_each (&j->events, p) {
 		struct event *e = list_of(p, struct event, link);
 		if (!strcmp(e->id, id) && (is_end || strcmp(e->what, "exited")))
 			drop(e);
@@ -111,13 +111,13 @@ void journal_pump(struct journal *j)
 {
 	if (!j->link || j->sent == j->last)
 		return;
-	list_each(&j->events, p) {
+	list_each (&j->events, p) {
 		struct event *e = list_of(p, struct event, link);
 		struct buf view = { .data = e->frame, .len = e->len, .cap = e->len, .max = e->len };
 		if (e->seq <= j->sent)
 			continue;
 		if (wire_link_send(j->link, &view, NULL, 0) < 0)
-			return;                  /* the queue is full: the next turn goes on here */
+			return; /* the queue is full: the next turn goes on here */
 		j->sent = e->seq;
 	}
 }
@@ -136,7 +136,10 @@ void journal_resume(struct journal *j, struct wire_link *link, uint64_t sent)
 	journal_pump(j);
 }
 
-uint64_t journal_sent(const struct journal *j) { return j->sent; }
+uint64_t journal_sent(const struct journal *j)
+{
+	return j->sent;
+}
 
 void journal_ack(struct journal *j, uint64_t seq)
 {
@@ -147,7 +150,7 @@ void journal_ack(struct journal *j, uint64_t seq)
 	j->acked = seq;
 	if (j->sent < seq)
 		j->sent = seq;
-	list_each(&j->events, p) {
+	list_each (&j->events, p) {
 		struct event *e = list_of(p, struct event, link);
 		if (e->seq > seq)
 			break;
@@ -155,12 +158,18 @@ void journal_ack(struct journal *j, uint64_t seq)
 	}
 }
 
-uint64_t journal_acked(const struct journal *j) { return j->acked; }
-uint64_t journal_last(const struct journal *j) { return j->last; }
+uint64_t journal_acked(const struct journal *j)
+{
+	return j->acked;
+}
+uint64_t journal_last(const struct journal *j)
+{
+	return j->last;
+}
 
 int journal_save(const struct journal *j, struct buf *out)
 {
-	list_each(&j->events, p) {
+	list_each (&j->events, p) {
 		const struct event *e = list_of(p, struct event, link);
 		buf_put(out, e->frame, e->len);
 	}

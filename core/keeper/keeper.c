@@ -13,15 +13,18 @@
 #include "sys/notify.h"
 #include "sys/sock.h"
 
-#define LINK_OUT_MAX  (8 * 1024 * 1024)
+#define LINK_OUT_MAX (8 * 1024 * 1024)
 /* A link ends a moment before its process does: only who outlives it by this much is ended for it. */
-#define DEAF_MS       1000
-#define BEATS_MISSED  6            /* ticks of our own, not wall time: a suspended machine kills nobody */
+#define DEAF_MS      1000
+#define BEATS_MISSED 6 /* ticks of our own, not wall time: a suspended machine kills nobody */
 /* How long a stop waits for the backend to acknowledge the ends of kernels before it is stopped itself. */
-#define ACK_WAIT_MS       10000
-#define ACK_WAIT_NOW_MS   500      /* a backend that is well needs a commit's time */
+#define ACK_WAIT_MS     10000
+#define ACK_WAIT_NOW_MS 500 /* a backend that is well needs a commit's time */
 
-const char *keeper_isolation(const struct keeper *k) { return accounts_is_one_user(k->accounts) ? "none" : "users"; }
+const char *keeper_isolation(const struct keeper *k)
+{
+	return accounts_is_one_user(k->accounts) ? "none" : "users";
+}
 
 /* --- links to backend and logger --- */
 
@@ -36,7 +39,7 @@ static void unlink_peer(struct keeper *k, struct wire_link **at)
 		journal_attach(k->journal, NULL);
 		k->backend_said_hello = false;
 		k->beat = false;
-		k->busy = -1;                    /* until the next one says */
+		k->busy = -1; /* until the next one says */
 		k->missed_beats = 0;
 		loop_timer_stop(k->tick);
 	} else {
@@ -58,7 +61,7 @@ static void on_message(void *data, struct wire_link *link, const struct wire_vie
 {
 	struct keeper *k = data;
 	struct err err = { 0 };
-	for (size_t i = 0; i < nfds; i++)        /* nobody may park descriptors with us */
+	for (size_t i = 0; i < nfds; i++) /* nobody may park descriptors with us */
 		close(fds[i]);
 	if (link == k->backend) {
 		orders_message(k, msg);
@@ -85,7 +88,7 @@ int keeper_take_link(struct keeper *k, const char *service, int fd, const void *
 
 static struct keeper_listen *find_listen(struct keeper *k, const char *name)
 {
-	list_each(&k->listens, at) {
+	list_each (&k->listens, at) {
 		struct keeper_listen *l = list_of(at, struct keeper_listen, link);
 		if (!strcmp(l->name, name))
 			return l;
@@ -125,7 +128,7 @@ int keeper_give(void *keeper, struct service *s, struct proc_fd *fds, size_t *nf
 	int pair[2];
 	if (sock_pair(pair, err) < 0)
 		return -1;
-	if (*at)                                 /* the link of one that has ended */
+	if (*at) /* the link of one that has ended */
 		unlink_peer(k, at);
 	if (keeper_take_link(k, s->plan->desc.id, pair[0], NULL, 0) < 0) {
 		close(pair[1]);
@@ -142,7 +145,7 @@ void keeper_given(void *keeper, struct service *s, struct proc_fd *fds, size_t n
 	if (!at)
 		return;
 	if (nfds > 0)
-		close(fds[nfds - 1].fd);         /* the far end; the sockets stay ours */
+		close(fds[nfds - 1].fd); /* the far end; the sockets stay ours */
 	if (is_started && at == &k->backend) {
 		k->beat = true;
 		k->missed_beats = 0;
@@ -170,9 +173,9 @@ void keeper_tick(void *keeper)
 	struct keeper *k = keeper;
 	struct service *s = services_find(&k->services, "backend");
 	if (k->phase >= KEEPER_STOPPING || !s->proc || !proc_is_alive(s->proc))
-		return;                          /* while stopping the same timer bounds the wait for acknowledgements */
+		return; /* while stopping the same timer bounds the wait for acknowledgements */
 	loop_timer_start(k->tick, k->tick_ms);
-	if (k->beat || s->state != SERVICE_UP) {         /* while it starts, its ready deadline watches it */
+	if (k->beat || s->state != SERVICE_UP) { /* while it starts, its ready deadline watches it */
 		k->beat = false;
 		k->missed_beats = 0;
 		return;
@@ -193,7 +196,10 @@ static bool is_core(const struct service *s)
 	return !strcmp(s->plan->desc.id, "backend") || !strcmp(s->plan->desc.id, "logger");
 }
 
-static bool is_quiet(const struct service *s) { return !s->proc; }
+static bool is_quiet(const struct service *s)
+{
+	return !s->proc;
+}
 
 void keeper_stop(struct keeper *k, bool now, const char *by)
 {
@@ -207,7 +213,7 @@ void keeper_stop(struct keeper *k, bool now, const char *by)
 	k->services.is_closing = true;
 	notify_send("STOPPING=1");
 	log_info("stopping%s (by %s)", now ? " now" : "", by);
-	list_each(&k->procs.all, at) {
+	list_each (&k->procs.all, at) {
 		struct proc *p = list_of(at, struct proc, link);
 		if (p->owner.ended || !proc_is_alive(p))
 			continue;
@@ -216,7 +222,7 @@ void keeper_stop(struct keeper *k, bool now, const char *by)
 		else
 			proc_stop(p, "shutdown", "the node was stopped", by, -1);
 	}
-	list_each(&k->services.all, at) {
+	list_each (&k->services.all, at) {
 		struct service *s = list_of(at, struct service, link);
 		if (!is_core(s))
 			service_stop(s, "shutdown", "the node was stopped", by, now);
@@ -257,7 +263,7 @@ void keeper_drain(struct keeper *k, const char *by)
 	}
 	log_info("draining (by %s)", by);
 	k->phase = KEEPER_DRAINING;
-	k->busy = -1;                            /* until the backend says */
+	k->busy = -1; /* until the backend says */
 	keeper_tell_drain(k);
 }
 
@@ -275,12 +281,12 @@ static bool is_over(const struct keeper *k, const struct proc *p)
 
 static bool are_others_quiet(const struct keeper *k, bool unacknowledged_too)
 {
-	list_each(&k->procs.all, at) {
+	list_each (&k->procs.all, at) {
 		const struct proc *p = list_of(at, struct proc, link);
 		if (!p->owner.ended && (!is_over(k, p) || (unacknowledged_too && p->exit_seq > journal_acked(k->journal))))
 			return false;
 	}
-	list_each(&k->services.all, at) {
+	list_each (&k->services.all, at) {
 		const struct service *s = list_of(at, struct service, link);
 		if (!is_core(s) && !is_quiet(s))
 			return false;
@@ -292,12 +298,13 @@ static void stop_core(struct keeper *k, const char *name, enum keeper_phase next
 {
 	door_note(k, "stopping %s", name);
 	k->phase = next;
-	service_stop(services_find(&k->services, name), "shutdown", "the node was stopped", k->stop_by, k->stop_now && next != KEEPER_STOPPING_LOGGER);
+	service_stop(services_find(&k->services, name), "shutdown", "the node was stopped", k->stop_by,
+		     k->stop_now && next != KEEPER_STOPPING_LOGGER);
 }
 
 static void told_ready(struct keeper *k)
 {
-	list_each(&k->services.all, at)
+	list_each (&k->services.all, at)
 		if (list_of(at, struct service, link)->state != SERVICE_UP)
 			return;
 	k->is_told_ready = true;
@@ -343,7 +350,7 @@ void keeper_advance(struct keeper *k)
 	enum keeper_phase before;
 	journal_pump(k->journal);
 	output_pump(k->output);
-	do {                                     /* a phase may have nothing to wait for, and then no event would bring the next turn */
+	do { /* a phase may have nothing to wait for, and then no event would bring the next turn */
 		before = k->phase;
 		advance_once(k);
 	} while (k->phase != before);

@@ -78,13 +78,16 @@ static void put_usage(struct proc *p, struct buf *b)
 	struct cgroup_usage u;
 	if (proc_usage(p, &u, NULL) < 0)
 		return;
-	const struct { enum wire_field f; int64_t v; } facts[] = {
+	const struct {
+		enum wire_field f;
+		int64_t v;
+	} facts[] = {
 		{ WF_memory_bytes, u.memory_bytes }, { WF_rss_bytes, u.rss_bytes }, { WF_limit_bytes, u.limit_bytes },
-		{ WF_oom_kills, u.oom_kills }, { WF_pids, u.pids },
+		{ WF_oom_kills, u.oom_kills },       { WF_pids, u.pids },
 	};
 	for (size_t i = 0; i < sizeof(facts) / sizeof(facts[0]); i++)
 		wire_int(b, facts[i].f, facts[i].v);
-	if (p->state < PROC_ENDED) {             /* an ended one has its peak and CPU time in the verdict */
+	if (p->state < PROC_ENDED) { /* an ended one has its peak and CPU time in the verdict */
 		wire_int(b, WF_peak_bytes, u.peak_bytes);
 		wire_int(b, WF_cpu_ms, u.cpu_ms);
 	}
@@ -120,7 +123,10 @@ static struct proc *find(struct keeper *k, const struct wire_view *msg, struct e
 	return p;
 }
 
-static bool is_box_allowed(const char *box) { return !strncmp(box, "warm/", 5) || !strncmp(box, "run/", 4); }
+static bool is_box_allowed(const char *box)
+{
+	return !strncmp(box, "warm/", 5) || !strncmp(box, "run/", 4);
+}
 
 /* What is asked of each new entry, born here or adopted. A service's name or kind would pass for that service after an exec in place. */
 static int check_entry(struct keeper *k, const char *id, const char *kind, const char *box, struct err *err)
@@ -177,7 +183,7 @@ static int order_spawn(struct keeper *k, const struct wire_view *msg, struct err
 {
 	struct desc d;
 	const char *id = wire_get_text(msg, WF_id);
-	if (procs_find(&k->procs, id))           /* a backend that died after the order asks again: the same process */
+	if (procs_find(&k->procs, id)) /* a backend that died after the order asks again: the same process */
 		return 1;
 	desc_init(&d);
 	if (desc_from_wire(&d, msg, err) < 0 || check_spawn(k, &d, err) < 0) {
@@ -227,7 +233,7 @@ static int order_route(struct keeper *k, const struct wire_view *msg, struct err
 		return -1;
 	if (!p->pipe)
 		return err_set(err, "%s has no output to route", p->desc.id);
-	probe = p->desc;                         /* borrowed, only to check the words */
+	probe = p->desc; /* borrowed, only to check the words */
 	if (desc_set(&probe, "sink", sink, err) < 0 || desc_check(&probe, err) < 0 || !strncmp(sink, "service:", 8))
 		return err_add(err, "unable to route to \"%s\"", sink);
 	const char *prefix = wire_get_text(msg, WF_prefix);
@@ -287,7 +293,7 @@ static int order_box(struct keeper *k, const struct wire_view *msg, struct err *
 static int order_list(struct keeper *k, const struct wire_view *msg, struct err *err)
 {
 	int64_t req = wire_get_int(msg, WF_req, 0), n = 0;
-	list_each(&k->procs.all, at) {
+	list_each (&k->procs.all, at) {
 		if (send_row(k, req, list_of(at, struct proc, link), false) < 0)
 			return err_set(err, "the answer is larger than the queue: list again once it is read");
 		n++;
@@ -317,7 +323,7 @@ static int order_usage(struct keeper *k, const struct wire_view *msg, struct err
 	if (!p)
 		return -1;
 	send_row(k, wire_get_int(msg, WF_req, 0), p, true);
-	if (wire_get_int(msg, WF_on, 0))         /* a task begins or ends: what was counted before is not its doing */
+	if (wire_get_int(msg, WF_on, 0)) /* a task begins or ends: what was counted before is not its doing */
 		cgroup_oom_mark(k->cg, p->desc.box, &p->mark, NULL);
 	return 0;
 }
@@ -327,10 +333,10 @@ static const struct {
 	int (*fn)(struct keeper *k, const struct wire_view *msg, struct err *err);
 } orders[] = {
 	{ WIRE_hello, order_hello }, { WIRE_heartbeat, order_heartbeat }, { WIRE_spawn, order_spawn },
-	{ WIRE_stop, order_stop }, { WIRE_signal, order_signal }, { WIRE_route, order_route },
-	{ WIRE_limit, order_limit }, { WIRE_freeze, order_freeze }, { WIRE_label, order_label },
-	{ WIRE_box, order_box }, { WIRE_list, order_list }, { WIRE_reopen, order_reopen },
-	{ WIRE_ack, order_ack }, { WIRE_usage, order_usage },
+	{ WIRE_stop, order_stop },   { WIRE_signal, order_signal },       { WIRE_route, order_route },
+	{ WIRE_limit, order_limit }, { WIRE_freeze, order_freeze },       { WIRE_label, order_label },
+	{ WIRE_box, order_box },     { WIRE_list, order_list },           { WIRE_reopen, order_reopen },
+	{ WIRE_ack, order_ack },     { WIRE_usage, order_usage },
 };
 
 void orders_message(struct keeper *k, const struct wire_view *msg)

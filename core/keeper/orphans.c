@@ -47,7 +47,7 @@ static bool kill_marked(void *id, pid_t pid)
 	char mark[130];
 	if (!proc_env(pid, "DSS_PROCESS", mark, sizeof(mark)) || strcmp(mark, id))
 		return false;
-	kill(pid, SIGKILL);              /* our own child that nobody else can reap: the pid cannot be another's */
+	kill(pid, SIGKILL); /* our own child that nobody else can reap: the pid cannot be another's */
 	return true;
 }
 
@@ -66,13 +66,19 @@ static bool is_there(void *data, pid_t pid)
 	return true;
 }
 
-int orphans_count(struct procs *t) { return each_adopted(t, is_there, NULL); }
+int orphans_count(struct procs *t)
+{
+	return each_adopted(t, is_there, NULL);
+}
 
 /* --- what a dead keeper left --- */
 
 struct left {
 	const char *instance;
-	struct { pid_t pid; uint64_t start_ticks; } found[LEFT_MAX];
+	struct {
+		pid_t pid;
+		uint64_t start_ticks;
+	} found[LEFT_MAX];
 	int n;
 };
 
@@ -159,7 +165,7 @@ int orphans_clean(struct cgroup *cg, const char *instance, int grace_ms, struct 
 		while (signal_all(l, 0) && clock_mono_ms() - since < grace_ms)
 			nanosleep(&pause, NULL);
 		for (int tries = 0; tries < 250 && gather(cg, l, err) == 0 && l->n; tries++) {
-			signal_all(l, SIGKILL);      /* again and again: one that forks has new members each time */
+			signal_all(l, SIGKILL); /* again and again: one that forks has new members each time */
 			nanosleep(&pause, NULL);
 		}
 		if (l->n)

@@ -18,7 +18,7 @@ struct output {
 	void *routed_data;
 	struct list pipes;
 	struct wire_link *link;
-	bool is_behind;                  /* some pipe could not be told */
+	bool is_behind; /* some pipe could not be told */
 };
 
 void output_on_routed(struct output *o, output_routed_fn *fn, void *data)
@@ -30,7 +30,7 @@ void output_on_routed(struct output *o, output_routed_fn *fn, void *data)
 /* Answers all switches, or those of one pipe: whoever reads next begins with the new sink, or nobody has to read any more. */
 static void settle_switches(struct output *o, const char *id)
 {
-	list_each(&o->switches, at) {
+	list_each (&o->switches, at) {
 		struct switching *s = list_of(at, struct switching, link);
 		if (id && strcmp(s->id, id))
 			continue;
@@ -45,7 +45,7 @@ static void settle_switches(struct output *o, const char *id)
 static void on_switched(struct output *o, const struct wire_view *msg)
 {
 	int64_t req = wire_get_int(msg, WF_req, 0), epoch = wire_get_int(msg, WF_epoch, 0);
-	list_each(&o->switches, at) {
+	list_each (&o->switches, at) {
 		struct switching *s = list_of(at, struct switching, link);
 		if (s->req != req || s->epoch != epoch)
 			continue;
@@ -73,7 +73,7 @@ void output_free(struct output **output)
 	if (!o)
 		return;
 	o->routed = NULL;
-	list_each(&o->pipes, at) {
+	list_each (&o->pipes, at) {
 		struct output_pipe *p = list_of(at, struct output_pipe, link);
 		output_forget(&p);
 	}
@@ -146,7 +146,7 @@ void output_pump(struct output *o)
 	if (!o->is_behind || !o->link)
 		return;
 	o->is_behind = false;
-	list_each(&o->pipes, at)
+	list_each (&o->pipes, at)
 		tell(list_of(at, struct output_pipe, link));
 }
 
@@ -154,7 +154,7 @@ void output_attach(struct output *o, struct wire_link *link)
 {
 	o->link = link;
 	o->is_behind = false;
-	list_each(&o->pipes, at) {
+	list_each (&o->pipes, at) {
 		struct output_pipe *p = list_of(at, struct output_pipe, link);
 		p->is_told = p->is_finish_told = false;
 		tell(p);
@@ -165,7 +165,7 @@ void output_attach(struct output *o, struct wire_link *link)
 
 static struct output_pipe *find(struct output *o, const char *id)
 {
-	list_each(&o->pipes, at) {
+	list_each (&o->pipes, at) {
 		struct output_pipe *p = list_of(at, struct output_pipe, link);
 		if (!strcmp(p->id, id))
 			return p;
@@ -184,7 +184,7 @@ void output_message(struct output *o, const struct wire_view *msg)
 	if (msg->type != WIRE_drained)
 		return;
 	struct output_pipe *p = find(o, wire_get_text(msg, WF_id));
-	if (p && !p->is_finished) {      /* an early end of file: the process closed its output and lives on */
+	if (p && !p->is_finished) { /* an early end of file: the process closed its output and lives on */
 		p->is_closed = true;
 		settle_switches(o, p->id);
 	}
@@ -219,7 +219,7 @@ int output_route(struct output_pipe *p, const char *sink, const char *prefix, in
 	strncpy(p->sink, sink, sizeof(p->sink) - 1);
 	strncpy(p->prefix, prefix ? prefix : "", sizeof(p->prefix) - 1);
 	if (!p->output->link || !p->is_told || p->is_closed)
-		return 0;                /* the logger hears the new sink at once */
+		return 0; /* the logger hears the new sink at once */
 	struct switching *s = calloc(1, sizeof(*s));
 	struct buf b;
 	if (!s)
@@ -276,13 +276,13 @@ void output_reopen(struct output *o)
 size_t output_waiting(const struct output *o)
 {
 	size_t n = 0;
-	list_each(&o->pipes, at)
+	list_each (&o->pipes, at)
 		n += list_of(at, struct output_pipe, link)->is_finished;
 	return n;
 }
 
 void output_each(struct output *o, void (*fn)(void *data, struct output_pipe *p), void *data)
 {
-	list_each(&o->pipes, at)
+	list_each (&o->pipes, at)
 		fn(data, list_of(at, struct output_pipe, link));
 }

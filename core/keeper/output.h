@@ -15,14 +15,14 @@ typedef void output_drained_fn(void *data);
 struct output_pipe {
 	struct list link;
 	struct output *output;
-	char id[160];             /* the logger's name for it, e.g. "fek-1", "backend.3"; never used twice */
+	char id[160]; /* the logger's name for it, e.g. "fek-1", "backend.3"; never used twice */
 	char sink[300], prefix[140];
-	char *const *masks;       /* borrowed; stays while the pipe lives */
-	int fd;                   /* our read end, owned */
+	char *const *masks; /* borrowed; stays while the pipe lives */
+	int fd;             /* our read end, owned */
 	bool is_finished;
-	bool is_closed;           /* the process closed it and may live on */
-	bool is_told, is_finish_told;     /* this logger has heard of it, and of its end */
-	int64_t bytes, lost;      /* as the logger told at the end */
+	bool is_closed;               /* the process closed it and may live on */
+	bool is_told, is_finish_told; /* this logger has heard of it, and of its end */
+	int64_t bytes, lost;          /* as the logger told at the end */
 	output_drained_fn *drained;
 	void *data;
 };

@@ -11,12 +11,12 @@
 #include "base/words.h"
 #include "sys/fds.h"
 
-#define PLAN_MAX (1024 * 1024)
+#define PLAN_MAX      (1024 * 1024)
 #define LINE_ARGS_MAX 3
 
 struct reader {
 	struct plan *plan;
-	struct plan_service *service;     /* the open block, or NULL */
+	struct plan_service *service; /* the open block, or NULL */
 	const char *path;
 	int line;
 };
@@ -117,9 +117,9 @@ static int read_at_top(struct reader *r, const char *word, char **args, int narg
 	const struct {
 		const char *word;
 		int nargs;
-	} known[] = { { "instance", 1 }, { "dir", 1 }, { "cgroups", 1 }, { "control_user", 1 }, { "allow_user", 1 },
-		      { "listen", 3 }, { "log_file", 2 }, { "log_job", 1 }, { "log_total", 1 }, { "log_floor", 1 },
-		      { "service", 1 } };
+	} known[] = { { "instance", 1 },   { "dir", 1 },       { "cgroups", 1 },  { "control_user", 1 },
+		      { "allow_user", 1 }, { "listen", 3 },    { "log_file", 2 }, { "log_job", 1 },
+		      { "log_total", 1 },  { "log_floor", 1 }, { "service", 1 } };
 	size_t i = 0;
 	while (i < sizeof(known) / sizeof(known[0]) && strcmp(known[i].word, word))
 		i++;
@@ -128,17 +128,28 @@ static int read_at_top(struct reader *r, const char *word, char **args, int narg
 	if (nargs != known[i].nargs)
 		return err_set(err, "\"%s\" takes %d arguments, not %d", word, known[i].nargs, nargs);
 	switch (i) {
-	case 0: return set_text(p->instance, sizeof(p->instance), args[0], err);
-	case 1: return set_text(p->dir, sizeof(p->dir), args[0], err);
-	case 2: return set_text(p->cgroups, sizeof(p->cgroups), args[0], err);
-	case 3: return set_text(p->control_user, sizeof(p->control_user), args[0], err);
-	case 4: return words_add(&p->allow_users, args[0], err);
-	case 5: return read_listen(p, args, err);
-	case 6: return set_long(&p->log_file_bytes, args[0], err) < 0 ? -1 : set_int(&p->log_files, args[1], err);
-	case 7: return set_long(&p->log_job_bytes, args[0], err);
-	case 8: return set_long(&p->log_total_bytes, args[0], err);
-	case 9: return set_long(&p->log_floor_bytes, args[0], err);
-	default: return read_service(r, args[0], err);
+	case 0:
+		return set_text(p->instance, sizeof(p->instance), args[0], err);
+	case 1:
+		return set_text(p->dir, sizeof(p->dir), args[0], err);
+	case 2:
+		return set_text(p->cgroups, sizeof(p->cgroups), args[0], err);
+	case 3:
+		return set_text(p->control_user, sizeof(p->control_user), args[0], err);
+	case 4:
+		return words_add(&p->allow_users, args[0], err);
+	case 5:
+		return read_listen(p, args, err);
+	case 6:
+		return set_long(&p->log_file_bytes, args[0], err) < 0 ? -1 : set_int(&p->log_files, args[1], err);
+	case 7:
+		return set_long(&p->log_job_bytes, args[0], err);
+	case 8:
+		return set_long(&p->log_total_bytes, args[0], err);
+	case 9:
+		return set_long(&p->log_floor_bytes, args[0], err);
+	default:
+		return read_service(r, args[0], err);
 	}
 }
 
@@ -156,7 +167,7 @@ static int read_line(struct reader *r, char *line, struct err *err)
 		r->service = NULL;
 		return 0;
 	}
-	if (r->service) {                        /* one argument; a ready rule keeps its blanks */
+	if (r->service) { /* one argument; a ready rule keeps its blanks */
 		if (!line || unescape(line) < 0)
 			return err_set(err, "\"%s\" has no value, or a broken %%XX", word);
 		return read_in_block(r, word, line, err);
@@ -180,7 +191,7 @@ static int check_whole(const struct reader *r, struct err *err)
 		return err_set(err, "`instance` or `dir` is missing");
 	if (!plan_service_named(p, "logger") || !plan_service_named(p, "backend"))
 		return err_set(err, "the services logger and backend must be there");
-	list_each(&p->services, a) {
+	list_each (&p->services, a) {
 		const struct plan_service *s = list_of(a, struct plan_service, link);
 		if (plan_service_named(p, s->desc.id) != s)
 			return err_set(err, "service \"%s\" is there twice", s->desc.id);
@@ -202,10 +213,11 @@ static int check_owner(int fd, struct err *err)
 	if (!S_ISREG(st.st_mode))
 		return err_set(err, "it is no regular file");
 	if (st.st_uid != 0 && st.st_uid != geteuid())
-		return err_set(err, "it belongs to uid %u, not to uid %u, who runs the keeper; remove it, then: dss start", (unsigned)st.st_uid,
-			       (unsigned)geteuid());
+		return err_set(err, "it belongs to uid %u, not to uid %u, who runs the keeper; remove it, then: dss start",
+			       (unsigned)st.st_uid, (unsigned)geteuid());
 	if (st.st_mode & (S_IWGRP | S_IWOTH))
-		return err_set(err, "others than its owner may write it (mode %04o); remove it, then: dss start", (unsigned)(st.st_mode & 07777));
+		return err_set(err, "others than its owner may write it (mode %04o); remove it, then: dss start",
+			       (unsigned)(st.st_mode & 07777));
 	return 0;
 }
 
@@ -249,7 +261,8 @@ struct plan *plan_read(const char *path, struct err *err)
 	while (rest) {
 		char *line = strsep(&rest, "\n");
 		r.line++;
-		if (r.line == 1 ? (strcmp(line, "dss-plan 1") ? err_set(err, "this is no dss-plan 1") : 0) : read_line(&r, line, err)) {
+		if (r.line == 1 ? (strcmp(line, "dss-plan 1") ? err_set(err, "this is no dss-plan 1") : 0)
+				: read_line(&r, line, err)) {
 			err_add(err, "%s:%d", path, r.line);
 			goto out;
 		}
@@ -273,10 +286,10 @@ void plan_free(struct plan **plan)
 	if (!p)
 		return;
 	if (p->listens.next)
-		list_each(&p->listens, a)
+		list_each (&p->listens, a)
 			free(list_of(a, struct plan_listen, link));
 	if (p->services.next) {
-		list_each(&p->services, a) {
+		list_each (&p->services, a) {
 			struct plan_service *s = list_of(a, struct plan_service, link);
 			desc_fini(&s->desc);
 			words_free(&s->after);
@@ -290,7 +303,7 @@ void plan_free(struct plan **plan)
 
 struct plan_service *plan_service_named(const struct plan *plan, const char *name)
 {
-	list_each(&plan->services, a) {
+	list_each (&plan->services, a) {
 		struct plan_service *s = list_of(a, struct plan_service, link);
 		if (!strcmp(s->desc.id, name))
 			return s;

@@ -52,15 +52,15 @@ struct plan_listen {
 
 struct plan_service {
 	struct list link;
-	struct desc desc;             /* desc.id is the service's name */
+	struct desc desc; /* desc.id is the service's name */
 	int restart_most_ms, healthy_ms;
-	long give_up_ms;              /* 0 = never */
-	char **after, **inherit;      /* NULL-terminated, owned */
+	long give_up_ms;         /* 0 = never */
+	char **after, **inherit; /* NULL-terminated, owned */
 };
 
 struct plan {
 	char instance[64], dir[4096], cgroups[16], control_user[64];
-	char **allow_users;           /* NULL-terminated, owned */
+	char **allow_users; /* NULL-terminated, owned */
 	struct list listens, services;
 	long log_file_bytes, log_job_bytes, log_total_bytes, log_floor_bytes;
 	int log_files;

@@ -18,7 +18,7 @@
 #include "sys/fds.h"
 
 /* A kill that does not end a process (uninterruptible sleep) is repeated, in case new members came. */
-#define KILL_AGAIN_MS   1000
+#define KILL_AGAIN_MS 1000
 /* After an OOM without a counted kill: 5, 10, … 640 ms. */
 #define OOM_LOOK_FIRST_MS 5
 #define OOM_LOOK_MOST_MS  640
@@ -26,8 +26,8 @@
 /* --- the table --- */
 
 static const char *const states[] = { "starting", "up", "ready", "stopping", "killing", "ended", "dead", "gone", NULL };
-static const char *const events[] = { "exec_ok", "exec_failed", "ready", "late", "stop", "kill", "grace_over", "exit", "quiet",
-				      "ack", NULL };
+static const char *const events[] = { "exec_ok",    "exec_failed", "ready", "late", "stop", "kill",
+				      "grace_over", "exit",        "quiet", "ack",  NULL };
 
 static const struct fsm_row rows[] = {
 	{ PROC_STARTING, PROC_EXEC_OK, PROC_UP, "tell started" },
@@ -64,8 +64,14 @@ static const struct fsm_row rows[] = {
 
 const struct fsm proc_fsm = FSM("process", states, events, rows);
 
-const char *proc_state_name(const struct proc *p) { return states[p->state]; }
-bool proc_is_alive(const struct proc *p) { return p->state < PROC_ENDED; }
+const char *proc_state_name(const struct proc *p)
+{
+	return states[p->state];
+}
+bool proc_is_alive(const struct proc *p)
+{
+	return p->state < PROC_ENDED;
+}
 
 /* --- one timer for all processes --- */
 
@@ -105,7 +111,7 @@ static void on_alarm(void *data)
 	struct procs *t = data;
 	int64_t now = clock_mono_ms(), next = 0;
 	t->alarm_at = 0;
-	list_each(&t->all, at) {
+	list_each (&t->all, at) {
 		struct proc *p = list_of(at, struct proc, link);
 		bool fires[PROC_DUE_MAX];
 		for (int i = 0; i < PROC_DUE_MAX; i++) {
@@ -120,9 +126,9 @@ static void on_alarm(void *data)
 		if (fires[PROC_DUE_DEADLINE])
 			proc_feed(p, p->deadline_event);
 		if (fires[PROC_DUE_SETTLE])
-			proc_settle(p);          /* may free p: last */
+			proc_settle(p); /* may free p: last */
 	}
-	list_each(&t->all, at) {
+	list_each (&t->all, at) {
 		const struct proc *p = list_of(at, struct proc, link);
 		for (int i = 0; i < PROC_DUE_MAX; i++)
 			if (p->due[i] && (!next || p->due[i] < next))
@@ -170,7 +176,7 @@ void proc_tell(struct proc *p, const char *what)
 static void send_stop(struct proc *p)
 {
 	send_signal(p, p->desc.stop_signal);
-	send_signal(p, SIGCONT);                 /* one that stopped itself must wake up to hear it */
+	send_signal(p, SIGCONT); /* one that stopped itself must wake up to hear it */
 	if (p->is_frozen)
 		cgroup_freeze(p->procs->cg, p->desc.box, false, NULL);
 	deadline(p, PROC_GRACE_OVER, p->desc.grace_ms);
@@ -223,7 +229,8 @@ void proc_feed(struct proc *p, enum proc_event event)
 		if (event == PROC_KILL && before == PROC_KILLING)
 			break;
 		if (event == PROC_GRACE_OVER && before == PROC_STOPPING)
-			log_warn("%s (pid %d) did not stop within %d ms: killing its box", p->desc.id, (int)p->pid, p->desc.grace_ms);
+			log_warn("%s (pid %d) did not stop within %d ms: killing its box", p->desc.id, (int)p->pid,
+				 p->desc.grace_ms);
 		proc_kill_box(p);
 		if (p->state == PROC_KILLING)
 			deadline(p, PROC_GRACE_OVER, KILL_AGAIN_MS);
@@ -259,7 +266,7 @@ void proc_exec_outcome(struct proc *p, const struct spawn_failure *failure)
 	}
 	p->cause.exec_errno = failure->errnum;
 	cause_say(&p->cause.exec_text, "unable to %s %.200s: %s", spawn_step_name(failure->step),
-		 failure->step == SPAWN_CWD && p->desc.cwd ? p->desc.cwd : p->desc.argv[0], strerror(failure->errnum));
+		  failure->step == SPAWN_CWD && p->desc.cwd ? p->desc.cwd : p->desc.argv[0], strerror(failure->errnum));
 	proc_feed(p, PROC_EXEC_FAILED);
 }
 
@@ -303,13 +310,14 @@ static void reaped(struct proc *p, int status, const struct rusage *ru)
 	p->is_reaped = true;
 	p->cause.has_status = true;
 	p->cause.status = status;
-	p->cause.cpu_ms = ru->ru_utime.tv_sec * 1000 + ru->ru_utime.tv_usec / 1000 + ru->ru_stime.tv_sec * 1000 + ru->ru_stime.tv_usec / 1000;
+	p->cause.cpu_ms =
+		ru->ru_utime.tv_sec * 1000 + ru->ru_utime.tv_usec / 1000 + ru->ru_stime.tv_sec * 1000 + ru->ru_stime.tv_usec / 1000;
 	p->cause.peak_bytes = (int64_t)ru->ru_maxrss * 1024;
 	p->cause.peak_source = "rusage";
 	loop_io_free(&p->oom_io);
 	fds_close(&p->oom_fd);
 	if (p->status_fd >= 0)
-		on_status(p, p->status_fd, LOOP_READ);   /* what exec said comes before the exit */
+		on_status(p, p->status_fd, LOOP_READ); /* what exec said comes before the exit */
 	proc_feed(p, PROC_EXIT);
 }
 
@@ -354,7 +362,7 @@ int procs_init(struct procs *t, struct err *err)
 
 void procs_fini(struct procs *t)
 {
-	list_each(&t->all, at)
+	list_each (&t->all, at)
 		proc_forget(list_of(at, struct proc, link));
 	loop_signal_free(&t->sigchld);
 	loop_timer_free(&t->alarm);
@@ -364,12 +372,15 @@ void procs_fini(struct procs *t)
 	map_free(&t->by_pid);
 }
 
-struct proc *procs_find(const struct procs *t, const char *id) { return map_get(t->by_id, id); }
+struct proc *procs_find(const struct procs *t, const char *id)
+{
+	return map_get(t->by_id, id);
+}
 
 size_t procs_alive(const struct procs *t)
 {
 	size_t n = 0;
-	list_each(&t->all, at)
+	list_each (&t->all, at)
 		n += proc_is_alive(list_of(at, struct proc, link));
 	return n;
 }
@@ -377,7 +388,7 @@ size_t procs_alive(const struct procs *t)
 void procs_ack(struct procs *t, uint64_t seq)
 {
 	journal_ack(t->journal, seq);
-	list_each(&t->all, at) {
+	list_each (&t->all, at) {
 		struct proc *p = list_of(at, struct proc, link);
 		if (p->state == PROC_DEAD && p->exit_seq <= journal_acked(t->journal))
 			proc_feed(p, PROC_ACK);
@@ -485,4 +496,7 @@ void proc_make_ready(struct proc *p)
 		proc_feed(p, PROC_IS_READY);
 }
 
-int proc_usage(struct proc *p, struct cgroup_usage *out, struct err *err) { return cgroup_usage(p->procs->cg, p->desc.box, out, err); }
+int proc_usage(struct proc *p, struct cgroup_usage *out, struct err *err)
+{
+	return cgroup_usage(p->procs->cg, p->desc.box, out, err);
+}

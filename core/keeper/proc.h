@@ -21,7 +21,15 @@
  */
 enum proc_state { PROC_STARTING, PROC_UP, PROC_READY, PROC_STOPPING, PROC_KILLING, PROC_ENDED, PROC_DEAD, PROC_GONE };
 enum proc_event {
-	PROC_EXEC_OK, PROC_EXEC_FAILED, PROC_IS_READY, PROC_LATE, PROC_STOP, PROC_KILL, PROC_GRACE_OVER, PROC_EXIT, PROC_QUIET,
+	PROC_EXEC_OK,
+	PROC_EXEC_FAILED,
+	PROC_IS_READY,
+	PROC_LATE,
+	PROC_STOP,
+	PROC_KILL,
+	PROC_GRACE_OVER,
+	PROC_EXIT,
+	PROC_QUIET,
 	PROC_ACK
 };
 extern const struct fsm proc_fsm;
@@ -36,7 +44,7 @@ struct proc_owner {
 
 /* Descriptors a process is given beside its standard ones: `env` names the variable that tells the number. */
 struct proc_fd {
-	int fd;                        /* borrowed */
+	int fd; /* borrowed */
 	const char *env;
 };
 
@@ -46,24 +54,24 @@ struct proc {
 	struct list link;
 	struct procs *procs;
 	struct desc desc;
-	const struct account *account;       /* NULL: the keeper's own user */
+	const struct account *account; /* NULL: the keeper's own user */
 	struct proc_owner owner;
 	enum proc_state state;
 	bool wanted_up, is_frozen;
-	unsigned serial;                     /* numbers the births of one id */
-	pid_t pid;                           /* 0: never born */
+	unsigned serial; /* numbers the births of one id */
+	pid_t pid;       /* 0: never born */
 	int pidfd, status_fd, ready_fd, probe_fd, oom_fd;
 	uint64_t start_ticks;
 	struct loop_io *status_io, *ready_io, *probe_io, *oom_io;
-	struct output_pipe *pipe;            /* NULL: sink null */
-	int64_t due[PROC_DUE_MAX];           /* monotonic ms; 0 = not set */
+	struct output_pipe *pipe;  /* NULL: sink null */
+	int64_t due[PROC_DUE_MAX]; /* monotonic ms; 0 = not set */
 	enum proc_event deadline_event;
-	int settle_ms, probe_ms, oom_ms;     /* pauses that double */
-	int64_t started_ms, ready_ms, exited_ms;     /* wall clock; 0 = not yet */
-	struct cgroup_mark mark;             /* counters at birth or at the last `usage` with on=1 */
-	struct cause cause;                  /* who did what to it, and in the end the verdict */
+	int settle_ms, probe_ms, oom_ms;         /* pauses that double */
+	int64_t started_ms, ready_ms, exited_ms; /* wall clock; 0 = not yet */
+	struct cgroup_mark mark;                 /* counters at birth or at the last `usage` with on=1 */
+	struct cause cause;                      /* who did what to it, and in the end the verdict */
 	bool is_reaped, is_box_quiet, is_box_gone, is_drained;
-	uint64_t exit_seq;                   /* number of its `exited` event, 0 = none yet */
+	uint64_t exit_seq; /* number of its `exited` event, 0 = none yet */
 };
 
 struct procs {
@@ -87,7 +95,7 @@ struct procs {
 /* All pointers are borrowed and outlive the table. The calling process becomes a subreaper. */
 int procs_init(struct procs *t, struct err *err);
 void procs_fini(struct procs *t);
-struct proc *procs_find(const struct procs *t, const char *id);        /* the newest of that id */
+struct proc *procs_find(const struct procs *t, const char *id); /* the newest of that id */
 /* Everything up to seq is committed over there: ended processes may be forgotten. */
 void procs_ack(struct procs *t, uint64_t seq);
 /* Reaps whoever has ended; called on SIGCHLD and once after a take-over. */
@@ -105,7 +113,7 @@ void proc_kill(struct proc *p, const char *cause, const char *text, const char *
 /* A signal to the main process; recorded as its cause if it ends by it. */
 int proc_signal(struct proc *p, int signo, const char *cause, const char *text, struct err *err);
 int proc_label(struct proc *p, const char *label, struct err *err);
-void proc_make_ready(struct proc *p);                        /* for rule `told`, and from ready.c */
+void proc_make_ready(struct proc *p); /* for rule `told`, and from ready.c */
 bool proc_is_alive(const struct proc *p);
 const char *proc_state_name(const struct proc *p);
 /* Usage of its box now. */
@@ -115,9 +123,9 @@ void proc_to_wire(struct proc *p, struct buf *out);
 
 /* --- for birth.c, ready.c, handover.c --- */
 void proc_feed(struct proc *p, enum proc_event event);
-void proc_due(struct proc *p, enum proc_due what, int64_t in_ms);      /* in_ms < 0: off */
-void proc_watch(struct proc *p);                             /* makes the watchers its descriptors and state ask for */
-void proc_exec_outcome(struct proc *p, const struct spawn_failure *failure);   /* NULL: exec succeeded */
+void proc_due(struct proc *p, enum proc_due what, int64_t in_ms); /* in_ms < 0: off */
+void proc_watch(struct proc *p);                                  /* makes the watchers its descriptors and state ask for */
+void proc_exec_outcome(struct proc *p, const struct spawn_failure *failure); /* NULL: exec succeeded */
 struct proc *proc_enlist(struct procs *t, struct desc *desc, const struct proc_owner *owner, struct err *err);
 
 #endif

@@ -28,7 +28,7 @@ static void name_grower(struct proc *p)
 	size_t n = strlen(cause_text(p->cause.oom_owner));
 	if (!n || !strcmp(p->cause.oom_owner, p->desc.box))
 		return;
-	list_each(&p->procs->all, at) {
+	list_each (&p->procs->all, at) {
 		struct proc *o = list_of(at, struct proc, link);
 		bool is_below = is_root || (!strncmp(o->desc.box, p->cause.oom_owner, n) && o->desc.box[n] == '/');
 		if (o == p || !is_below || !proc_is_alive(o))
@@ -39,8 +39,7 @@ static void name_grower(struct proc *p)
 		}
 	}
 	if (most)
-		cause_say(&p->cause.victim_of, "%s (%s)", most->desc.id,
-			 text_print_size(most_bytes, size, sizeof(size)));
+		cause_say(&p->cause.victim_of, "%s (%s)", most->desc.id, text_print_size(most_bytes, size, sizeof(size)));
 }
 
 static void read_counters(struct proc *p)
@@ -48,7 +47,7 @@ static void read_counters(struct proc *p)
 	struct cgroup_usage u;
 	struct cgroup_oom oom;
 	struct cause *c = &p->cause;
-	bool has_failed = !c->has_status || c->status != 0;      /* refused forks explain failures only */
+	bool has_failed = !c->has_status || c->status != 0; /* refused forks explain failures only */
 	/* without cgroups a reading costs a scan of /proc and knows no more than wait4 */
 	if (cgroup_mode(p->procs->cg) != CGROUP_NONE && cgroup_tally(p->procs->cg, p->desc.box, has_failed, &u, NULL) == 0) {
 		if (u.peak_bytes > 0) {
@@ -83,12 +82,12 @@ void proc_judge(struct proc *p)
 	read_counters(p);
 	cause_judge(&p->cause, p->desc.id);
 	proc_tell(p, "exited");
-	log_at(!strcmp(p->cause.name, "exited") || p->cause.by_cause[0] ? LOG_INFO : LOG_WARN, "%s (pid %d) ended: %s: %s", p->desc.id,
-	       (int)p->pid, p->cause.name, cause_text(p->cause.text));
+	log_at(!strcmp(p->cause.name, "exited") || p->cause.by_cause[0] ? LOG_INFO : LOG_WARN, "%s (pid %d) ended: %s: %s",
+	       p->desc.id, (int)p->pid, p->cause.name, cause_text(p->cause.text));
 	p->settle_ms = SETTLE_FIRST_MS;
 	if (p->pid)
 		proc_settle(p);
-	else                                     /* never born: whoever is starting it must get it back first */
+	else /* never born: whoever is starting it must get it back first */
 		proc_due(p, PROC_DUE_SETTLE, 0);
 }
 
@@ -115,7 +114,7 @@ void proc_forget(struct proc *p)
 
 static bool is_box_in_use(const struct proc *p)
 {
-	list_each(&p->procs->all, at) {
+	list_each (&p->procs->all, at) {
 		const struct proc *o = list_of(at, struct proc, link);
 		if (o != p && o->state < PROC_DEAD && !strcmp(o->desc.box, p->desc.box))
 			return true;
@@ -153,7 +152,7 @@ void proc_settle(struct proc *p)
 	struct err err = { 0 };
 	if (p->state != PROC_ENDED)
 		return;
-	if (p->is_box_quiet) {                   /* only the removal is left */
+	if (p->is_box_quiet) { /* only the removal is left */
 		p->settle_ms = p->settle_ms * 2 > SETTLE_MOST_MS ? SETTLE_MOST_MS : p->settle_ms * 2;
 		quiet_if(p);
 		return;

@@ -16,21 +16,25 @@
 
 /* --- notify --- */
 
-void ready_name_notify(const char *instance, char *out, size_t room) { snprintf(out, room, "@dss-%s-notify", instance); }
+void ready_name_notify(const char *instance, char *out, size_t room)
+{
+	snprintf(out, room, "@dss-%s-notify", instance);
+}
 
 static void on_notify(void *data, int fd, int events)
 {
 	struct procs *t = data;
 	(void)events;
-	for (int i = 0; i < 64; i++) {           /* bounded: a flood must not hold the loop */
+	for (int i = 0; i < 64; i++) { /* bounded: a flood must not hold the loop */
 		char text[1024];
 		union {
 			char bytes[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(sizeof(int) * 16)];
 			struct cmsghdr align;
 		} control;
 		struct iovec iov = { text, sizeof(text) - 1 };
-		struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes,
-				      .msg_controllen = sizeof(control.bytes) };
+		struct msghdr msg = {
+			.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control.bytes)
+		};
 		ssize_t n = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 		struct ucred cred = { 0 };
 		if (n < 0)
@@ -41,7 +45,7 @@ static void on_notify(void *data, int fd, int events)
 				continue;
 			if (c->cmsg_type == SCM_CREDENTIALS)
 				memcpy(&cred, CMSG_DATA(c), sizeof(cred));
-			if (c->cmsg_type == SCM_RIGHTS)      /* nobody may park descriptors with us */
+			if (c->cmsg_type == SCM_RIGHTS) /* nobody may park descriptors with us */
 				for (size_t k = 0; k < (c->cmsg_len - CMSG_LEN(0)) / sizeof(int); k++) {
 					int stray;
 					memcpy(&stray, CMSG_DATA(c) + k * sizeof(int), sizeof(int));
@@ -92,7 +96,7 @@ static void on_ready_fd(void *data, int fd, int events)
 	bool is_ready = n > 0 && memchr(bytes, '\n', (size_t)n);
 	if (n > 0 && !is_ready)
 		return;
-	if (!is_ready)                           /* closed without a word: never ready, the deadline or its exit will tell */
+	if (!is_ready) /* closed without a word: never ready, the deadline or its exit will tell */
 		loop_io_set(p->ready_io, 0);
 	else
 		proc_make_ready(p);
@@ -149,7 +153,7 @@ static void on_probe(void *data, int fd, int events)
 
 void ready_probe(struct proc *p)
 {
-	loop_io_free(&p->probe_io);              /* one that hangs is given up here */
+	loop_io_free(&p->probe_io); /* one that hangs is given up here */
 	fds_close(&p->probe_fd);
 	p->probe_fd = sock_connect_tcp(p->desc.ready_host, p->desc.ready_port, NULL);
 	if (p->probe_fd >= 0)

@@ -9,7 +9,7 @@
 /* One abstract datagram socket for all; also proves that no other keeper runs this instance: -1 with EADDRINUSE. An fd that
  * an exec in place has kept (t->notify_fd >= 0) is used again. */
 int ready_open_notify(struct procs *t, struct err *err);
-void ready_name_notify(const char *instance, char *out, size_t room);      /* "@dss-ID-notify" */
+void ready_name_notify(const char *instance, char *out, size_t room); /* "@dss-ID-notify" */
 /* Begins to watch a process that is `up`. */
 void ready_watch(struct proc *p);
 /* Time for the next probe of a port. */

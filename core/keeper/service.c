@@ -7,8 +7,8 @@
 #include "base/words.h"
 #include "sys/clock.h"
 
-#define BACKOFF_FIRST_MS 1000      /* the pause after the second crash; doubled after each further one */
-#define SAFE_WINDOW_MS   60000     /* this many crashes of the backend within a minute: start on the last good policies */
+#define BACKOFF_FIRST_MS 1000  /* the pause after the second crash; doubled after each further one */
+#define SAFE_WINDOW_MS   60000 /* this many crashes of the backend within a minute: start on the last good policies */
 #define SAFE_CRASHES     3
 
 static const char *const states[] = { "down", "starting", "up", "backoff", "stopping", "failed", NULL };
@@ -35,7 +35,10 @@ static const struct fsm_row rows[] = {
 
 const struct fsm service_fsm = FSM("service", states, events, rows);
 
-const char *service_state_name(const struct service *s) { return states[s->state]; }
+const char *service_state_name(const struct service *s)
+{
+	return states[s->state];
+}
 
 static void feed(struct service *s, enum service_event event);
 
@@ -44,7 +47,7 @@ static void feed(struct service *s, enum service_event event);
 static void set_timer(struct services *all)
 {
 	int64_t next = 0, now = clock_mono_ms();
-	list_each(&all->all, at) {
+	list_each (&all->all, at) {
 		const struct service *s = list_of(at, struct service, link);
 		if (s->due_ms && (!next || s->due_ms < next))
 			next = s->due_ms;
@@ -59,7 +62,7 @@ static void on_timer(void *data)
 {
 	struct services *all = data;
 	int64_t now = clock_mono_ms();
-	list_each(&all->all, at) {
+	list_each (&all->all, at) {
 		struct service *s = list_of(at, struct service, link);
 		if (!s->due_ms || s->due_ms > now)
 			continue;
@@ -137,7 +140,7 @@ static void spawn(struct service *s)
 	s->proc = p;
 	if (all->given)
 		all->given(all->data, s, fds, nfds, true);
-	if (p->state == PROC_READY)              /* rule `exec`: it was ready before we knew it */
+	if (p->state == PROC_READY) /* rule `exec`: it was ready before we knew it */
 		feed(s, SERVICE_READY);
 	return;
 failed:
@@ -191,8 +194,8 @@ static void schedule(struct service *s)
 		return;
 	}
 	s->next_wall_ms = wall + wait;
-	log_warn("%s ended %d times without health (%s: %s); retry in %s", plan->desc.id, s->crashes, s->last_cause, cause_text(s->last_text),
-		 text_print_duration(wait, pause, sizeof(pause)));
+	log_warn("%s ended %d times without health (%s: %s); retry in %s", plan->desc.id, s->crashes, s->last_cause,
+		 cause_text(s->last_text), text_print_duration(wait, pause, sizeof(pause)));
 	due_in(s, wait);
 }
 
@@ -228,7 +231,7 @@ static void enter(struct service *s, enum service_event event)
 		if (s->state == SERVICE_BACKOFF)
 			schedule(s);
 		else if (s->wanted_up && !s->all->is_closing)
-			feed(s, SERVICE_START);          /* a restart was asked for */
+			feed(s, SERVICE_START); /* a restart was asked for */
 		break;
 	case SERVICE_GIVE_UP:
 		log_error("%s is given up after %d ends without health: start it by hand once the cause is gone (%s: %s)",
@@ -267,7 +270,7 @@ int services_init(struct services *all, struct procs *procs, const struct plan *
 	all->timer = loop_timer_new(procs->loop, on_timer, all);
 	if (!all->timer)
 		return err_set(err, "no memory");
-	list_each(&plan->services, at) {
+	list_each (&plan->services, at) {
 		struct service *s = calloc(1, sizeof(*s));
 		if (!s)
 			return err_set(err, "no memory");
@@ -281,7 +284,7 @@ int services_init(struct services *all, struct procs *procs, const struct plan *
 
 void services_fini(struct services *all)
 {
-	list_each(&all->all, at) {
+	list_each (&all->all, at) {
 		struct service *s = list_of(at, struct service, link);
 		free(s->last_text);
 		free(s);
@@ -291,7 +294,7 @@ void services_fini(struct services *all)
 
 struct service *services_find(const struct services *all, const char *name)
 {
-	list_each(&all->all, at) {
+	list_each (&all->all, at) {
 		struct service *s = list_of(at, struct service, link);
 		if (!strcmp(s->plan->desc.id, name))
 			return s;
@@ -299,7 +302,10 @@ struct service *services_find(const struct services *all, const char *name)
 	return NULL;
 }
 
-void services_wake(struct services *all) { set_timer(all); }
+void services_wake(struct services *all)
+{
+	set_timer(all);
+}
 
 static bool may_start(const struct service *s)
 {
@@ -320,7 +326,7 @@ void services_kick(struct services *all)
 	all->is_kicking = true;
 	while (all->is_kicked_again) {
 		all->is_kicked_again = false;
-		list_each(&all->all, at) {
+		list_each (&all->all, at) {
 			struct service *s = list_of(at, struct service, link);
 			if (!all->is_closing && s->wanted_up && s->state == SERVICE_DOWN && may_start(s))
 				feed(s, SERVICE_START);

@@ -151,7 +151,8 @@ ssize_t wire_parse(const void *data, size_t len, struct wire_view *view, struct 
 		return 0;
 	uint32_t body = get_u32(p);
 	if (body < HEADER_SIZE - LENGTH_SIZE || body > WIRE_FRAME_MAX)
-		return err_set(err, "unable to read frame: its length %u is not in %d to %d", body, HEADER_SIZE - LENGTH_SIZE, WIRE_FRAME_MAX);
+		return err_set(err, "unable to read frame: its length %u is not in %d to %d", body, HEADER_SIZE - LENGTH_SIZE,
+			       WIRE_FRAME_MAX);
 	if (len < HEADER_SIZE)
 		return 0;
 	int nfds = get_u16(p + 6);
@@ -195,7 +196,9 @@ static bool is_text(const struct field *f)
 	return f->len > 0 && memchr(f->data, '\0', f->len) == f->data + f->len - 1;
 }
 
-typedef struct { bool seen[WF_MAX]; } field_set;
+typedef struct {
+	bool seen[WF_MAX];
+} field_set;
 
 static int check_field(const char *message, const struct field *f, field_set *set, struct err *err)
 {
@@ -203,9 +206,11 @@ static int check_field(const char *message, const struct field *f, field_set *se
 	if (info == NULL)
 		return 0;
 	if (info->type == I && f->len != INT_SIZE)
-		return err_set(err, "unable to read message %s: field %s has %zu bytes, a number has %d", message, info->name, f->len, INT_SIZE);
+		return err_set(err, "unable to read message %s: field %s has %zu bytes, a number has %d", message, info->name,
+			       f->len, INT_SIZE);
 	if (info->type == T && !is_text(f))
-		return err_set(err, "unable to read message %s: field %s is not one text that ends with its NUL", message, info->name);
+		return err_set(err, "unable to read message %s: field %s is not one text that ends with its NUL", message,
+			       info->name);
 	if (info->type != T && set->seen[f->number])
 		return err_set(err, "unable to read message %s: field %s stands there twice", message, info->name);
 	set->seen[f->number] = true;
@@ -245,7 +250,8 @@ int wire_check(const struct wire_view *view, char from, struct err *err)
 			return -1;
 	}
 	if (more < 0)
-		return err_set(err, "unable to read message %s: field %zu at byte %zu passes the end of the frame", m->name, n + 1, at);
+		return err_set(err, "unable to read message %s: field %zu at byte %zu passes the end of the frame", m->name, n + 1,
+			       at);
 	return check_required(m, &set, err);
 }
 

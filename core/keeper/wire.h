@@ -22,70 +22,84 @@
 #define WIRE_FDS_MAX   4
 
 /* field: number, name, type (I integer, T text, B bytes; + may repeat) */
-#define WIRE_FIELDS(X)                                                                                                              \
-	X(1, version, I) X(2, epoch, I) X(3, req, I) X(4, seq, I) X(5, id, T) X(6, kind, T) X(7, name, T) X(8, pid, I)              \
-	X(9, argv, T) X(10, env, T) X(11, cwd, T) X(12, user, T) X(13, box, T) X(14, sink, T) X(15, prefix, T) X(16, mask, T)       \
-	X(17, ready, T) X(18, stop_signal, I) X(19, grace_ms, I) X(20, label, T) X(21, secrets, B) X(22, cause, T) X(23, text, T)   \
-	X(24, signal, I) X(25, knob, T) X(26, value, I) X(27, on, I) X(28, code, I) X(29, what, T) X(30, state, T)                  \
-	X(31, wanted, T) X(32, wall_ms, I) X(33, mono_ms, I) X(34, started_ms, I) X(35, ready_ms, I) X(36, exited_ms, I)            \
-	X(37, cpu_ms, I) X(38, peak_bytes, I) X(39, memory_bytes, I) X(40, limit_bytes, I) X(41, limit_owner, T)                    \
-	X(42, victim_of, T) X(43, start_ticks, I) X(44, boot, T) X(45, instance, T) X(46, isolation, T) X(47, cgroups, T)           \
-	X(48, cgroup, T) X(49, bytes, I) X(50, lost, I) X(51, verb, T) X(52, next_ms, I) X(53, give_up_ms, I) X(54, crashes, I)     \
-	X(55, count, I) X(56, rlimit, T) X(57, limit, T) X(58, parent, T) X(59, ready_within_ms, I) X(60, note, T)                  \
-	X(61, rss_bytes, I) X(62, oom_kills, I) X(63, key, T) X(64, dir, T) X(65, cap, I) X(66, by, T) X(67, core_limit, I)         \
-	X(68, peak_source, T) X(69, pids, I)
+#define WIRE_FIELDS(X)                                                                                                             \
+	X(1, version, I)                                                                                                           \
+	X(2, epoch, I) X(3, req, I) X(4, seq, I) X(5, id, T) X(6, kind, T) X(7, name, T) X(8, pid, I) X(9, argv, T) X(10, env, T)  \
+		X(11, cwd, T) X(12, user, T) X(13, box, T) X(14, sink, T) X(15, prefix, T) X(16, mask, T) X(17, ready, T) X(       \
+			18, stop_signal, I) X(19, grace_ms, I) X(20, label, T) X(21, secrets, B) X(22, cause, T) X(23, text, T)    \
+			X(24, signal, I) X(25, knob, T) X(26, value, I) X(27, on, I) X(28, code, I) X(29, what, T) X(30, state, T) \
+				X(31, wanted, T) X(32, wall_ms, I) X(33, mono_ms, I) X(34, started_ms, I) X(35, ready_ms, I) X(    \
+					36, exited_ms, I) X(37, cpu_ms, I) X(38, peak_bytes, I) X(39, memory_bytes, I)             \
+					X(40, limit_bytes, I) X(41, limit_owner, T) X(42, victim_of, T) X(43, start_ticks, I)      \
+						X(44, boot, T) X(45, instance, T) X(46, isolation, T) X(47, cgroups, T) X(         \
+							48, cgroup, T) X(49, bytes, I) X(50, lost, I) X(51, verb, T)               \
+							X(52, next_ms, I) X(53, give_up_ms, I) X(54, crashes, I) X(55, count, I)   \
+								X(56, rlimit, T) X(57, limit, T) X(58, parent, T)                  \
+									X(59, ready_within_ms, I) X(60, note, T)                   \
+										X(61, rss_bytes, I) X(62, oom_kills, I)            \
+											X(63, key, T) X(64, dir, T) X(65, cap, I)  \
+												X(66, by, T) X(67, core_limit, I)  \
+													X(68, peak_source, T)      \
+														X(69, pids, I)
 
 /* message: number, name, from (B backend, K keeper, L logger, D door), to, required fields */
-#define WIRE_MESSAGES(X)                                                                                                            \
-	X(1, hello, "BLD", "K", "version")                                                                                          \
-	X(2, heartbeat, "B", "K", "seq")                                                                                            \
-	X(3, spawn, "B", "K", "req id kind argv box sink")                                                                          \
-	X(4, stop, "B", "K", "req id cause text")                                                                                   \
-	X(5, signal, "B", "K", "req id signal cause text")                                                                          \
-	X(6, route, "BK", "KL", "id sink")                                                                                          \
-	X(7, limit, "B", "K", "req box knob value")                                                                                 \
-	X(8, freeze, "B", "K", "req id on")                                                                                         \
-	X(9, label, "B", "K", "req id label")                                                                                       \
-	X(10, box, "B", "K", "req id pid box kind")                                                                                 \
-	X(11, list, "B", "K", "req")                                                                                                \
-	X(12, reopen, "BKD", "KL", "")                                                                                              \
-	X(13, ack, "B", "K", "seq")                                                                                                 \
-	X(14, usage, "B", "K", "req id")                                                                                            \
-	X(20, welcome, "K", "BLD", "version instance boot pid seq isolation cgroups")                                               \
-	X(21, ok, "K", "BD", "req")                                                                                                 \
-	X(22, fail, "K", "BD", "code text")                                                                                         \
-	X(23, row, "K", "BD", "req id kind state pid")                                                                              \
-	X(24, done, "K", "BD", "req count")                                                                                         \
-	X(25, event, "K", "B", "seq id what wall_ms mono_ms")                                                                       \
-	X(26, drain, "K", "B", "")                                                                                                  \
-	X(40, pipe, "K", "L", "id sink")                                                                                            \
-	X(41, finish, "K", "L", "id")                                                                                               \
-	X(42, drained, "L", "K", "id bytes lost")                                                                                   \
-	X(43, trouble, "L", "K", "text lost")                                                                                       \
-	X(44, routed, "L", "K", "id req epoch")                                                                                     \
-	X(60, door, "D", "K", "req verb")                                                                                           \
+#define WIRE_MESSAGES(X)                                                                                                           \
+	X(1, hello, "BLD", "K", "version")                                                                                         \
+	X(2, heartbeat, "B", "K", "seq")                                                                                           \
+	X(3, spawn, "B", "K", "req id kind argv box sink")                                                                         \
+	X(4, stop, "B", "K", "req id cause text")                                                                                  \
+	X(5, signal, "B", "K", "req id signal cause text")                                                                         \
+	X(6, route, "BK", "KL", "id sink")                                                                                         \
+	X(7, limit, "B", "K", "req box knob value")                                                                                \
+	X(8, freeze, "B", "K", "req id on")                                                                                        \
+	X(9, label, "B", "K", "req id label")                                                                                      \
+	X(10, box, "B", "K", "req id pid box kind")                                                                                \
+	X(11, list, "B", "K", "req")                                                                                               \
+	X(12, reopen, "BKD", "KL", "")                                                                                             \
+	X(13, ack, "B", "K", "seq")                                                                                                \
+	X(14, usage, "B", "K", "req id")                                                                                           \
+	X(20, welcome, "K", "BLD", "version instance boot pid seq isolation cgroups")                                              \
+	X(21, ok, "K", "BD", "req")                                                                                                \
+	X(22, fail, "K", "BD", "code text")                                                                                        \
+	X(23, row, "K", "BD", "req id kind state pid")                                                                             \
+	X(24, done, "K", "BD", "req count")                                                                                        \
+	X(25, event, "K", "B", "seq id what wall_ms mono_ms")                                                                      \
+	X(26, drain, "K", "B", "")                                                                                                 \
+	X(40, pipe, "K", "L", "id sink")                                                                                           \
+	X(41, finish, "K", "L", "id")                                                                                              \
+	X(42, drained, "L", "K", "id bytes lost")                                                                                  \
+	X(43, trouble, "L", "K", "text lost")                                                                                      \
+	X(44, routed, "L", "K", "id req epoch")                                                                                    \
+	X(60, door, "D", "K", "req verb")                                                                                          \
 	X(61, note, "K", "D", "req text")
 
 enum wire_field {
 #define X(n, name, type) WF_##name = n,
 	WIRE_FIELDS(X)
 #undef X
-	WF_MAX = 128
+		WF_MAX = 128
 };
 
 enum wire_type {
 #define X(n, name, from, to, required) WIRE_##name = n,
 	WIRE_MESSAGES(X)
 #undef X
-	WIRE_TYPE_MAX = 128
+		WIRE_TYPE_MAX = 128
 };
 
 /* For the spec and for texts: entry i of the tables, or NULL past the end. */
-struct wire_message_info { int number; const char *name, *from, *to, *required; };
-struct wire_field_info { int number; const char *name; char type; };
+struct wire_message_info {
+	int number;
+	const char *name, *from, *to, *required;
+};
+struct wire_field_info {
+	int number;
+	const char *name;
+	char type;
+};
 const struct wire_message_info *wire_message_at(size_t i);
 const struct wire_field_info *wire_field_at(size_t i);
-const char *wire_type_name(int type);                /* "?" for an unknown one */
+const char *wire_type_name(int type); /* "?" for an unknown one */
 
 /* --- writing --- */
 /* Begins a frame at the end of `out`; returns its mark for wire_end. Puts with NULL text are skipped. */
@@ -110,7 +124,7 @@ ssize_t wire_parse(const void *data, size_t len, struct wire_view *view, struct 
 int wire_check(const struct wire_view *view, char from, struct err *err);
 bool wire_has(const struct wire_view *view, enum wire_field f);
 int64_t wire_get_int(const struct wire_view *view, enum wire_field f, int64_t otherwise);
-const char *wire_get_text(const struct wire_view *view, enum wire_field f);          /* NULL: not there */
+const char *wire_get_text(const struct wire_view *view, enum wire_field f); /* NULL: not there */
 const void *wire_get_bytes(const struct wire_view *view, enum wire_field f, size_t *len);
 /* The n-th of a repeated text field, NULL past the end. */
 const char *wire_get_nth(const struct wire_view *view, enum wire_field f, size_t n);
@@ -129,7 +143,7 @@ void wire_link_free(struct wire_link **link);
 /* Sends frames made with wire_begin/wire_end; tries at once, queues the rest. 0, or -1: the queue is full (nothing was queued).
  * fds (at most WIRE_FDS_MAX) are duplicated and travel with these bytes, which must be one frame. */
 int wire_link_send(struct wire_link *link, const struct buf *frames, const int *fds, size_t nfds);
-size_t wire_link_waiting(const struct wire_link *link);      /* bytes not sent yet */
+size_t wire_link_waiting(const struct wire_link *link); /* bytes not sent yet */
 int wire_link_fd(const struct wire_link *link);
 /* Sends what waits, blocking up to timeout_ms (before exec in place, at exit). 0 or -1. */
 int wire_link_flush(struct wire_link *link, int timeout_ms);

@@ -14,18 +14,18 @@
 
 enum {
 	READ_CHUNK = 16 * 1024,
-	FRAMES_PER_TURN = 64,      /* then the loop's other watchers have their turn */
-	RECV_FDS_MAX = 8,          /* what one sock_recv_fds can bring */
+	FRAMES_PER_TURN = 64, /* then the loop's other watchers have their turn */
+	RECV_FDS_MAX = 8,     /* what one sock_recv_fds can bring */
 	FDS_HELD_MAX = RECV_FDS_MAX + WIRE_FDS_MAX,
-	KEEP_MEMORY = 64 * 1024,   /* an empty buffer above this is given back */
-	RETRY_MS = 20,             /* after the kernel had no memory or too many descriptors on their way */
-	NFDS_AT = 6,               /* where a frame says its number of descriptors */
+	KEEP_MEMORY = 64 * 1024, /* an empty buffer above this is given back */
+	RETRY_MS = 20,           /* after the kernel had no memory or too many descriptors on their way */
+	NFDS_AT = 6,             /* where a frame says its number of descriptors */
 };
 
 /* Descriptors that wait with their frame in `out`. */
 struct parcel {
 	struct list link;
-	size_t at;                 /* where the frame begins, counted from the first byte ever queued */
+	size_t at; /* where the frame begins, counted from the first byte ever queued */
 	size_t end;
 	size_t n;
 	int fds[WIRE_FDS_MAX];
@@ -40,23 +40,23 @@ struct wire_link {
 	wire_gone_fn *gone;
 	void *data;
 
-	struct buf in;             /* in.data[in_at …] is not handed out yet */
+	struct buf in; /* in.data[in_at …] is not handed out yet */
 	size_t in_at;
-	struct buf pending;        /* a view of that, never owned */
-	int held[FDS_HELD_MAX];    /* received, their frame is not handed out yet */
+	struct buf pending;     /* a view of that, never owned */
+	int held[FDS_HELD_MAX]; /* received, their frame is not handed out yet */
 	size_t nheld;
 
-	struct buf out;            /* out.data[out_at …] waits */
+	struct buf out; /* out.data[out_at …] waits */
 	size_t out_at;
-	size_t out_base;           /* number of bytes that have left out.data's front for good */
+	size_t out_base; /* number of bytes that have left out.data's front for good */
 	struct list parcels;
 
-	bool has_backlog;          /* whole frames wait in `in`: no reading before they are through */
-	bool is_retrying;          /* sending waits for the timer, not for writability */
+	bool has_backlog; /* whole frames wait in `in`: no reading before they are through */
+	bool is_retrying; /* sending waits for the timer, not for writability */
 	bool is_out_broken;
-	bool is_gone;              /* `gone` was called */
+	bool is_gone; /* `gone` was called */
 	bool is_in_callback;
-	bool is_dead;              /* freed inside its callback: memory goes when the callback returns */
+	bool is_dead; /* freed inside its callback: memory goes when the callback returns */
 };
 
 /* --- life --- */
@@ -71,7 +71,7 @@ static void free_parcel(struct parcel *p)
 
 static void drop_out(struct wire_link *link)
 {
-	list_each(&link->parcels, p)
+	list_each (&link->parcels, p)
 		free_parcel(list_of(p, struct parcel, link));
 	link->out_base += link->out.len;
 	link->out_at = 0;
@@ -327,7 +327,8 @@ static bool hand_out(struct wire_link *link, const struct wire_view *view, size_
 	size_t n = (size_t)view->nfds;
 	if (n > link->nheld) {
 		struct err err;
-		err_set(&err, "unable to read message %s: it announces %zu descriptors and brings %zu", wire_type_name(view->type), n, link->nheld);
+		err_set(&err, "unable to read message %s: it announces %zu descriptors and brings %zu", wire_type_name(view->type),
+			n, link->nheld);
 		return cut_off(link, &err);
 	}
 	memcpy(fds, link->held, n * sizeof(fds[0]));
@@ -403,7 +404,8 @@ static int receive(struct wire_link *link)
 		if (n < 0)
 			err_sys(&err, errno, "unable to read from peer");
 		else
-			err_set(&err, "the peer has closed the connection%s", link->in.len > 0 ? " in the middle of a message" : "");
+			err_set(&err, "the peer has closed the connection%s",
+				link->in.len > 0 ? " in the middle of a message" : "");
 		cut_off(link, &err);
 		return -1;
 	}
