@@ -137,7 +137,8 @@ int main(int argc, char **argv)
 	const char *fd = getenv("DSS_KEEPER_FD");
 	bool spawns = argc > 7 && !strcmp(argv[1], "spawn");
 	if (!fd || (!spawns && (argc != 2 || strcmp(argv[1], "idle")))) {
-		fprintf(stderr, "usage: DSS_KEEPER_FD=N backend idle | backend spawn N WINDOW own|one kernel|null OUT PROGRAM ARG...\n");
+		fprintf(stderr,
+			"usage: DSS_KEEPER_FD=N backend idle | backend spawn N WINDOW own|one kernel|null OUT PROGRAM ARG...\n");
 		return 2;
 	}
 	log_init("backend", LOG_INFO);

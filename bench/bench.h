@@ -14,10 +14,10 @@ struct ping {
 
 /* What bench/probe.c notes inside the keeper, in a page shared with its children and with bench/drive.c. */
 struct probe {
-	int64_t reap_ns;       /* waitid told of the dead process */
-	int64_t spawned_ns;    /* spawn_start has returned */
-	int64_t join_ns;       /* time the child spent joining cgroup v1 boxes; 0 elsewhere */
-	int64_t exec_ns;       /* the child calls execve */
+	int64_t reap_ns;    /* waitid told of the dead process */
+	int64_t spawned_ns; /* spawn_start has returned */
+	int64_t join_ns;    /* time the child spent joining cgroup v1 boxes; 0 elsewhere */
+	int64_t exec_ns;    /* the child calls execve */
 };
 
 static inline int64_t bench_ns(void)

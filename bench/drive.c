@@ -16,11 +16,11 @@
 #include <unistd.h>
 #include "bench.h"
 
-#define PEERS_MAX   16
-#define ROUNDS_MAX  1000
-#define FIRST_MS    20000      /* until a supervisor has started its service */
-#define RESTART_MS  10000
-#define UP_MS       120000
+#define PEERS_MAX  16
+#define ROUNDS_MAX 1000
+#define FIRST_MS   20000 /* until a supervisor has started its service */
+#define RESTART_MS 10000
+#define UP_MS      120000
 
 enum { TOTAL, REAP, SHARE, JOIN, EXEC, COLUMNS };
 

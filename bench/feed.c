@@ -18,7 +18,7 @@
 #include "sys/sock.h"
 
 #define LINE   100
-#define CHUNK  (LINE * 600)    /* below a pipe's 64 KB */
+#define CHUNK  (LINE * 600) /* below a pipe's 64 KB */
 #define WAIT_S 120
 
 struct link {
@@ -161,8 +161,8 @@ static int feed_logger(long chunks, char *dir, char *logger)
 	struct err err = { 0 };
 	int pair[2], ends[2], fed[2];
 	struct link l = { .loop = loop_new(&err) };
-	char *const argv[] = { logger, "--dir", dir, "--file-bytes", "104857600", "--files", "10", "--total-bytes", "2147483648",
-			       "--floor-bytes", "0", NULL };
+	char *const argv[] = { logger, "--dir",         dir,          "--file-bytes",  "104857600", "--files",
+			       "10",   "--total-bytes", "2147483648", "--floor-bytes", "0",         NULL };
 	if (!l.loop || sock_pair(pair, &err) < 0 || pipe2(ends, O_CLOEXEC) < 0 || pipe2(fed, O_CLOEXEC) < 0)
 		return -1;
 	pid_t child = start(argv, -1, pair[1]);
@@ -180,8 +180,8 @@ static int feed_logger(long chunks, char *dir, char *logger)
 	wire_link_free(&l.wire);
 	int rc = l.bytes >= chunks * CHUNK && l.lost == 0 ? 0 : -1;
 	if (rc < 0)
-		fprintf(stderr, "feed: the logger wrote %lld of %lld bytes, lost %lld\n", (long long)l.bytes, (long long)chunks * CHUNK,
-			(long long)l.lost);
+		fprintf(stderr, "feed: the logger wrote %lld of %lld bytes, lost %lld\n", (long long)l.bytes,
+			(long long)chunks * CHUNK, (long long)l.lost);
 	kill(child, SIGTERM);
 	wait_for(child);
 	wait_for(feeder);

@@ -89,7 +89,7 @@ row "to a warm kernel, 99 of 100" "$(p99_ms dispatch)" ms "$(ratio "$(p99_ms dis
 row "python3 -I -c pass, cold" "$(p50_ms python)" ms "$(ratio "$(p50_ms python)" "$own")" -
 ! has java p50 || row "java -version, cold" "$(p50_ms java)" ms "$(ratio "$(p50_ms java)" "$own")" -
 
-bench_name=read
+bench_name="read"
 own=$(rate nginx 2>/dev/null || echo -)
 head_of "read: GET futures/ID?peek=True, 64 connections, answers of $(wc -c <"$work/www/state") bytes" "x nginx"
 row "dssd" "$(rate get)" /s "$(ratio "$(rate get)" "$own")" ">= 0.4 x"

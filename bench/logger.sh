@@ -3,7 +3,7 @@
 # writes, and the same loop with prefixes.
 set -eu
 . bench/lib.sh
-bench_name=logger
+bench_name="logger"
 rounds=${BENCH_ROUNDS:-5}
 mb=${BENCH_MB:-300}
 [ ! -d /dev/shm ] || work=$(mktemp -d /dev/shm/dss-bench.XXXXXX)

@@ -10,7 +10,7 @@ int main(int argc, char **argv)
 {
 	struct ping p = { getpid(), bench_ns() };
 	const char *path = getenv("BENCH_FIFO"), *ready = getenv("BENCH_READY_FD");
-	if (!path)               /* s6 gives words of its own */
+	if (!path) /* s6 gives words of its own */
 		path = argc > 1 ? argv[1] : NULL;
 	int fd = path ? open(path, O_WRONLY | O_CLOEXEC) : -1;
 	if (fd < 0 || write(fd, &p, sizeof(p)) != (ssize_t)sizeof(p))

@@ -1,2 +1,5 @@
 /* true: ends at once. Linked statically. */
-int main(void) { return 0; }
+int main(void)
+{
+	return 0;
+}

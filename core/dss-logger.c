@@ -14,8 +14,8 @@
 #include "sys/fds.h"
 #include "sys/loop.h"
 
-static const char usage[] =
-	"usage: DSS_KEEPER_FD=N dss-logger --dir DIR [--file-bytes N] [--files N] [--job-bytes N] [--total-bytes N] [--floor-bytes N]\n";
+static const char usage[] = "usage: DSS_KEEPER_FD=N dss-logger --dir DIR [--file-bytes N] [--files N] [--job-bytes N] "
+			    "[--total-bytes N] [--floor-bytes N]\n";
 
 static const int64_t MB = 1024 * 1024;
 
@@ -31,7 +31,10 @@ static int set_option(struct options *o, const char *name, const char *value, st
 		return 0;
 	}
 	int64_t files = o->limits.files;
-	const struct { const char *name; int64_t *to, least, most; } numbers[] = {
+	const struct {
+		const char *name;
+		int64_t *to, least, most;
+	} numbers[] = {
 		{ "--file-bytes", &o->limits.file_bytes, 4096, INT64_MAX / 4 },
 		{ "--files", &files, 0, 1000 },
 		{ "--job-bytes", &o->limits.job_bytes, 4096, INT64_MAX / 4 },
@@ -88,7 +91,11 @@ static void on_hup(void *data, int signo)
 int main(int argc, char **argv)
 {
 	struct err err;
-	struct options o = { .limits = { .file_bytes = 100 * MB, .files = 10, .job_bytes = 50 * MB, .total_bytes = 10240 * MB, .floor_bytes = 1024 * MB } };
+	struct options o = { .limits = { .file_bytes = 100 * MB,
+					 .files = 10,
+					 .job_bytes = 50 * MB,
+					 .total_bytes = 10240 * MB,
+					 .floor_bytes = 1024 * MB } };
 	int rc = 1, fd;
 	log_init("logger", LOG_INFO);
 	/* Two threads, short-lived chunks: a second arena and a late trim would only keep memory. */

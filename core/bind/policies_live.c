@@ -10,9 +10,9 @@
 #include "fleet/jtext.h"
 #include "sys/clock.h"
 
-#define BUDGET_MS 50
-#define EVERY_MS  1000
-#define MINUTE_MS 60000
+#define BUDGET_MS     50
+#define EVERY_MS      1000
+#define MINUTE_MS     60000
 #define POOL_NAME_MAX 64
 
 struct policies_live {

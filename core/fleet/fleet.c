@@ -244,7 +244,8 @@ struct fleet *fleet_new(struct loop *loop, const struct fleet_config *config, st
 	fleet->due = loop_timer_new(loop, on_due, fleet);
 	fleet->sampler = loop_timer_new(loop, on_sample, fleet);
 	fleet->prepare = loop_prepare_new(loop, before_wait, fleet);
-	if (!fleet->kernels_by_id || !fleet->futures_by_id || !fleet->recent_by_id || !fleet->due || !fleet->sampler || !fleet->prepare) {
+	if (!fleet->kernels_by_id || !fleet->futures_by_id || !fleet->recent_by_id || !fleet->due || !fleet->sampler ||
+	    !fleet->prepare) {
 		err_set(err, "unable to start the fleet: no memory");
 		goto out;
 	}

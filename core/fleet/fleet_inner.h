@@ -51,8 +51,8 @@ void fleet_sample(struct fleet *fleet); /* start sampling if it does not run */
 
 /* --- fleet_kernel.c --- */
 int fleet_kernel_start(struct fleet *fleet, struct pool *pool, const struct future *reserved_for);
-void fleet_kernel_retire(struct fleet *fleet, struct kernel *k, const char *why);          /* idle: stop; busy: after its task */
-void fleet_kernel_task_over(struct fleet *fleet, struct kernel *k, bool was_sent);         /* offers, recycles or stops it */
+void fleet_kernel_retire(struct fleet *fleet, struct kernel *k, const char *why);  /* idle: stop; busy: after its task */
+void fleet_kernel_task_over(struct fleet *fleet, struct kernel *k, bool was_sent); /* offers, recycles or stops it */
 /* May it get its next task before the end of the present one is saved? And, once that is: true = it is idle and has to get one now. */
 bool fleet_kernel_may_go_on(const struct kernel *k, int64_t now);
 bool fleet_kernel_go_on(struct fleet *fleet, struct kernel *k);
@@ -82,9 +82,9 @@ void fleet_recent_free(struct fleet *fleet);
 
 /* --- fleet_log.c: tasks whose output goes to a log of their own --- */
 bool fleet_log_is_own(const struct future *f);
-bool fleet_log_is_awaited(struct fleet *fleet, struct future *f);                     /* not to be sent yet; asks for it first */
-void fleet_log_adopt(struct fleet *fleet, struct future *f);                          /* of a kernel that is taken up */
-void fleet_log_give_back(struct fleet *fleet, struct future *f, struct kernel *k);    /* k NULL: it is gone */
+bool fleet_log_is_awaited(struct fleet *fleet, struct future *f);                  /* not to be sent yet; asks for it first */
+void fleet_log_adopt(struct fleet *fleet, struct future *f);                       /* of a kernel that is taken up */
+void fleet_log_give_back(struct fleet *fleet, struct future *f, struct kernel *k); /* k NULL: it is gone */
 /* Before it ends: true = later, by fleet_task_end again. Takes error then. */
 bool fleet_log_hold_end(struct fleet *fleet, struct future *f, enum future_event event, const char *cause, char *error);
 /* Its kernel has ended meanwhile. True: it ended as was held; false: it is to be judged (its box ran out of memory). */

@@ -41,8 +41,8 @@ struct future {
 	struct list in_active;  /* those that left the queue */
 	char id[FUTURE_ID_MAX]; /* opaque: 16 characters of a-z2-7 */
 	char *client_key, *owner, *project, *kind, *type, *pool,
-		*title; /* owned; NULL where absent (never owner, kind, type, pool) */
-	char *tags;     /* JSON: an array of texts, as submitted; NULL = none */
+		*title;  /* owned; NULL where absent (never owner, kind, type, pool) */
+	char *tags;      /* JSON: an array of texts, as submitted; NULL = none */
 	char *exclusive; /* while it is open, its owner's only one of that name; NULL = none */
 	int priority;
 	char *payload; /* the submitter's JSON object, raw; NULL for an ended one */

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define CHECKPOINT_PAGES "8000" /* 32 MB of log: the writer is to do it when idle; under load it would stand in the way */
-#define BUSY_MS 5000 /* an admin's sqlite3 may hold the file for a moment */
+#define BUSY_MS          5000   /* an admin's sqlite3 may hold the file for a moment */
 
 /* Numbered from 1; each runs in one transaction with the update of meta.schema. Never changed once released: added to. */
 static const char *const migrations[STORE_SCHEMA] = {

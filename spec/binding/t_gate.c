@@ -27,7 +27,10 @@ static int fails(lua_State *L, const struct err *err)
 	return 2;
 }
 
-static void on_bound(void *data) { (void)data; }
+static void on_bound(void *data)
+{
+	(void)data;
+}
 
 /* turn(ms): one turn of the loop, which waits up to ms for something to happen. */
 static int turn(lua_State *L)
@@ -48,7 +51,10 @@ struct server {
 	int n, gone;
 };
 
-static struct server *server(lua_State *L) { return luaL_checkudata(L, 1, "t_gate.server"); }
+static struct server *server(lua_State *L)
+{
+	return luaL_checkudata(L, 1, "t_gate.server");
+}
 
 static void on_gone(void *data, struct gate_request *req)
 {
@@ -59,14 +65,18 @@ static void on_gone(void *data, struct gate_request *req)
 
 static void tell_info(struct gate_request *req)
 {
-	json_t *o = json_pack("{s:s,s:s,s:i,s:i,s:s,s:o,s:s}", "method", req->http->method, "peer", req->peer, "uid", (int)req->uid, "pid", (int)req->pid,
-	                      "path", req->http->path, "segments", json_array(), "q", http_query(req->http, "q") ? http_query(req->http, "q") : "");
+	json_t *o = json_pack("{s:s,s:s,s:i,s:i,s:s,s:o,s:s}", "method", req->http->method, "peer", req->peer, "uid", (int)req->uid,
+			      "pid", (int)req->pid, "path", req->http->path, "segments", json_array(), "q",
+			      http_query(req->http, "q") ? http_query(req->http, "q") : "");
 	for (size_t i = 0; i < req->http->nsegments; i++)
 		json_array_append_new(json_object_get(o, "segments"), json_string(req->http->segment[i]));
 	gate_reply_value(req, 200, o);
 }
 
-static long number(const struct gate_request *req, size_t i) { return req->http->nsegments > i ? atol(req->http->segment[i]) : 0; }
+static long number(const struct gate_request *req, size_t i)
+{
+	return req->http->nsegments > i ? atol(req->http->segment[i]) : 0;
+}
 
 static void tell_bytes(struct gate_request *req)
 {
@@ -126,7 +136,7 @@ static const char *get_text(lua_State *L, const char *name)
 {
 	lua_getfield(L, 1, name);
 	const char *text = lua_tostring(L, -1);
-	lua_pop(L, 1);      /* the table keeps it */
+	lua_pop(L, 1); /* the table keeps it */
 	return text;
 }
 
@@ -260,7 +270,10 @@ static int stream_unsent(lua_State *L)
 
 /* --- raw sockets --- */
 
-static int *sock(lua_State *L) { return luaL_checkudata(L, 1, "t_gate.sock"); }
+static int *sock(lua_State *L)
+{
+	return luaL_checkudata(L, 1, "t_gate.sock");
+}
 
 static int push_sock(lua_State *L, int fd, const struct err *err)
 {
@@ -275,7 +288,8 @@ static int push_sock(lua_State *L, int fd, const struct err *err)
 static int sock_connect(lua_State *L)
 {
 	struct err err = { 0 };
-	int fd = lua_isinteger(L, 1) ? sock_connect_tcp(luaL_optstring(L, 3, "127.0.0.1"), (int)lua_tointeger(L, 1), &err) : sock_connect_unix(luaL_checkstring(L, 1), &err);
+	int fd = lua_isinteger(L, 1) ? sock_connect_tcp(luaL_optstring(L, 3, "127.0.0.1"), (int)lua_tointeger(L, 1), &err)
+				     : sock_connect_unix(luaL_checkstring(L, 1), &err);
 	int size = (int)luaL_optinteger(L, 2, 0);
 	if (fd >= 0 && size > 0)
 		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
@@ -383,7 +397,7 @@ static int release(lua_State *L)
 
 struct box {
 	struct client *client;
-	int answers;      /* a reference to the table number → answer */
+	int answers; /* a reference to the table number → answer */
 	int calls;
 	struct client_call *call[4096];
 };
@@ -395,7 +409,10 @@ struct ticket {
 
 static lua_State *main_state;
 
-static struct box *box(lua_State *L) { return luaL_checkudata(L, 1, "t_gate.client"); }
+static struct box *box(lua_State *L)
+{
+	return luaL_checkudata(L, 1, "t_gate.client");
+}
 
 static void on_answer(void *data, const struct client_answer *a)
 {
@@ -435,9 +452,19 @@ static int client_ask(lua_State *L)
 	struct err err;
 	lua_replace(L, 1);
 	const char *fields[] = { get_text(L, "field"), NULL }, *body = get_text(L, "body");
-	struct client_order o = { .method = get_text(L, "method"), .url = get_text(L, "url"), .unix_path = get_text(L, "unix_path"), .bearer = get_text(L, "bearer"),
-		.fields = fields, .body = body, .body_len = body ? strlen(body) : 0, .peer = get_text(L, "peer"), .is_known_only = get(L, "known_only", 0) != 0,
-		.is_last = get(L, "last", 0) != 0, .connect_ms = get(L, "connect_ms", 0), .timeout_ms = get(L, "timeout_ms", 0), .answer_max = (size_t)get(L, "answer_max", 0) };
+	struct client_order o = { .method = get_text(L, "method"),
+				  .url = get_text(L, "url"),
+				  .unix_path = get_text(L, "unix_path"),
+				  .bearer = get_text(L, "bearer"),
+				  .fields = fields,
+				  .body = body,
+				  .body_len = body ? strlen(body) : 0,
+				  .peer = get_text(L, "peer"),
+				  .is_known_only = get(L, "known_only", 0) != 0,
+				  .is_last = get(L, "last", 0) != 0,
+				  .connect_ms = get(L, "connect_ms", 0),
+				  .timeout_ms = get(L, "timeout_ms", 0),
+				  .answer_max = (size_t)get(L, "answer_max", 0) };
 	struct ticket *t = malloc(sizeof(*t));
 	luaL_argcheck(L, b->calls + 1 < 4096, 2, "too many calls");
 	*t = (struct ticket){ b, b->calls + 1 };
@@ -462,7 +489,7 @@ static int client_stop(lua_State *L)
 {
 	lua_Integer n = luaL_checkinteger(L, 2);
 	luaL_argcheck(L, n > 0 && n < 4096, 2, "no such call");
-	client_cancel(&box(L)->call[n]);      /* its ticket is lost: a spec may */
+	client_cancel(&box(L)->call[n]); /* its ticket is lost: a spec may */
 	return 0;
 }
 
@@ -494,19 +521,29 @@ static void add_class(lua_State *L, const char *name, const luaL_Reg *words, lua
 int luaopen_t_gate(lua_State *L)
 {
 	static const luaL_Reg of_server[] = {
-		{ "port", server_port }, { "stats", server_stats }, { "free", server_free }, { "drain", server_drain }, { "answer", server_answer },
-		{ "is_gone", server_is_gone }, { "begin", stream_begin }, { "write", stream_write }, { "finish", stream_end }, { "unsent", stream_unsent }, { NULL, NULL },
+		{ "port", server_port },
+		{ "stats", server_stats },
+		{ "free", server_free },
+		{ "drain", server_drain },
+		{ "answer", server_answer },
+		{ "is_gone", server_is_gone },
+		{ "begin", stream_begin },
+		{ "write", stream_write },
+		{ "finish", stream_end },
+		{ "unsent", stream_unsent },
+		{ NULL, NULL },
 	};
 	static const luaL_Reg of_sock[] = {
-		{ "send", sock_send }, { "recv", sock_recv }, { "shut", sock_shut }, { "close", sock_close }, { "reset", sock_reset },
-		{ "accept", sock_take }, { "port", sock_get_port }, { NULL, NULL },
+		{ "send", sock_send },   { "recv", sock_recv },   { "shut", sock_shut },     { "close", sock_close },
+		{ "reset", sock_reset }, { "accept", sock_take }, { "port", sock_get_port }, { NULL, NULL },
 	};
 	static const luaL_Reg of_client[] = {
-		{ "request", client_ask }, { "answer", client_answer_get }, { "cancel", client_stop }, { "count", client_under_way }, { "free", client_end }, { NULL, NULL },
+		{ "request", client_ask },     { "answer", client_answer_get }, { "cancel", client_stop },
+		{ "count", client_under_way }, { "free", client_end },          { NULL, NULL },
 	};
 	static const luaL_Reg words[] = {
-		{ "turn", turn }, { "server", server_new }, { "connect", sock_connect }, { "listen", sock_listen }, { "client", client_make },
-		{ "exhaust", exhaust }, { "release", release }, { NULL, NULL },
+		{ "turn", turn },          { "server", server_new }, { "connect", sock_connect }, { "listen", sock_listen },
+		{ "client", client_make }, { "exhaust", exhaust },   { "release", release },      { NULL, NULL },
 	};
 	struct err err;
 	if (loop == NULL) {

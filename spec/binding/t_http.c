@@ -79,8 +79,12 @@ static int parse(lua_State *L)
 static int head(lua_State *L)
 {
 	struct http_pair pair = { luaL_optstring(L, 5, "X"), luaL_optstring(L, 6, "") };
-	struct http_head h = { .status = (int)luaL_checkinteger(L, 1), .minor = (int)luaL_checkinteger(L, 2), .keeps_alive = lua_toboolean(L, 3),
-		.content_type = "text/plain", .field = &pair, .nfields = lua_isnoneornil(L, 5) ? 0 : 1 };
+	struct http_head h = { .status = (int)luaL_checkinteger(L, 1),
+			       .minor = (int)luaL_checkinteger(L, 2),
+			       .keeps_alive = lua_toboolean(L, 3),
+			       .content_type = "text/plain",
+			       .field = &pair,
+			       .nfields = lua_isnoneornil(L, 5) ? 0 : 1 };
 	struct err err;
 	struct buf b;
 	h.is_chunked = lua_type(L, 4) == LUA_TSTRING;
@@ -216,7 +220,9 @@ static int json_get(lua_State *L)
 		if ((rc = json_get_text(obj, key, need, &s, &err)) == 0 && s)
 			lua_pushstring(L, s);
 	} else if (strcmp(kind, "int") == 0) {
-		if ((rc = json_get_int(obj, key, need, luaL_optinteger(L, 5, INT64_MIN), luaL_optinteger(L, 6, INT64_MAX), &n, &err)) == 0 && n != INT64_MIN)
+		if ((rc = json_get_int(obj, key, need, luaL_optinteger(L, 5, INT64_MIN), luaL_optinteger(L, 6, INT64_MAX), &n,
+				       &err)) == 0 &&
+		    n != INT64_MIN)
 			lua_pushinteger(L, n);
 	} else if (strcmp(kind, "number") == 0) {
 		if ((rc = json_get_number(obj, key, need, &d, &err)) == 0)
@@ -225,7 +231,8 @@ static int json_get(lua_State *L)
 		if ((rc = json_get_bool(obj, key, need, &truth, &err)) == 0)
 			lua_pushboolean(L, truth);
 	} else {
-		rc = strcmp(kind, "object") == 0 ? json_get_object(obj, key, need, &part, &err) : json_get_list(obj, key, need, &part, &err);
+		rc = strcmp(kind, "object") == 0 ? json_get_object(obj, key, need, &part, &err)
+						 : json_get_list(obj, key, need, &part, &err);
 		if (rc == 0 && part)
 			lua_pushstring(L, json_kind(part));
 	}
@@ -274,10 +281,10 @@ static int is_utf8(lua_State *L)
 int luaopen_t_http(lua_State *L)
 {
 	static const luaL_Reg words[] = {
-		{ "parse", parse }, { "head", head }, { "decode", decode }, { "encode", encode }, { "reason", reason },
-		{ "sha256", sha256 }, { "hmac", hmac }, { "random_hex", random_hex }, { "from_hex", from_hex },
-		{ "json", json_again }, { "json_get", json_get }, { "only_keys", only_keys }, { "json_quote", json_quote },
-		{ "is_utf8", is_utf8 }, { NULL, NULL },
+		{ "parse", parse },           { "head", head },       { "decode", decode },     { "encode", encode },
+		{ "reason", reason },         { "sha256", sha256 },   { "hmac", hmac },         { "random_hex", random_hex },
+		{ "from_hex", from_hex },     { "json", json_again }, { "json_get", json_get }, { "only_keys", only_keys },
+		{ "json_quote", json_quote }, { "is_utf8", is_utf8 }, { NULL, NULL },
 	};
 	luaL_newlib(L, words);
 	return 1;

@@ -27,7 +27,7 @@ enum { ARGS_MAX = 32, NO_MOUNT = 77 };
 struct logger {
 	pid_t pid;
 	int fd;
-	int status;                /* once it has ended */
+	int status; /* once it has ended */
 	int is_ended;
 };
 
@@ -40,7 +40,7 @@ static struct logger *check_logger(lua_State *L)
 static void mount_own(const char *what, const char *type, const char *where, const char *options)
 {
 	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-		mount(what, where, type, 0, options) < 0)
+	    mount(what, where, type, 0, options) < 0)
 		_exit(NO_MOUNT);
 }
 
@@ -263,7 +263,8 @@ static int make_dirs(lua_State *L)
 
 static int make_link(lua_State *L)
 {
-	int rc = lua_toboolean(L, 3) ? link(luaL_checkstring(L, 1), luaL_checkstring(L, 2)) : symlink(luaL_checkstring(L, 1), luaL_checkstring(L, 2));
+	int rc = lua_toboolean(L, 3) ? link(luaL_checkstring(L, 1), luaL_checkstring(L, 2))
+				     : symlink(luaL_checkstring(L, 1), luaL_checkstring(L, 2));
 	lua_pushboolean(L, rc == 0);
 	return 1;
 }
@@ -302,14 +303,26 @@ static int is_root(lua_State *L)
 int luaopen_t_logger(lua_State *L)
 {
 	static const luaL_Reg methods[] = {
-		{ "send", logger_send }, { "receive", logger_receive }, { "pid", logger_pid }, { "signal", logger_signal },
-		{ "close", logger_close }, { "ended", logger_ended }, { "state", logger_state }, { "pss", logger_pss },
-		{ "free", logger_gc }, { NULL, NULL },
+		{ "send", logger_send },   { "receive", logger_receive },
+		{ "pid", logger_pid },     { "signal", logger_signal },
+		{ "close", logger_close }, { "ended", logger_ended },
+		{ "state", logger_state }, { "pss", logger_pss },
+		{ "free", logger_gc },     { NULL, NULL },
 	};
 	static const luaL_Reg words[] = {
-		{ "start", start }, { "pipe", make_pipe }, { "write", write_some }, { "waiting", waiting }, { "close", close_fd },
-		{ "make_folder", make_folder }, { "remove_tree", remove_tree }, { "make_dirs", make_dirs }, { "link", make_link },
-		{ "size", size_of }, { "freeze", freeze }, { "is_root", is_root }, { NULL, NULL },
+		{ "start", start },
+		{ "pipe", make_pipe },
+		{ "write", write_some },
+		{ "waiting", waiting },
+		{ "close", close_fd },
+		{ "make_folder", make_folder },
+		{ "remove_tree", remove_tree },
+		{ "make_dirs", make_dirs },
+		{ "link", make_link },
+		{ "size", size_of },
+		{ "freeze", freeze },
+		{ "is_root", is_root },
+		{ NULL, NULL },
 	};
 	luaL_newmetatable(L, "t_logger.logger");
 	luaL_newlib(L, methods);

@@ -206,10 +206,10 @@ static int get(lua_State *L)
 struct peer {
 	struct loop *loop;
 	struct wire_link *link;
-	int fd;                    /* the spec's end */
+	int fd; /* the spec's end */
 	lua_State *L;
-	int log;                   /* registry: what arrived */
-	char on;                   /* 'f': the link is freed in its callback */
+	int log; /* registry: what arrived */
+	char on; /* 'f': the link is freed in its callback */
 	char gone[ERR_TEXT_MAX];
 };
 
@@ -422,14 +422,24 @@ static int count_fds(lua_State *L)
 int luaopen_t_wire(lua_State *L)
 {
 	static const luaL_Reg methods[] = {
-		{ "raw", peer_raw }, { "read", peer_read }, { "turn", peer_turn }, { "log", peer_log }, { "gone", peer_gone },
-		{ "send", peer_send }, { "waiting", peer_waiting }, { "flush", peer_flush }, { "pending", peer_pending },
-		{ "preload", peer_preload }, { "close", peer_close }, { "free", peer_gc }, { NULL, NULL },
+		{ "raw", peer_raw },
+		{ "read", peer_read },
+		{ "turn", peer_turn },
+		{ "log", peer_log },
+		{ "gone", peer_gone },
+		{ "send", peer_send },
+		{ "waiting", peer_waiting },
+		{ "flush", peer_flush },
+		{ "pending", peer_pending },
+		{ "preload", peer_preload },
+		{ "close", peer_close },
+		{ "free", peer_gc },
+		{ NULL, NULL },
 	};
 	static const luaL_Reg words[] = {
-		{ "messages", messages }, { "fields", fields }, { "encode", encode }, { "parse", parse }, { "check", check },
-		{ "get", get }, { "link", new_link }, { "pipe", make_pipe }, { "close", close_fd }, { "drain", drain },
-		{ "count_fds", count_fds }, { NULL, NULL },
+		{ "messages", messages }, { "fields", fields }, { "encode", encode },       { "parse", parse },
+		{ "check", check },       { "get", get },       { "link", new_link },       { "pipe", make_pipe },
+		{ "close", close_fd },    { "drain", drain },   { "count_fds", count_fds }, { NULL, NULL },
 	};
 	luaL_newmetatable(L, "t_wire.peer");
 	luaL_newlib(L, methods);
