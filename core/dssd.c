@@ -19,6 +19,7 @@
 #include "bind/policies.h"
 #include "bind/policies_live.h"
 #include "fleet/feed.h"
+#include "fleet/jtext.h"
 #include "fleet/keys.h"
 #include "gate/server.h"
 #include "node/node.h"
@@ -140,7 +141,15 @@ static void tell_errors(struct dssd *d, const struct buf *errors)
 static void tell_policies(struct dssd *d, bool is_taken)
 {
 	struct store_fact fact = { is_taken ? "policies.taken" : "policies.refused", "policies", NULL, 0, 0, FEED_OWN_ADMIN };
+	struct buf detail;
+	buf_init(&detail, 8192);
+	buf_putc(&detail, '{');
+	jtext_text(&detail, "error", d->app.policies);
+	buf_putc(&detail, '}');
+	if (!is_taken && !detail.failed)
+		fact.detail = detail.data;
 	store_add_fact(fleet_store(node_fleet(d->node)), &fact, NULL, NULL);
+	buf_fini(&detail);
 }
 
 /* Takes a set into force. -1: nothing has changed; the errors were logged. */
@@ -168,9 +177,9 @@ static int take_policies(struct dssd *d, bool from_last)
 			log_warn("%s; a backend in safe mode will take an older set", err.text);
 		policies_fini(&set);
 	}
+	tell_errors(d, &errors);
 	if (ok < 0)
 		tell_policies(d, false);
-	tell_errors(d, &errors);
 	buf_fini(&errors);
 	return ok;
 }

@@ -17,7 +17,7 @@ _dssctl() {
 	-C | --path | --cwd) mapfile -t COMPREPLY < <(compgen -d -- "$cur"); return ;;
 	--by) mapfile -t COMPREPLY < <(compgen -W "memory cpu" -- "$cur"); return ;;
 	--kind) mapfile -t COMPREPLY < <(compgen -W "service kernel" -- "$cur"); return ;;
-	--key-file | --classpath) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
+	--key-file | --classpath | --arg) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
 	--cgroups) mapfile -t COMPREPLY < <(compgen -W "auto v2 v1 none" -- "$cur"); return ;;
 	esac
 	for ((i = 1; i < COMP_CWORD; i++)); do

@@ -69,18 +69,17 @@ done
 show "$dir/bin/dss" status
 port=$(sed -n 's/.*"page": *\([0-9]*\).*/\1/p' "$dir/run/ports.json")
 echo "address: http://127.0.0.1:$port/   key: $dir/config/admin.key"
-tasks="$DSS_SHARE/kernels/python/tasks"
 csv="$dir/projects/DEMO/data/sales/sales.csv"
 
 say "Real work: a summary of 100,000 rows, by a Python kernel that was waiting warm"
-show "$dir/bin/dssctl" submit python stats:summarise --path "$tasks" --arg "$csv" --title "summary of sales" --wait
+show "$dir/bin/dssctl" submit python stats:summarise --arg "$csv" --title "summary of sales" --wait
 
 say "A hog: it asks for 4 GB with a limit of 256 MB, dies alone, and its owner reads why"
-show "$dir/bin/dssctl" submit python stats:eat --path "$tasks" --arg 4294967296 --memory 256m --title "a hog" --wait || echo "(exit $?)"
+show "$dir/bin/dssctl" submit python stats:eat --arg 4294967296 --memory 256m --title "a hog" --wait || echo "(exit $?)"
 
 say "kill -9 of the backend while a task runs; its result still arrives"
-id=$("$dir/bin/dssctl" submit python stats:sleep_for --path "$tasks" --arg 4 --title "sleeps 4 s")
-echo "$ $dir/bin/dssctl submit python stats:sleep_for --path $tasks --arg 4"
+id=$("$dir/bin/dssctl" submit python stats:sleep_for --arg 4 --title "sleeps 4 s")
+echo "$ $dir/bin/dssctl submit python stats:sleep_for --arg 4"
 echo "$id"
 tries=0
 until "$dir/bin/dssctl" result "$id" 2>&1 | grep -q "it is running"; do

@@ -82,3 +82,20 @@ int body_path(json_t *list, const char *path, struct err *err)
 		return err_sys(err, errno, "unable to find %s", path);
 	return json_array_append_new(list, json_string(real)) == 0 ? 0 : err_set(err, "not UTF-8");
 }
+
+bool body_title(char *const *words, int n, char *out, size_t room)
+{
+	size_t at = 0;
+	for (int i = 0; i < n && at + 2 < room; i++)
+		at += (size_t)snprintf(out + at, room - at, "%s%s", i > 0 ? " " : "", words[i]);
+	if (at >= room) /* cut: not within a character */
+		for (at = room - 1; at > 0 && ((unsigned char)out[at - 1] & 0x80) != 0; at--)
+			out[at - 1] = '\0';
+	for (char *p = out; *p != '\0'; p++)
+		if ((unsigned char)*p < 0x20 || *p == 0x7f)
+			*p = ' ';
+	json_t *text = json_string(out);
+	bool is_good = text != NULL && out[0] != '\0';
+	json_decref(text);
+	return is_good;
+}

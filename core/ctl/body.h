@@ -23,5 +23,7 @@ int body_pair(json_t *o, const char *pair, struct err *err);
 int body_path(json_t *list, const char *path, struct err *err);
 /* The member name before '=' into name; its value. NULL: err. */
 const char *body_split(const char *pair, char *name, size_t room, struct err *err);
+/* Words as one line without control characters, cut where it gets too long; false: that line is empty or no UTF-8. */
+bool body_title(char *const *words, int n, char *out, size_t room);
 
 #endif

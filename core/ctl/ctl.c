@@ -1,13 +1,16 @@
 #include "ctl/ctl.h"
 
 #include <errno.h>
+#include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/text.h"
+#include "ctl/bell.h"
 
 enum { WORDS_MAX = 64 };
 
@@ -26,6 +29,7 @@ void ctl_note(const char *fmt, ...)
 {
 	va_list ap;
 	va_start(ap, fmt);
+	fflush(stdout); /* in the order in which it was said, where both go to one file */
 	vfprintf(stderr, fmt, ap);
 	fputc('\n', stderr);
 	va_end(ap);
@@ -36,12 +40,14 @@ int ctl_misuse(const char *verb, const char *const *words, const char *word, con
 	const char *near = words != NULL && word != NULL ? text_nearest(word, words) : NULL;
 	va_list ap;
 	va_start(ap, fmt);
-	fprintf(stderr, "dssctl%s%s: ", verb[0] != '\0' ? " " : "", verb);
+	/* "dss …" is called by that name, bin/dss */
+	const char *program = strncmp(verb, "dss", 3) == 0 && (verb[3] == ' ' || verb[3] == '\0') ? "" : "dssctl";
+	fprintf(stderr, "%s%s%s: ", program, program[0] != '\0' && verb[0] != '\0' ? " " : "", verb);
 	vfprintf(stderr, fmt, ap);
 	va_end(ap);
 	if (near != NULL)
 		fprintf(stderr, ", did you mean \"%s\"?", near);
-	fprintf(stderr, "\nHelp: dssctl %s%s--help\n", verb, verb[0] != '\0' ? " " : "");
+	fprintf(stderr, "\nHelp: %s%s%s%s--help\n", program, program[0] != '\0' ? " " : "", verb, verb[0] != '\0' ? " " : "");
 	return CTL_USAGE;
 }
 
@@ -63,12 +69,25 @@ int ctl_find(struct ctl *ctl)
 	if (ctl_path(ctl, "config/instance.id", probe, sizeof(probe), NULL) == 0 && access(probe, F_OK) == 0)
 		return CTL_DONE;
 	if (errno == EACCES)
-		return ctl_fail(CTL_NOT_ALLOWED, "unable to read %s: %s", probe, strerror(errno));
+		return ctl_fail(CTL_NOT_ALLOWED, "unable to read %s: %s; only the instance's users may, and root", probe,
+				strerror(errno));
 	if (strcmp(meant, ".") == 0 && ctl->given == NULL)
 		return ctl_fail(CTL_NOT_FOUND,
 				"no instance here: name it with -C DIR or DSS_HOME, or make one with dssctl init DIR");
 	return ctl_fail(CTL_NOT_FOUND, "%s is no instance (config/instance.id is missing); make one with dssctl init DIR",
 			ctl->dir);
+}
+
+int ctl_unreached(const struct ctl *ctl, const struct err *err)
+{
+	struct stat st;
+	if (bell_is_closed(err))
+		return ctl_fail(CTL_NO_DAEMON, "%s is not running; start it with %s/bin/dss start", ctl->dir, ctl->dir);
+	if (err->code != EACCES && err->code != EPERM)
+		return ctl_fail(CTL_FAILED, "%s", err->text);
+	const struct passwd *pw = stat(ctl->dir, &st) == 0 ? getpwuid(st.st_uid) : NULL;
+	return ctl_fail(CTL_NOT_ALLOWED, "%s; do this as %s, whose instance it is", err->text,
+			pw != NULL ? pw->pw_name : "the user");
 }
 
 int ctl_dispatch(struct ctl *ctl, const struct ctl_command *table, const char *what, int argc, char **argv)

@@ -49,6 +49,9 @@ void ctl_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 int ctl_misuse(const char *verb, const char *const *words, const char *word, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 
+/* The keeper could not be spoken to: tells why and what to do, returns the exit code. */
+int ctl_unreached(const struct ctl *ctl, const struct err *err);
+
 /* dir/name into out. 0, or -1: too long. */
 int ctl_path(const struct ctl *ctl, const char *name, char *out, size_t room, struct err *err);
 
@@ -58,6 +61,7 @@ int ctl_dispatch(struct ctl *ctl, const struct ctl_command *table, const char *w
 /* The commands, one file per area. */
 int init_command(struct ctl *ctl, int argc, char **argv);
 int dss_command(struct ctl *ctl, int argc, char **argv);
+int status_show(struct ctl *ctl); /* what `status` prints, as --json is set */
 int status_command(struct ctl *ctl, int argc, char **argv);
 int submit_command(struct ctl *ctl, int argc, char **argv);
 int wait_command(struct ctl *ctl, int argc, char **argv);

@@ -72,7 +72,7 @@ int demo_make(const struct layout *l, struct err *err)
 	return rc;
 }
 
-void demo_print_next(const char *dir, const char *share)
+void demo_print_next(const char *dir)
 {
 	static const struct {
 		const char *function, *arg, *rest;
@@ -85,11 +85,8 @@ void demo_print_next(const char *dir, const char *share)
 		buf_puts(&b, "  ");
 		snprintf(path, sizeof(path), "%s/bin/dssctl", dir);
 		say_put_word(&b, path);
-		buf_printf(&b, " submit python %s --path ", lines[i].function);
-		snprintf(path, sizeof(path), "%s/kernels/python/tasks", share);
-		say_put_word(&b, path);
+		buf_printf(&b, " submit python %s --arg ", lines[i].function);
 		snprintf(path, sizeof(path), "%s%s", lines[i].arg[0] == '/' ? dir : "", lines[i].arg);
-		buf_puts(&b, " --arg ");
 		say_put_word(&b, path);
 		buf_printf(&b, "%s --wait\n", lines[i].rest);
 	}

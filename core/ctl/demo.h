@@ -4,5 +4,5 @@
 /* demo: a project with a data set to try an instance with: the same bytes every time. */
 int demo_make(const struct layout *l, struct err *err);
 /* Lines to try, as a shell takes them. dir, share: absolute. */
-void demo_print_next(const char *dir, const char *share);
+void demo_print_next(const char *dir);
 #endif

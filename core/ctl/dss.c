@@ -1,5 +1,6 @@
 /* dss: what bin/dss of an instance calls: the daemon's life. It speaks to the keeper alone and needs no backend. */
 #include <errno.h>
+#include <jansson.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
@@ -48,13 +49,6 @@ static int check_owner(struct ctl *ctl)
 			pw != NULL ? pw->pw_name : "USER", ctl->dir);
 }
 
-static int not_reached(const struct ctl *ctl, const struct err *err)
-{
-	if (bell_is_closed(err))
-		return ctl_fail(CTL_NO_DAEMON, "%s is not running; start it with %s/bin/dss start", ctl->dir, ctl->dir);
-	return ctl_fail(err->code == EACCES || err->code == EPERM ? CTL_NOT_ALLOWED : CTL_FAILED, "%s", err->text);
-}
-
 static int refused(const struct err *err)
 {
 	int code = err->code == ENOENT                         ? CTL_NOT_FOUND
@@ -97,9 +91,29 @@ static int tell_running(struct ctl *ctl, struct bell *bell)
 	int64_t started_ms = 0;
 	struct err err;
 	bell_ask(bell, "status", "", false, ASK_MS, take_start, NULL, &started_ms, &err);
+	if (ctl->json)
+		return CTL_DONE;
 	printf("%s is running already (keeper pid %d%s%s)\n", ctl->dir, (int)bell_keeper(bell)->pid,
 	       started_ms > 0 ? ", since " : "", say_time(started_ms, since, sizeof(since)));
 	return CTL_DONE;
+}
+
+static void tell_address(struct ctl *ctl)
+{
+	char path[PATH_MAX];
+	json_t *ports = ctl_path(ctl, "run/ports.json", path, sizeof(path), NULL) == 0 ? json_load_file(path, 0, NULL) : NULL;
+	json_int_t page = json_integer_value(json_object_get(ports, "page"));
+	if (page > 0)
+		printf("the API answers at http://127.0.0.1:%d/\n", (int)page);
+	json_decref(ports);
+}
+
+/* With --json the new state is the answer. */
+static int show_started(struct ctl *ctl, int code)
+{
+	if (ctl->json)
+		status_show(ctl);
+	return code;
 }
 
 static int start_verb(struct ctl *ctl, int argc, char **argv)
@@ -117,14 +131,15 @@ static int start_verb(struct ctl *ctl, int argc, char **argv)
 	if (bell_open(&bell, ctl->dir, &err) == 0) {
 		code = tell_running(ctl, bell);
 		bell_close(&bell);
-		return code;
+		return show_started(ctl, code);
 	}
 	if (!bell_is_closed(&err))
-		return not_reached(ctl, &err);
-	if ((code = check_owner(ctl)) != CTL_DONE)
+		return ctl_unreached(ctl, &err);
+	if ((code = check_owner(ctl)) != CTL_DONE || (code = start_plan(ctl)) != CTL_DONE)
 		return code;
-	code = start_plan(ctl);
-	return code == CTL_DONE ? start_daemon(ctl, wait_ms) : code;
+	if ((code = start_daemon(ctl, wait_ms)) == CTL_DONE && !ctl->json)
+		tell_address(ctl);
+	return show_started(ctl, code);
 }
 
 static int run_verb(struct ctl *ctl, int argc, char **argv)
@@ -152,8 +167,7 @@ static int wait_stopped(struct ctl *ctl, struct bell *bell)
 {
 	if (bell_wait_gone(bell, STOP_MS) < 0)
 		return ctl_fail(CTL_TIMED_OUT, "the keeper (pid %d) still runs; see run/keeper.log", (int)bell_keeper(bell)->pid);
-	if (!ctl->json)
-		printf("stopped\n");
+	printf("%s\n", ctl->json ? "{\"running\":false}" : "stopped");
 	return CTL_DONE;
 }
 
@@ -170,8 +184,11 @@ static int stop_verb(struct ctl *ctl, int argc, char **argv)
 	struct bell *bell = NULL;
 	if (bell_open(&bell, ctl->dir, &err) < 0) {
 		if (!bell_is_closed(&err))
-			return not_reached(ctl, &err);
-		printf("%s is not running\n", ctl->dir);
+			return ctl_unreached(ctl, &err);
+		if (ctl->json)
+			printf("{\"running\":false}\n");
+		else
+			printf("%s is not running\n", ctl->dir);
 		return CTL_DONE;
 	}
 	enum bell_end end = bell_ask(bell, "stop", "", now, STOP_MS, NULL, print_note, ctl, &err);
@@ -191,7 +208,7 @@ static int drain_verb(struct ctl *ctl, int argc, char **argv)
 	if (code >= 0)
 		return code;
 	if (bell_open(&bell, ctl->dir, &err) < 0)
-		return not_reached(ctl, &err);
+		return ctl_unreached(ctl, &err);
 	enum bell_end end = bell_ask(bell, "drain", "", false, DRAIN_MS, NULL, print_note, ctl, &err);
 	/* A keeper that has drained and still answers is told to stop; one that ends by itself is gone here. */
 	if (end == BELL_DONE)
@@ -228,9 +245,9 @@ static int take_up_config(struct ctl *ctl, struct bell **bell)
 {
 	bool changed = false;
 	int code = start_plan_again(ctl, &changed);
-	if (code != CTL_DONE)
-		return ctl_fail(code, "nothing was restarted");
-	return changed ? replace_keeper(ctl, bell) : CTL_DONE;
+	if (code == CTL_DONE && changed && (code = replace_keeper(ctl, bell)) != CTL_DONE && code != CTL_TIMED_OUT)
+		start_plan_back(ctl);
+	return code == CTL_DONE ? code : ctl_fail(code, "nothing was restarted");
 }
 
 /* name "" = all. */
@@ -265,13 +282,13 @@ static int restart_verb(struct ctl *ctl, int argc, char **argv)
 	struct err err = { 0 };
 	struct bell *bell = NULL;
 	if (bell_open(&bell, ctl->dir, &err) < 0)
-		return not_reached(ctl, &err);
+		return ctl_unreached(ctl, &err);
 	if (strcmp(name, "keeper") != 0)
 		code = restart_services(ctl, &bell, name, wait_ms);
 	else if ((code = replace_keeper(ctl, &bell)) == CTL_DONE && !ctl->json)
 		printf("%-10s ready (pid %d, its children did not notice)\n", "keeper", (int)bell_keeper(bell)->pid);
 	bell_close(&bell);
-	return code;
+	return show_started(ctl, code);
 }
 
 static int reopen_verb(struct ctl *ctl, int argc, char **argv)
@@ -282,10 +299,12 @@ static int reopen_verb(struct ctl *ctl, int argc, char **argv)
 	if (code >= 0)
 		return code;
 	if (bell_open(&bell, ctl->dir, &err) < 0)
-		return not_reached(ctl, &err);
+		return ctl_unreached(ctl, &err);
 	code = CTL_DONE;
 	if (bell_ask(bell, "reopen", "", false, ASK_MS, NULL, print_note, ctl, &err) != BELL_DONE)
 		code = refused(&err);
+	else if (ctl->json)
+		printf("{}\n");
 	bell_close(&bell);
 	return code;
 }

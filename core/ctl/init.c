@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +29,7 @@ struct init {
 	char dir[PATH_MAX]; /* absolute */
 	char share[PATH_MAX], dssctl[PATH_MAX];
 	int64_t port;
-	bool demo, observe, one_user, new_id;
+	bool demo, observe, one_user, new_id, json;
 	const char *control_user, *run_user, *cgroups;
 	bool did_exist;
 	struct layout layout;
@@ -324,6 +325,17 @@ static void warn_reach(const struct init *in)
 				 needs[i].path);
 }
 
+static void print_json(const struct init *in)
+{
+	char key[PATH_MAX + 32];
+	snprintf(key, sizeof(key), "%s/config/admin.key", in->dir);
+	json_t *o = json_pack("{s:s, s:I, s:s, s:s}", "dir", in->dir, "port", (json_int_t)in->port, "isolation",
+			      in->layout.set_owners && !in->one_user ? "users" : "none", "keyFile", key);
+	json_dumpf(o, stdout, JSON_COMPACT);
+	putchar('\n');
+	json_decref(o);
+}
+
 static void print_next(const struct init *in)
 {
 	struct buf b;
@@ -344,7 +356,7 @@ static void print_next(const struct init *in)
 		printf("runuser -u %s -- ", in->control_user);
 	printf("%s/bin/dss start\n", dir);
 	if (in->demo)
-		demo_print_next(in->dir, in->share);
+		demo_print_next(in->dir);
 	buf_fini(&b);
 }
 
@@ -401,7 +413,10 @@ static int make_instance(struct init *in, struct err *err)
 	}
 	warn_ports(in);
 	warn_reach(in);
-	print_next(in);
+	if (in->json)
+		print_json(in);
+	else
+		print_next(in);
 	return 0;
 }
 
@@ -424,7 +439,9 @@ static int renew_id(struct init *in, struct err *err)
 	in->layout.set_owners = geteuid() == 0;
 	int rc = write_wrappers(in, err) < 0 || write_id(in, err) < 0 ? -1 : home_instance_id(in->dir, id, sizeof(id), err);
 	fds_close(&in->layout.dirfd);
-	if (rc == 0)
+	if (rc == 0 && in->json)
+		printf("{\"instance\":\"%s\"}\n", id);
+	else if (rc == 0)
 		printf("the instance %s now has the id %s; its ports are still those of config/dss.lua\n", in->dir, id);
 	return rc;
 }
@@ -469,6 +486,7 @@ int init_command(struct ctl *ctl, int argc, char **argv)
 		return ctl_misuse(ctl->verb, NULL, NULL, "--one-user and --run-user exclude each other");
 	struct err err = { 0 };
 	in.given = words.words[0];
+	in.json = ctl->json;
 	if (home_share(in.share, sizeof(in.share)) < 0 || home_program("dssctl", in.dssctl, sizeof(in.dssctl)) < 0)
 		return ctl_fail(CTL_FAILED, "unable to find our own files (lua/dss, policies); set DSS_SHARE to their folder");
 	if (resolve_dir(&in, &err) < 0 || (in.new_id ? renew_id(&in, &err) : make_instance(&in, &err)) < 0)

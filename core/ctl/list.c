@@ -131,6 +131,7 @@ struct what {
 	const char *about, *usage, *path;
 	const struct list_column *columns;
 	const char *keys[FILTERS_MAX]; /* members that can be filtered by, NULL-terminated */
+	bool tells_policies;           /* says so when policies/ has a mistake */
 };
 
 static int print_answer(struct ctl *ctl, const struct what *what, const struct filter *filters, const struct rest_answer *a)
@@ -160,6 +161,20 @@ static int print_answer(struct ctl *ctl, const struct what *what, const struct f
 	return CTL_DONE;
 }
 
+/* What was saved last may have a mistake: then these are not the pools that the files say. */
+static void note_policies(struct rest *rest)
+{
+	struct rest_answer a = { 0 };
+	char text[1000];
+	if (rest_ask(rest, "GET", "/health", NULL, &a) == CTL_DONE) {
+		const char *error = rest_text(json_object_get(a.json, "policies"), "error");
+		text_escape(text, sizeof(text), error, strlen(error));
+		if (text[0] != '\0')
+			ctl_note("%s\nThe set before stays in force.", text);
+	}
+	rest_answer_fini(&a);
+}
+
 static int print_list(struct ctl *ctl, const struct what *what, int argc, char **argv)
 {
 	const char *key_file = NULL;
@@ -182,6 +197,8 @@ static int print_list(struct ctl *ctl, const struct what *what, int argc, char *
 	if (code == CTL_DONE)
 		code = print_answer(ctl, what, filters, &a);
 	rest_answer_fini(&a);
+	if (code == CTL_DONE && what->tells_policies && !ctl->json)
+		note_policies(rest);
 	rest_close(&rest);
 	return code;
 }
@@ -192,7 +209,8 @@ int ps_command(struct ctl *ctl, int argc, char **argv)
 					  "[--kind WORD] [--pool NAME] [--state WORD] [--json]",
 					  "/api/processes",
 					  list_processes,
-					  { "kind", "pool", "state" } };
+					  { "kind", "pool", "state" },
+					  false };
 	return print_list(ctl, &what, argc, argv);
 }
 
@@ -202,7 +220,8 @@ int tasks_command(struct ctl *ctl, int argc, char **argv)
 					  "[--state WORD] [--pool NAME] [--owner LOGIN] [--json]",
 					  "/api/tasks",
 					  task_columns,
-					  { "state", "pool", "owner" } };
+					  { "state", "pool", "owner" },
+					  false };
 	return print_list(ctl, &what, argc, argv);
 }
 
@@ -212,6 +231,7 @@ int pools_command(struct ctl *ctl, int argc, char **argv)
 					  "[--json]",
 					  "/api/pools",
 					  pool_columns,
-					  { 0 } };
+					  { 0 },
+					  true };
 	return print_list(ctl, &what, argc, argv);
 }

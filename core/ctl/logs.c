@@ -9,11 +9,12 @@
 #include <unistd.h>
 
 #include "base/text.h"
+#include "ctl/bell.h"
 #include "ctl/opt.h"
 #include "ctl/rest.h"
 #include "sys/fds.h"
 
-enum { LINES = 40, LINES_MOST = 1000000, PIECE = 64 * 1024, LOOK_MS = 200, PATH_ROOM = 400, WAIT_S = 20 };
+enum { LINES = 40, LINES_MOST = 1000000, PIECE = 64 * 1024, LOOK_MS = 200, PATH_ROOM = 400, WAIT_S = 20, ASK_MS = 10000 };
 
 static volatile sig_atomic_t stop;
 
@@ -150,6 +151,27 @@ static int show_task(struct ctl *ctl, const char *key_file, const char *id, int6
 
 /* --- which --- */
 
+static void find_service(void *data, const struct bell_row *row)
+{
+	const char **name = data;
+	if (*name != NULL && strcmp(row->kind, "service") == 0 && strcmp(row->name, *name) == 0)
+		*name = NULL;
+}
+
+/* It has no log, but it is there, or it is one of ours. */
+static bool is_silent_service(struct ctl *ctl, const char *name)
+{
+	struct bell *bell = NULL;
+	struct err err = { 0 };
+	if (strcmp(name, "keeper") == 0 || strcmp(name, "logger") == 0 || strcmp(name, "backend") == 0)
+		return true;
+	if (bell_open(&bell, ctl->dir, &err) < 0)
+		return false;
+	bell_ask(bell, "status", "", false, ASK_MS, find_service, NULL, &name, &err);
+	bell_close(&bell);
+	return name == NULL;
+}
+
 static int open_service(struct ctl *ctl, const char *name, char *path, size_t room, int *fd)
 {
 	char file[200];
@@ -198,5 +220,9 @@ int logs_command(struct ctl *ctl, int argc, char **argv)
 	code = open_service(ctl, name, path, sizeof(path), &fd);
 	if (code == CTL_DONE)
 		return show_file(path, fd, lines, is_following);
+	if (code == CTL_NOT_FOUND && is_silent_service(ctl, name)) {
+		ctl_note("%s has written nothing yet", name);
+		return CTL_DONE;
+	}
 	return code == CTL_NOT_FOUND ? show_task(ctl, key_file, name, lines, is_following) : code;
 }

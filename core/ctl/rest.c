@@ -23,14 +23,15 @@ enum {
 	PAUSE_MS = 200,
 	PAUSE_MOST_MS = 2000,
 	HEAD_MAX = 64 * 1024,
-	CONFLICT = 409,
+	SILENCE_MS = 3000, /* then people are told that somebody keeps them waiting */
 };
 
 struct rest {
 	struct ctl *ctl;
 	CURL *curl;
 	struct curl_slist *headers;
-	bool is_noted; /* "waiting for the backend" was said */
+	bool is_noted;    /* "waiting for the backend" was said */
+	int64_t asked_ms; /* monotonic; 0: no request is under way, or one that is meant to wait */
 	volatile sig_atomic_t *stop;
 };
 
@@ -200,8 +201,14 @@ static bool is_stopped(const struct rest *r)
 /* Called by curl at least each second. */
 static int on_progress(void *data, curl_off_t dltotal, curl_off_t dlnow, curl_off_t ultotal, curl_off_t ulnow)
 {
+	struct rest *r = data;
 	(void)dltotal, (void)dlnow, (void)ultotal, (void)ulnow;
-	return is_stopped(data);
+	if (r->asked_ms > 0 && !r->is_noted && clock_mono_ms() - r->asked_ms > SILENCE_MS && isatty(STDERR_FILENO)) {
+		ctl_note("the backend does not answer; waiting for it up to %d s (%s/bin/dss status tells how it is)",
+			 ANSWER_MS / 1000, r->ctl->dir);
+		r->is_noted = true;
+	}
+	return is_stopped(r);
 }
 
 /* What every request has. */
@@ -244,7 +251,9 @@ static int ask_once(struct rest *r, const char *method, const char *path, const 
 	}
 	buf_clear(&out->body);
 	buf_clear(&out->head);
+	r->asked_ms = strstr(path, "wait=") == NULL || strstr(path, "wait=0") != NULL ? clock_mono_ms() : 0;
 	CURLcode rc = curl_easy_perform(c);
+	r->asked_ms = 0;
 	if (rc == CURLE_OK) {
 		curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &out->status);
 		return 0;
@@ -273,11 +282,12 @@ static int tell_refusal(const struct rest_answer *a)
 	const char *said = rest_text(a->json, "message");
 	if (said[0] == '\0')
 		said = rest_text(a->json, "detailedMessage");
-	if (said[0] == '\0')
+	bool is_told = said[0] != '\0';
+	if (!is_told)
 		said = a->body.len > 0 ? a->body.data : "no reason given";
 	text_escape(text, sizeof(text), said, strlen(said));
-	if (a->status == CONFLICT) /* says all there is to know */
-		return ctl_fail(CTL_FAILED, "%s", text);
+	if (is_told) /* says all there is to know */
+		return ctl_fail(code_of(a->status), "%s", text);
 	return ctl_fail(code_of(a->status), "%s (status %ld)", text, a->status);
 }
 

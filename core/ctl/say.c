@@ -109,21 +109,40 @@ size_t say_columns(FILE *out, size_t *lines)
 	return size.ws_col;
 }
 
-/* Takes from the widest column until the sum fits; numbers and states are narrow and stay whole. */
-static void fit(int *widths, size_t n, size_t columns)
+/* A width of 0 is a column that is not shown. */
+static int total_of(const int *widths, size_t n)
 {
-	int total = (int)(n - 1) * GAP;
+	int total = -GAP;
 	for (size_t c = 0; c < n; c++)
-		total += widths[c];
-	while (columns > 0 && total > (int)columns) {
-		size_t widest = 0;
-		for (size_t c = 1; c < n; c++)
+		total += widths[c] > 0 ? widths[c] + GAP : 0;
+	return total;
+}
+
+static bool is_empty(const struct say_table *t, size_t c)
+{
+	for (size_t i = c; i < t->count; i += t->columns)
+		if (t->cells[i].text != NULL && t->cells[i].text[0] != '\0')
+			return false;
+	return true;
+}
+
+/* Where it is too wide: columns without a word go first; then the widest are cut, but not the first, which people copy; then whole
+ * columns go, from the right. */
+static void fit(const struct say_table *t, int *widths, size_t columns)
+{
+	size_t n = t->columns;
+	for (size_t c = n; c-- > 1 && total_of(widths, n) > (int)columns;)
+		if (is_empty(t, c))
+			widths[c] = 0;
+	while (n > 2 && total_of(widths, n) > (int)columns) {
+		size_t widest = 1;
+		for (size_t c = 2; c < n; c++)
 			if (widths[c] >= widths[widest])
 				widest = c;
-		if (widths[widest] <= LEAST_WIDTH)
-			return;
-		widths[widest]--;
-		total--;
+		if (widths[widest] > LEAST_WIDTH)
+			widths[widest]--;
+		else
+			widths[--n] = 0;
 	}
 }
 
@@ -138,14 +157,20 @@ void say_table_print_within(struct say_table *t, FILE *out, size_t columns, size
 			if (width_of(t->cells[i].text) > widths[c])
 				widths[c] = width_of(t->cells[i].text);
 	}
-	fit(widths, t->columns, columns);
-	for (size_t c = 0; c < t->columns; c++)
-		print_cell(out, t->titles[c], SAY_DIM, widths[c], c + 1 == t->columns, colour);
+	if (columns > 0)
+		fit(t, widths, columns);
+	size_t last = t->columns - 1;
+	while (last > 0 && widths[last] == 0)
+		last--;
+	for (size_t c = 0; c <= last; c++)
+		if (widths[c] > 0)
+			print_cell(out, t->titles[c], SAY_DIM, widths[c], c == last, colour);
 	for (size_t i = 0; i < t->count && i / t->columns < most; i++) {
 		size_t c = i % t->columns;
 		if (c == 0)
 			fputc('\n', out);
-		print_cell(out, t->cells[i].text, t->cells[i].tone, widths[c], c + 1 == t->columns, colour);
+		if (c <= last && widths[c] > 0)
+			print_cell(out, t->cells[i].text, t->cells[i].tone, widths[c], c == last, colour);
 	}
 	fputc('\n', out);
 }

@@ -32,7 +32,8 @@ static int plan_into(struct ctl *ctl, const char *file)
 	if (status < 0)
 		return ctl_fail(CTL_FAILED, "%s", err.text);
 	if (status > 0)
-		return ctl_fail(CTL_FAILED, "config/dss.lua does not evaluate (dssd plan ended with %d)", status);
+		return status == 1 ? CTL_FAILED /* it said why */
+				   : ctl_fail(CTL_FAILED, "unable to evaluate config/dss.lua: dssd plan ended with %d", status);
 	return CTL_DONE;
 }
 
@@ -55,6 +56,25 @@ static char *read_whole(const char *path)
 	return text;
 }
 
+static const char before[] = "run/keeper.plan.before";
+
+/* The plan that is in force, until the keeper has taken the new one. */
+static int keep_plan(struct ctl *ctl, const char *file)
+{
+	char kept[PATH_MAX];
+	if (ctl_path(ctl, before, kept, sizeof(kept), NULL) < 0)
+		return -1;
+	unlink(kept);
+	return link(file, kept) == 0 || errno == ENOENT ? 0 : -1;
+}
+
+void start_plan_back(struct ctl *ctl)
+{
+	char file[PATH_MAX], kept[PATH_MAX];
+	if (ctl_path(ctl, "run/keeper.plan", file, sizeof(file), NULL) == 0 && ctl_path(ctl, before, kept, sizeof(kept), NULL) == 0)
+		rename(kept, file);
+}
+
 int start_plan_again(struct ctl *ctl, bool *changed)
 {
 	char file[PATH_MAX], fresh[PATH_MAX];
@@ -71,7 +91,7 @@ int start_plan_again(struct ctl *ctl, bool *changed)
 	free(is);
 	if (!*changed)
 		unlink(fresh);
-	else if (rename(fresh, file) < 0)
+	else if (keep_plan(ctl, file) < 0 || rename(fresh, file) < 0)
 		return ctl_fail(CTL_FAILED, "unable to put %s in its place: %s", file, strerror(errno));
 	return CTL_DONE;
 }

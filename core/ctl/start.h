@@ -8,6 +8,8 @@
 int start_plan(struct ctl *ctl);
 /* The same; *changed says whether the plan's text is another than before. */
 int start_plan_again(struct ctl *ctl, bool *changed);
+/* After that: the keeper did not take the new plan, so the one before stays the instance's. */
+void start_plan_back(struct ctl *ctl);
 /* argv for the keeper: dss-keeper DIR [--foreground]; room for 4. program: PATH_MAX bytes that argv borrows. */
 int start_keeper_argv(struct ctl *ctl, char *program, bool foreground, char *argv[4]);
 /* Starts the keeper and waits. */

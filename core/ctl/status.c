@@ -70,7 +70,9 @@ static void fill_row(struct say_table *t, const struct bell_row *r)
 	if (r->next_ms > 0 && !r->is_running)
 		n += snprintf(last + n, sizeof(last) - (size_t)n, "%snext try %s", n > 0 ? "; " : "",
 			      say_time(r->next_ms, next, sizeof(next)));
-	if (r->give_up_ms > 0 && !r->is_running && n < (int)sizeof(last))
+	if (strcmp(r->state, "failed") == 0 && n < (int)sizeof(last))
+		snprintf(last + n, sizeof(last) - (size_t)n, "; given up, dss restart %s tries anew", r->name);
+	else if (r->give_up_ms > 0 && !r->is_running && n < (int)sizeof(last))
 		snprintf(last + n, sizeof(last) - (size_t)n, ", given up %s", say_time(r->give_up_ms, give_up, sizeof(give_up)));
 	say_cell(t, SAY_PLAIN, r->name);
 	say_cell(t, SAY_PLAIN, pid);
@@ -108,13 +110,10 @@ static void print_json(const char *instance, const char *isolation, const char *
 static int no_keeper(struct ctl *ctl, struct status *s, const struct err *err)
 {
 	char id[16] = "";
-	bool is_closed = bell_is_closed(err);
 	home_instance_id(ctl->dir, id, sizeof(id), NULL);
 	if (ctl->json)
 		print_json(id, "", "", s->processes);
-	if (is_closed)
-		return ctl_fail(CTL_NO_DAEMON, "%s is not running; start it with %s/bin/dss start", ctl->dir, ctl->dir);
-	return ctl_fail(err->code == EACCES || err->code == EPERM ? CTL_NOT_ALLOWED : CTL_FAILED, "%s", err->text);
+	return ctl_unreached(ctl, err);
 }
 
 static int print_status(struct ctl *ctl, struct status *s)
@@ -142,9 +141,18 @@ static int print_status(struct ctl *ctl, struct status *s)
 	return code;
 }
 
-int status_command(struct ctl *ctl, int argc, char **argv)
+int status_show(struct ctl *ctl)
 {
 	static const char *const titles[] = { "NAME", "PID", "STATE", "SINCE", "RESTARTS", "MEMORY", "LAST END" };
+	struct status s = { json_array(), say_table_new(titles, sizeof(titles) / sizeof(titles[0])), false };
+	int code = s.processes != NULL && s.table != NULL ? print_status(ctl, &s) : ctl_fail(CTL_FAILED, "no memory");
+	say_table_free(&s.table);
+	json_decref(s.processes);
+	return code;
+}
+
+int status_command(struct ctl *ctl, int argc, char **argv)
+{
 	const struct opt opts[] = { { 0 } };
 	struct opt_words words = {
 		.usage = "[--json]",
@@ -153,9 +161,5 @@ int status_command(struct ctl *ctl, int argc, char **argv)
 	int code = opt_read(ctl, opts, &words, argc, argv);
 	if (code >= 0 || (code = ctl_find(ctl)) != CTL_DONE)
 		return code;
-	struct status s = { json_array(), say_table_new(titles, sizeof(titles) / sizeof(titles[0])), false };
-	code = s.processes != NULL && s.table != NULL ? print_status(ctl, &s) : ctl_fail(CTL_FAILED, "no memory");
-	say_table_free(&s.table);
-	json_decref(s.processes);
-	return code;
+	return status_show(ctl);
 }

@@ -1,7 +1,11 @@
 /* submit: hands in a task. A clientKey is always sent, so that a request may be repeated while the backend is replaced. */
+#include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/text.h"
 #include "ctl/body.h"
@@ -9,11 +13,12 @@
 #include "ctl/rest.h"
 #include "ctl/task.h"
 
-enum { RETRIES_MOST = 100, PRIORITY_MOST = 1000 };
+enum { TITLE_ROOM = 128, RETRIES_MOST = 100, PRIORITY_MOST = 1000 };
 
 struct submit {
 	json_t *args, *kwargs, *path, *env, *classpath, *state; /* owned */
-	const char *pool, *memory, *title, *project, *user, *client_key, *key_file, *cwd;
+	const char *pool, *memory, *title, *project, *user, *client_key, *key_file;
+	char cwd[PATH_MAX]; /* of --cwd, absolute; "" = none */
 	int64_t timeout_ms, retries, priority;
 	bool wait;
 };
@@ -63,6 +68,15 @@ static int add_classpath(void *to, const char *value, struct err *err)
 	return body_path(((struct submit *)to)->classpath, value, err);
 }
 
+static int set_cwd(void *to, const char *dir, struct err *err)
+{
+	struct submit *s = to;
+	struct stat st;
+	if (realpath(dir, s->cwd) == NULL || stat(s->cwd, &st) < 0)
+		return err_sys(err, errno, "unable to find %s", dir);
+	return S_ISDIR(st.st_mode) ? 0 : err_sys(err, ENOTDIR, "unable to use %s", dir);
+}
+
 static int set_state(void *to, const char *text, struct err *err)
 {
 	struct submit *s = to;
@@ -74,9 +88,27 @@ static int set_state(void *to, const char *text, struct err *err)
 	return json_is_object(s->state) ? 0 : err_set(err, "a JSON object is wanted, as {\"field\": 1}");
 }
 
+/* The folder that a task is to run in: --cwd, for python else where we are. Files that are named relative to it mean the same there. */
+static void put_cwd(const struct submit *s, json_t *payload, bool is_wanted)
+{
+	char here[PATH_MAX];
+	if (s->cwd[0] != '\0')
+		json_object_set_new(payload, "cwd", json_string(s->cwd));
+	else if (is_wanted && getcwd(here, sizeof(here)) != NULL && here[0] == '/')
+		json_object_set_new(payload, "cwd", json_string(here));
+}
+
 static json_t *python_payload(struct submit *s, const char *callable)
 {
-	return json_pack("{s:s, s:O, s:O, s:O}", "callable", callable, "args", s->args, "kwargs", s->kwargs, "path", s->path);
+	json_t *payload =
+		json_pack("{s:s, s:O, s:O, s:O}", "callable", callable, "args", s->args, "kwargs", s->kwargs, "path", s->path);
+	if (payload == NULL)
+		return NULL;
+	put_cwd(s, payload, true);
+	json_t *cwd = json_object_get(payload, "cwd");
+	if (cwd != NULL && json_array_size(s->path) == 0)
+		json_array_append(s->path, cwd);
+	return payload;
 }
 
 static json_t *java_payload(struct submit *s, const char *class)
@@ -88,8 +120,8 @@ static json_t *command_payload(struct submit *s, char **argv, int argc)
 {
 	json_t *words = body_words(argv, argc);
 	json_t *payload = words != NULL ? json_pack("{s:o, s:O}", "argv", words, "env", s->env) : NULL;
-	if (s->cwd != NULL && payload != NULL)
-		json_object_set_new(payload, "cwd", json_string(s->cwd));
+	if (payload != NULL)
+		put_cwd(s, payload, false);
 	return payload;
 }
 
@@ -148,6 +180,13 @@ static int run(struct ctl *ctl, struct submit *s, struct opt_words *w)
 		return ctl_misuse(ctl->verb, types, type, "unknown kind of task \"%s\"", type);
 	if (payload == NULL)
 		return ctl_misuse(ctl->verb, NULL, NULL, "what is submitted must be UTF-8");
+	if (strcmp(type, "python") == 0 && strchr(w->words[1], ':') == NULL) {
+		json_decref(payload);
+		return ctl_misuse(ctl->verb, NULL, NULL, "\"%.60s\" names no function; write MODULE:FUNCTION", w->words[1]);
+	}
+	char title[TITLE_ROOM];
+	if (s->title == NULL && strcmp(type, "command") == 0 && body_title(w->command, w->ncommand, title, sizeof(title)))
+		s->title = title;
 	if (s->client_key == NULL) {
 		if (body_client_key(key) != CTL_DONE) {
 			json_decref(payload);
@@ -169,11 +208,12 @@ int submit_command(struct ctl *ctl, int argc, char **argv)
 	const struct opt opts[] = {
 		{ "arg", "VALUE", "python: a further argument, JSON or text; may repeat", OPT_EACH, &s, 0, 0, add_arg },
 		{ "kwarg", "NAME=VALUE", "python: a named argument; may repeat", OPT_EACH, &s, 0, 0, add_kwarg },
-		{ "path", "DIR", "python: where to look for the module; may repeat", OPT_EACH, &s, 0, 0, add_path },
+		{ "path", "DIR", "python: where its module lies (else the current folder), before the pool's folders; may repeat",
+		  OPT_EACH, &s, 0, 0, add_path },
 		{ "state", "JSON", "java: the fields of the object, {\"name\": value, …}", OPT_EACH, &s, 0, 0, set_state },
 		{ "classpath", "PATH", "java: a jar or folder with its classes; may repeat", OPT_EACH, &s, 0, 0, add_classpath },
 		{ "env", "NAME=VALUE", "command: its environment; may repeat", OPT_EACH, &s, 0, 0, add_env },
-		{ "cwd", "DIR", "command: its working directory", OPT_TEXT, &s.cwd, 0, 0, NULL },
+		{ "cwd", "DIR", "the folder it runs in; python: else the current one", OPT_EACH, &s, 0, 0, set_cwd },
 		{ "pool", "NAME", "the pool of kernels", OPT_TEXT, &s.pool, 0, 0, NULL },
 		{ "memory", "SIZE", "its limit, e.g. 2g", OPT_SIZE, &s.memory, 0, 0, NULL },
 		{ "timeout", "TIME", "ended after that long, e.g. 10min", OPT_DURATION, &s.timeout_ms, 0, 0, NULL },

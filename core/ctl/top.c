@@ -14,7 +14,7 @@
 #include "ctl/rest.h"
 #include "sys/clock.h"
 
-enum { EVERY_MS = 2000, EVERY_LEAST_MS = 200, HEAD_LINES = 3 };
+enum { EVERY_MS = 2000, EVERY_LEAST_MS = 200, HEAD_LINES = 3, HEAD_WIDTH = 84 };
 
 static const struct list_column columns[] = {
 	{ "ID", "id", LIST_TEXT },
@@ -152,7 +152,8 @@ static void draw(const struct top *t, const json_t *rows)
 	struct say_table *table = list_table(rows, columns);
 	fputs("\033[H\033[J", stdout);
 	print_sums(rows);
-	printf("   %s   by %s; m memory, c CPU, q quit\n\n", say_time(clock_wall_ms(), now, sizeof(now)), t->by);
+	printf(width == 0 || width >= HEAD_WIDTH ? "   %s   by %s; m memory, c CPU, q quit\n\n" : "   %s\n\n",
+	       say_time(clock_wall_ms(), now, sizeof(now)), t->by);
 	if (table != NULL)
 		say_table_print_within(table, stdout, width, lines > HEAD_LINES + 1 ? lines - HEAD_LINES - 1 : 1);
 	say_table_free(&table);

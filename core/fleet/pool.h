@@ -22,7 +22,7 @@ struct pool_spec {
 	char **argv;                  /* the kernel's command, argv[0] absolute */
 	char **env;                   /* "NAME=value", beside what every kernel gets */
 	char **types;                 /* task types it takes; NULL = { kind } */
-	char **path;                  /* added as "path" to python payloads that have none of their own */
+	char **path;                  /* added to the "path" of python payloads, behind their own */
 	char *run_as;                 /* user; NULL = the keeper's (one-user mode) */
 	char *cwd;                    /* NULL = "/" */
 	int64_t heap_bytes;           /* 0 = none */

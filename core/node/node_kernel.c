@@ -18,26 +18,41 @@
 
 #define QUICK_WAIT_S 1
 
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+static const char *skip_blank(const char *p, const char *end)
+{
+	while (p < end && is_blank(*p))
+		p++;
+	return p;
+}
+
 /* --- the task's words --- */
 
+/* A python task's modules are looked for in its own folders first, then in the pool's. */
 static bool put_path(const struct future *f, const struct pool_spec *spec, struct buf *out)
 {
-	json_t *payload = spec->path && spec->path[0] && strcmp(f->type, "python") == 0
-				  ? json_parse_object(f->payload, f->payload_len, NULL)
-				  : NULL;
-	bool is_wanted = payload && !json_object_get(payload, "path");
-	bool is_empty = payload && json_object_size(payload) == 0;
-	json_decref(payload);
-	if (!is_wanted)
+	const char *own = NULL, *begin = f->payload, *end = begin + f->payload_len;
+	size_t own_len = 0;
+	if (!spec->path || !spec->path[0] || strcmp(f->type, "python") != 0)
 		return false;
-	const char *rest = memchr(f->payload, '{', f->payload_len);
-	buf_puts(out, "{\"path\":[");
+	bool has_own = node_kernel_raw_member(begin, f->payload_len, "path", &own, &own_len);
+	if (has_own && own[0] != '[') /* no list: the kernel says so */
+		return false;
+	/* Up to `upto` and from `rest` on it goes as it is. */
+	const char *upto = has_own ? own + own_len - 1 : memchr(begin, '{', f->payload_len), *rest = has_own ? upto : upto + 1;
+	bool is_empty = skip_blank(has_own ? own + 1 : rest, end)[0] == (has_own ? ']' : '}');
+	buf_put(out, begin, (size_t)((has_own && is_empty ? own + 1 : upto) - begin));
+	buf_puts(out, has_own ? "" : "{\"path\":[");
 	for (char **p = spec->path; *p; p++) {
 		jtext_next(out);
 		jtext_put(out, *p);
 	}
-	buf_puts(out, is_empty ? "]" : "],");
-	buf_put(out, rest + 1, f->payload_len - (size_t)(rest + 1 - f->payload));
+	buf_puts(out, has_own ? "" : is_empty ? "]" : "],");
+	buf_put(out, rest, (size_t)(end - rest));
 	return true;
 }
 
@@ -65,18 +80,6 @@ static const char *skip_string(const char *p, const char *end)
 		if (*p == '\\')
 			p++;
 	return p < end ? p + 1 : end;
-}
-
-static bool is_blank(char c)
-{
-	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
-}
-
-static const char *skip_blank(const char *p, const char *end)
-{
-	while (p < end && is_blank(*p))
-		p++;
-	return p;
 }
 
 static const char *skip_value(const char *p, const char *end)

@@ -38,7 +38,7 @@ describe("dssctl", function()
 
 	it("ends with 2 on wrong usage and says how it is right", function()
 		for _, words in ipairs {
-			{}, { "init" }, { "init", "a", "b" }, { "wait" }, { "result" }, { "abort", "a", "b" }, { "submit" }, { "submit", "python" },
+			{}, { "init" }, { "init", "a", "b" }, { "wait" }, { "result" }, { "abort", "a", "b" }, { "submit" }, { "submit", "python" }, { "submit", "python", "nocolon" },
 			{ "submit", "command" }, { "submit", "python", "a:b", "--", "c" }, { "tasks", "x" }, { "status", "x" }, { "dss" },
 			{ "init", "a", "--port" }, { "init", "a", "--port", "x" }, { "init", "a", "--port", "70000" }, { "init", "a", "--demo=1" },
 			{ "init", "a", "--cgroups", "v3" }, { "submit", "python", "a:b", "--memory", "much" },

@@ -26,6 +26,40 @@ describe("dssctl with a running instance", function()
 		assert.equal("order", summary.columns[1].name)
 	end)
 
+	it("means by a relative name what it means where the command was typed, and finds modules there and in the pool's folders", function()
+		local function type_in(folder, ...)
+			return Instance.run({ "env", "-C", folder, node.dir .. "/bin/dssctl", "submit", "python", ... }, Instance.environment())
+		end
+		local folder = node.root .. "/typed"
+		assert(os.execute("mkdir -m 755 " .. folder .. " && printf 'a,b\n1,2\n' >" .. folder .. "/big.csv"))
+		helper.write(folder .. "/mine.py", "import os\ndef here(): return os.getcwd()\n")
+		local out, code = type_in(folder, "stats:summarise", "--arg", "big.csv", "--wait")
+		assert.equal(0, code, out)
+		assert.equal(1, assert(require("t_json").decode(out)).rows)
+		assert.equal('"' .. folder .. '"', (type_in(folder, "mine:here", "--wait")))
+		assert.equal('"/"', (type_in(folder, "mine:here", "--path", folder, "--cwd", "/", "--wait")))
+		out, code = type_in("/", "mine:here", "--wait")
+		assert.equal(1, code)
+		assert.truthy(out:find("No module named 'mine' (looked in /, ", 1, true), out)
+	end)
+
+	it("says of a task that has ended that there was nothing to abort", function()
+		local id = submit("stats:echo", "--arg", "1")
+		node:ctl("wait", id)
+		assert.equal(id .. " has ended already: done", (node:ctl("abort", id)))
+	end)
+
+	it("says under the pools and in the events what is wrong with policies that were not taken", function()
+		local before = node:read "policies/10-pools.lua"
+		finally(function() node:write("policies/10-pools.lua", before) end)
+		node:write("policies/10-pools.lua", (before:gsub("warm ", "wram ", 1)))
+		helper.wait_for("the refusal", function()
+			local _, complaint = node:ctl "pools"
+			return complaint:find 'unknown key "wram", did you mean "warm"' and complaint:find "stays in force"
+		end)
+		helper.wait_for("the event", function() return node:ctl "events":find 'policies.refused[^\n]*wram' end)
+	end)
+
 	it("passes JSON arguments as JSON and anything else as text", function()
 		for _, case in ipairs { { "0.1", "0.1" }, { "[1,true,null]", nil }, { '{"a":1}', nil }, { "plain words", '"plain words"' }, { '"7"', '"7"' } } do
 			local out, complaint, code = submit("stats:echo", "--path", tasks, "--arg", case[1], "--wait")
