@@ -21,57 +21,51 @@
 #define WIRE_LABEL_MAX 4096
 #define WIRE_FDS_MAX   4
 
-/* clang-format off: tables */
-/* field: number, name, type (I integer, T text, B bytes; + may repeat) */
-#define WIRE_FIELDS(X)                                                                                                             \
-	X(1, version, I)                                                                                                           \
-	X(2, epoch, I) X(3, req, I) X(4, seq, I) X(5, id, T) X(6, kind, T) X(7, name, T) X(8, pid, I) X(9, argv, T) X(10, env, T)  \
-		X(11, cwd, T) X(12, user, T) X(13, box, T) X(14, sink, T) X(15, prefix, T) X(16, mask, T) X(17, ready, T) X(       \
-			18, stop_signal, I) X(19, grace_ms, I) X(20, label, T) X(21, secrets, B) X(22, cause, T) X(23, text, T)    \
-			X(24, signal, I) X(25, knob, T) X(26, value, I) X(27, on, I) X(28, code, I) X(29, what, T) X(30, state, T) \
-				X(31, wanted, T) X(32, wall_ms, I) X(33, mono_ms, I) X(34, started_ms, I) X(35, ready_ms, I) X(    \
-					36, exited_ms, I) X(37, cpu_ms, I) X(38, peak_bytes, I) X(39, memory_bytes, I)             \
-					X(40, limit_bytes, I) X(41, limit_owner, T) X(42, victim_of, T) X(43, start_ticks, I)      \
-						X(44, boot, T) X(45, instance, T) X(46, isolation, T) X(47, cgroups, T) X(         \
-							48, cgroup, T) X(49, bytes, I) X(50, lost, I) X(51, verb, T)               \
-							X(52, next_ms, I) X(53, give_up_ms, I) X(54, crashes, I) X(55, count, I)   \
-								X(56, rlimit, T) X(57, limit, T) X(58, parent, T)                  \
-									X(59, ready_within_ms, I) X(60, note, T)                   \
-										X(61, rss_bytes, I) X(62, oom_kills, I)            \
-											X(63, key, T) X(64, dir, T) X(65, cap, I)  \
-												X(66, by, T) X(67, core_limit, I)  \
-													X(68, peak_source, T)      \
-														X(69, pids, I)
+/* clang-format off */
+/* field: number, name, type (I integer, T text, B bytes) */
+#define WIRE_FIELDS(X) \
+	X(1, version, I) X(2, epoch, I) X(3, req, I) X(4, seq, I) X(5, id, T) X(6, kind, T) X(7, name, T) X(8, pid, I) \
+	X(9, argv, T) X(10, env, T) X(11, cwd, T) X(12, user, T) X(13, box, T) X(14, sink, T) X(15, prefix, T) \
+	X(16, mask, T) X(17, ready, T) X(18, stop_signal, I) X(19, grace_ms, I) X(20, label, T) X(21, secrets, B) \
+	X(22, cause, T) X(23, text, T) X(24, signal, I) X(25, knob, T) X(26, value, I) X(27, on, I) X(28, code, I) \
+	X(29, what, T) X(30, state, T) X(31, wanted, T) X(32, wall_ms, I) X(33, mono_ms, I) X(34, started_ms, I) \
+	X(35, ready_ms, I) X(36, exited_ms, I) X(37, cpu_ms, I) X(38, peak_bytes, I) X(39, memory_bytes, I) \
+	X(40, limit_bytes, I) X(41, limit_owner, T) X(42, victim_of, T) X(43, start_ticks, I) X(44, boot, T) \
+	X(45, instance, T) X(46, isolation, T) X(47, cgroups, T) X(48, cgroup, T) X(49, bytes, I) X(50, lost, I) \
+	X(51, verb, T) X(52, next_ms, I) X(53, give_up_ms, I) X(54, crashes, I) X(55, count, I) X(56, rlimit, T) \
+	X(57, limit, T) X(58, parent, T) X(59, ready_within_ms, I) X(60, note, T) X(61, rss_bytes, I) \
+	X(62, oom_kills, I) X(63, key, T) X(64, dir, T) X(65, cap, I) X(66, by, T) X(67, core_limit, I) \
+	X(68, peak_source, T) X(69, pids, I)
 
 /* message: number, name, from (B backend, K keeper, L logger, D door), to, required fields */
-#define WIRE_MESSAGES(X)                                                                                                           \
-	X(1, hello, "BLD", "K", "version")                                                                                         \
-	X(2, heartbeat, "B", "K", "seq")                                                                                           \
-	X(3, spawn, "B", "K", "req id kind argv box sink")                                                                         \
-	X(4, stop, "B", "K", "req id cause text")                                                                                  \
-	X(5, signal, "B", "K", "req id signal cause text")                                                                         \
-	X(6, route, "BK", "KL", "id sink")                                                                                         \
-	X(7, limit, "B", "K", "req box knob value")                                                                                \
-	X(8, freeze, "B", "K", "req id on")                                                                                        \
-	X(9, label, "B", "K", "req id label")                                                                                      \
-	X(10, box, "B", "K", "req id pid box kind")                                                                                \
-	X(11, list, "B", "K", "req")                                                                                               \
-	X(12, reopen, "BKD", "KL", "")                                                                                             \
-	X(13, ack, "B", "K", "seq")                                                                                                \
-	X(14, usage, "B", "K", "req id")                                                                                           \
-	X(20, welcome, "K", "BLD", "version instance boot pid seq isolation cgroups")                                              \
-	X(21, ok, "K", "BD", "req")                                                                                                \
-	X(22, fail, "K", "BD", "code text")                                                                                        \
-	X(23, row, "K", "BD", "req id kind state pid")                                                                             \
-	X(24, done, "K", "BD", "req count")                                                                                        \
-	X(25, event, "K", "B", "seq id what wall_ms mono_ms")                                                                      \
-	X(26, drain, "K", "B", "")                                                                                                 \
-	X(40, pipe, "K", "L", "id sink")                                                                                           \
-	X(41, finish, "K", "L", "id")                                                                                              \
-	X(42, drained, "L", "K", "id bytes lost")                                                                                  \
-	X(43, trouble, "L", "K", "text lost")                                                                                      \
-	X(44, routed, "L", "K", "id req epoch")                                                                                    \
-	X(60, door, "D", "K", "req verb")                                                                                          \
+#define WIRE_MESSAGES(X) \
+	X(1, hello, "BLD", "K", "version") \
+	X(2, heartbeat, "B", "K", "seq") \
+	X(3, spawn, "B", "K", "req id kind argv box sink") \
+	X(4, stop, "B", "K", "req id cause text") \
+	X(5, signal, "B", "K", "req id signal cause text") \
+	X(6, route, "BK", "KL", "id sink") \
+	X(7, limit, "B", "K", "req box knob value") \
+	X(8, freeze, "B", "K", "req id on") \
+	X(9, label, "B", "K", "req id label") \
+	X(10, box, "B", "K", "req id pid box kind") \
+	X(11, list, "B", "K", "req") \
+	X(12, reopen, "BKD", "KL", "") \
+	X(13, ack, "B", "K", "seq") \
+	X(14, usage, "B", "K", "req id") \
+	X(20, welcome, "K", "BLD", "version instance boot pid seq isolation cgroups") \
+	X(21, ok, "K", "BD", "req") \
+	X(22, fail, "K", "BD", "code text") \
+	X(23, row, "K", "BD", "req id kind state pid") \
+	X(24, done, "K", "BD", "req count") \
+	X(25, event, "K", "B", "seq id what wall_ms mono_ms") \
+	X(26, drain, "K", "B", "") \
+	X(40, pipe, "K", "L", "id sink") \
+	X(41, finish, "K", "L", "id") \
+	X(42, drained, "L", "K", "id bytes lost") \
+	X(43, trouble, "L", "K", "text lost") \
+	X(44, routed, "L", "K", "id req epoch") \
+	X(60, door, "D", "K", "req verb") \
 	X(61, note, "K", "D", "req text")
 /* clang-format on */
 
