@@ -175,7 +175,9 @@ static int order_heartbeat(struct keeper *k, const struct wire_view *msg, struct
 {
 	(void)err;
 	k->beat = true;
-	k->busy = wire_get_int(msg, WF_count, k->busy);
+	/* A count that was on its way before the backend heard of the drain says nothing of what it took since. */
+	if (k->phase != KEEPER_DRAINING || wire_get_int(msg, WF_on, 0))
+		k->busy = wire_get_int(msg, WF_count, k->busy);
 	return 0;
 }
 

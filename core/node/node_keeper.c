@@ -37,6 +37,7 @@ struct node_keeper {
 	uint64_t last_req;
 	int64_t beats;
 	bool is_gone;
+	bool is_draining; /* said in each heartbeat from then on */
 };
 
 /* --- frames out --- */
@@ -83,6 +84,8 @@ static void say(struct node_keeper *nk, enum wire_type type, enum wire_field fie
 	wire_int(&nk->frame, field, value);
 	if (with_count)
 		wire_int(&nk->frame, WF_count, nk->hooks.busy(nk->hooks.data));
+	if (with_count && nk->is_draining)
+		wire_int(&nk->frame, WF_on, 1);
 	if (send_frame(nk, &err) < 0)
 		log_warn("%s", err.text);
 }
@@ -176,6 +179,7 @@ static void on_message(void *data, struct wire_link *link, const struct wire_vie
 		on_event(nk, msg);
 		break;
 	case WIRE_drain:
+		nk->is_draining = true;
 		nk->hooks.drain(nk->hooks.data);
 		break;
 	case WIRE_ok:

@@ -40,7 +40,7 @@ end
 
 --- One request by the admin socket; status, answer. before: words put before curl (setpriv …).
 local function by_socket(path, before, env)
-	local argv = { "/usr/bin/curl", "-sS", "--max-time", "10", "-w", "\n%{http_code}", "--unix-socket", node.dir .. "/run/admin.sock", "http://localhost" .. path }
+	local argv = { "curl", "-sS", "--max-time", "10", "-w", "\n%{http_code}", "--unix-socket", node.dir .. "/run/admin.sock", "http://localhost" .. path }
 	for i, word in ipairs(before or {}) do table.insert(argv, i, word) end
 	local out = Instance.run(argv, env)
 	local body, status = out:match "^(.*)\n(%d+)$"
