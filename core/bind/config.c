@@ -115,14 +115,15 @@ int config_node(const char *dir, struct config_node *out, struct err *err)
 	if (!vm)
 		return -1;
 	lua_State *L = vm_state(vm);
-	struct texts texts = { dir, "", "", "" };
+	const char *taken = getenv("DSS_NODE");
+	struct texts texts = { dir, taken ? taken : "", "", "" };
 	lua_pushcfunction(L, fill_node);
 	lua_pushlightuserdata(L, out);
 	if (vm_module(vm, "dss.model.plan", "node", err) < 0)
 		goto out;
 	lua_pushcfunction(L, push_texts);
 	lua_pushlightuserdata(L, &texts);
-	if (call_run(vm, 1, 1, NULL, err) < 0 || call_run(vm, 1, 2, NULL, err) < 0)
+	if (call_run(vm, 1, 2, NULL, err) < 0 || call_run(vm, 2, 2, NULL, err) < 0)
 		goto out;
 	if (lua_isnil(L, -2)) {
 		err_set(err, "%s", lua_tostring(L, -1));

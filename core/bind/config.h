@@ -14,7 +14,8 @@ struct config_node {
 	char **hosts;                        /* further names allowed in Host; NULL-terminated, owned */
 	int port;
 };
-/* As above; errors are put in err, the first one where there are several. */
+/* What the keeper's plan took (environment DSS_NODE), so that a file which is just being edited holds up no backend; without it the file
+ * as it stands. Errors are put in err, the first one where there are several. */
 int config_node(const char *dir, struct config_node *out, struct err *err);
 void config_node_fini(struct config_node *c);
 

@@ -193,6 +193,22 @@ describe("bin/dss", function()
 		assert.same({}, node:processes())
 	end)
 
+	it("starts a backend that ended while the configuration was half edited with what was taken before", function()
+		node = Instance.new {}
+		node:start()
+		local config = node:read "config/dss.lua"
+		node:write("config/dss.lua", "node { port =")
+		local old = node:kill("backend", "KILL")
+		helper.wait_for("the next backend", function()
+			local p = node:status().by.backend
+			return p.state == "ready" and p.pid ~= old
+		end)
+		local out, code = node:dss "restart"
+		assert.equal(1, code, out)
+		assert.truthy(out:find "config/dss%.lua:%d+", out)
+		node:write("config/dss.lua", config)
+	end)
+
 	it("refuses a taken port and names its holder", function()
 		local first = Instance.new {}
 		finally(function() first:remove() end)

@@ -1,5 +1,6 @@
 -- plan: config/dss.lua → the text that the keeper reads (core/keeper/plan.h tells the format).
 local files = require "bind.files"
+local json = require "bind.json"
 local node = require "dss.model.node"
 local sandbox = require "dss.model.sandbox"
 local Source = require "dss.model.source"
@@ -81,11 +82,18 @@ local function logger(model, where)
 	}
 end
 
+--- What the backend itself needs of config/dss.lua travels with the plan: one that is restarted while the file is being edited starts with
+-- what was taken.
+local function given(n)
+	return json.encode { control_user = n.control_user, run_user = n.run_user, port = n.port, hosts = json.array(n.hosts or {}) }
+end
+
 local function backend(model, where)
 	return {
 		name = "backend",
 		argv = { where.bin .. "/dssd", "run", where.dir },
-		env = environment({ PATH = PATH, LANG = "C.UTF-8", HOME = where.dir, DSS_SHARE = where.share }, model.backend.env),
+		env = environment({ PATH = PATH, LANG = "C.UTF-8", HOME = where.dir, DSS_SHARE = where.share, DSS_NODE = given(model.node) },
+			model.backend.env),
 		cwd = where.dir, user = model.node.control_user, limits = model.backend.limits,
 		ready = "notify", ready_within_ms = 60000, grace_ms = 10000, give_up_ms = 0,
 		after = { "logger" }, inherit = { "page", "callback" },
@@ -154,8 +162,9 @@ function M.make(dir, instance, share, bin)
 	return M.text(model, { dir = dir, instance = instance, share = share, bin = bin })
 end
 
---- For the backend itself: the table of the word `node`, or nil and the first error.
-function M.node(dir)
+--- For the backend itself: the table of the word `node`, or nil and the first error. taken: DSS_NODE of the plan; "" = started by hand.
+function M.node(dir, taken)
+	if taken ~= "" then return json.decode(taken) end
 	local model, errors = M.read(dir)
 	if not model then return nil, errors[1] end
 	return model.node

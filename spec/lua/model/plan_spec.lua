@@ -41,6 +41,7 @@ service backend
 argv /usr/bin/dssd
 argv run
 argv DIR
+env DSS_NODE={"hosts":[],"port":11200}
 env DSS_SHARE=/usr/share/dssd
 env HOME=DIR
 env LANG=C.UTF-8
