@@ -26,7 +26,7 @@ case "$build" in
 	preload="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)"
 	# Programs that are not ours and do not stand a sanitizer's runtime in their process (curl hangs in it).
 	mkdir "$out/bin"
-	for program in curl perl sqlite3 java ss; do
+	for program in curl setpriv perl sqlite3 java ss; do
 		real=$(command -v "$program") || continue
 		printf '#!/bin/sh\nunset LD_PRELOAD\nexec %s "$@"\n' "$real" >"$out/bin/$program"
 		chmod +x "$out/bin/$program"
