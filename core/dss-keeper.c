@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <time.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/log.h"
@@ -27,6 +28,8 @@
 
 #define TICK_MS          5000
 #define ORPHANS_GRACE_MS 3000
+#define LOCK_TRIES       40
+#define LOCK_PAUSE_MS    50
 #define EXIT_USAGE       2
 
 static const char usage[] = "usage: dss-keeper DIR [--foreground] [--tick-ms N]\n"
@@ -46,8 +49,17 @@ static int check_lock(int fd, const char *path, struct err *err)
 		       (unsigned)st.st_uid);
 }
 
+/* The one that wrote its pid under the lock. A child that a killed keeper had just made holds the lock until its exec. */
+static bool is_keeper_alive(const char *pid_text)
+{
+	struct proc_stat st;
+	int64_t pid;
+	return text_int(pid_text, 1, INT_MAX, &pid, NULL) < 0 || (proc_read((pid_t)pid, &st) == 0 && st.state != 'Z');
+}
+
 static int lock(struct keeper *k, struct err *err)
 {
+	static const struct timespec lock_pause = { 0, LOCK_PAUSE_MS * 1000000L };
 	char path[PATH_MAX + 20], text[32] = "";
 	snprintf(path, sizeof(path), "%s/run/keeper.lock", k->dir);
 	k->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
@@ -55,10 +67,14 @@ static int lock(struct keeper *k, struct err *err)
 		return err_sys(err, errno, "unable to open %s", path);
 	if (check_lock(k->lock_fd, path, err) < 0)
 		return -1;
-	if (flock(k->lock_fd, LOCK_EX | LOCK_NB) < 0) {
+	for (int tries = 0; flock(k->lock_fd, LOCK_EX | LOCK_NB) < 0; tries++) {
 		ssize_t n = pread(k->lock_fd, text, sizeof(text) - 1, 0);
 		text[n > 0 ? n : 0] = 0;
 		text[strcspn(text, "\n")] = 0;
+		if (tries < LOCK_TRIES && !is_keeper_alive(text)) {
+			nanosleep(&lock_pause, NULL);
+			continue;
+		}
 		return err_set(err, "unable to start: a keeper of this instance runs already (pid %s)", text);
 	}
 	snprintf(text, sizeof(text), "%d\n", (int)getpid());
@@ -264,13 +280,14 @@ static int start_anew(struct keeper *k, struct err *err)
 	k->started_ms = clock_wall_ms();
 	if (open_notify(k, err) < 0)
 		return -1;
-	if (listen_all(k, err) < 0 || open_log(k, err) < 0)
+	if (open_log(k, err) < 0)
 		return -1;
 	log_also(k->log_write_fd); /* what is found and ended now belongs on the terminal and into the log */
 	if (k->cgroup_note[0])
 		log_warn("%s", k->cgroup_note);
-	if (orphans_clean(k->cg, k->plan->instance, ORPHANS_GRACE_MS, err) < 0 || enter_own_box(k, err) < 0 ||
-	    door_open(k, -1, err) < 0)
+	/* Before the sockets: a backend that a dead keeper left may still hold them. */
+	if (orphans_clean(k->cg, k->plan->instance, ORPHANS_GRACE_MS, err) < 0 || listen_all(k, err) < 0 ||
+	    enter_own_box(k, err) < 0 || door_open(k, -1, err) < 0)
 		return -1;
 	leave_terminal(k);
 	log_info("keeper of instance %s starts: version " DSS_VERSION ", boxes %s, isolation %s", k->plan->instance,

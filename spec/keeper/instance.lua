@@ -309,9 +309,9 @@ function Instance:start()
 			self.pid = nil
 			error(("the keeper %s with %d: %s"):format(how, code, self:stderr()))
 		end
-		local fd = t.connect(self.dir .. "/run/keeper.sock")
-		if fd then t.close(fd) end
-		return fd
+		-- a child that a killed keeper had just made holds the old door open until its exec
+		local is_open, row = pcall(self.row, self, "keeper")
+		return is_open and row and row.pid == self.pid, row
 	end)
 	return self
 end
