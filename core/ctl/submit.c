@@ -187,18 +187,23 @@ static int run(struct ctl *ctl, struct submit *s, struct opt_words *w)
 	char title[TITLE_ROOM];
 	if (s->title == NULL && strcmp(type, "command") == 0 && body_title(w->command, w->ncommand, title, sizeof(title)))
 		s->title = title;
-	if (s->client_key == NULL) {
-		if (body_client_key(key) != CTL_DONE) {
-			json_decref(payload);
-			return CTL_FAILED;
-		}
-		s->client_key = key;
+	int code = CTL_FAILED;
+	if (s->client_key == NULL && body_client_key(key) != CTL_DONE) {
+		json_decref(payload);
+		goto out;
 	}
+	if (s->client_key == NULL)
+		s->client_key = key;
 	json_t *body = body_of(s, type, payload);
 	char *text = json_dumps(body, JSON_COMPACT);
-	int code = text != NULL ? hand_in(ctl, s, text) : ctl_fail(CTL_FAILED, "no memory");
+	code = text != NULL ? hand_in(ctl, s, text) : ctl_fail(CTL_FAILED, "no memory");
 	free(text);
 	json_decref(body);
+out: /* what was made here does not outlive it */
+	if (s->title == title)
+		s->title = NULL;
+	if (s->client_key == key)
+		s->client_key = NULL;
 	return code;
 }
 

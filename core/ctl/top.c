@@ -94,7 +94,7 @@ static json_t *look(struct top *t)
 	if (t->code == CTL_DONE &&
 	    (!json_is_array(rows) || (n = json_array_size(rows), sorted = calloc(n + 1, sizeof(*sorted))) == NULL))
 		t->code = ctl_fail(CTL_FAILED, "unable to understand the backend's answer: it is no list");
-	if (t->code == CTL_DONE) {
+	if (t->code == CTL_DONE && sorted != NULL) {
 		t->looked_mono_ms = now;
 		json_array_foreach(rows, i, row)
 		{

@@ -264,7 +264,7 @@ double pool_demand(const struct pool *pool, int64_t now_mono_ms)
 	struct pool now = { .minute = pool->minute, .arrived = { pool->arrived[0], pool->arrived[1] } };
 	turn_minute(&now, now_mono_ms / MINUTE_MS);
 	double part = (double)(now_mono_ms % MINUTE_MS) / MINUTE_MS;
-	return ((double)now.arrived[0] + (double)now.arrived[1] * (1 - part)) / (MINUTE_MS / 1000);
+	return ((double)now.arrived[0] + (double)now.arrived[1] * (1 - part)) / ((double)MINUTE_MS / 1000);
 }
 
 int pool_json(const struct pool *pool, struct buf *out)

@@ -36,6 +36,7 @@ int queue_position(const struct future *f, int *total)
 	*total = f->in_pool ? (int)f->in_pool->nwaiting : 0;
 	if (list_is_empty(&f->in_queue)) /* it waits no more, or for nothing here */
 		return 0;
+	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): one that is in a queue has its pool */
 	list_each (&f->in_pool->waiting, l) {
 		position++;
 		if (list_of(l, struct future, in_queue) == f)
