@@ -3,6 +3,7 @@ local M = {}
 
 M.build = os.getenv("DSS_BUILD") or "build"
 package.cpath = M.build .. "/spec/?.so;" .. package.cpath
+pcall(require, "t_wait") -- before any program is started, see there
 package.path = "lua/?.lua;lua/?/init.lua;" .. package.path
 
 --- Calls `fact` until it returns something true; raises after `seconds` (default 10) with what was waited for.

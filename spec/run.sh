@@ -24,14 +24,6 @@ preload=""
 case "$build" in
 *asan*)
 	preload="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)"
-	# Programs that are not ours and do not stand a sanitizer's runtime in their process (curl hangs in it).
-	mkdir "$out/bin"
-	for program in curl setpriv perl sqlite3 java ss; do
-		real=$(command -v "$program") || continue
-		printf '#!/bin/sh\nunset LD_PRELOAD\nexec %s "$@"\n' "$real" >"$out/bin/$program"
-		chmod +x "$out/bin/$program"
-	done
-	PATH="$out/bin:$PATH"
 	export ASAN_OPTIONS="detect_leaks=0:abort_on_error=0:log_path=$out/asan" UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1"
 	;;
 esac

@@ -337,7 +337,7 @@ describe("spawning", function()
 				print(how, code, (p.status(child.status_fd)))
 			]]):format(package.cpath, errnum)
 			local text = run(nil, { argv = { "/usr/bin/lua5.4", "-e", script }, cwd = os.getenv("PWD"),
-				env = { "PATH=/usr/bin:/bin", "ASAN_OPTIONS=detect_leaks=0", "LD_PRELOAD=" .. (os.getenv("LD_PRELOAD") or "") } })
+				env = { "PATH=/usr/bin:/bin", "ASAN_OPTIONS=detect_leaks=0", "LD_PRELOAD=" .. (os.getenv("DSS_SAN_PRELOAD") or "") } })
 			assert.equal("born\nexit\t5\texec\n", text)
 		end)
 	end

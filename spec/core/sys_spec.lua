@@ -372,7 +372,7 @@ describe("/proc", function()
 		local r, w = t.pipe()
 		local lua = assert(p.spawn { argv = { "/usr/bin/lua5.4", "-e", script }, cwd = os.getenv("PWD"), stdout = w,
 			uid = 65534, gid = 65534,
-			env = { "ASAN_OPTIONS=detect_leaks=0", "LD_PRELOAD=" .. (os.getenv("LD_PRELOAD") or "") } })
+			env = { "ASAN_OPTIONS=detect_leaks=0", "LD_PRELOAD=" .. (os.getenv("DSS_SAN_PRELOAD") or "") } })
 		t.close(w)
 		helper.wait_for("its end", function() return (p.try_wait(lua.pid)) end)
 		t.close(lua.pidfd)

@@ -31,7 +31,7 @@ local open = {}
 local function sanitizer_env()
 	local env = {}
 	for _, name in ipairs { "LD_PRELOAD", "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS" } do
-		local value = os.getenv(name)
+		local value = os.getenv(name == "LD_PRELOAD" and "DSS_SAN_PRELOAD" or name)
 		if value then env[#env + 1] = name .. "=" .. value end
 	end
 	return env
