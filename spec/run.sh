@@ -46,7 +46,7 @@ run_file() {
 	else
 		ok=$(echo "$summary" | sed 's/^\([0-9]*\) success.*/\1/')
 		bad=$(echo "$summary" | sed 's/.* \([0-9]*\) failures\{0,1\} \/ \([0-9]*\) errors\{0,1\}.*/\1 + \2/')
-		bad=$((bad))
+		bad=$(($bad)) # a sum in words
 		pending=$(echo "$summary" | sed 's/.* \([0-9]*\) pending.*/\1/')
 		[ "$rc" -eq 0 ] || [ "$bad" -gt 0 ] || bad=1
 	fi
