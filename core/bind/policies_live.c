@@ -276,7 +276,7 @@ struct policies_live *policies_live_new(struct loop *loop, struct fleet *fleet)
 		free(live);
 		return NULL;
 	}
-	fleet_set_policy(fleet, &(struct fleet_policy){ live, on_touched, on_recycle });
+	fleet_set_policy(fleet, &(struct fleet_policy){ .data = live, .touched = on_touched, .recycle = on_recycle });
 	return live;
 }
 
@@ -285,7 +285,7 @@ void policies_live_free(struct policies_live **lp)
 	struct policies_live *live = *lp;
 	if (!live)
 		return;
-	fleet_set_policy(live->fleet, &(struct fleet_policy){ NULL, NULL, NULL });
+	fleet_set_policy(live->fleet, &(struct fleet_policy){ .data = NULL });
 	loop_timer_free(&live->timer);
 	vm_free(&live->vm);
 	free(live);

@@ -9,6 +9,7 @@
 #include "fleet/judge.h"
 #include "fleet/kernel.h"
 #include "fleet/pool.h"
+#include "fleet/slots.h"
 #include "fleet/store.h"
 #include "sys/loop.h"
 /*
@@ -54,6 +55,8 @@ void fleet_free(struct fleet **fleet);
 /* Taking up is over (or there was nothing): starts kernels, assigns, runs deadlines. */
 void fleet_start(struct fleet *fleet);
 struct store *fleet_store(struct fleet *fleet);
+struct ledger *fleet_ledger(struct fleet *fleet); /* what was decided and why; never NULL */
+struct alerts *fleet_alerts(struct fleet *fleet); /* what an admin should know now; never NULL */
 /* No task is assigned and no kernel started any more; fn is called once no task runs. */
 void fleet_drain(struct fleet *fleet, void (*fn)(void *data), void *data);
 int64_t fleet_count_busy(const struct fleet *fleet); /* kernels with a task */
@@ -69,12 +72,17 @@ struct fleet_policy {
 	void *data;
 	void (*touched)(void *data);
 	bool (*recycle)(void *data, const struct kernel *k, char *why, size_t room);
+	/* The slot rules that a task falls under: fills at most SLOTS_OF_TASK, returns how many; keys are borrowed until the next call. Asked
+	 * once per task, when it is submitted or loaded, and of all open ones after fleet_set_slots. */
+	size_t (*place)(void *data, const struct future *f, struct slot_place *out);
 };
 void fleet_set_policy(struct fleet *fleet, const struct fleet_policy *policy);
 /* New numbers of a pool in force: checked like a spec. -1: nothing changed. */
 int fleet_tune_pool(struct fleet *fleet, const char *name, const struct pool_numbers *n, struct err *err);
 /* Asks `recycle` of every idle kernel of the pool that ran a task or is older than a second. */
 void fleet_ask_recycle(struct fleet *fleet, const char *name);
+/* The set's rules of slots and boxes; every open task is placed again. -1: the old ones stay. */
+int fleet_set_slots(struct fleet *fleet, const struct slot_rule *rules, size_t n, struct err *err);
 typedef void fleet_pool_fn(void *data, const struct pool *pool);
 void fleet_each_pool(const struct fleet *fleet, fleet_pool_fn *fn, void *data);
 struct fleet_counts { /* since this backend's start */

@@ -37,6 +37,8 @@ struct pool_spec {
 	int64_t recycle_memory_bytes; /* working set after a task; 0 = never */
 	int64_t ready_within_ms;      /* default 60000 */
 	int64_t grace_ms;             /* TERM to kill; default 5000 */
+	double ready_for;             /* warm stock by demand: the chance (0.99) that a task finds one ready; 0 = only warm_min */
+	bool is_fifo;                 /* first come first served, not fair between users */
 	bool is_live;                 /* some of its pool_numbers are functions' answers */
 	bool has_recycle;             /* recycle is a function: ask fleet_policy.recycle */
 };

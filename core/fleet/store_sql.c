@@ -28,6 +28,16 @@ static const char *const migrations[STORE_SCHEMA] = {
 	"ALTER TABLE task ADD COLUMN exclusive TEXT;"
 	"CREATE UNIQUE INDEX task_exclusive ON task(owner, exclusive)"
 	"  WHERE exclusive IS NOT NULL AND state IN ('queued','assigned','running');",
+	"CREATE TABLE decision ("
+	"  id INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, seq INTEGER NOT NULL, first_ms INTEGER NOT NULL, last_ms INTEGER NOT NULL,"
+	"  count INTEGER NOT NULL, word TEXT NOT NULL, name TEXT NOT NULL, source TEXT NOT NULL, subject_kind TEXT NOT NULL,"
+	"  subject TEXT NOT NULL, answer TEXT NOT NULL, reason TEXT, inputs TEXT, threshold TEXT, mode TEXT NOT NULL,"
+	"  outcome TEXT NOT NULL, owner TEXT, version INTEGER NOT NULL);"
+	"CREATE INDEX decision_subject ON decision(subject, subject_kind, last_ms);"
+	"CREATE INDEX decision_name ON decision(word, name, last_ms);"
+	"CREATE INDEX decision_last ON decision(last_ms);"
+	"CREATE TABLE policy_version ("
+	"  version INTEGER PRIMARY KEY, taken_ms INTEGER NOT NULL, hash TEXT NOT NULL, by TEXT, note TEXT, text BLOB NOT NULL);",
 };
 
 #define TASK_COLUMNS                                                                                                               \
