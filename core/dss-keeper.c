@@ -14,6 +14,7 @@
 #include <unistd.h>
 #include "base/log.h"
 #include "base/text.h"
+#include "keeper/crumb.h"
 #include "keeper/door.h"
 #include "keeper/handover.h"
 #include "keeper/keeper.h"
@@ -222,11 +223,14 @@ static int make_watchers(struct keeper *k, struct err *err)
 
 static int make_parts(struct keeper *k, struct err *err)
 {
+	struct err no_crumb = { 0 };
 	k->loop = loop_new(err);
 	k->journal = journal_new();
 	k->output = output_new();
 	if (!k->loop || !k->journal || !k->output)
 		return err_set(err, "no memory");
+	if (k->crumb_fd < 0 && (k->crumb_fd = crumb_open(&no_crumb)) < 0) /* also after a keeper that had none */
+		log_warn("%s; backends go without", no_crumb.text);
 	if (!(k->accounts = accounts_read(k->plan, err)) || open_cgroups(k, err) < 0)
 		return -1;
 	k->procs = (struct procs){ .loop = k->loop,
@@ -333,7 +337,8 @@ static int take_over(struct keeper *k, int fd, struct err *err)
 	k->log_read_fd = (int)handover_number(h, "logr", -1);
 	k->log_write_fd = (int)handover_number(h, "logw", -1);
 	k->procs.notify_fd = (int)handover_number(h, "notify", -1);
-	const int kept[] = { k->lock_fd, k->log_read_fd, k->log_write_fd, k->procs.notify_fd };
+	k->crumb_fd = (int)handover_number(h, "crumb", -1);
+	const int kept[] = { k->lock_fd, k->log_read_fd, k->log_write_fd, k->procs.notify_fd, k->crumb_fd };
 	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
 		fds_cloexec(kept[i], true, NULL);
 	int rc = -1;
@@ -392,7 +397,9 @@ static void stop_parts(struct keeper *k)
 
 int main(int argc, char **argv)
 {
-	static struct keeper k = { .lock_fd = -1, .log_read_fd = -1, .log_write_fd = -1, .procs = { .notify_fd = -1 } };
+	static struct keeper k = {
+		.lock_fd = -1, .log_read_fd = -1, .log_write_fd = -1, .crumb_fd = -1, .procs = { .notify_fd = -1 }
+	};
 	struct err err = { 0 };
 	char plan[PATH_MAX + 20];
 	int64_t takeover = -1, tick_ms = TICK_MS;

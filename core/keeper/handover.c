@@ -85,6 +85,7 @@ static int save_keeper(struct saving *s)
 	put_fd(s, &n, "lock", k->lock_fd);
 	put_fd(s, &n, "door", door_fd(k));
 	put_fd(s, &n, "notify", k->procs.notify_fd);
+	put_fd(s, &n, "crumb", k->crumb_fd);
 	put_fd(s, &n, "logr", k->log_read_fd);
 	put_fd(s, &n, "logw", k->log_write_fd);
 	if (end(s, mark, &n) < 0)

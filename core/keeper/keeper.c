@@ -6,6 +6,7 @@
 #include <unistd.h>
 #include "base/log.h"
 #include "base/text.h"
+#include "keeper/crumb.h"
 #include "keeper/door.h"
 #include "keeper/orders.h"
 #include "sys/clock.h"
@@ -119,7 +120,7 @@ int keeper_give(void *keeper, struct service *s, struct proc_fd *fds, size_t *nf
 	for (char **name = s->plan->inherit; name && *name; name++) {
 		struct keeper_listen *l = find_listen(k, *name);
 		const char *env = l ? listen_env(*name) : NULL;
-		if (!env || *nfds == SERVICE_FDS_MAX - 1)
+		if (!env || *nfds == SERVICE_FDS_MAX - 2)
 			return err_set(err, "service %s inherits \"%s\", which does not listen", s->plan->desc.id, *name);
 		fds[(*nfds)++] = (struct proc_fd){ l->fd, env };
 	}
@@ -134,6 +135,8 @@ int keeper_give(void *keeper, struct service *s, struct proc_fd *fds, size_t *nf
 		close(pair[1]);
 		return err_set(err, "no memory");
 	}
+	if (at == &k->backend && k->crumb_fd >= 0)
+		fds[(*nfds)++] = (struct proc_fd){ k->crumb_fd, CRUMB_ENV };
 	fds[(*nfds)++] = (struct proc_fd){ pair[1], "DSS_KEEPER_FD" };
 	return 0;
 }

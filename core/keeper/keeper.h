@@ -53,6 +53,7 @@ struct keeper {
 	char stop_by[64];
 	int64_t started_ms; /* wall clock, of the first keeper in a row of execs */
 	int lock_fd, log_read_fd, log_write_fd;
+	int crumb_fd;                 /* -1: could not be made, backends go without */
 	struct output_pipe *log_pipe; /* the keeper's own log */
 	bool is_foreground, is_told_ready;
 	char dir[4096];
