@@ -13,6 +13,7 @@
 #define SAMPLE_MS      1000
 #define ABORT_GRACE_MS 10000
 #define DRAIN_LOOK_MS  20
+#define FLUSH_MS       1000
 
 /* --- what every turn looks over --- */
 
@@ -176,6 +177,26 @@ void fleet_touch(struct fleet *fleet)
 		fleet->policy.touched(fleet->policy.data);
 }
 
+static void on_flush(void *data)
+{
+	struct fleet *fleet = data;
+	struct ledger_stats stats;
+	ledger_get_stats(fleet->ledger, &stats);
+	fleet->flushed = stats.noted;
+	ledger_flush(fleet->ledger);
+}
+
+/* Whoever noted a decision in this turn: it is handed to the store within a second. */
+static void watch_ledger(struct fleet *fleet)
+{
+	struct ledger_stats stats;
+	if (loop_timer_is_running(fleet->flusher))
+		return;
+	ledger_get_stats(fleet->ledger, &stats);
+	if (stats.noted != fleet->flushed)
+		loop_timer_start(fleet->flusher, FLUSH_MS);
+}
+
 static void before_wait(void *data)
 {
 	struct fleet *fleet = data;
@@ -184,6 +205,7 @@ static void before_wait(void *data)
 		fleet_settle(fleet);
 	if (fleet->is_dirty && fleet->is_started)
 		loop_timer_start(fleet->due, 1);
+	watch_ledger(fleet);
 }
 
 static void on_due(void *data)
@@ -223,6 +245,22 @@ static void load_one(void *data, struct future *f)
 		log_error("unable to load task %s: no memory; it stays in the store", id);
 }
 
+/* Beside the store: what was decided, and what an admin should know. */
+static int open_boards(struct fleet *fleet, const struct fleet_config *config, struct err *err)
+{
+	char dir[4096];
+	const char *slash = strrchr(config->store_path, '/');
+	int n = snprintf(dir, sizeof(dir), "%.*sledger", slash ? (int)(slash + 1 - config->store_path) : 0, config->store_path);
+	if (n < 0 || (size_t)n >= sizeof(dir))
+		return err_set(err, "unable to open the ledger: the path is too long");
+	struct ledger_config ledger = { .store = fleet->store, .dir = dir };
+	fleet->ledger = ledger_new(&ledger, err);
+	if (!fleet->ledger)
+		return -1;
+	fleet->alerts = alerts_new(fleet->store);
+	return fleet->alerts ? 0 : err_set(err, "unable to start the fleet: no memory");
+}
+
 struct fleet *fleet_new(struct loop *loop, const struct fleet_config *config, struct err *err)
 {
 	struct fleet *fleet = calloc(1, sizeof(*fleet));
@@ -243,14 +281,17 @@ struct fleet *fleet_new(struct loop *loop, const struct fleet_config *config, st
 	fleet->recent_by_id = map_new();
 	fleet->due = loop_timer_new(loop, on_due, fleet);
 	fleet->sampler = loop_timer_new(loop, on_sample, fleet);
+	fleet->flusher = loop_timer_new(loop, on_flush, fleet);
 	fleet->prepare = loop_prepare_new(loop, before_wait, fleet);
 	if (!fleet->kernels_by_id || !fleet->futures_by_id || !fleet->recent_by_id || !fleet->due || !fleet->sampler ||
-	    !fleet->prepare) {
+	    !fleet->flusher || !fleet->prepare) {
 		err_set(err, "unable to start the fleet: no memory");
 		goto out;
 	}
 	fleet->store = store_open(loop, config->store_path, config->on_fatal, config->orders.data, err);
 	if (!fleet->store || store_load_open(fleet->store, load_one, fleet, err) < 0)
+		goto out;
+	if (open_boards(fleet, config, err) < 0)
 		goto out;
 	return fleet;
 out:
@@ -263,10 +304,15 @@ void fleet_free(struct fleet **fp)
 	struct fleet *fleet = *fp;
 	if (!fleet)
 		return;
+	if (fleet->ledger)
+		ledger_flush(fleet->ledger);
+	alerts_free(&fleet->alerts);
 	store_close(&fleet->store);
+	ledger_free(&fleet->ledger);
 	loop_prepare_free(&fleet->prepare);
 	loop_timer_free(&fleet->due);
 	loop_timer_free(&fleet->sampler);
+	loop_timer_free(&fleet->flusher);
 	list_each (&fleet->futures, l) {
 		struct future *f = list_of(l, struct future, in_fleet);
 		free(f->debt);
@@ -297,6 +343,15 @@ void fleet_start(struct fleet *fleet)
 struct store *fleet_store(struct fleet *fleet)
 {
 	return fleet->store;
+}
+
+struct ledger *fleet_ledger(struct fleet *fleet)
+{
+	return fleet->ledger;
+}
+struct alerts *fleet_alerts(struct fleet *fleet)
+{
+	return fleet->alerts;
 }
 
 void fleet_drain(struct fleet *fleet, void (*fn)(void *data), void *data)

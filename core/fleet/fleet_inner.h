@@ -1,7 +1,9 @@
 #ifndef DSS_FLEET_FLEET_INNER_H
 #define DSS_FLEET_FLEET_INNER_H
 #include "base/map.h"
+#include "fleet/alerts.h"
 #include "fleet/fleet.h"
+#include "fleet/ledger.h"
 /*
  * fleet_inner: what the files of the facade share: fleet.c (set-up, pools, time), fleet_kernel.c (processes), fleet_task.c (from
  * submit to dispatch), fleet_end.c (ends and their commits), fleet_recent.c (what ended lately). Nobody else includes it.
@@ -11,6 +13,8 @@
 struct fleet {
 	struct loop *loop;
 	struct store *store;
+	struct ledger *ledger;
+	struct alerts *alerts;
 	struct fleet_orders orders;
 	int64_t abort_grace_ms;
 	struct list pools, kernels, futures; /* of all open futures, oldest first */
@@ -18,7 +22,8 @@ struct fleet {
 	struct list recent;                  /* futures whose end is on disk, oldest first: fleet_recent.c */
 	size_t nrecent, recent_bytes;
 	struct map *kernels_by_id, *futures_by_id, *recent_by_id;
-	struct loop_timer *due, *sampler;
+	struct loop_timer *due, *sampler, *flusher;
+	int64_t flushed; /* decisions of the ledger that were handed to the store */
 	struct loop_prepare *prepare;
 	bool is_started, is_dirty, is_draining;
 	int64_t no_assign_before_mono_ms; /* the disk is full: nothing can be assigned */
