@@ -89,6 +89,9 @@ static void take_spec(lua_State *L, int i, struct pool_spec *spec)
 	spec->warm_min = (int)arg_field_int(L, i, "warm_min", spec->warm_min);
 	spec->warm_max = (int)arg_field_int(L, i, "warm_max", spec->warm_max);
 	spec->max = (int)arg_field_int(L, i, "max", spec->max);
+	lua_getfield(L, i, "ready_for");
+	spec->ready_for = lua_tonumber(L, -1);
+	lua_pop(L, 1);
 }
 
 static int take_specs(lua_State *L)

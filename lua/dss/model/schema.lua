@@ -70,6 +70,14 @@ function readers.number(spec, v, at, path)
 	return v
 end
 
+-- A probability, "99%" or 0.99. Certainty is not to be had, and under one half there is nothing to size.
+function readers.chance(_, v, at, path)
+	local n = type(v) == "number" and v or type(v) == "string" and v:find "^%d+%.?%d*%%$" and tonumber(v:sub(1, -2)) / 100
+	if not n then return fail(at, path, ('a chance such as "99%%" or 0.99 is wanted, not %s'):format(article(v))) end
+	if not (n >= 0.5 and n <= 0.9999) then return fail(at, path, ("%s is not between 50%% and 99.99%% (0.5 and 0.9999)"):format(v)) end
+	return n
+end
+
 local function with_unit(parse)
 	return function(spec, v, at, path)
 		local n, why = parse(v)

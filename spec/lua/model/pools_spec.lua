@@ -42,7 +42,10 @@ pool "fek" {
 			{ 'pool "a" {\n kernel = python {\n  bni = "/x" } }', head .. '3: unknown key "bni" in python, did you mean "bin"?' },
 			{ 'pool "a" { kernel = python {},\n about = function (k) return "x" end }', head .. "2: about: a plain value is wanted here, not a function" },
 			{ 'pool "a" { kernel = python {},\n warm = { min = 9, max = 3 } }', head .. "1: warm.min is 9, more than warm.max, 3" },
-			{ 'pool "a" { kernel = python {}, warm = { ready_for = "99%" } }', head .. "1: warm.ready_for: sizing by measured demand is not built yet; set min and max" },
+			{ 'pool "a" { kernel = python {}, warm = { ready_for = "much" } }', head .. '1: warm.ready_for: a chance such as "99%" or 0.99 is wanted, not the text "much"' },
+			{ 'pool "a" { kernel = python {}, warm = { ready_for = "100%" } }', head .. "1: warm.ready_for: 100% is not between 50% and 99.99% (0.5 and 0.9999)" },
+			{ 'pool "a" { kernel = python {}, warm = { ready_for = 0.49 } }', head .. "1: warm.ready_for: 0.49 is not between 50% and 99.99% (0.5 and 0.9999)" },
+			{ 'pool "a" { kernel = python {}, warm = { ready_for = 1.5 } }', head .. "1: warm.ready_for: 1.5 is not between 50% and 99.99% (0.5 and 0.9999)" },
 			{ 'pool "a" { kernel = python {}, limits = { memory = "2g", memory_max = "1g" } }', head .. "1: limits.memory_max is less than limits.memory, or limits.memory is missing" },
 			{ 'pool "a b" { kernel = python {} }', head .. '1: "a b" is no name for a pool: up to 32 letters, digits and _.-' },
 			{ 'pool "a"', head .. '1: pool "a" has no table: write pool "a" { … }' },
@@ -55,6 +58,13 @@ pool "fek" {
 			assert.is_nil(got, c[1])
 			assert.equal(c[2], errors:match "^[^\n]+")
 		end
+	end)
+	it("may be sized by a chance, in per cent or as a number", function()
+		for text, wanted in pairs { ['"99%"'] = 0.99, ['"99.9%"'] = 0.999, ["0.95"] = 0.95, ['"50%"'] = 0.5, ["0.9999"] = 0.9999 } do
+			local p = assert(specs(('pool "a" { kernel = python {}, warm = { ready_for = %s } }'):format(text)))[1]
+			assert.near(wanted, p.ready_for, 1e-12)
+		end
+		assert.is_nil(assert(specs 'pool "a" { kernel = python {} }')[1].ready_for)
 	end)
 	it("of Java kernels starts them as kernels/java says, with the heap in whole KB and a UTF-8 locale", function()
 		local p = assert(specs [[
