@@ -12,12 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <lauxlib.h>
-#include "bind/app.h"
 #include "bind/arg.h"
+#include "bind/json_out.h"
 #include "bind/later.h"
 #include "bind/toc.h"
 
-#define JSON_MAX    ((size_t)80 << 20)
 #define WAITERS_MAX 10000
 #define WAIT_MAX_S  120
 
@@ -30,69 +29,37 @@ static const char *const answers[] = {
 	[FLEET_CONFLICT] = "conflict",
 };
 
-static struct app *app_of(lua_State *L)
-{
-	struct app *app = vm_app(vm_of(L));
-	if (!app || !app->node)
-		luaL_error(L, "the fleet is gone");
-	return app;
-}
-
 static struct fleet *fleet_of(lua_State *L)
 {
-	return node_fleet(app_of(L)->node);
+	return node_fleet(json_out_app(L)->node);
 }
 
-/* --- JSON that C writes --- */
-
-static void release_buf(void *p)
-{
-	buf_fini(p);
-	free(p);
-}
-
-static struct buf *new_buf(lua_State *L)
-{
-	void **guard = ref_guard(L, release_buf);
-	struct buf *b = malloc(sizeof *b);
-	if (!b)
-		luaL_error(L, "not enough memory");
-	buf_init(b, JSON_MAX);
-	*guard = b;
-	return b;
-}
-
-static void push_buf(lua_State *L, const struct buf *b)
-{
-	if (b->failed)
-		luaL_error(L, "the answer is too long");
-	lua_pushlstring(L, b->data ? b->data : "", b->len);
-}
+/* --- lists --- */
 
 static int pools(lua_State *L)
 {
 	struct fleet *fleet = fleet_of(L);
-	struct buf *b = new_buf(L);
+	struct buf *b = json_out_new(L);
 	fleet_pools_json(fleet, b);
-	push_buf(L, b);
+	json_out_push(L, b);
 	return 1;
 }
 
 static int kernels(lua_State *L)
 {
 	struct fleet *fleet = fleet_of(L);
-	struct buf *b = new_buf(L);
+	struct buf *b = json_out_new(L);
 	fleet_kernels_json(fleet, b);
-	push_buf(L, b);
+	json_out_push(L, b);
 	return 1;
 }
 
 static int health(lua_State *L)
 {
-	struct app *app = app_of(L);
-	struct buf *b = new_buf(L);
+	struct app *app = json_out_app(L);
+	struct buf *b = json_out_new(L);
 	node_health_json(app->node, b);
-	push_buf(L, b);
+	json_out_push(L, b);
 	return 1;
 }
 
@@ -200,14 +167,14 @@ static int push_got(lua_State *L, void *data)
 	lua_setfield(L, t, "ended");
 	lua_pushboolean(L, is_ended && f->state == FUTURE_DONE);
 	lua_setfield(L, t, "has_result");
-	struct buf *b = new_buf(L);
+	struct buf *b = json_out_new(L);
 	fleet_future_json(g->asked->fleet, f, g->asked->with_result, b);
-	push_buf(L, b);
+	json_out_push(L, b);
 	lua_setfield(L, t, "json");
 	if (is_ended && f->state != FUTURE_DONE) {
 		buf_clear(b);
 		future_error_json(f, b);
-		push_buf(L, b);
+		json_out_push(L, b);
 		lua_setfield(L, t, "error_json");
 	}
 	lua_settop(L, t);
@@ -255,7 +222,7 @@ static int push_listed(lua_State *L, void *data)
 		lua_pushstring(L, l->why);
 		return 2;
 	}
-	struct buf *b = new_buf(L);
+	struct buf *b = json_out_new(L);
 	buf_putc(b, '[');
 	for (size_t i = 0; i < l->n; i++) {
 		if (i)
@@ -263,7 +230,7 @@ static int push_listed(lua_State *L, void *data)
 		fleet_future_json(l->fleet, l->rows[i], false, b);
 	}
 	buf_putc(b, ']');
-	push_buf(L, b);
+	json_out_push(L, b);
 	return 1;
 }
 
@@ -314,7 +281,7 @@ static int push_rows(lua_State *L, void *data)
 	const struct rows *r = data;
 	if (!r->json)
 		return arg_fail(L, r->why ? r->why : "the keeper does not answer");
-	push_buf(L, r->json);
+	json_out_push(L, r->json);
 	return 1;
 }
 
@@ -327,7 +294,7 @@ static void on_processes(void *data, const struct buf *json, const struct err *w
 
 static int processes(lua_State *L)
 {
-	struct app *app = app_of(L);
+	struct app *app = json_out_app(L);
 	struct later *later = later_new(L, 1);
 	node_processes(app->node, on_processes, later);
 	return 0;
@@ -401,7 +368,7 @@ static void release_waiters(void *p)
 /* upvalue 1: the guard of struct waiters */
 static int wait(lua_State *L)
 {
-	struct app *app = app_of(L);
+	struct app *app = json_out_app(L);
 	void **guard = lua_touserdata(L, lua_upvalueindex(1));
 	size_t len;
 	const char *id = arg_text(L, 1, &len);
