@@ -97,6 +97,11 @@ static void print_cell(FILE *out, const char *text, enum say_tone tone, int widt
 		fprintf(out, "%*s", width + GAP - (used < width ? used : width), "");
 }
 
+void say_toned(FILE *out, enum say_tone tone, const char *text)
+{
+	print_cell(out, text, tone, 0, true, say_has_colour(out));
+}
+
 size_t say_columns(FILE *out, size_t *lines)
 {
 	struct winsize size;

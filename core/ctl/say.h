@@ -21,6 +21,9 @@ void say_table_free(struct say_table **t);
 /* Rows after the first `most` are not printed; columns: of a line, 0 = no limit. For a screen. */
 void say_table_print_within(struct say_table *t, FILE *out, size_t columns, size_t most);
 
+/* One word, coloured on a terminal. Not escaped. */
+void say_toned(FILE *out, enum say_tone tone, const char *text);
+
 /* Of the terminal behind out; 0: it is none. */
 size_t say_columns(FILE *out, size_t *lines);
 

@@ -1,5 +1,6 @@
 -- routes: every endpoint on one line: method, path, right, handler, what it does. A path that begins with PUBLIC is served beneath both
 -- prefixes of the public API; {name} is one segment and is handed to the handler. Doubled and trailing slashes do not matter.
+local alerts = require "dss.api.alerts"
 local events = require "dss.api.events"
 local futures = require "dss.api.futures"
 local health = require "dss.api.health"
@@ -23,6 +24,7 @@ M.table = {
 	{ "GET", "/api/pools", "user", lists.pools, "Pools of kernels: warm, busy, waiting." },
 	{ "GET", "/api/tasks", "user", lists.tasks, "Open tasks and what ended lately; ?ended=N." },
 	{ "GET", "/api/tasks/{id}/log", "user", logs.get, "What a task printed, from ?offset=N (negative: from the end); ?wait=S waits for more." },
+	{ "GET", "/api/alerts", "admin", alerts.list, "What an admin should know now, until it is over; worst first." },
 	{ "GET", "/metrics", "local", metrics.get, "Numbers for Prometheus; open on this machine, elsewhere with a key." },
 	{ "GET", "/api/events", "user", events.follow, "Facts as server-sent events; Last-Event-ID: EPOCH-SEQ (or ?since=) goes on after it." },
 	{ "POST", "/api/keys", "admin", keys.make, 'Make a key: {"user","label"?,"admin"?}; the answer has it in "key", once.' },

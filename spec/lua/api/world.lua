@@ -99,6 +99,7 @@ function stats.tell(...) M.was.tell = { ... } end
 
 package.preload["bind.fleet"] = function() return fleet end
 package.preload["bind.keys"] = function() return keys end
+package.preload["bind.alerts"] = function() return { list = function() return M.alerts_json or "[]" end } end
 package.preload["bind.stats"] = function() return stats end
 package.preload["bind.logs"] = package.preload["bind.logs"] or function() return {} end
 package.preload["bind.gate"] = function() return {
