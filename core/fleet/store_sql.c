@@ -147,6 +147,16 @@ int store_sql_run(struct store_sql *sql, const char *statement, struct err *err)
 	return rc == SQLITE_OK ? rc : fail(sql, rc, err, "write");
 }
 
+struct sqlite3 *store_sql_db(const struct store_sql *sql)
+{
+	return sql->db;
+}
+
+int store_sql_fault(struct store_sql *sql, int rc, const char *what, struct err *err)
+{
+	return fail(sql, rc, err, what);
+}
+
 bool store_sql_in_transaction(const struct store_sql *sql)
 {
 	return !sqlite3_get_autocommit(sql->db);

@@ -16,6 +16,11 @@ void store_sql_close(struct store_sql **sql);
 /* Journal mode, migrations. -1: err. */
 int store_sql_prepare(struct store_sql *sql, struct err *err);
 
+/* For neighbours with tables of their own (ledger, versions, retention): the connection, to prepare and step statements on, and the error that
+ * a result code means: sets err and returns rc. */
+struct sqlite3;
+struct sqlite3 *store_sql_db(const struct store_sql *sql);
+int store_sql_fault(struct store_sql *sql, int rc, const char *what, struct err *err); /* what: "read", "write" */
 int store_sql_run(struct store_sql *sql, const char *statement, struct err *err); /* BEGIN, COMMIT, SAVEPOINT … */
 bool store_sql_in_transaction(const struct store_sql *sql);
 void store_sql_checkpoint(struct store_sql *sql);
