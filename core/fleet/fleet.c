@@ -180,20 +180,13 @@ void fleet_touch(struct fleet *fleet)
 static void on_flush(void *data)
 {
 	struct fleet *fleet = data;
-	struct ledger_stats stats;
-	ledger_get_stats(fleet->ledger, &stats);
-	fleet->flushed = stats.noted;
 	ledger_flush(fleet->ledger);
 }
 
 /* Whoever noted a decision in this turn: it is handed to the store within a second. */
 static void watch_ledger(struct fleet *fleet)
 {
-	struct ledger_stats stats;
-	if (loop_timer_is_running(fleet->flusher))
-		return;
-	ledger_get_stats(fleet->ledger, &stats);
-	if (stats.noted != fleet->flushed)
+	if (ledger_is_waiting(fleet->ledger) && !loop_timer_is_running(fleet->flusher))
 		loop_timer_start(fleet->flusher, FLUSH_MS);
 }
 
@@ -258,6 +251,7 @@ static int open_boards(struct fleet *fleet, const struct fleet_config *config, s
 	if (!fleet->ledger)
 		return -1;
 	fleet->alerts = alerts_new(fleet->store);
+	ledger_set_alerts(fleet->ledger, fleet->alerts);
 	return fleet->alerts ? 0 : err_set(err, "unable to start the fleet: no memory");
 }
 
