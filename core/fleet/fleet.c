@@ -10,7 +10,6 @@
 #include "fleet/queue.h"
 #include "sys/clock.h"
 
-#define SAMPLE_MS      1000
 #define ABORT_GRACE_MS 10000
 #define DRAIN_LOOK_MS  20
 #define FLUSH_MS       1000
@@ -165,8 +164,7 @@ void fleet_settle(struct fleet *fleet)
 		loop_timer_start(fleet->due, next > now ? next - now : 1);
 	else
 		loop_timer_stop(fleet->due);
-	if (is_any_busy(fleet))
-		fleet_sample(fleet);
+	fleet_sample(fleet);
 	tell_drained(fleet);
 }
 
@@ -204,27 +202,6 @@ static void before_wait(void *data)
 static void on_due(void *data)
 {
 	fleet_touch(data);
-}
-
-static void on_sample(void *data)
-{
-	struct fleet *fleet = data;
-	bool is_any = false;
-	list_each (&fleet->kernels, l) {
-		const struct kernel *k = list_of(l, struct kernel, in_fleet);
-		if (!k->task[0] || k->state == KERNEL_GONE)
-			continue;
-		is_any = true;
-		fleet->orders.usage(fleet->orders.data, k);
-	}
-	if (is_any)
-		loop_timer_start(fleet->sampler, SAMPLE_MS);
-}
-
-void fleet_sample(struct fleet *fleet)
-{
-	if (!loop_timer_is_running(fleet->sampler))
-		loop_timer_start(fleet->sampler, SAMPLE_MS);
 }
 
 /* --- set-up --- */
@@ -274,7 +251,7 @@ struct fleet *fleet_new(struct loop *loop, const struct fleet_config *config, st
 	fleet->futures_by_id = map_new();
 	fleet->recent_by_id = map_new();
 	fleet->due = loop_timer_new(loop, on_due, fleet);
-	fleet->sampler = loop_timer_new(loop, on_sample, fleet);
+	fleet->sampler = loop_timer_new(loop, fleet_sample_due, fleet);
 	fleet->flusher = loop_timer_new(loop, on_flush, fleet);
 	fleet->prepare = loop_prepare_new(loop, before_wait, fleet);
 	if (!fleet->kernels_by_id || !fleet->futures_by_id || !fleet->recent_by_id || !fleet->due || !fleet->sampler ||

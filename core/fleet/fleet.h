@@ -29,7 +29,8 @@ struct fleet_orders {
 	int (*stop)(void *data, const struct kernel *k, const char *cause, const char *text, struct err *err);
 	int (*label)(void *data, const struct kernel *k, struct err *err);
 	int (*limit)(void *data, const struct kernel *k, int64_t memory_bytes, struct err *err);
-	int (*usage)(void *data, const struct kernel *k); /* answered by fleet_kernel_usage */
+	void (*usage)(void *data, const struct kernel *const *kernels,
+		      size_t n); /* answered by fleet_kernel_usage, for each that lives */
 	/* POST /task and follow it. The future is borrowed until its end is told or `drop`. */
 	int (*send)(void *data, const struct kernel *k, const struct future *f, struct err *err);
 	void (*abort)(void *data, const struct kernel *k, const char *task); /* DELETE of a running task */
@@ -148,7 +149,8 @@ int fleet_kernel_ready(struct fleet *fleet, const char *id, const char *url, str
 /* The spawn order failed: there is no such process. */
 void fleet_kernel_failed(struct fleet *fleet, const char *id, const char *why);
 void fleet_kernel_stop(struct fleet *fleet, const char *id, const char *cause, const char *text);
-void fleet_kernel_usage(struct fleet *fleet, const char *id, int64_t memory_bytes, int64_t peak_bytes);
+/* -1: not known this time; an earlier peak and CPU time stay. */
+void fleet_kernel_usage(struct fleet *fleet, const char *id, int64_t memory_bytes, int64_t peak_bytes, int64_t cpu_ms);
 /* The process is dead and its conversation was read to its end. fn is called when all that follows is on disk: then the
  * keeper's event may be acknowledged. */
 void fleet_kernel_ended(struct fleet *fleet, const struct judge_end *end, store_done_fn *fn, void *data);

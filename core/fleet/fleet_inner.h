@@ -23,7 +23,8 @@ struct fleet {
 	size_t nrecent, recent_bytes;
 	struct map *kernels_by_id, *futures_by_id, *recent_by_id;
 	struct loop_timer *due, *sampler, *flusher;
-	int64_t flushed; /* decisions of the ledger that were handed to the store */
+	int64_t sample_at_mono_ms, sample_busy_ms; /* when the sampler wakes, 0 = not running; the period of kernels at work */
+	int64_t flushed;                           /* decisions of the ledger that were handed to the store */
 	struct loop_prepare *prepare;
 	bool is_started, is_dirty, is_draining;
 	int64_t no_assign_before_mono_ms; /* the disk is full: nothing can be assigned */
@@ -52,7 +53,10 @@ void fleet_debt_pay(struct fleet_debt *debt);                     /* NULL is fin
 void fleet_touch(struct fleet *fleet);  /* look over everything before the loop waits */
 void fleet_settle(struct fleet *fleet); /* at once */
 struct pool *fleet_pool_or_retired(struct fleet *fleet, const char *name);
-void fleet_sample(struct fleet *fleet); /* start sampling if it does not run */
+
+/* --- fleet_sample.c: what kernels use --- */
+void fleet_sample(struct fleet *fleet); /* sees to it that the next sample comes in time */
+void fleet_sample_due(void *fleet);     /* the sampler's timer */
 
 /* --- fleet_kernel.c --- */
 int fleet_kernel_start(struct fleet *fleet, struct pool *pool, const struct future *reserved_for);

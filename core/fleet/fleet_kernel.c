@@ -254,18 +254,6 @@ void fleet_kernel_failed(struct fleet *fleet, const char *id, const char *why)
 	forget(fleet, k);
 }
 
-void fleet_kernel_usage(struct fleet *fleet, const char *id, int64_t memory_bytes, int64_t peak_bytes)
-{
-	struct kernel *k = fleet_kernel(fleet, id);
-	if (!k)
-		return;
-	k->memory_now_bytes = memory_bytes;
-	if (peak_bytes > k->peak_bytes)
-		k->peak_bytes = peak_bytes;
-	if (k->task[0] && memory_bytes >= 0)
-		kernel_add_sample(k, clock_wall_ms(), memory_bytes);
-}
-
 /* --- ends --- */
 
 static void put_fact(const struct judge_end *e, struct buf *out)

@@ -45,7 +45,7 @@ struct kernel *kernel_new(const char *id, struct pool *pool)
 	list_init(&k->in_fleet);
 	snprintf(k->id, sizeof(k->id), "%s", id);
 	k->pool = pool;
-	k->memory_now_bytes = k->peak_bytes = -1;
+	k->memory_now_bytes = k->peak_bytes = k->cpu_ms = -1;
 	if (pool) {
 		k->memory_bytes = k->limit_bytes = pool->spec->memory_bytes;
 		pool_spec_variant(pool->spec, k->variant);

@@ -49,11 +49,12 @@ struct kernel {
 	char reserved_for[32]; /* started cold for this future; "" = warm stock */
 	int64_t tasks_run;
 	int64_t started_wall_ms, started_mono_ms, ready_wall_ms;
-	int64_t ready_deadline_mono_ms;       /* 0 = none */
-	int64_t stop_deadline_mono_ms;        /* an asked abort's grace; 0 = none */
-	char stop_cause[24], stop_text[256];  /* of an order to stop that was given or waits for its grace */
-	char variant[16];                     /* of its pool's spec at its start; a changed spec retires idle ones */
-	int64_t memory_now_bytes, peak_bytes; /* of the last usage; -1 = unknown */
+	int64_t ready_deadline_mono_ms;               /* 0 = none */
+	int64_t stop_deadline_mono_ms;                /* an asked abort's grace; 0 = none */
+	char stop_cause[24], stop_text[256];          /* of an order to stop that was given or waits for its grace */
+	char variant[16];                             /* of its pool's spec at its start; a changed spec retires idle ones */
+	int64_t memory_now_bytes, peak_bytes, cpu_ms; /* of the last usage; -1 = unknown */
+	int64_t sampled_mono_ms;                      /* when it was asked for; 0 = not yet */
 	struct kernel_sample samples[KERNEL_SAMPLES];
 	int nsamples, first_sample; /* a ring */
 };

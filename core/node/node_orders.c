@@ -217,7 +217,8 @@ static void on_usage(void *data, const struct wire_view *msg)
 	struct about *a = data;
 	int64_t memory_bytes = wire_get_int(msg, WF_memory_bytes, -1);
 	if (msg->type == WIRE_row) {
-		fleet_kernel_usage(a->node->fleet, a->id, memory_bytes, wire_get_int(msg, WF_peak_bytes, -1));
+		fleet_kernel_usage(a->node->fleet, a->id, memory_bytes, wire_get_int(msg, WF_peak_bytes, -1),
+				   wire_get_int(msg, WF_cpu_ms, -1));
 		node_kernel_set_box(a->node->kernels, a->id, wire_get_text(msg, WF_cgroup));
 		hold_to_limit(a->node, a->id, memory_bytes);
 	}
@@ -240,9 +241,10 @@ static int ask_usage(struct node *n, const char *id, bool with_mark)
 	return -1;
 }
 
-static int usage(void *data, const struct kernel *k)
+static void usage(void *data, const struct kernel *const *kernels, size_t n)
 {
-	return ask_usage(data, k->id, false);
+	for (size_t i = 0; i < n; i++)
+		ask_usage(data, kernels[i]->id, false);
 }
 
 /* --- a task's own log --- */

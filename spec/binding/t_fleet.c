@@ -103,10 +103,10 @@ static int limit(void *data, const struct kernel *k, int64_t memory_bytes, struc
 	return 0;
 }
 
-static int usage(void *data, const struct kernel *k)
+static void usage(void *data, const struct kernel *const *kernels, size_t n)
 {
-	note(data, "usage %s", k->id);
-	return 0;
+	for (size_t i = 0; i < n; i++)
+		note(data, "usage %s", kernels[i]->id);
 }
 
 static int send_task(void *data, const struct kernel *k, const struct future *f, struct err *err)
@@ -527,7 +527,8 @@ static int fail_spawns(lua_State *L)
 
 static int usage_told(lua_State *L)
 {
-	fleet_kernel_usage(check(L)->fleet, luaL_checkstring(L, 2), luaL_checkinteger(L, 3), luaL_checkinteger(L, 3));
+	fleet_kernel_usage(check(L)->fleet, luaL_checkstring(L, 2), luaL_checkinteger(L, 3), luaL_checkinteger(L, 3),
+			   luaL_optinteger(L, 4, -1));
 	return 0;
 }
 
