@@ -62,6 +62,7 @@ void fleet_sample_due(void *fleet);     /* the sampler's timer */
 int fleet_kernel_start(struct fleet *fleet, struct pool *pool, const struct future *reserved_for);
 void fleet_kernel_retire(struct fleet *fleet, struct kernel *k, const char *why);  /* idle: stop; busy: after its task */
 void fleet_kernel_task_over(struct fleet *fleet, struct kernel *k, bool was_sent); /* offers, recycles or stops it */
+void fleet_kernel_label(struct fleet *fleet, struct kernel *k); /* to the keeper, for the next backend, where it is due */
 /* May it get its next task before the end of the present one is saved? And, once that is: true = it is idle and has to get one now. */
 bool fleet_kernel_may_go_on(const struct kernel *k, int64_t now);
 bool fleet_kernel_go_on(struct fleet *fleet, struct kernel *k);

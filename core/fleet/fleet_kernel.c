@@ -139,6 +139,17 @@ bool fleet_kernel_go_on(struct fleet *fleet, struct kernel *k)
 	return true;
 }
 
+void fleet_kernel_label(struct fleet *fleet, struct kernel *k)
+{
+	struct err err = { 0 };
+	if (!kernel_label_is_due(k))
+		return;
+	if (fleet->orders.label(fleet->orders.data, k, &err) < 0)
+		log_warn("unable to label %s: %s", k->id, err.text);
+	else
+		k->tasks_told = k->tasks_run;
+}
+
 void fleet_kernel_task_over(struct fleet *fleet, struct kernel *k, bool was_sent)
 {
 	struct err err = { 0 };
@@ -159,8 +170,8 @@ void fleet_kernel_task_over(struct fleet *fleet, struct kernel *k, bool was_sent
 	if (k->state == KERNEL_IDLE) {
 		if (k->limit_bytes != k->memory_bytes && fleet->orders.limit(fleet->orders.data, k, k->memory_bytes, &err) == 0)
 			k->limit_bytes = k->memory_bytes;
-		if (was_sent && fleet->orders.label(fleet->orders.data, k, &err) < 0)
-			log_warn("unable to label %s: %s", k->id, err.text);
+		if (was_sent)
+			fleet_kernel_label(fleet, k);
 	}
 	fleet_touch(fleet);
 }

@@ -108,8 +108,7 @@ static void dispatch(struct fleet *fleet, struct future *f)
 	k->tasks_run++;
 	if (f->timeout_ms)
 		f->deadline_mono_ms = clock_mono_ms() + f->timeout_ms + DEADLINE_SLACK_MS;
-	if (fleet->orders.label(fleet->orders.data, k, &err) < 0)
-		log_warn("unable to label %s: %s", k->id, err.text);
+	fleet_kernel_label(fleet, k);
 	limit_box(fleet, k, f);
 	if (fleet->orders.send(fleet->orders.data, k, f, &err) < 0) {
 		log_warn("unable to send task %s to %s: %s", f->id, k->id, err.text);

@@ -10,6 +10,9 @@
 #include "fleet/pool.h"
 #include "net/digest.h"
 
+#define LABEL_SHARE     16 /* of recycle.after_tasks, by which a label may be behind */
+#define LABEL_STEP_MOST 64
+
 static const char *const state_names[] = { "starting", "idle", "busy", "draining", "stopping", "gone", NULL };
 static const char *const event_names[] = { "ready", "taken_up", "stop", "exit", "assign", "retire", "task_end", NULL };
 
@@ -142,6 +145,13 @@ int kernel_label(const struct kernel *k, struct buf *out)
 	jtext_int(out, "memoryBytes", k->memory_bytes);
 	buf_putc(out, '}');
 	return out->failed ? -1 : 0;
+}
+
+bool kernel_label_is_due(const struct kernel *k)
+{
+	int64_t after = k->pool ? k->pool->spec->recycle_after_tasks : 0;
+	int64_t step = after > 0 && after < LABEL_STEP_MOST * LABEL_SHARE ? after / LABEL_SHARE : LABEL_STEP_MOST;
+	return k->tasks_run <= 1 || k->tasks_run - k->tasks_told >= step || k->tasks_run < k->tasks_told;
 }
 
 static void copy_member(const json_t *label, const char *name, char *out, size_t room)

@@ -48,6 +48,7 @@ struct kernel {
 	int64_t limit_bytes;   /* limit in force: that, or what the present task asked for */
 	char reserved_for[32]; /* started cold for this future; "" = warm stock */
 	int64_t tasks_run;
+	int64_t tasks_told; /* tasks_run of the last label */
 	int64_t started_wall_ms, started_mono_ms, ready_wall_ms;
 	int64_t ready_deadline_mono_ms;               /* 0 = none */
 	int64_t stop_deadline_mono_ms;                /* an asked abort's grace; 0 = none */
@@ -73,6 +74,8 @@ int kernel_token(const void *key, size_t key_len, const char *id, char out[KERNE
 int kernel_task_token(const void *key, size_t key_len, const char *id, char out[KERNEL_TOKEN_MAX]);
 /* What the keeper keeps for the next backend: {"pool","url","task","attempt","owner","variant","tasksRun","memoryBytes"}. */
 int kernel_label(const struct kernel *k, struct buf *out);
+/* Tasks come by the thousand: a label that differs by a few of them in tasksRun is good enough for the next backend. */
+bool kernel_label_is_due(const struct kernel *k);
 int kernel_read_label(struct kernel *k, const char *label, struct err *err);
 /* The pool's name in a label, into out; false: no label, or none in it. */
 bool kernel_label_pool(const char *label, char *out, size_t room);

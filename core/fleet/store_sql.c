@@ -62,6 +62,10 @@ enum statement {
 	S_PUT_KEY,
 	S_KEYS,
 	S_FACTS,
+	S_BEGIN,
+	S_COMMIT,
+	S_SAVEPOINT,
+	S_RELEASE,
 	S_COUNT
 };
 
@@ -90,6 +94,10 @@ static const char *const texts[S_COUNT] = {
 		      " last_used_ms = excluded.last_used_ms",
 	[S_KEYS] =
 		"SELECT id, user, label, is_admin, hash, created_ms, revoked_ms, last_used_ms FROM key ORDER BY created_ms, rowid",
+	[S_BEGIN] = "BEGIN IMMEDIATE",
+	[S_COMMIT] = "COMMIT",
+	[S_SAVEPOINT] = "SAVEPOINT op",
+	[S_RELEASE] = "RELEASE op",
 	[S_FACTS] = "SELECT epoch, seq, wall_ms, mono_ms, what, subject, detail, owner FROM fact"
 		    " WHERE (epoch, seq) > (?1, ?2) AND (epoch, seq) < (?3, ?4) ORDER BY epoch, seq LIMIT ?5",
 };
@@ -205,6 +213,31 @@ static void bind_some(sqlite3_stmt *st, int at, int64_t v)
 		sqlite3_bind_int64(st, at, v);
 	else
 		sqlite3_bind_null(st, at);
+}
+
+static int run_word(struct store_sql *sql, enum statement which, struct err *err)
+{
+	int rc;
+	sqlite3_stmt *st = use(sql, which, &rc, err);
+	return st ? finish(sql, st, sqlite3_step(st), err, "write") : rc;
+}
+
+int store_sql_begin(struct store_sql *sql, struct err *err)
+{
+	return run_word(sql, S_BEGIN, err);
+}
+int store_sql_commit(struct store_sql *sql, struct err *err)
+{
+	return run_word(sql, S_COMMIT, err);
+}
+int store_sql_open_savepoint(struct store_sql *sql, struct err *err)
+{
+	return run_word(sql, S_SAVEPOINT, err);
+}
+
+int store_sql_close_savepoint(struct store_sql *sql, bool is_kept, struct err *err)
+{
+	return is_kept ? run_word(sql, S_RELEASE, err) : store_sql_run(sql, "ROLLBACK TO op; RELEASE op", err);
 }
 
 int store_sql_get_meta(struct store_sql *sql, const char *name, int64_t *out, struct err *err)

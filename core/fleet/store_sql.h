@@ -21,7 +21,12 @@ int store_sql_prepare(struct store_sql *sql, struct err *err);
 struct sqlite3;
 struct sqlite3 *store_sql_db(const struct store_sql *sql);
 int store_sql_fault(struct store_sql *sql, int rc, const char *what, struct err *err); /* what: "read", "write" */
-int store_sql_run(struct store_sql *sql, const char *statement, struct err *err); /* BEGIN, COMMIT, SAVEPOINT … */
+int store_sql_run(struct store_sql *sql, const char *statement, struct err *err);
+/* What each group of writes needs, prepared once. */
+int store_sql_begin(struct store_sql *sql, struct err *err);
+int store_sql_commit(struct store_sql *sql, struct err *err);
+int store_sql_open_savepoint(struct store_sql *sql, struct err *err);
+int store_sql_close_savepoint(struct store_sql *sql, bool is_kept, struct err *err); /* not kept: rolled back */
 bool store_sql_in_transaction(const struct store_sql *sql);
 void store_sql_checkpoint(struct store_sql *sql);
 int store_sql_get_meta(struct store_sql *sql, const char *name, int64_t *out, struct err *err); /* 0 where it is not there */

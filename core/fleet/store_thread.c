@@ -43,12 +43,19 @@ static int run_op(struct store *s, struct store_op *op, struct err *err)
 	}
 }
 
-/* In a savepoint, so that a bad neighbour fails alone. Returns SQLITE_OK unless the whole group has to be given up. */
+/* What writes more than once is undone as a whole; SQLite undoes a single statement by itself. */
+static bool needs_savepoint(const struct store_op *op)
+{
+	return op->kind == STORE_OP_JOB || (op->kind == STORE_OP_UPDATE && op->also);
+}
+
+/* A bad neighbour fails alone. Returns SQLITE_OK unless the whole group has to be given up. */
 static int run_one(struct store *s, struct store_op *op)
 {
 	struct store_sql *sql = s->writer.sql;
 	struct err err = { 0 };
-	int rc = store_sql_run(sql, "SAVEPOINT op", &op->answer.err);
+	bool has_savepoint = needs_savepoint(op);
+	int rc = has_savepoint ? store_sql_open_savepoint(sql, &op->answer.err) : SQLITE_OK;
 	if (rc != SQLITE_OK)
 		return rc;
 	rc = run_op(s, op, &err);
@@ -59,13 +66,13 @@ static int run_one(struct store *s, struct store_op *op)
 	op->answer.err = err;
 	if (rc == SQLITE_FULL || is_fatal(rc) || !store_sql_in_transaction(sql))
 		return rc == SQLITE_OK ? SQLITE_ABORT : rc;
-	return store_sql_run(sql, rc == SQLITE_OK ? "RELEASE op" : "ROLLBACK TO op; RELEASE op", &op->answer.err);
+	return has_savepoint ? store_sql_close_savepoint(sql, rc == SQLITE_OK, &op->answer.err) : SQLITE_OK;
 }
 
 static int run_group(struct store *s, struct list *group, struct err *err)
 {
 	struct store_sql *sql = s->writer.sql;
-	int rc = store_sql_run(sql, "BEGIN IMMEDIATE", err);
+	int rc = store_sql_begin(sql, err);
 	if (rc != SQLITE_OK)
 		return rc;
 	list_each (group, l) {
@@ -79,7 +86,7 @@ static int run_group(struct store *s, struct list *group, struct err *err)
 			die_at("result_written");
 	}
 	if (rc == SQLITE_OK)
-		rc = store_sql_run(sql, "COMMIT", err);
+		rc = store_sql_commit(sql, err);
 	if (rc != SQLITE_OK && store_sql_in_transaction(sql))
 		store_sql_run(sql, "ROLLBACK", NULL);
 	return rc;

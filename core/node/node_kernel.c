@@ -15,8 +15,10 @@
 #include "node/node_gc.h"
 #include "node/node_talk.h"
 #include "sys/cgroup.h"
+#include "sys/clock.h"
 
 #define QUICK_WAIT_S 1
+#define UNHURT_MS    50 /* a look at a box's OOM counter counts for so long */
 
 static bool is_blank(char c)
 {
@@ -142,8 +144,10 @@ static void over(struct talk *t)
  * keeper kills such a box; what it says then is the end. */
 static bool is_overrun(struct talk *t)
 {
-	if (cgroup_kills_at(t->box) == 0)
+	if (cgroup_kills_at(t->box) == 0) {
+		t->unhurt_mono_ms = t->box[0] ? clock_mono_ms() : 0;
 		return false;
+	}
 	talk_refused(t, "a process of task %s was killed for memory", t->task);
 	return true;
 }
@@ -347,6 +351,12 @@ void node_kernel_set_box(struct node_kernels *all, const char *id, const char *w
 	struct talk *t = map_get(all->talks, id);
 	if (t && where)
 		snprintf(t->box, sizeof(t->box), "%s", where);
+}
+
+bool node_kernel_is_unhurt(const struct node_kernels *all, const char *id)
+{
+	const struct talk *t = map_get(all->talks, id);
+	return t && t->unhurt_mono_ms && clock_mono_ms() - t->unhurt_mono_ms < UNHURT_MS;
 }
 
 /* A kernel that was taken up may be deep in a task that lets nobody else run: it may be silent for long. */

@@ -31,6 +31,9 @@ void node_kernel_drop(struct node_kernels *t, const char *id);
 /* Where the kernel's box is (a path, "" = none). From then on no end of a task is believed once the box had an OOM kill. */
 void node_kernel_set_box(struct node_kernels *t, const char *id, const char *where);
 
+/* Its box was looked at a moment ago and had no OOM kill: there is nothing to mark. */
+bool node_kernel_is_unhurt(const struct node_kernels *t, const char *id);
+
 /* Its process has ended: reads what is still under way to the end, 1 s at most, then calls fn (also at once). */
 typedef void node_kernel_read_fn(void *data);
 void node_kernel_finish(struct node_kernels *t, const char *id, node_kernel_read_fn *fn, void *data);

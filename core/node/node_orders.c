@@ -327,7 +327,7 @@ static int count(void *data, const struct kernel *k, const char *task, struct er
 static int send_task(void *data, const struct kernel *k, const struct future *f, struct err *err)
 {
 	struct node *n = data;
-	if (ask_usage(n, k->id, true) < 0)
+	if (!node_kernel_is_unhurt(n->kernels, k->id) && ask_usage(n, k->id, true) < 0)
 		log_warn("unable to mark the counters of %s", k->id);
 	return node_kernel_send(n->kernels, k, f, err);
 }
