@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "fleet/die.h"
 #include "fleet/fleet_inner.h"
+#include "fleet/fleet_verbs.h"
 #include "fleet/jtext.h"
 #include "fleet/queue.h"
 #include "net/json.h"
@@ -373,10 +374,9 @@ static void ask_to_stop(struct fleet *fleet, struct future *f, const char *cause
 	fleet_touch(fleet);
 }
 
-enum fleet_answer fleet_abort(struct fleet *fleet, const char *id, const char *by, bool is_admin_act, struct err *err)
+enum fleet_answer fleet_abort_as(struct fleet *fleet, const char *id, const char *cause, const char *by, struct err *err)
 {
 	struct future *f = fleet_live(fleet, id);
-	const char *cause = is_admin_act ? "admin" : "user";
 	if (!f || f->is_void) {
 		err_set(err, "task %s does not exist, or has ended", id);
 		return FLEET_NOT_FOUND;
@@ -388,6 +388,11 @@ enum fleet_answer fleet_abort(struct fleet *fleet, const char *id, const char *b
 		ask_to_stop(fleet, f, cause, by);
 	fleet_touch(fleet);
 	return FLEET_OK;
+}
+
+enum fleet_answer fleet_abort(struct fleet *fleet, const char *id, const char *by, bool is_admin_act, struct err *err)
+{
+	return fleet_abort_as(fleet, id, is_admin_act ? "admin" : "user", by, err);
 }
 
 void fleet_task_look(struct fleet *fleet, struct future *f, int64_t now, int64_t *next)

@@ -1,5 +1,6 @@
 #include "fleet/store.h"
 
+#include <assert.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,8 +57,9 @@ static void on_again(void *data)
  * later. Those who watch see it now: others, which come after it, are not to wait. */
 static bool hold_fact(struct store *s, struct store_op *op)
 {
-	if (s->watch.kept && !op->was_held)
-		s->watch.kept(s->watch.data, op->seq);
+	for (int i = 0; i < STORE_WATCHES && !op->was_held; i++)
+		if (s->watch[i].kept)
+			s->watch[i].kept(s->watch[i].data, op->seq);
 	if (op->answer.outcome != STORE_FULL || !op->fn || s->nheld == HELD_MOST)
 		return false;
 	if (s->nheld++ == 0) {
@@ -158,8 +160,9 @@ static int64_t number_fact(struct store *s, struct store_fact *fact, bool is_kep
 		fact->wall_ms = clock_wall_ms();
 	if (!fact->mono_ms)
 		fact->mono_ms = clock_mono_ms();
-	if (s->watch.noted)
-		s->watch.noted(s->watch.data, seq, fact, is_kept);
+	for (int i = 0; i < STORE_WATCHES; i++)
+		if (s->watch[i].noted)
+			s->watch[i].noted(s->watch[i].data, seq, fact, is_kept);
 	return seq;
 }
 
@@ -171,7 +174,18 @@ void store_tell_fact(struct store *s, const struct store_fact *fact)
 
 void store_watch_facts(struct store *s, const struct store_watch *watch)
 {
-	s->watch = *watch;
+	int i = 0;
+	while (i < STORE_WATCHES && s->watch[i].data && s->watch[i].data != watch->data)
+		i++;
+	assert(i < STORE_WATCHES);
+	s->watch[i] = *watch;
+}
+
+void store_unwatch_facts(struct store *s, const void *data)
+{
+	for (int i = 0; i < STORE_WATCHES; i++)
+		if (s->watch[i].data == data)
+			s->watch[i] = (struct store_watch){ NULL, NULL, NULL };
 }
 
 int store_add_fact(struct store *s, const struct store_fact *noted, store_done_fn *fn, void *data)

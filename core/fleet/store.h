@@ -66,14 +66,16 @@ int store_update_tasks(struct store *store, const struct future *f, const struct
 int store_add_fact(struct store *store, const struct store_fact *fact, store_done_fn *fn, void *data);
 /* Gets its number and is shown to the watcher, but is not kept: what the table of tasks tells anyway. */
 void store_tell_fact(struct store *store, const struct store_fact *fact);
-/* One watcher sees every fact as it is noted: `noted`, and `kept` once one that is kept is on disk (or could not be put there). seq counts
- * up within an epoch. */
+/* Up to STORE_WATCHES watchers, each with data of its own, see every fact as it is noted: `noted`, and `kept` once one that is kept is on
+ * disk (or could not be put there). seq counts up within an epoch. */
 struct store_watch {
 	void *data;
 	void (*noted)(void *data, int64_t seq, const struct store_fact *fact, bool is_kept);
 	void (*kept)(void *data, int64_t seq);
 };
+#define STORE_WATCHES 2
 void store_watch_facts(struct store *store, const struct store_watch *watch);
+void store_unwatch_facts(struct store *store, const void *data);
 
 /* f is NULL where there is none; it and its result are the callee's to free. why: NULL or the read failed. */
 typedef void store_task_fn(void *data, struct future *f, const struct err *why);

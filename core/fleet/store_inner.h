@@ -32,7 +32,7 @@ struct store {
 	bool is_reserving;
 	store_fatal_fn *on_fatal;
 	void *data;
-	struct store_watch watch;
+	struct store_watch watch[STORE_WATCHES];
 	struct store_stats stats; /* under lock */
 };
 
