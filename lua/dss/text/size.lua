@@ -1,18 +1,41 @@
 -- size: "512m", "1.5g", "64KiB", "4096" (bytes); 1g = 2^30 bytes. The same grammar as core/base/text.h, with the place of a mistake.
 local lpeg = require "lpeg"
-local P, S, C, Cp, Cc = lpeg.P, lpeg.S, lpeg.C, lpeg.Cp, lpeg.Cc
+local P, S, R, C, Cp, Cc = lpeg.P, lpeg.S, lpeg.R, lpeg.C, lpeg.Cp, lpeg.Cc
 local number = require "dss.text.number"
+local mark = require "dss.text.mark"
 
 local powers = { k = 1, m = 2, g = 3, t = 4, p = 5 }
 local letter = S "kmgtpKMGTP"
 local unit = C(letter) * (P "i" ^ -1 * S "bB") ^ -1 + S "bB" ^ -1 * Cc ""
 local grammar = number.pattern * Cp() * unit * Cp() * (P(-1) * Cc(true) + Cc(false))
 
+-- what people write for a unit: the number, and letters that stand for one
+local slip = C(R "09" ^ 1 * (P "." * R "09" ^ 1) ^ -1) * P " " ^ 0 * C(R("az", "AZ") ^ 1) * P(-1)
+local meant = {
+	k = "k", kb = "k", kib = "k", kilo = "k", m = "m", mb = "m", mib = "m", meg = "m", mega = "m", g = "g", gb = "g", gib = "g", gig = "g", giga = "g",
+	t = "t", tb = "t", tib = "t", tera = "t", p = "p", pb = "p", pib = "p", b = "b", byte = "b", bytes = "b",
+}
+
 local hint = "write it like 512m, 1.5g or 4096 (bytes)"
+local QUOTED_MAX = 80
 local M = {}
 
-local function refuse(text, at, why)
-	return nil, ('unable to read size "%s": %s'):format(text, at and ("character %d: %s"):format(at, why) or why), at
+--- "1.5g" for "1.5gg", "1.5 g" or "1.5gig"; nil: nobody knows.
+local function guess(text)
+	local digits, letters = slip:match(text)
+	if not digits then return nil end
+	letters = letters:lower()
+	local word = meant[letters] or meant[letters:match "^(%a+)s$" or ""]
+	-- a letter too many, or twice
+	word = word or meant[letters:sub(1, -2)] or meant[letters:sub(2)]
+	local whole = word and digits .. word
+	return whole and M.parse(whole) and whole or nil
+end
+
+local function refuse(text, at, why, is_shape)
+	local word = is_shape and guess(text)
+	if word then why = ('did you mean "%s"?'):format(word) end
+	return nil, ('unable to read size "%s": %s'):format(mark.line(text, QUOTED_MAX), at and ("character %d: %s"):format(at, why) or why), at
 end
 
 --- Bytes of a size. A whole number stands for itself.
@@ -22,7 +45,7 @@ function M.parse(text)
 	if type(text) ~= "string" then return nil, ("a size is a text such as \"1.5g\", not a %s"):format(type(text)) end
 	local whole, part, unit_at, letters, stop, is_whole = grammar:match(text)
 	if not whole then return refuse(text, number.stop(text), hint) end
-	if not is_whole then return refuse(text, stop, hint) end
+	if not is_whole then return refuse(text, stop, hint, true) end
 	if letters == "" and part ~= "" then return refuse(text, unit_at - #part - 1, "no fractions of a byte") end
 	local power = letters == "" and 0 or powers[letters:lower()]
 	local n = number.scale(whole, part, 1 << (10 * power))

@@ -1,0 +1,238 @@
+-- facts: what filters, rules and lists can ask about each kind of subject: name, type, unit, where it stands in the rows of the API. The one
+-- registry: what C hands to rules has these names and units too.
+--
+-- Units: size = bytes, duration = seconds, time = seconds since 1970, count and number = as they are (shares from 0 to 1), list = a list of texts.
+-- A fact that nobody knows is absent, and never 0 or "". What is known to be none is "" (a text) or {} (a list).
+local M = {}
+
+local function text(doc, field, more)
+	local o = { type = "text", doc = doc, field = field }
+	for k, v in pairs(more or {}) do o[k] = v end
+	return o
+end
+local function of_type(type_of)
+	return function(doc, field, get) return { type = type_of, doc = doc, field = field, get = get } end
+end
+local size, count, flag, number, time = of_type "size", of_type "count", of_type "flag", of_type "number", of_type "time"
+local duration = of_type "duration"
+
+-- a text that is known to be none where the row has no such member
+local none = { otherwise = "" }
+
+--- Seconds from one time of a row (ms) until another, or until now.
+local function between(from, till)
+	return function(row, now)
+		local a, b = row[from], till and row[till] or nil
+		if math.type(a) == nil then return nil end
+		return math.max(0, (math.type(b) and b / 1000 or now) - a / 1000)
+	end
+end
+
+--- Without work since: told by the row, or known by what it is doing. nil: it worked before, nobody says until when.
+local function idle_of(row, now)
+	if row.idleSince then return between "idleSince" (row, now) end
+	if row.state == "busy" or row.state == "draining" then return 0 end
+	if row.state == "idle" and row.user == nil then return between "readyAt" (row, now) end
+end
+
+--- How long a task waited for its start, or waits.
+local function waiting_of(row, now)
+	if row.state == "queued" then return between "submitTime" (row, now) end
+	local waited = between("submitTime", "startTime") (row, now)
+	return row.kernel and waited or nil
+end
+
+local function since(field)
+	return function(row, now)
+		if row[field] ~= nil then return between(field) (row, now) end
+	end
+end
+
+local running_state = { running = true, done = true, failed = true, aborted = true, killed = true, assigned = true, queued = true }
+
+local process_states = {
+	"starting", "idle", "busy", "draining", "stopping", "gone", "up", "ready", "killing", "ended", "dead", "down", "backoff", "failed",
+}
+
+local process = {
+	id = text("its id, such as fek-12 or backend", "id"),
+	kind = text("service or kernel", "kind"),
+	pool = text("the pool of a kernel", "pool", none),
+	variant = text("which command, environment and limits of its pool it was started with", "variant", none),
+	node = text("the machine it runs on", "node"),
+	state = text("what it does: starting idle busy draining stopping ready …", "state", { words = process_states }),
+	user = text("whose tasks it runs; \"\" = nobody's so far", "user", none),
+	unix_user = text("the system's user that it runs as", "unixUser"),
+	task = text("the task it works on; \"\" = none", "taskId", none),
+	project = text("the project of that task", "project", none),
+	parent = text("the process that started it", "parentId", none),
+	cause = text("why it ended; \"\" = it has not", "cause", none),
+	pid = count("its process id", "pid"),
+	memory = size("memory in use now, without cache that can be dropped", "memoryBytes"),
+	rss = size("resident memory of the process alone", "rssBytes"),
+	peak = size("the most it ever used", "peakBytes"),
+	limit = size("the limit of its box", "limitBytes"),
+	cpu = duration("processor time used", "cpuSeconds", function(row) return row.cpuSeconds end),
+	age = duration("since its start", "startedAt", between("startedAt", "exitedAt")),
+	idle = duration("without a task; 0 = it works", "idleSince", idle_of),
+	started = time("when it was started", "startedAt"),
+	ready = time("when it became ready", "readyAt"),
+}
+
+local kernel = {}
+for name, fact in pairs(process) do kernel[name] = fact end
+kernel.tasks = count("tasks it has run", "tasksRun")
+
+local task = {
+	id = text("its id", "jobId"),
+	kind = text("future", nil, { get = function() return "future" end }),
+	state = text("queued assigned running done failed aborted killed", "state",
+		{ words = { "queued", "assigned", "running", "done", "failed", "aborted", "killed" } }),
+	type = text("python java command …", "type"),
+	pool = text("the pool it runs in", "pool"),
+	project = text("its project", "project", none),
+	user = text("whose it is", "owner"),
+	title = text("its name", "title", {
+		get = function(row)
+			if type(row.title) == "string" then return row.title end
+			return type(row.payload) == "table" and type(row.payload.displayName) == "string" and row.payload.displayName or nil
+		end,
+	}),
+	kernel = text("the kernel it runs or ran in", "kernel", none),
+	cause = text("why it ended early: oom_limit oom_heap deadline user policy …; \"\" = it did not", "cause", none),
+	reason = text("why it waits", "reason", none),
+	exclusive = text("the name that no other open task may have", "exclusive", none),
+	tags = { type = "list", doc = "its tags: tags = nightly asks whether one of them is that", field = "tags", otherwise = {} },
+	attempt = count("which attempt this is", "attempt"),
+	position = count("its place in the queue", "position"),
+	priority = count("its priority", "priority"),
+	progress = number("how much is done: progress > 50%", "progress",
+		function(row) return type(row.progress) == "table" and row.progress.fraction or nil end),
+	memory = size("memory in use now by its kernel", "memoryBytes"),
+	peak = size("the most its kernel ever used", "peakBytes"),
+	limit = size("the limit of its kernel's box", "limitBytes"),
+	age = duration("since it was submitted", "submitTime", between "submitTime"),
+	waiting = duration("how long it waits, or waited, for its start", "submitTime", waiting_of),
+	running = duration("how long it runs, or ran", "runningTime", function(row)
+		return running_state[row.state] and math.type(row.runningTime) and row.runningTime / 1000 or nil
+	end),
+	submitted = time("when it was submitted", "submitTime"),
+	ended = time("when it ended", "endTime"),
+	alive = flag("it has not ended", "alive"),
+}
+
+local pool = {
+	id = text("its name", "name"),
+	name = text("its name", "name"),
+	kind = text("python java command", "kind"),
+	about = text("what its policy says it is for", "about", none),
+	source = text("file and line of its policy", "source", none),
+	failure = text("why the last start failed; \"\" = it did not", "failure", none),
+	max = count("alive at once", "max"),
+	warm_min = count("warm.min in force", "warm", function(row) return type(row.warm) == "table" and row.warm.min or nil end),
+	warm_max = count("warm.max in force", "warm", function(row) return type(row.warm) == "table" and row.warm.max or nil end),
+	alive = count("kernels there are", "alive"),
+	starting = count("kernels that start", "starting"),
+	idle = count("kernels that wait for a task", "idle"),
+	busy = count("kernels that work", "busy"),
+	running = count("the same: tasks that run", "busy"),
+	stopping = count("kernels that end", "stopping"),
+	waiting = count("tasks that wait", "waiting"),
+	failed_starts = { type = "count", doc = "failed starts in a row", field = "failedStarts", otherwise = 0 },
+	demand = number("tasks submitted a second, over the last minute", "demand"),
+	limit = size("limits.memory: of each kernel", "memoryLimitBytes"),
+	limit_max = size("limits.memory_max: what a task may ask for", "memoryMaxBytes"),
+	heap = size("the heap of each JVM", "heapBytes"),
+	retired = flag("no policy names it any more", "retired"),
+}
+
+local function someone(who)
+	return {
+		id = text("the " .. who, "id"),
+		name = text("the same", "id"),
+		running = count("tasks that run", "running"),
+		waiting = count("tasks that wait", "waiting"),
+		kernels = count("kernels that work for the " .. who, "kernels"),
+		memory = size("memory of those kernels", "memoryBytes"),
+		limit = size("sum of their limits", "limitBytes"),
+		cpu = duration("processor time used by those kernels", "cpuSeconds", function(row) return row.cpuSeconds end),
+	}
+end
+
+local node = {
+	id = text("its name", "id"),
+	cores = count("processors", "cores"),
+	total = size("memory it has", "totalBytes"),
+	free = size("memory that could be given out now", "freeBytes"),
+	memory = size("memory in use by all of our boxes", "memoryBytes"),
+	limit = size("memory that our boxes may use together", "limitBytes"),
+	load = number("tasks that run or want to, over the last minute", "load"),
+	kernels = count("kernels there are", "kernels"),
+	running = count("tasks that run", "running"),
+	waiting = count("tasks that wait", "waiting"),
+	age = duration("since the instance was started", "startedAt", since "startedAt"),
+	draining = flag("it takes no new work", "draining"),
+}
+
+-- kinds of subjects; notebook, job and webapp get theirs here
+local kinds = { process = process, kernel = kernel, task = task, pool = pool, user = someone "user", project = someone "project", node = node }
+
+local function sorted(t)
+	local out = {}
+	for name in pairs(t) do out[#out + 1] = name end
+	table.sort(out)
+	return out
+end
+
+M.kinds = sorted(kinds)
+
+--- The registry of a kind: name → { type, doc, field?, words? }, as filter.parse wants it; nil: no such kind.
+function M.of(kind) return kinds[kind] end
+
+--- What there is, for help and completion: a list of { name, type, doc }, by name.
+function M.docs(kind)
+	local out = {}
+	for i, name in ipairs(sorted(kinds[kind])) do out[i] = { name = name, type = kinds[kind][name].type, doc = kinds[kind][name].doc } end
+	return out
+end
+
+local weekdays = { "sun", "mon", "tue", "wed", "thu", "fri", "sat" }
+local clock_at, clock_then
+
+--- { year, month, day, hour, minute, weekday, seconds } of the node's local time, for `during`. To be read only.
+function M.clock(now_s)
+	now_s = now_s // 1 | 0
+	if clock_at ~= now_s then
+		local d = os.date("*t", now_s)
+		clock_at = now_s
+		clock_then = { year = d.year, month = d.month, day = d.day, hour = d.hour, minute = d.min, weekday = weekdays[d.wday], seconds = now_s }
+	end
+	return clock_then
+end
+
+local lua_type = { text = "string", list = "table", flag = "boolean" }
+
+--- One fact of a row, or nil.
+local function value_of(fact, row, now_s)
+	local v
+	if fact.get then v = fact.get(row, now_s) else v = row[fact.field] end
+	if type(v) ~= (lua_type[fact.type] or "number") or v ~= v then return fact.otherwise end
+	if fact.type == "time" and not fact.get then v = v / 1000 end
+	return v
+end
+
+--- The facts of a row of the API (decoded JSON; times in ms there). now_s: seconds since 1970. names: those alone (nil = all); `clock` is
+-- always there.
+function M.from_row(kind, row, now_s, names)
+	local registry, out = kinds[kind], { clock = M.clock(now_s) }
+	if names then
+		for _, name in ipairs(names) do
+			if registry[name] then out[name] = value_of(registry[name], row, now_s) end
+		end
+		return out
+	end
+	for name, fact in pairs(registry) do out[name] = value_of(fact, row, now_s) end
+	return out
+end
+
+return M
