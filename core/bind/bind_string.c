@@ -5,11 +5,9 @@
 #include <string.h>
 #include <lauxlib.h>
 #include "bind/arg.h"
+#include "bind/call.h"
 #include "bind/match.h"
 #include "bind/toc.h"
-
-#define TEXT_MAX (1 << 20)
-#define MOVE_MAX 1000000
 
 static int fault(lua_State *L, const struct match *m)
 {
@@ -200,7 +198,7 @@ static int gsub(lua_State *L)
 		const char *end = match_at(&m, s, p + is_anchored);
 		if (m.fault)
 			return fault(L, &m);
-		if (luaL_bufflen(&b) > TEXT_MAX)
+		if (luaL_bufflen(&b) > CALL_TEXT_MAX)
 			return luaL_error(L, "resulting string too large");
 		if (end && end != last) {
 			n++;
@@ -230,7 +228,7 @@ static int rep(lua_State *L)
 		lua_pushliteral(L, "");
 		return 1;
 	}
-	if (ls > TEXT_MAX || lsep > TEXT_MAX || n > (lua_Integer)(TEXT_MAX / (ls + lsep)))
+	if (ls > CALL_TEXT_MAX || lsep > CALL_TEXT_MAX || n > (lua_Integer)(CALL_TEXT_MAX / (ls + lsep)))
 		return luaL_error(L, "resulting string too large");
 	luaL_Buffer b;
 	luaL_buffinit(L, &b);
@@ -247,8 +245,8 @@ static int rep(lua_State *L)
 static int bounded_range(lua_State *L)
 {
 	lua_Integer from = luaL_optinteger(L, 2, 1), to = lua_isnoneornil(L, 3) ? luaL_len(L, 1) : luaL_checkinteger(L, 3);
-	if (to >= from && ((lua_Unsigned)to - (lua_Unsigned)from) >= MOVE_MAX)
-		return luaL_error(L, "more than %d elements", MOVE_MAX);
+	if (to >= from && ((lua_Unsigned)to - (lua_Unsigned)from) >= CALL_ELEMENTS_MAX)
+		return luaL_error(L, "more than %d elements", CALL_ELEMENTS_MAX);
 	lua_pushvalue(L, lua_upvalueindex(1));
 	lua_insert(L, 1);
 	lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
@@ -269,10 +267,9 @@ void bind_string_install(lua_State *L)
 	};
 	lua_getglobal(L, "string");
 	luaL_setfuncs(L, words, 0);
-	lua_pushnil(L);
-	lua_setfield(L, -2, "dump");
 	lua_getglobal(L, "table");
 	bound(L, "move");
 	bound(L, "unpack");
 	lua_pop(L, 2);
+	bind_table_install(L);
 }

@@ -8,8 +8,11 @@
 #include <time.h>
 #include <unistd.h>
 #include <lauxlib.h>
+#include "bind/crumb.h"
 #include "bind/vm_impl.h"
 #include "sys/clock.h"
+
+#define LEVELS_MAX 200
 
 #ifndef sigev_notify_thread_id
 #define sigev_notify_thread_id _sigev_un._tid
@@ -22,6 +25,20 @@ static __thread bool has_timer;
 static __thread struct vm *volatile running;
 static __thread volatile int64_t armed_us; /* when it rings; 0: not at all */
 
+/* The user's line, where there is one: files of ours are named by a path, a user's is "policies/10-pools.lua". */
+static void find_line(lua_State *L, lua_Debug *ar)
+{
+	lua_Debug at;
+	for (int level = 0; level < LEVELS_MAX && lua_getstack(L, level, &at); level++) {
+		lua_getinfo(L, "Sl", &at);
+		bool is_users = at.source[0] == '@' && at.source[1] != '/' && at.source[1] != '.' && at.currentline > 0;
+		if (level == 0 || is_users || ar->currentline < 0)
+			*ar = at;
+		if (is_users)
+			return;
+	}
+}
+
 static void on_time_over(lua_State *L, lua_Debug *ar)
 {
 	struct vm *vm = vm_of(L);
@@ -31,12 +48,24 @@ static void on_time_over(lua_State *L, lua_Debug *ar)
 	}
 	if (!vm->is_over) {
 		vm->is_over = true;
-		lua_getinfo(L, "Sl", ar);
+		find_line(L, ar);
 		snprintf(vm->overtime, sizeof vm->overtime, "%s:%d: used up its time budget of %d ms", ar->short_src,
 			 ar->currentline, vm->budget_ms);
 	}
 	lua_pushstring(L, vm->overtime);
 	lua_error(L);
+}
+
+void call_check(lua_State *L)
+{
+	const struct vm *vm = running; /* NULL: a state that is not ours, in specs */
+	lua_Debug ar = { .short_src = "?", .currentline = -1 };
+	if (!vm || vm_of(L) != vm)
+		return;
+	if (!vm->is_over && (!vm->deadline_us || clock_mono_us() < vm->deadline_us))
+		return;
+	lua_sethook(L, on_time_over, LUA_MASKCOUNT, 1); /* the signal may be still on its way */
+	on_time_over(L, &ar);
 }
 
 static void set_timer(int64_t at_us)
@@ -73,6 +102,13 @@ static int make_timer(struct err *err)
 		return err_sys(err, errno, "unable to watch the time of Lua calls");
 	has_timer = true;
 	return 0;
+}
+
+void call_thread_end(void)
+{
+	if (has_timer)
+		timer_delete(timer);
+	has_timer = false;
 }
 
 /* Most calls are over in microseconds: the timer of an earlier one is left running and serves the next, two system calls less each. */
@@ -118,6 +154,8 @@ int call_run(struct vm *vm, int nargs, int nresults, const struct call_budget *b
 	int64_t outer_us = vm->deadline_us;
 	int outer_ms = vm->budget_ms, ms = budget && budget->time_ms ? budget->time_ms : CALL_BUDGET_MS;
 
+	int crumbs = crumb_depth();
+
 	assert(base >= 1 && nresults >= 0);
 	if (!lua_checkstack(L, nresults + 4) || make_timer(err) < 0) {
 		lua_settop(L, base - 1);
@@ -143,6 +181,7 @@ int call_run(struct vm *vm, int nargs, int nresults, const struct call_budget *b
 
 	running = NULL;
 	lua_sethook(L, NULL, 0, 0);
+	crumb_back_to(crumbs);
 	bool is_over_of_own = vm->is_over && is_own;
 	if (status != LUA_OK)
 		tell(vm, status, err);

@@ -7,6 +7,8 @@
 #include "bind/arg.h"
 #include "bind/call.h"
 #include "bind/vm.h"
+#include "net/digest.h"
+#include "net/json.h"
 #include "sys/fds.h"
 #include "sys/home.h"
 
@@ -118,15 +120,16 @@ static int take_specs(lua_State *L)
 
 struct request {
 	const char *dir, *share, *run_user;
-	char bin[PATH_MAX]; /* the folder of our programs; "" = not known */
-	bool from_last;
+	char bin[PATH_MAX];           /* the folder of our programs; "" = not known */
+	const char *texts;  /* NULL: those of dir */
+	size_t len;
 };
 
 static int push_request(lua_State *L)
 {
 	const struct request *r = lua_touserdata(L, 1);
-	if (r->from_last)
-		lua_pushfstring(L, "%s/" LAST, r->dir);
+	if (r->texts)
+		lua_pushlstring(L, r->texts, r->len);
 	else
 		lua_pushstring(L, r->dir);
 	lua_pushstring(L, r->share);
@@ -141,11 +144,38 @@ static int push_request(lua_State *L)
 	return 4;
 }
 
+/* The hashes of the set's files: the loop's thread compares them, and should not have to make them. */
+static int note_files(struct policies *out, struct err *err)
+{
+	json_t *rows = json_parse(out->text.data ? out->text.data : "[]", out->text.data ? out->text.len : 2, err), *row;
+	size_t n = json_array_size(rows), i;
+	out->files = rows ? calloc(n + 1, sizeof *out->files) : NULL;
+	if (!out->files) {
+		json_decref(rows);
+		return err_add(err, "unable to keep the policies");
+	}
+	json_array_foreach(rows, i, row) {
+		const char *text = json_string_value(json_object_get(row, "text")), *name = json_string_value(json_object_get(row, "name"));
+		if (!text || !name || !(out->files[i].name = strdup(name)))
+			break;
+		out->nfiles = i + 1;
+		digest_sha256_hex(text, json_string_length(json_object_get(row, "text")), out->files[i].hash);
+	}
+	json_decref(rows);
+	return out->nfiles == n ? 0 : err_set(err, "unable to keep the policies: not enough memory");
+}
+
+static int collect_garbage(lua_State *L)
+{
+	lua_gc(L, LUA_GCCOLLECT);
+	return 0;
+}
+
 static int evaluate(struct vm *vm, const struct request *r, struct policies *out, struct buf *errors, struct err *err)
 {
 	lua_State *L = vm_state(vm);
 	size_t n;
-	if (vm_module(vm, "dss.model.load", r->from_last ? "last" : "folder", err) < 0)
+	if (vm_module(vm, "dss.model.load", r->texts ? "texts" : "folder", err) < 0)
 		return -1;
 	lua_pushcfunction(L, push_request);
 	lua_pushlightuserdata(L, (void *)r);
@@ -153,11 +183,15 @@ static int evaluate(struct vm *vm, const struct request *r, struct policies *out
 		return -1;
 	const char *text = lua_tolstring(L, -1, &n);
 	if (lua_isnil(L, -2)) {
-		buf_put(errors, text ? text : "", text ? n : 0);
+		if (text && buf_put(errors, text, n) < 0) {
+			size_t room = errors->max > errors->len ? errors->max - errors->len - 1 : 0;
+			errors->failed = false; /* the first of too many */
+			buf_put(errors, text, n < room ? n : room);
+		}
 		return -1;
 	}
 	if (text && buf_put(&out->text, text, n) < 0)
-		return err_set(err, "unable to keep the policies: too long");
+		return err_set(err, "unable to keep the policies: together they are longer than %d MB", TEXT_MAX >> 20);
 	lua_pop(L, 1);
 	lua_pushcfunction(L, take_specs);
 	lua_insert(L, -2);
@@ -168,28 +202,82 @@ static int evaluate(struct vm *vm, const struct request *r, struct policies *out
 	for (size_t i = 0; i < out->n; i++)
 		if (pool_spec_check(out->specs[i], err) < 0)
 			return -1;
-	return 0;
+	/* now, where nobody waits: whoever frees the set frees little */
+	lua_pushcfunction(L, collect_garbage);
+	if (call_run(vm, 0, 0, &(struct call_budget){ -1 }, err) < 0)
+		return -1;
+	return note_files(out, err);
+}
+
+static int load(struct request *r, struct policies *out, struct buf *errors)
+{
+	struct err err = { 0 };
+	if (home_program("dssd", r->bin, sizeof r->bin) == 0)
+		*strrchr(r->bin, '/') = '\0';
+	else
+		r->bin[0] = '\0';
+	struct vm *vm = vm_new(&(struct vm_options){ .use = VM_POLICY, .share = r->share }, &err);
+	int ok = vm ? evaluate(vm, r, out, errors, &err) : -1;
+	if (ok < 0 && errors->len == 0) {
+		bool is_of_all = vm && call_why(vm) == CALL_MEMORY;
+		buf_printf(errors, "%s%s", is_of_all ? "policies:1: " : "", err.text);
+	}
+	out->vm = vm;
+	if (ok < 0)
+		policies_fini(out);
+	return ok;
+}
+
+static void init(struct policies *out)
+{
+	memset(out, 0, sizeof *out);
+	buf_init(&out->text, TEXT_MAX);
+}
+
+int policies_load_texts(const char *share, const char *run_user, const char *texts, size_t len, struct policies *out,
+			struct buf *errors)
+{
+	struct request r = { .share = share, .run_user = run_user, .texts = texts, .len = len };
+	init(out);
+	return load(&r, out, errors);
+}
+
+static int load_last(const char *dir, const char *share, const char *run_user, struct policies *out, struct buf *errors)
+{
+	char path[PATH_MAX];
+	struct err err = { 0 };
+	char *text = malloc(TEXT_MAX);
+	int ok = -1;
+	init(out);
+	ssize_t n = -1;
+	if (!text || snprintf(path, sizeof path, "%s/" LAST, dir) >= (int)sizeof path)
+		err_set(&err, "unable to read the last good policies: not enough memory");
+	else
+		n = fds_read_file(path, text, TEXT_MAX, &err);
+	if (n < 0)
+		buf_puts(errors, err.text);
+	else
+		ok = policies_load_texts(share, run_user, text, (size_t)n, out, errors);
+	free(text);
+	return ok;
 }
 
 int policies_load(const char *dir, const char *share, const char *run_user, bool from_last, struct policies *out,
 		  struct buf *errors)
 {
-	struct err err = { 0 };
-	struct request r = { .dir = dir, .share = share, .run_user = run_user, .from_last = from_last };
-	if (home_program("dssd", r.bin, sizeof r.bin) == 0)
-		*strrchr(r.bin, '/') = '\0';
-	else
-		r.bin[0] = '\0';
-	memset(out, 0, sizeof *out);
-	buf_init(&out->text, TEXT_MAX);
-	struct vm *vm = vm_new(&(struct vm_options){ .use = VM_POLICY, .share = share }, &err);
-	int ok = vm ? evaluate(vm, &r, out, errors, &err) : -1;
-	if (ok < 0 && errors->len == 0)
-		buf_puts(errors, err.text);
-	out->vm = vm;
-	if (ok < 0)
-		policies_fini(out);
-	return ok;
+	struct request r = { .dir = dir, .share = share, .run_user = run_user };
+	if (from_last)
+		return load_last(dir, share, run_user, out, errors);
+	init(out);
+	return load(&r, out, errors);
+}
+
+const char *policies_hash(const struct policies *p, const char *file)
+{
+	for (size_t i = 0; i < p->nfiles; i++)
+		if (strcmp(p->files[i].name, file) == 0)
+			return p->files[i].hash;
+	return NULL;
 }
 
 int policies_save(const char *dir, const struct policies *p, struct err *err)
@@ -212,6 +300,9 @@ void policies_fini(struct policies *p)
 	for (size_t i = 0; p->specs && (i < p->n || p->specs[i]); i++)
 		pool_spec_free(&p->specs[i]);
 	free(p->specs);
+	for (size_t i = 0; p->files && i < p->nfiles; i++)
+		free(p->files[i].name);
+	free(p->files);
 	buf_fini(&p->text);
 	vm_free(&p->vm);
 	memset(p, 0, sizeof *p);

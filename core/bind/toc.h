@@ -24,7 +24,9 @@ int bind_gate_open(lua_State *L);
 int bind_logs_open(lua_State *L);
 int bind_keys_open(lua_State *L);
 int bind_stats_open(lua_State *L);
+int bind_guard_open(lua_State *L);
 /* Replaces string and table functions of the state by bounded ones. */
 void bind_string_install(lua_State *L);
+void bind_table_install(lua_State *L); /* called by it */
 
 #endif

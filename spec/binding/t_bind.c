@@ -113,6 +113,7 @@ static int preload(lua_State *L)
 	vm_preload(L, "bind.files", bind_files_open);
 	vm_preload(L, "bind.crypt", bind_crypt_open);
 	vm_preload(L, "bind.log", bind_log_open);
+	vm_preload(L, "bind.guard", bind_guard_open);
 	return 0;
 }
 
