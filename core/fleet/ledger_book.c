@@ -13,7 +13,8 @@
 #define PIECE_BYTES ((size_t)256 << 10) /* written to a segment at once */
 #define LINES_MAX   ((size_t)1 << 20)
 #define WAYS        8     /* of a set of the table of live rows */
-#define SETS        2048  /* 16,384 rows to fold into; of more, those whose last time is longest ago begin anew */
+#define SETS_FIRST  64    /* it grows by need */
+#define SETS_MOST   4096  /* 32,768 rows to fold into; of more, those whose last time is longest ago begin anew */
 #define RECENT      8192  /* notes whose outcome may come later */
 #define TRIM_MS     10000 /* rows are thinned out that often */
 #define TRIM_MOST   5000  /* at once */
@@ -31,7 +32,8 @@ struct ledger_book {
 	struct ledger_segments *segments;
 	int64_t epoch;
 	uint64_t seed[4];
-	struct live *live; /* SETS x WAYS */
+	struct live *live; /* sets x WAYS */
+	size_t sets;
 	struct {
 		int64_t seq, id;
 	} * recent;
@@ -85,18 +87,46 @@ static bool is_same(struct hash x, struct hash y)
 	return x.a == y.a && x.b == y.b;
 }
 
+static struct live *oldest_of(struct live *set)
+{
+	struct live *oldest = set;
+	for (int i = 1; i < WAYS; i++)
+		if (set[i].last_seq < oldest->last_seq)
+			oldest = &set[i];
+	return oldest;
+}
+
+/* Where there is no memory the table stays as it is. */
+static void grow(struct ledger_book *b)
+{
+	size_t sets = b->sets * 4;
+	struct live *live = calloc(sets * WAYS, sizeof(*live));
+	if (!live)
+		return;
+	for (size_t i = 0; i < b->sets * WAYS; i++)
+		if (b->live[i].id)
+			*oldest_of(live + (b->live[i].hash.a % sets) * WAYS) = b->live[i];
+	free(b->live);
+	b->live = live;
+	b->sets = sets;
+}
+
 /* The place of that hash: the row to fold into, or the one to give up for it. */
 static struct live *place_of(struct ledger_book *b, struct hash h)
 {
-	struct live *set = b->live + (h.a % SETS) * WAYS, *oldest = set;
-	for (int i = 0; i < WAYS; i++) {
-		if (set[i].id && is_same(set[i].hash, h))
-			return &set[i];
-		if (set[i].last_seq < oldest->last_seq)
-			oldest = &set[i];
+	for (;;) {
+		struct live *set = b->live + (h.a % b->sets) * WAYS, *oldest = oldest_of(set);
+		for (int i = 0; i < WAYS; i++)
+			if (set[i].id && is_same(set[i].hash, h))
+				return &set[i];
+		size_t sets = b->sets;
+		if (oldest->id && sets < SETS_MOST)
+			grow(b);
+		if (b->sets == sets) {
+			*oldest = (struct live){ .hash = h };
+			return oldest;
+		}
 	}
-	*oldest = (struct live){ .hash = h };
-	return oldest;
 }
 
 /* --- one flush, folded --- */
@@ -429,7 +459,8 @@ struct ledger_book *ledger_book_new(const char *dir, int64_t epoch, struct err *
 {
 	struct ledger_book *b = calloc(1, sizeof(*b));
 	if (b) {
-		b->live = calloc((size_t)SETS * WAYS, sizeof(*b->live));
+		b->live = calloc((size_t)SETS_FIRST * WAYS, sizeof(*b->live));
+		b->sets = SETS_FIRST;
 		b->recent = calloc(RECENT, sizeof(*b->recent));
 		b->epoch = epoch;
 		b->rows = -1;

@@ -95,6 +95,16 @@ describe("the ledger", function()
 		assert.equal(29, l:stats().folded)
 	end)
 
+	it("folds thousands of subjects side by side", function()
+		open()
+		for _ = 1, 3 do
+			l:many(6000, 2000)
+			rows { limit = 1 }
+		end
+		assert.equal(2000, l:stats().rows)
+		assert.same({ "2000", "18000" }, t_words.sql(dir .. "/dss.sqlite", "SELECT count(*) FROM decision UNION ALL SELECT sum(count) FROM decision"))
+	end)
+
 	it("parts what differs in word, name, source, subject, answer, outcome, mode or version", function()
 		open()
 		for _, key in ipairs { "word", "name", "source", "kind", "subject", "answer", "outcome", "mode" } do l:note(with { [key] = "other" }) end
