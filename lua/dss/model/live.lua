@@ -1,6 +1,7 @@
 -- live: functions that stand in a pool where a value may: warm.min, warm.max, max, limits.memory (function (pool) … return NUMBER end) and
 -- recycle (function (k) … return retire "why" end). They are asked with facts that are handed in, clock included, and answer a value;
 -- what goes wrong leaves the last number in force, and the kernel alive.
+local guard = require "dss.model.guard"
 local S = require "dss.model.schema"
 local sandbox = require "dss.model.sandbox"
 
@@ -52,15 +53,18 @@ local function placed(at, text)
 	return text:find "^[^%s:]+:%d+: " and text or ("%s: %s"):format(at, text)
 end
 
---- One function's number, or nil and "FILE:LINE: why".
-local function ask(f, path, facts)
-	local ok, v = pcall(f.fn, facts)
+--- One function's number, or nil and "FILE:LINE: why"; nil and nothing while it is in quarantine (guard.lua).
+local function ask(f, path, facts, name)
+	f.path = path
+	local ok, v = guard.call(f, name, facts)
+	if ok == nil then return nil end
 	if not ok then return nil, placed(f.at, v) end
 	if f.spec.kind == "int" and math.type(v) == "float" then v = math.tointeger(v) or math.ceil(v) end
 	if f.spec.kind == "size" and math.type(v) == "float" then v = math.tointeger(v // 1) end
 	local n, why = S.answer(f.spec, v)
-	if n == nil then return nil, ("%s: %s: %s"):format(f.at, path, why) end
-	return n
+	if n ~= nil then return n end
+	guard.refuse(f)
+	return nil, ("%s: %s: %s"):format(f.at, path, why)
 end
 
 function M.has_numbers(p)
@@ -77,10 +81,12 @@ function M.first(p)
 	for _, path in ipairs(S.sorted_keys(p.functions)) do
 		local f = p.functions[path]
 		if numbers[path] then
-			local n, why = ask(f, path, facts)
+			local n, why = ask(f, path, facts, p.name)
 			local line = why and tonumber(why:match "^[^%s:]+:(%d+): ")
 			if why then out[#out + 1] = { line = line, text = why:gsub("^[^%s:]+:%d+: ", "") } end
-			set(p, numbers[path], n)
+			-- in quarantine: the default of the word; a limit of memory has none, so the most that a task may ask for
+			if n == nil and not why and path == "limits.memory" then n = p.limits.memory_max end
+			if n ~= nil or why then set(p, numbers[path], n) end
 		end
 	end
 	return out
@@ -112,7 +118,7 @@ function M.pool(name, facts)
 	for path, where in pairs(numbers) do before[path] = get(p, where) end
 	for _, path in ipairs(S.sorted_keys(p.functions)) do
 		if numbers[path] then
-			local n, why = ask(p.functions[path], path, shown)
+			local n, why = ask(p.functions[path], path, shown, name)
 			set(p, numbers[path], n or before[path])
 			out[#out + 1] = complain(p, path, why, ("the last number, %s, stays in force"):format(before[path]))
 		end
@@ -129,11 +135,15 @@ end
 function M.recycle(name, facts)
 	local p = model[name]
 	local f, seen = p.functions.recycle, {}
-	local ok, v = pcall(f.fn, view(facts, "k", seen))
+	f.path = "recycle"
+	local ok, v = guard.call(f, name, view(facts, "k", seen))
 	local why
-	if not ok then
+	if ok == nil then
+		v = nil                                          -- in quarantine: the kernel is kept
+	elseif not ok then
 		why = placed(f.at, v)
 	elseif v and getmetatable(v) ~= Retire then
+		guard.refuse(f)
 		why = ("%s: recycle: answer retire \"why\", or nothing to keep the kernel, not a %s"):format(f.at, type(v))
 	end
 	local text = complain(p, "recycle", why, "the kernel is kept")
