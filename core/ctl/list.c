@@ -8,6 +8,7 @@
 #include "ctl/opt.h"
 #include "ctl/rest.h"
 #include "ctl/say.h"
+#include "ctl/where.h"
 
 enum { COLUMNS_MAX = 12, FILTERS_MAX = 4 };
 
@@ -25,7 +26,7 @@ const struct list_column list_processes[] = {
 	{ NULL, NULL, LIST_TEXT },
 };
 
-static const struct list_column task_columns[] = {
+const struct list_column list_tasks[] = {
 	{ "ID", "jobId", LIST_TEXT },
 	{ "STATE", "state", LIST_STATE },
 	{ "POOL", "pool", LIST_TEXT },
@@ -132,6 +133,7 @@ struct what {
 	const struct list_column *columns;
 	const char *keys[FILTERS_MAX]; /* members that can be filtered by, NULL-terminated */
 	bool tells_policies;           /* says so when policies/ has a mistake */
+	int words_most;                /* words of the command line that are a filter */
 };
 
 static int print_answer(struct ctl *ctl, const struct what *what, const struct filter *filters, const struct rest_answer *a)
@@ -177,23 +179,35 @@ static void note_policies(struct rest *rest)
 
 static int print_list(struct ctl *ctl, const struct what *what, int argc, char **argv)
 {
-	const char *key_file = NULL;
+	const char *key_file = NULL, *where = NULL;
 	struct rest *rest = NULL;
 	struct rest_answer a = { 0 };
 	struct filter filters[FILTERS_MAX + 1] = { 0 };
-	struct opt opts[FILTERS_MAX + 2] = { { "key-file", "FILE", "the API key (else DSS_KEY, else config/admin.key)", OPT_TEXT,
-					       &key_file, 0, 0, NULL } };
+	struct opt opts[FILTERS_MAX + 3] = {
+		{ "key-file", "FILE", "the API key (else DSS_KEY, else config/admin.key)", OPT_TEXT, &key_file, 0, 0, NULL },
+		{ "where", "FILTER", "only those it is true of: \"memory > 1g and age > 2h\"", OPT_TEXT, &where, 0, 0, NULL },
+	};
+	char joined[WHERE_MAX + 2];
 	char help[FILTERS_MAX][48];
 	for (size_t i = 0; i < FILTERS_MAX && what->keys[i] != NULL; i++) {
 		filters[i].key = what->keys[i];
 		snprintf(help[i], sizeof(help[i]), "only those of this %s", what->keys[i]);
-		opts[i + 1] = (struct opt){ what->keys[i], "WORD", help[i], OPT_TEXT, &filters[i].wanted, 0, 0, NULL };
+		opts[i + 2] = (struct opt){ what->keys[i], "WORD", help[i], OPT_TEXT, &filters[i].wanted, 0, 0, NULL };
 	}
-	struct opt_words words = { .usage = what->usage, .about = what->about };
+	struct opt_words words = { .usage = what->usage, .about = what->about, .most = what->words_most };
 	int code = opt_read(ctl, opts, &words, argc, argv);
-	if (code >= 0 || (code = rest_open(&rest, ctl, key_file)) != CTL_DONE)
+	if (code >= 0)
 		return code;
-	code = rest_ask(rest, "GET", what->path, NULL, &a);
+	if (words.count > 0 && where != NULL)
+		return ctl_misuse(ctl->verb, NULL, NULL, "\"%s\" and --where are two filters; join them with and", words.words[0]);
+	if (words.count > 0) {
+		if ((code = where_join(&words, joined, sizeof(joined))) != CTL_DONE)
+			return code;
+		where = joined;
+	}
+	if ((code = rest_open(&rest, ctl, key_file)) != CTL_DONE)
+		return code;
+	code = where_ask(rest, what->path, where, &a);
 	if (code == CTL_DONE)
 		code = print_answer(ctl, what, filters, &a);
 	rest_answer_fini(&a);
@@ -206,32 +220,35 @@ static int print_list(struct ctl *ctl, const struct what *what, int argc, char *
 int ps_command(struct ctl *ctl, int argc, char **argv)
 {
 	static const struct what what = { "Every process of the instance.",
-					  "[--kind WORD] [--pool NAME] [--state WORD] [--json]",
+					  "[FILTER] [--kind WORD] [--pool NAME] [--state WORD] [--json]",
 					  "/api/processes",
 					  list_processes,
 					  { "kind", "pool", "state" },
-					  false };
+					  false,
+					  OPT_WORDS_MAX };
 	return print_list(ctl, &what, argc, argv);
 }
 
 int tasks_command(struct ctl *ctl, int argc, char **argv)
 {
 	static const struct what what = { "Running and waiting work, and what ended lately.",
-					  "[--state WORD] [--pool NAME] [--owner LOGIN] [--json]",
+					  "[--where FILTER] [--state WORD] [--pool NAME] [--owner LOGIN] [--json]",
 					  "/api/tasks",
-					  task_columns,
+					  list_tasks,
 					  { "state", "pool", "owner" },
-					  false };
+					  false,
+					  0 };
 	return print_list(ctl, &what, argc, argv);
 }
 
 int pools_command(struct ctl *ctl, int argc, char **argv)
 {
 	static const struct what what = { "Pools of kernels: how many are warm, busy, starting, and how many tasks wait.",
-					  "[--json]",
+					  "[--where FILTER] [--json]",
 					  "/api/pools",
 					  pool_columns,
 					  { 0 },
-					  true };
+					  true,
+					  0 };
 	return print_list(ctl, &what, argc, argv);
 }

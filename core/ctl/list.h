@@ -11,6 +11,7 @@ struct list_column {
 };
 
 extern const struct list_column list_processes[]; /* of /api/processes; ends with a NULL title */
+extern const struct list_column list_tasks[];     /* of /api/tasks */
 
 /* NULL: no memory. One at a time: it borrows its titles from this module. Returns owned. */
 struct say_table *list_table(const json_t *rows, const struct list_column *columns);

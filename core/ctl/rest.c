@@ -232,7 +232,7 @@ static CURL *prepare(struct rest *r, const char *url)
 static int ask_once(struct rest *r, const char *method, const char *path, const char *body, struct rest_answer *out,
 		    struct err *err)
 {
-	char url[1024];
+	char url[16 * 1024]; /* the backend takes no longer head; filters are long */
 	int port = 0;
 	if (read_port(r, &port, err) < 0)
 		return -1;

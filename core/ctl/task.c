@@ -249,36 +249,3 @@ int result_command(struct ctl *ctl, int argc, char **argv)
 	rest_close(&rest);
 	return code;
 }
-
-int abort_command(struct ctl *ctl, int argc, char **argv)
-{
-	const char *key_file = NULL;
-	struct rest *rest = NULL;
-	char path[PATH_ROOM], look[PATH_ROOM];
-	struct rest_answer a = { 0 };
-	const struct opt opts[] = {
-		{ "key-file", "FILE", "the API key (else DSS_KEY, else config/admin.key)", OPT_TEXT, &key_file, 0, 0, NULL }, { 0 }
-	};
-	struct opt_words words = {
-		.usage = "ID", .about = "Stops a task. It ends as aborted; what it printed stays in the log.", .least = 1, .most = 1
-	};
-	int code = opt_read(ctl, opts, &words, argc, argv);
-	if (code >= 0 || (code = task_path(words.words[0], "", path, sizeof(path))) != CTL_DONE ||
-	    (code = task_path(words.words[0], "?peek=True", look, sizeof(look))) != CTL_DONE ||
-	    (code = rest_open(&rest, ctl, key_file)) != CTL_DONE)
-		return code;
-	code = rest_ask(rest, "GET", look, NULL, &a);
-	bool is_alive = rest_is(a.json, "alive");
-	if (code == CTL_DONE && !is_alive && !ctl->json)
-		printf("%s has ended already: %s\n", words.words[0], rest_text(a.json, "state"));
-	rest_answer_fini(&a);
-	if (code == CTL_DONE && (is_alive || ctl->json))
-		code = rest_ask(rest, "DELETE", path, NULL, &a);
-	if (code == CTL_DONE && ctl->json)
-		printf("%s\n", a.body.len > 0 ? a.body.data : "{}");
-	else if (code == CTL_DONE && is_alive)
-		printf("asked to stop: %s\n", words.words[0]);
-	rest_answer_fini(&a);
-	rest_close(&rest);
-	return code;
-}

@@ -12,6 +12,7 @@
 #include "ctl/list.h"
 #include "ctl/opt.h"
 #include "ctl/rest.h"
+#include "ctl/where.h"
 #include "sys/clock.h"
 
 enum { EVERY_MS = 2000, EVERY_LEAST_MS = 200, HEAD_LINES = 3, HEAD_WIDTH = 84 };
@@ -33,8 +34,8 @@ static const struct list_column columns[] = {
 
 struct top {
 	struct rest *rest;
-	const char *by;
-	struct map *before; /* id → heap double: CPU seconds at the last look */
+	const char *by, *where; /* where: a filter, or NULL */
+	struct map *before;     /* id → heap double: CPU seconds at the last look */
 	int64_t looked_mono_ms;
 	int code;
 };
@@ -86,7 +87,7 @@ static json_t *look(struct top *t)
 	struct rest_answer a = { 0 };
 	json_t *row, *out = NULL, **sorted = NULL;
 	size_t i, n = 0;
-	t->code = rest_ask(t->rest, "GET", "/api/processes", NULL, &a);
+	t->code = where_ask(t->rest, "/api/processes", t->where, &a);
 	json_t *rows = t->code == CTL_DONE ? json_loadb(a.body.data, a.body.len, 0, NULL) : NULL;
 	int64_t now = clock_mono_ms();
 	double elapsed_s = t->looked_mono_ms ? (double)(now - t->looked_mono_ms) / 1000 : 0;
@@ -218,12 +219,13 @@ int top_command(struct ctl *ctl, int argc, char **argv)
 	struct top t = { .by = "memory" };
 	const struct opt opts[] = {
 		{ "by", "memory|cpu", "what comes first (memory)", OPT_TEXT, &t.by, 0, 0, NULL },
+		{ "where", "FILTER", "only those it is true of: \"memory > 1g and age > 2h\"", OPT_TEXT, &t.where, 0, 0, NULL },
 		{ "every", "TIME", "how often it is looked again (2s)", OPT_DURATION, &every_ms, 0, 0, NULL },
 		{ "key-file", "FILE", "the API key (else DSS_KEY, else config/admin.key)", OPT_TEXT, &key_file, 0, 0, NULL },
 		{ 0 },
 	};
 	struct opt_words words = {
-		.usage = "[--by memory|cpu] [--every TIME]",
+		.usage = "[--by memory|cpu] [--where FILTER] [--every TIME]",
 		.about = "The processes, largest first. Keys: m by memory, c by CPU, q quit. Where standard output is no\n"
 			 "terminal: one table."
 	};

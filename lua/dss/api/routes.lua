@@ -1,6 +1,7 @@
 -- routes: every endpoint on one line: method, path, right, handler, what it does. A path that begins with PUBLIC is served beneath both
 -- prefixes of the public API; {name} is one segment and is handed to the handler. Doubled and trailing slashes do not matter.
 local alerts = require "dss.api.alerts"
+local decisions = require "dss.api.decisions"
 local events = require "dss.api.events"
 local futures = require "dss.api.futures"
 local health = require "dss.api.health"
@@ -20,11 +21,13 @@ M.table = {
 	{ "POST", "/api/futures", "user", futures.submit, "Submit a task." },
 	{ "GET", "/api/futures/{id}", "user", futures.get, "State of a task; ?wait=S waits for its end, ?peek=true leaves the result out." },
 	{ "DELETE", "/api/futures/{id}", "user", futures.abort, "Abort a task." },
-	{ "GET", "/api/processes", "user", lists.processes, "Every process of the instance; others' kernels are shown to admins only." },
-	{ "GET", "/api/pools", "user", lists.pools, "Pools of kernels: warm, busy, waiting." },
-	{ "GET", "/api/tasks", "user", lists.tasks, "Open tasks and what ended lately; ?ended=N." },
+	{ "GET", "/api/processes", "user", lists.processes, "Every process of the instance; others' kernels are shown to admins only; ?where=FILTER." },
+	{ "GET", "/api/pools", "user", lists.pools, "Pools of kernels: warm, busy, waiting; ?where=FILTER." },
+	{ "GET", "/api/tasks", "user", lists.tasks, "Open tasks and what ended lately; ?ended=N, ?where=FILTER." },
+	{ "GET", "/api/facts", "user", lists.facts, "What filters can ask of processes, tasks and pools: name, type, meaning." },
 	{ "GET", "/api/tasks/{id}/log", "user", logs.get, "What a task printed, from ?offset=N (negative: from the end); ?wait=S waits for more." },
 	{ "GET", "/api/alerts", "admin", alerts.list, "What an admin should know now, until it is over; worst first." },
+	{ "GET", "/api/decisions", "user", decisions.list, "What was decided and why, newest first; ?kind= ?subject= ?word= ?name= ?would=true ?before=SEQ." },
 	{ "GET", "/metrics", "local", metrics.get, "Numbers for Prometheus; open on this machine, elsewhere with a key." },
 	{ "GET", "/api/events", "user", events.follow, "Facts as server-sent events; Last-Event-ID: EPOCH-SEQ (or ?since=) goes on after it." },
 	{ "POST", "/api/keys", "admin", keys.make, 'Make a key: {"user","label"?,"admin"?}; the answer has it in "key", once.' },
