@@ -12,7 +12,7 @@ ALL_CFLAGS := -std=gnu11 -D_GNU_SOURCE -fPIC -fno-strict-aliasing $(WARN) $(CFLA
 LDFLAGS   += $(SAN)
 
 LIB        = $(foreach d,$(1),$(BUILD)/lib/$(d).a)
-BACKEND_LIBS := -lev -lsqlite3 -lhttp_parser -lcurl -lcrypto -ljansson -llua5.4 -lpthread
+BACKEND_LIBS := -lev -lsqlite3 -lhttp_parser -lcurl -lcrypto -ljansson -llua5.4 -lpthread -lm
 BINARIES  := $(BUILD)/dss-keeper $(BUILD)/dss-logger $(BUILD)/dssd $(BUILD)/dssctl
 TESTMODS  := $(patsubst spec/binding/%.c,$(BUILD)/spec/%.so,$(wildcard spec/binding/t_*.c))
 

@@ -1,10 +1,12 @@
 #include "fleet/fleet.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "fleet/fleet_inner.h"
 #include "fleet/jtext.h"
 #include "fleet/queue.h"
@@ -29,7 +31,7 @@ static bool is_promised(const struct pool *pool, const struct future *f)
 static void retire_changed(struct fleet *fleet, struct pool *pool)
 {
 	char variant[16];
-	int surplus = pool_count_warm(pool) - pool->spec->warm_max;
+	int surplus = pool_surplus(pool);
 	pool_spec_variant(pool->spec, variant);
 	list_each (&pool->kernels, l) {
 		struct kernel *k = list_of(l, struct kernel, in_pool);
@@ -43,7 +45,8 @@ static void retire_changed(struct fleet *fleet, struct pool *pool)
 			fleet_kernel_retire(fleet, k, "the task it was started for is gone");
 		else if (k->state == KERNEL_IDLE && !k->owner && !k->reserved_for[0] && surplus-- > 0 &&
 			 list_is_empty(&pool->waiting))
-			fleet_kernel_retire(fleet, k, "more kernels were idle than warm.max");
+			fleet_kernel_retire(fleet, k, pool->spec->ready_for > 0 ? "more kernels were idle than its warm stock needs"
+									  : "more kernels were idle than warm.max");
 	}
 }
 
@@ -85,11 +88,62 @@ static void start_cold(struct fleet *fleet, struct pool *pool, int64_t now)
 		return;
 	list_each (&pool->waiting, l) {
 		const struct future *f = list_of(l, struct future, in_queue);
-		if (f->memory_bytes <= size || is_promised(pool, f))
+		if (f->memory_bytes <= size || is_promised(pool, f) || (pool->claims_bytes && f->memory_bytes >= pool->claims_bytes))
 			continue;
-		if (pool_count_alive(pool) >= pool->spec->max || fleet_kernel_start(fleet, pool, f) < 0)
+		if (pool_count_alive(pool) >= pool->spec->max)
+			return;
+		if (budget_admit(fleet, pool, f->memory_bytes, BUDGET_TASK, 1, now) && fleet_kernel_start(fleet, pool, f) < 0)
 			return;
 	}
+}
+
+static void start_some(struct fleet *fleet, struct pool *pool, enum budget_claim claim, int64_t now)
+{
+	int n = pool_wanted_starts(pool, claim, now);
+	int64_t size = budget_kernel_size(pool);
+	for (; n > 0 && budget_admit(fleet, pool, size, claim, n, now); n--)
+		if (fleet_kernel_start(fleet, pool, NULL) < 0)
+			return;
+}
+
+static void note_size(struct fleet *fleet, const struct pool *pool, int was, int64_t now)
+{
+	const struct pool_spec *s = pool->spec;
+	char answer[48], inputs[256];
+	snprintf(answer, sizeof(answer), "warm %d -> %d", was, pool->sizing.target);
+	snprintf(inputs, sizeof(inputs), "{\"demand\":%.4g,\"leadSeconds\":%.3f,\"readyFor\":%.6g,\"min\":%d,\"max\":%d}",
+		 sizing_demand(&pool->sizing, now), (double)sizing_lead_ms(&pool->sizing, fleet->nstarting) / 1000, s->ready_for,
+		 s->warm_min, s->warm_max);
+	struct decision d = {
+		.word = "sizing",
+		.name = s->name,
+		.source = s->source,
+		.subject_kind = "pool",
+		.subject = s->name,
+		.answer = answer,
+		.reason = pool->sizing.target > was ? "more kernels are needed warm at the measured demand"
+						    : "fewer were needed warm for long enough",
+		.inputs = inputs,
+		.threshold = "warm.ready_for",
+		.outcome = "done",
+	};
+	ledger_note(fleet->ledger, &d);
+}
+
+static void size_pool(struct fleet *fleet, struct pool *pool, int64_t now, int64_t *next)
+{
+	const struct pool_spec *s = pool->spec;
+	const struct budget *b = &fleet->budget;
+	struct sizing_bounds bounds = { s->ready_for, s->warm_min, s->warm_max < s->max ? s->warm_max : s->max, fleet->nstarting };
+	if (s->ready_for <= 0)
+		return;
+	int64_t most = b->total_bytes ? (b->total_bytes - b->services_bytes) / budget_kernel_size(pool) : bounds.max;
+	if (most < bounds.max)
+		bounds.max = most > 0 ? (int)most : 0;
+	bool is_first = !pool->sizing.patience_ms;
+	int was = sizing_look(&pool->sizing, &bounds, now, next);
+	if (pool->sizing.target != was && !is_first)
+		note_size(fleet, pool, was, now);
 }
 
 static void settle_pool(struct fleet *fleet, struct pool *pool, int64_t now, int64_t *next)
@@ -98,15 +152,32 @@ static void settle_pool(struct fleet *fleet, struct pool *pool, int64_t now, int
 	assign_waiting(fleet, pool, now);
 	if (fleet->is_draining || pool->is_retired)
 		return;
+	size_pool(fleet, pool, now, next);
 	make_room(fleet, pool);
-	if (now >= fleet->no_start_before_mono_ms) {
-		start_cold(fleet, pool, now);
-		int starts = pool_wanted_starts(pool, now);
-		while (starts-- > 0 && fleet_kernel_start(fleet, pool, NULL) == 0)
-			;
-	}
 	if (pool->next_start_mono_ms > now)
 		fleet_earlier(next, pool->next_start_mono_ms);
+}
+
+/* In the order of what they are worth to the node, see budget.h. */
+static void start_kernels(struct fleet *fleet, int64_t now)
+{
+	if (fleet->is_draining || now < fleet->no_start_before_mono_ms)
+		return;
+	budget_begin(fleet);
+	list_each (&fleet->pools, l) {
+		struct pool *pool = list_of(l, struct pool, link);
+		budget_enter(fleet, pool);
+		start_some(fleet, pool, BUDGET_MIN, now);
+	}
+	list_each (&fleet->pools, l) {
+		struct pool *pool = list_of(l, struct pool, link);
+		if (!pool->is_retired)
+			start_cold(fleet, pool, now);
+		start_some(fleet, pool, BUDGET_TASK, now);
+	}
+	list_each (&fleet->pools, l)
+		start_some(fleet, list_of(l, struct pool, link), BUDGET_STOCK, now);
+	budget_end(fleet, now);
 }
 
 static void look_at_deadlines(struct fleet *fleet, int64_t now, int64_t *next)
@@ -147,18 +218,28 @@ static void tell_drained(struct fleet *fleet)
 	fn(fleet->drained_data);
 }
 
+static int count_starting(const struct fleet *fleet)
+{
+	int n = 0;
+	list_each (&fleet->kernels, l)
+		n += list_of(l, struct kernel, in_fleet)->state == KERNEL_STARTING;
+	return n;
+}
+
 void fleet_settle(struct fleet *fleet)
 {
 	int64_t now = clock_mono_ms(), next = 0;
 	fleet->is_dirty = false;
 	if (!fleet->is_started)
 		return;
+	fleet->nstarting = count_starting(fleet);
 	list_each (&fleet->pools, l) {
 		struct pool *pool = list_of(l, struct pool, link);
 		settle_pool(fleet, pool, now, &next);
 		if (pool->is_retired && list_is_empty(&pool->kernels) && list_is_empty(&pool->waiting))
 			pool_free(&pool);
 	}
+	start_kernels(fleet, now);
 	look_at_deadlines(fleet, now, &next);
 	if (next)
 		loop_timer_start(fleet->due, next > now ? next - now : 1);
@@ -246,6 +327,7 @@ struct fleet *fleet_new(struct loop *loop, const struct fleet_config *config, st
 	list_init(&fleet->recent);
 	fleet->loop = loop;
 	fleet->orders = config->orders;
+	budget_init(&fleet->budget, config->memory_bytes, config->reserve_bytes);
 	fleet->abort_grace_ms = config->abort_grace_ms ? config->abort_grace_ms : ABORT_GRACE_MS;
 	fleet->kernels_by_id = map_new();
 	fleet->futures_by_id = map_new();
@@ -377,6 +459,36 @@ static int check_specs(struct pool_spec **specs, size_t n, struct err *err)
 	return 0;
 }
 
+/* As the set has them: the first comes first, also where a task names no pool. Those that are gone stand last. */
+static void sort_pools(struct fleet *fleet)
+{
+	struct list sorted = LIST_INIT(sorted);
+	for (struct list *l; (l = list_first(&fleet->pools));) {
+		struct list *at = sorted.prev;
+		list_remove(l);
+		while (at != &sorted && list_of(at, struct pool, link)->order > list_of(l, struct pool, link)->order)
+			at = at->prev;
+		list_insert_after(at, l);
+	}
+	for (struct list *l; (l = list_first(&sorted));) {
+		list_remove(l);
+		list_push(&fleet->pools, l);
+	}
+}
+
+static void warn_of_unlimited(const struct fleet *fleet)
+{
+	char size[32];
+	list_each (&fleet->pools, l) {
+		const struct pool *p = list_of(l, struct pool, link);
+		if (fleet->budget.total_bytes && !p->is_retired && !p->spec->memory_bytes)
+			log_warn("%s: pool \"%s\" has no limits.memory: in the node's memory budget each of its kernels counts with the most "
+				 "that one took lately, now %s",
+				 p->spec->source ? p->spec->source : "?", p->spec->name,
+				 text_print_size(budget_kernel_size(p), size, sizeof(size)));
+	}
+}
+
 int fleet_set_pools(struct fleet *fleet, struct pool_spec **specs, size_t n, struct err *err)
 {
 	struct list fresh = LIST_INIT(fresh);
@@ -386,21 +498,27 @@ int fleet_set_pools(struct fleet *fleet, struct pool_spec **specs, size_t n, str
 			continue;
 		struct pool *p = pool_new(specs[i]);
 		specs[i] = NULL;
-		if (p)
-			list_push(&fresh, &p->link);
-		else
+		if (!p) {
 			rc = err_set(err, "unable to make a pool: no memory");
+			continue;
+		}
+		p->order = (int)i;
+		list_push(&fresh, &p->link);
 	}
 	if (rc < 0)
 		goto out;
-	list_each (&fleet->pools, l)
-		list_of(l, struct pool, link)->is_retired = true;
+	list_each (&fleet->pools, l) {
+		struct pool *p = list_of(l, struct pool, link);
+		p->is_retired = true;
+		p->order = INT_MAX;
+	}
 	for (size_t i = 0; i < n; i++) {
 		if (!specs[i])
 			continue;
 		struct pool *p = fleet_pool(fleet, specs[i]->name);
 		pool_spec_free(&p->spec);
 		p->spec = specs[i];
+		p->order = (int)i;
 		p->is_retired = false;
 		pool_note_ready(p); /* a changed policy may have repaired it: try at once */
 		specs[i] = NULL;
@@ -409,6 +527,9 @@ int fleet_set_pools(struct fleet *fleet, struct pool_spec **specs, size_t n, str
 		list_remove(l);
 		list_push(&fleet->pools, l);
 	}
+	sort_pools(fleet);
+	warn_of_unlimited(fleet);
+	budget_look_over(fleet);
 	fleet_touch(fleet);
 out:
 	list_each (&fresh, l) {
@@ -418,6 +539,19 @@ out:
 	for (size_t i = 0; i < n; i++)
 		pool_spec_free(&specs[i]);
 	return rc;
+}
+
+void fleet_set_services(struct fleet *fleet, int64_t bytes)
+{
+	if (bytes == fleet->budget.services_bytes)
+		return;
+	fleet->budget.services_bytes = bytes;
+	fleet_touch(fleet);
+}
+
+int fleet_budget_json(const struct fleet *fleet, struct buf *out)
+{
+	return budget_json(fleet, out);
 }
 
 void fleet_set_policy(struct fleet *fleet, const struct fleet_policy *policy)
@@ -447,6 +581,7 @@ int fleet_tune_pool(struct fleet *fleet, const char *name, const struct pool_num
 		put_numbers(s, &old);
 		return -1;
 	}
+	budget_look_over(fleet);
 	fleet_touch(fleet);
 	return 0;
 }

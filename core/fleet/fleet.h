@@ -48,6 +48,8 @@ struct fleet_config {
 	struct fleet_orders orders;
 	store_fatal_fn *on_fatal; /* the backend must end; data is orders.data */
 	int64_t abort_grace_ms;   /* 0 = 10000 */
+	int64_t memory_bytes;     /* of the machine, as far as it is ours; 0 = unknown: starts are not held back for memory */
+	int64_t reserve_bytes;    /* of it, for people and the system; 0 = as budget.h says */
 };
 
 /* Opens the store and loads the open tasks; nothing is ordered before fleet_start. NULL: err says why. */
@@ -92,6 +94,9 @@ struct fleet_counts { /* since this backend's start */
 };
 void fleet_get_counts(const struct fleet *fleet, struct fleet_counts *out);
 int fleet_pools_json(const struct fleet *fleet, struct buf *out); /* an array */
+/* What all processes beside the kernels may take: their limits, or their use where they have none. */
+void fleet_set_services(struct fleet *fleet, int64_t bytes);
+int fleet_budget_json(const struct fleet *fleet, struct buf *out); /* see budget.h */
 int fleet_kernels_json(const struct fleet *fleet, struct buf *out);
 
 /* --- futures --- */

@@ -2,6 +2,7 @@
 #define DSS_FLEET_FLEET_INNER_H
 #include "base/map.h"
 #include "fleet/alerts.h"
+#include "fleet/budget.h"
 #include "fleet/fleet.h"
 #include "fleet/ledger.h"
 /*
@@ -15,6 +16,9 @@ struct fleet {
 	struct store *store;
 	struct ledger *ledger;
 	struct alerts *alerts;
+	struct budget budget;
+	int nstarting;        /* kernels, as of the last look */
+	char overcommit[900]; /* what was warned of; "" = nothing */
 	struct fleet_orders orders;
 	int64_t abort_grace_ms;
 	struct list pools, kernels, futures; /* of all open futures, oldest first */

@@ -58,6 +58,7 @@ int fleet_kernel_start(struct fleet *fleet, struct pool *pool, const struct futu
 	k->started_wall_ms = clock_wall_ms();
 	k->started_mono_ms = now;
 	k->ready_deadline_mono_ms = now + pool->spec->ready_within_ms;
+	k->starting_with = ++fleet->nstarting;
 	if (reserved_for) {
 		k->memory_bytes = k->limit_bytes = reserved_for->memory_bytes;
 		snprintf(k->reserved_for, sizeof(k->reserved_for), "%s", reserved_for->id);
@@ -103,6 +104,33 @@ void fleet_kernel_retire(struct fleet *fleet, struct kernel *k, const char *why)
 	fleet_touch(fleet);
 }
 
+static const char aged[] = "recycled: it is older than recycle.age says";
+
+static bool has_run_enough(const struct kernel *k)
+{
+	int64_t after = k->pool->spec->recycle_after_tasks;
+	return after && k->tasks_run >= kernel_spread(k, after);
+}
+
+static bool is_old(const struct kernel *k, int64_t now)
+{
+	int64_t age_ms = k->pool->spec->recycle_age_ms;
+	return age_ms && now >= k->started_mono_ms + kernel_spread(k, age_ms);
+}
+
+/* While tasks wait, a pool that was started at one time does not go at one time. */
+static bool may_age_out(const struct pool *pool)
+{
+	int going = 0, most = pool_count_alive(pool) / 10;
+	if (!pool->nwaiting)
+		return true;
+	list_each (&pool->kernels, l) {
+		const struct kernel *k = list_of(l, struct kernel, in_pool);
+		going += k->is_aged && k->state == KERNEL_STOPPING;
+	}
+	return going < (most > 1 ? most : 1);
+}
+
 /* The text may be of the next call. */
 static const char *why_recycle(const struct fleet *fleet, const struct kernel *k)
 {
@@ -110,8 +138,10 @@ static const char *why_recycle(const struct fleet *fleet, const struct kernel *k
 	const struct pool_spec *s = k->pool->spec;
 	if (k->reserved_for[0])
 		return "it was started for one task";
-	if (s->recycle_after_tasks && k->tasks_run >= s->recycle_after_tasks)
+	if (has_run_enough(k))
 		return "recycled: it ran as many tasks as recycle.after_tasks says";
+	if (is_old(k, clock_mono_ms()) && may_age_out(k->pool))
+		return aged;
 	if (s->recycle_memory_bytes && k->memory_now_bytes > s->recycle_memory_bytes)
 		return "recycled: it uses more memory than recycle.memory says";
 	if (s->has_recycle && fleet->policy.recycle && fleet->policy.recycle(fleet->policy.data, k, why, sizeof(why)))
@@ -123,9 +153,7 @@ bool fleet_kernel_may_go_on(const struct kernel *k, int64_t now)
 {
 	const struct pool_spec *s = k->pool->spec;
 	return k->state == KERNEL_BUSY && !k->reserved_for[0] && !s->has_recycle &&
-	       !(s->recycle_after_tasks && k->tasks_run >= s->recycle_after_tasks) &&
-	       !(s->recycle_memory_bytes && k->memory_now_bytes > s->recycle_memory_bytes) &&
-	       !(s->recycle_age_ms && now >= k->started_mono_ms + s->recycle_age_ms);
+	       !has_run_enough(k) && !(s->recycle_memory_bytes && k->memory_now_bytes > s->recycle_memory_bytes) && !is_old(k, now);
 }
 
 bool fleet_kernel_go_on(struct fleet *fleet, struct kernel *k)
@@ -150,6 +178,12 @@ void fleet_kernel_label(struct fleet *fleet, struct kernel *k)
 		k->tasks_told = k->tasks_run;
 }
 
+static void recycle(struct fleet *fleet, struct kernel *k, const char *why)
+{
+	k->is_aged = why == aged;
+	fleet_kernel_retire(fleet, k, why);
+}
+
 void fleet_kernel_task_over(struct fleet *fleet, struct kernel *k, bool was_sent)
 {
 	struct err err = { 0 };
@@ -166,7 +200,7 @@ void fleet_kernel_task_over(struct fleet *fleet, struct kernel *k, bool was_sent
 	if (action && strcmp(action, "order stop") == 0)
 		order_stop(fleet, k, "policy", k->stop_text);
 	else if (why)
-		fleet_kernel_retire(fleet, k, why);
+		recycle(fleet, k, why);
 	if (k->state == KERNEL_IDLE) {
 		if (k->limit_bytes != k->memory_bytes && fleet->orders.limit(fleet->orders.data, k, k->memory_bytes, &err) == 0)
 			k->limit_bytes = k->memory_bytes;
@@ -202,10 +236,10 @@ void fleet_kernel_look(struct fleet *fleet, struct kernel *k, int64_t now, int64
 		fleet_earlier(next, k->stop_deadline_mono_ms);
 	}
 	if (k->state == KERNEL_IDLE && age_ms) {
-		if (now >= k->started_mono_ms + age_ms)
-			fleet_kernel_retire(fleet, k, "recycled: it is older than recycle.age says");
-		else
-			fleet_earlier(next, k->started_mono_ms + age_ms);
+		if (!is_old(k, now))
+			fleet_earlier(next, k->started_mono_ms + kernel_spread(k, age_ms));
+		else if (may_age_out(k->pool))
+			recycle(fleet, k, aged);
 	}
 }
 
@@ -248,6 +282,8 @@ int fleet_kernel_ready(struct fleet *fleet, const char *id, const char *url, str
 	k->ready_deadline_mono_ms = 0;
 	kernel_step(k, KERNEL_EV_READY);
 	pool_note_ready(k->pool);
+	if (k->starting_with)
+		sizing_note_start(&k->pool->sizing, k->starting_with, clock_mono_ms() - k->started_mono_ms);
 	if (fleet->orders.label(fleet->orders.data, k, &why) < 0)
 		log_warn("unable to label %s: %s", id, why.text);
 	fleet_touch(fleet);
@@ -354,6 +390,7 @@ void fleet_kernel_ended(struct fleet *fleet, const struct judge_end *end, store_
 		enum kernel_state was = k->state;
 		kernel_step(k, KERNEL_EV_EXIT);
 		note_start(k, end, was);
+		pool_note_peak(k->pool, end->peak_bytes > k->peak_bytes ? end->peak_bytes : k->peak_bytes, true);
 	}
 	if (f)
 		fleet_task_judge(fleet, f, k, end, debt);
@@ -445,7 +482,7 @@ struct kernel *fleet_take_up(struct fleet *fleet, const char *id, int pid, bool 
 	wake_state(k, is_alive);
 	const char *why = k->state == KERNEL_IDLE && k->tasks_run ? why_recycle(fleet, k) : NULL;
 	if (why)
-		fleet_kernel_retire(fleet, k, why);
+		recycle(fleet, k, why);
 	fleet_touch(fleet);
 	return k;
 }

@@ -68,6 +68,7 @@ void fleet_kernel_usage(struct fleet *fleet, const char *id, int64_t memory_byte
 	k->memory_now_bytes = memory_bytes;
 	if (peak_bytes > k->peak_bytes)
 		k->peak_bytes = peak_bytes;
+	pool_note_peak(k->pool, peak_bytes, false);
 	if (cpu_ms >= 0)
 		k->cpu_ms = cpu_ms;
 	if (k->task[0] && memory_bytes >= 0)

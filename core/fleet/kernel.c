@@ -12,6 +12,7 @@
 
 #define LABEL_SHARE     16 /* of recycle.after_tasks, by which a label may be behind */
 #define LABEL_STEP_MOST 64
+#define SPREAD          100 /* thousandths, up and down */
 
 static const char *const state_names[] = { "starting", "idle", "busy", "draining", "stopping", "gone", NULL };
 static const char *const event_names[] = { "ready", "taken_up", "stop", "exit", "assign", "retire", "task_end", NULL };
@@ -93,6 +94,18 @@ int kernel_bind_owner(struct kernel *k, const char *owner)
 		return strcmp(k->owner, owner) == 0 ? 0 : -1;
 	k->owner = strdup(owner);
 	return k->owner ? 0 : -1;
+}
+
+int64_t kernel_spread(const struct kernel *k, int64_t value)
+{
+	uint64_t h = 14695981039346656037u;
+	for (const char *s = k->id; *s; s++)
+		h = (h ^ (unsigned char)*s) * 1099511628211u;
+	int64_t share = (int64_t)((h ^ h >> 32) % (2 * SPREAD + 1)) - SPREAD;
+	if (value <= 0 || value > INT64_MAX / 2)
+		return value;
+	int64_t part = value % 1000 * share;
+	return value + value / 1000 * share + (part + (part < 0 ? -500 : 500)) / 1000;
 }
 
 void kernel_add_sample(struct kernel *k, int64_t wall_ms, int64_t memory_bytes)

@@ -47,6 +47,8 @@ struct kernel {
 	int64_t memory_bytes;  /* limit it was started with; 0 = none */
 	int64_t limit_bytes;   /* limit in force: that, or what the present task asked for */
 	char reserved_for[32]; /* started cold for this future; "" = warm stock */
+	int starting_with;     /* kernels of the node that were starting with it, itself counted; 0 = a former backend's */
+	bool is_aged;          /* it goes for recycle.age */
 	int64_t tasks_run;
 	int64_t tasks_told; /* tasks_run of the last label */
 	int64_t started_wall_ms, started_mono_ms, ready_wall_ms;
@@ -67,6 +69,9 @@ const char *kernel_step(struct kernel *k, enum kernel_event event);
 /* Idle, the size fits, nobody else's, not reserved for another task. memory_bytes 0 = the pool's own size. */
 bool kernel_may_run(const struct kernel *k, const char *owner, const char *task, int64_t memory_bytes);
 int kernel_bind_owner(struct kernel *k, const char *owner); /* 0 or -1: no memory, or another's */
+/* A threshold of its own: the value and up to a tenth more or less of it, always the same for one id, so that what was started together does
+ * not go together. Small ones (up to 4) stay what they are. */
+int64_t kernel_spread(const struct kernel *k, int64_t value);
 void kernel_add_sample(struct kernel *k, int64_t wall_ms, int64_t memory_bytes);
 void kernel_clear_samples(struct kernel *k);
 /* Hex HMAC-SHA256 of "kernel:ID" and "task:ID" under the node's key. */

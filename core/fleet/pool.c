@@ -10,6 +10,7 @@
 #include "fleet/future.h"
 #include "fleet/jtext.h"
 #include "fleet/kernel.h"
+#include "sys/clock.h"
 
 #define DEFAULT_THREADS         4096
 #define DEFAULT_READY_WITHIN_MS 60000
@@ -73,6 +74,7 @@ int pool_spec_check(const struct pool_spec *s, struct err *err)
 		{ s->warm_min < 0 || s->warm_max < s->warm_min, "warm.min must be 0 or more, and warm.max not under it" },
 		{ s->max < 1, "max must be 1 or more" },
 		{ s->warm_min > s->max, "warm.min is over max" },
+		{ s->ready_for != 0 && !(s->ready_for >= 0.5 && s->ready_for <= 0.9999), "warm.ready_for must be 0.5 to 0.9999" },
 		{ s->memory_bytes < 0 || s->swap_bytes < 0 || s->threads < 0, "limits must not be negative" },
 		{ s->memory_max_bytes && s->memory_max_bytes < s->memory_bytes,
 		  "the most memory of a task is under limits.memory" },
@@ -189,15 +191,27 @@ static int count_waiting_for_warm(const struct pool *pool)
 	return n;
 }
 
-int pool_wanted_starts(const struct pool *pool, int64_t now_mono_ms)
+static int stock_of(const struct pool *pool)
+{
+	return pool->spec->ready_for > 0 && pool->sizing.target > pool->spec->warm_min ? pool->sizing.target : pool->spec->warm_min;
+}
+
+int pool_surplus(const struct pool *pool)
+{
+	int most = pool->spec->ready_for > 0 ? stock_of(pool) : pool->spec->warm_max;
+	return pool_count_warm(pool) - most;
+}
+
+int pool_wanted_starts(const struct pool *pool, enum budget_claim claim, int64_t now_mono_ms)
 {
 	const struct pool_spec *s = pool->spec;
 	if (pool->is_retired || now_mono_ms < pool->next_start_mono_ms)
 		return 0;
-	int target = s->warm_min + count_waiting_for_warm(pool);
+	int waiting = claim > BUDGET_MIN ? count_waiting_for_warm(pool) : 0;
+	int target = (claim == BUDGET_STOCK ? stock_of(pool) : s->warm_min) + waiting;
 	if (target > s->warm_max && target > s->warm_min)
 		target = s->warm_max > s->warm_min ? s->warm_max : s->warm_min;
-	if (target == 0 && count_waiting_for_warm(pool))
+	if (target == 0 && waiting)
 		target = 1;
 	int wanted = target - pool_count_warm(pool);
 	int room = s->max - pool_count_alive(pool);
@@ -259,6 +273,29 @@ void pool_note_arrival(struct pool *pool, int64_t now_mono_ms)
 	pool->arrived[0]++;
 }
 
+void pool_note_use(struct pool *pool, int64_t now_mono_ms)
+{
+	sizing_note_demand(&pool->sizing, now_mono_ms);
+}
+
+double pool_use(const struct pool *pool, int64_t now_mono_ms)
+{
+	return sizing_use(&pool->sizing, now_mono_ms);
+}
+
+void pool_expect(struct pool *pool, int64_t at_mono_ms, int64_t count)
+{
+	sizing_expect(&pool->sizing, at_mono_ms, count);
+}
+
+void pool_note_peak(struct pool *pool, int64_t bytes, bool is_over)
+{
+	if (is_over)
+		pool->peak_bytes -= pool->peak_bytes / 10;
+	if (bytes > pool->peak_bytes)
+		pool->peak_bytes = bytes;
+}
+
 double pool_demand(const struct pool *pool, int64_t now_mono_ms)
 {
 	struct pool now = { .minute = pool->minute, .arrived = { pool->arrived[0], pool->arrived[1] } };
@@ -277,6 +314,17 @@ int pool_json(const struct pool *pool, struct buf *out)
 	jtext_text(out, "kind", s->kind);
 	jtext_member(out, "warm");
 	buf_printf(out, "{\"min\":%d,\"max\":%d}", s->warm_min, s->warm_max);
+	jtext_int(out, "target", stock_of(pool));
+	jtext_member(out, "demand");
+	buf_printf(out, "%.4g", sizing_demand(&pool->sizing, clock_mono_ms()));
+	if (sizing_is_measured(&pool->sizing)) {
+		jtext_member(out, "leadSeconds");
+		buf_printf(out, "%.3f", (double)sizing_lead_ms(&pool->sizing, count(pool, 1u << KERNEL_STARTING)) / 1000);
+	}
+	if (s->ready_for > 0) {
+		jtext_member(out, "readyFor");
+		buf_printf(out, "%.6g", s->ready_for);
+	}
 	jtext_int(out, "max", s->max);
 	jtext_int(out, "alive", pool_count_alive(pool));
 	jtext_int(out, "starting", count(pool, 1u << KERNEL_STARTING));

@@ -6,6 +6,8 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/list.h"
+#include "fleet/budget.h"
+#include "fleet/sizing.h"
 /*
  * pool: what the admin wants of a kind of kernel (pool_spec, from a policy file), and what there is of it (pool).
  *
@@ -72,6 +74,12 @@ struct pool {
 	int64_t next_start_mono_ms; /* back-off: no start before */
 	char failure[512];          /* why the last start failed; "" = it did not */
 	int64_t minute, arrived[2]; /* submits of this minute of the monotonic clock, and of the one before */
+	int order;                  /* among the pools of the set */
+	struct sizing sizing;
+	int64_t peak_bytes;         /* the most that its kernels took lately, for those without a limit */
+	int64_t claims_bytes;       /* budget.c: the least of this round's claims that was not admitted, and of the last */
+	int64_t short_bytes;        /* round's; 0 = none */
+	int64_t short_since_ms;     /* 0 = it is not */
 };
 
 struct pool *pool_new(struct pool_spec *spec); /* takes spec; NULL: no memory, spec freed */
@@ -79,8 +87,9 @@ void pool_free(struct pool **pool);            /* must be empty */
 int pool_count_alive(const struct pool *pool); /* all but gone */
 int pool_count_busy(const struct pool *pool);
 int pool_count_warm(const struct pool *pool); /* idle or starting, of the pool's own size, not yet promised to a task */
-/* How many more to start now (0 while backing off). */
-int pool_wanted_starts(const struct pool *pool, int64_t now_mono_ms);
+/* How many more to start now (0 while backing off): for warm.min alone, for the waiting tasks, too, or up to the sized stock. */
+int pool_wanted_starts(const struct pool *pool, enum budget_claim claim, int64_t now_mono_ms);
+int pool_surplus(const struct pool *pool); /* warm kernels beyond what it may hold now; 0 or less: none */
 void pool_note_failed_start(struct pool *pool, const char *why, int64_t now_mono_ms);
 /* One is ready: no pause any more. The count of failures is forgotten only once one took a task or stayed, see pool_note_healthy. */
 void pool_note_ready(struct pool *pool);
@@ -89,7 +98,15 @@ int64_t pool_backoff_ms(int failed_starts);
 void pool_note_arrival(struct pool *pool, int64_t now_mono_ms);
 /* Submits a second over the last minute. */
 double pool_demand(const struct pool *pool, int64_t now_mono_ms);
-/* {"name","about","source","warm":{"min","max"},"max","alive","idle","starting","busy","waiting","memoryLimitBytes","failure"?,…} */
+/* A task came that needs a kernel of the warm stock: none that is bound to its user took it. */
+void pool_note_use(struct pool *pool, int64_t now_mono_ms);
+/* Uses of the warm stock a second, over the last minutes. */
+double pool_use(const struct pool *pool, int64_t now_mono_ms);
+/* So many tasks will come then: the stock is ready for them. */
+void pool_expect(struct pool *pool, int64_t at_mono_ms, int64_t count);
+/* What a kernel took at most; is_over: it has ended, so that old peaks fade, a tenth with each end. */
+void pool_note_peak(struct pool *pool, int64_t bytes, bool is_over);
+/* {"name","about","source","warm":{"min","max"},"target","demand","leadSeconds","readyFor"?,"max","alive","idle","starting","busy","waiting","memoryLimitBytes","failure"?,…} */
 int pool_json(const struct pool *pool, struct buf *out);
 
 #endif

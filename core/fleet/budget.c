@@ -1,0 +1,447 @@
+#include "fleet/budget.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "fleet/fleet_inner.h"
+#include "fleet/jtext.h"
+#include "fleet/queue.h"
+
+#define RESERVE_LEAST ((int64_t)1 << 30)
+#define HOLD_AFTER_MS 60000
+#define NAMES_MOST    6 /* pools named in a sentence */
+#define OVERCOMMIT    "budget.overcommit"
+
+void budget_init(struct budget *b, int64_t machine_bytes, int64_t reserve_bytes)
+{
+	int64_t tenth = machine_bytes / 10, half = machine_bytes / 2;
+	int64_t reserve = reserve_bytes > 0 ? reserve_bytes : tenth > RESERVE_LEAST ? tenth : RESERVE_LEAST;
+	if (reserve_bytes > 0 && reserve >= machine_bytes && machine_bytes > 0)
+		log_warn("a reserve of all the node's memory leaves nothing for kernels: half of it is kept");
+	if (reserve_bytes > 0 ? reserve >= machine_bytes : reserve > half)
+		reserve = half;
+	*b = (struct budget){
+		.machine_bytes = machine_bytes,
+		.reserve_bytes = machine_bytes > 0 ? reserve : 0,
+		.total_bytes = machine_bytes > 0 ? machine_bytes - reserve : 0,
+		.promise_bytes = -1,
+	};
+}
+
+/* --- sizes --- */
+
+int64_t budget_kernel_size(const struct pool *pool)
+{
+	if (pool->spec->memory_bytes)
+		return pool->spec->memory_bytes;
+	return pool->peak_bytes > BUDGET_KERNEL_LEAST ? pool->peak_bytes : BUDGET_KERNEL_LEAST;
+}
+
+/* The limit it was started with: a task's smaller one ends with the task. */
+static int64_t size_of(const struct kernel *k)
+{
+	if (k->memory_bytes)
+		return k->memory_bytes;
+	return k->limit_bytes ? k->limit_bytes : budget_kernel_size(k->pool);
+}
+
+int64_t budget_pool_promise(const struct pool *pool)
+{
+	int64_t sum = 0;
+	list_each (&pool->kernels, l)
+		sum += size_of(list_of(l, struct kernel, in_pool));
+	return sum;
+}
+
+int64_t budget_promise(const struct fleet *fleet)
+{
+	int64_t sum = fleet->budget.services_bytes;
+	list_each (&fleet->kernels, l)
+		sum += size_of(list_of(l, struct kernel, in_fleet));
+	return sum;
+}
+
+static int64_t size_for(const struct future *f)
+{
+	int64_t size = budget_kernel_size(f->in_pool);
+	return f->memory_bytes > size ? f->memory_bytes : size;
+}
+
+/* --- words --- */
+
+/* "28.5 of 30.0 GB" */
+static void print_part(int64_t part, int64_t whole, char *out, size_t room)
+{
+	char a[32], b[32];
+	text_print_size(part, a, sizeof(a));
+	text_print_size(whole, b, sizeof(b));
+	char *unit_a = strrchr(a, ' '), *unit_b = strrchr(b, ' ');
+	if (unit_a && unit_b && strcmp(unit_a, unit_b) == 0)
+		*unit_a = 0;
+	snprintf(out, room, "%s of %s", a, b);
+}
+
+struct share {
+	const char *name;
+	int64_t bytes;
+};
+
+/* The greatest first; what has no place is "others". shares are put in order. */
+static void print_shares(struct share *shares, size_t n, char *out, size_t room)
+{
+	struct share others = { "others", 0 };
+	char size[32];
+	size_t len = 0;
+	out[0] = 0;
+	for (size_t i = 1; i < n; i++)
+		for (size_t j = i; j > 0 && shares[j].bytes > shares[j - 1].bytes; j--) {
+			struct share s = shares[j];
+			shares[j] = shares[j - 1];
+			shares[j - 1] = s;
+		}
+	for (size_t i = 0; i < n && len < room; i++) {
+		if (i >= NAMES_MOST)
+			others.bytes += shares[i].bytes;
+		else if (shares[i].bytes > 0)
+			len += (size_t)snprintf(out + len, room - len, "%s%s %s", len ? ", " : "", shares[i].name,
+						text_print_size(shares[i].bytes, size, sizeof(size)));
+	}
+	if (others.bytes && len < room)
+		snprintf(out + len, room - len, ", others %s", text_print_size(others.bytes, size, sizeof(size)));
+}
+
+/* What is promised to whom. */
+static void print_promise(const struct fleet *fleet, char *out, size_t room)
+{
+	struct share shares[64] = { { "services", fleet->budget.services_bytes } };
+	size_t n = 1;
+	list_each (&fleet->pools, l) {
+		const struct pool *p = list_of(l, struct pool, link);
+		if (n < sizeof(shares) / sizeof(shares[0]))
+			shares[n++] = (struct share){ p->spec->name, budget_pool_promise(p) };
+	}
+	print_shares(shares, n, out, room);
+}
+
+bool budget_why(const struct future *f, char *out, size_t room)
+{
+	const struct fleet *fleet = f->fleet;
+	const struct pool *p = f->in_pool;
+	char part[96], shares[400], size[32], held[160] = "";
+	if (!fleet || !p || !p->short_bytes || size_for(f) < p->short_bytes)
+		return false;
+	int64_t promise = budget_promise(fleet);
+	print_part(promise, fleet->budget.total_bytes, part, sizeof(part));
+	print_promise(fleet, shares, sizeof(shares));
+	if (promise + size_for(f) <= fleet->budget.total_bytes)
+		snprintf(held, sizeof(held), "; what is free is kept for others that come first");
+	snprintf(out, room, "the node's memory is promised: %s (%s); it needs %s%s", part, shares,
+		 text_print_size(size_for(f), size, sizeof(size)), held);
+	return true;
+}
+
+int budget_check(const struct fleet *fleet, const struct pool *pool, int64_t bytes, struct err *err)
+{
+	const struct budget *b = &fleet->budget;
+	char needs[32], total[32], machine[32], reserve[32];
+	int64_t size = budget_kernel_size(pool);
+	const char *what = bytes > size ? "limits.memory" : "each kernel of the pool";
+	if (bytes > size)
+		size = bytes;
+	if (!b->total_bytes || size <= b->total_bytes)
+		return 0;
+	return err_set(err, "%s of pool \"%s\" (%s) needs %s, more than the node's whole memory budget, %s: %s less %s for people and the system",
+		       what, pool->spec->name, pool->spec->source ? pool->spec->source : "?",
+		       text_print_size(size, needs, sizeof(needs)), text_print_size(b->total_bytes, total, sizeof(total)),
+		       text_print_size(b->machine_bytes, machine, sizeof(machine)),
+		       text_print_size(b->reserve_bytes, reserve, sizeof(reserve)));
+}
+
+/* --- the ledger --- */
+
+static void note(struct fleet *fleet, const struct pool *pool, const struct kernel *k, const char *answer, int64_t bytes,
+		 const char *reason)
+{
+	char inputs[256];
+	snprintf(inputs, sizeof(inputs), "{\"budgetBytes\":%" PRId64 ",\"promisedBytes\":%" PRId64 ",\"%s\":%" PRId64 ",\"waiting\":%zu}",
+		 fleet->budget.total_bytes, fleet->budget.promise_bytes, k ? "kernelBytes" : "needBytes", bytes, pool->nwaiting);
+	struct decision d = {
+		.word = "budget",
+		.name = pool->spec->name,
+		.source = pool->spec->source,
+		.subject_kind = k ? "kernel" : "pool",
+		.subject = k ? k->id : pool->spec->name,
+		.answer = answer,
+		.reason = reason,
+		.inputs = inputs,
+		.outcome = strcmp(answer, "wait") == 0 ? "kept" : "done",
+	};
+	ledger_note(fleet->ledger, &d);
+}
+
+/* --- who gives way --- */
+
+/* What it is worth to keep: the seconds of starting that it saves in an hour, for each byte. */
+static double worth(const struct pool *pool, int64_t bytes, int64_t now)
+{
+	return pool_use(pool, now) * 3600 * (double)sizing_lead_ms(&pool->sizing, 1) / 1000 / (double)bytes;
+}
+
+/* Idle, for no task, and not one of warm.min: one of a user is none of those. spare: of its pool's fresh ones. */
+static bool may_give_way(const struct kernel *k, int spare)
+{
+	return k->state == KERNEL_IDLE && !k->reserved_for[0] && (k->owner || spare > 0);
+}
+
+static int spare_of(const struct pool *pool)
+{
+	int spare = pool_count_warm(pool) - pool->spec->warm_min;
+	return pool->is_retired ? pool_count_warm(pool) : spare;
+}
+
+static int64_t count_givable(const struct pool *pool)
+{
+	int64_t sum = 0;
+	int spare = spare_of(pool);
+	list_each (&pool->kernels, l) {
+		const struct kernel *k = list_of(l, struct kernel, in_pool);
+		if (!may_give_way(k, spare))
+			continue;
+		sum += size_of(k);
+		spare -= !k->owner;
+	}
+	return sum;
+}
+
+/* The least worth of all; in one pool one of a user before a fresh one, for fewer can use it. */
+static struct kernel *least_worth(const struct fleet *fleet, int64_t now)
+{
+	struct kernel *found = NULL;
+	double least = 0;
+	list_each (&fleet->pools, l) {
+		const struct pool *pool = list_of(l, struct pool, link);
+		int spare = spare_of(pool);
+		list_each (&pool->kernels, m) {
+			struct kernel *k = list_of(m, struct kernel, in_pool);
+			double w = may_give_way(k, spare) ? worth(pool, size_of(k), now) : -1;
+			if (w < 0 || (found && (w > least || (w == least && (found->pool != pool || found->owner || !k->owner)))))
+				continue;
+			found = k;
+			least = w;
+		}
+	}
+	return found;
+}
+
+static int64_t count_leaving(const struct fleet *fleet)
+{
+	int64_t sum = 0;
+	list_each (&fleet->kernels, l) {
+		const struct kernel *k = list_of(l, struct kernel, in_fleet);
+		sum += k->state == KERNEL_STOPPING ? size_of(k) : 0;
+	}
+	return sum;
+}
+
+static void let_go(struct fleet *fleet, struct kernel *k, const struct pool *claimant, enum budget_claim claim, int64_t now)
+{
+	char why[320], size[32];
+	const struct pool *pool = k->pool;
+	snprintf(why, sizeof(why),
+		 "%s needs its place in the node's memory, and it was worth least: %.1f uses an hour x %.1f s to start for %s",
+		 claim == BUDGET_MIN ? "warm.min of another pool" : "a waiting task", pool_use(pool, now) * 3600,
+		 (double)sizing_lead_ms(&pool->sizing, 1) / 1000, text_print_size(size_of(k), size, sizeof(size)));
+	note(fleet, pool, k, "retire", size_of(k), why);
+	log_info("budget: %s gives way to pool %s: %s", k->id, claimant->spec->name, why);
+	fleet_kernel_retire(fleet, k, why);
+}
+
+/* True: enough is on its way out. Nobody goes where that would not be enough. */
+static bool make_room(struct fleet *fleet, const struct pool *pool, int64_t bytes, enum budget_claim claim, int64_t now)
+{
+	struct budget *b = &fleet->budget;
+	int64_t missing = b->promise_bytes + b->held_bytes + bytes - b->total_bytes - count_leaving(fleet), givable = 0;
+	if (missing <= 0)
+		return true;
+	list_each (&fleet->pools, l)
+		givable += count_givable(list_of(l, struct pool, link));
+	if (givable < missing)
+		return false;
+	while (missing > 0) {
+		struct kernel *k = least_worth(fleet, now);
+		if (!k)
+			return false;
+		missing -= size_of(k);
+		let_go(fleet, k, pool, claim, now);
+	}
+	return true;
+}
+
+/* --- a round --- */
+
+void budget_begin(struct fleet *fleet)
+{
+	struct budget *b = &fleet->budget;
+	b->promise_bytes = -1;
+	b->held_bytes = 0;
+	b->min_bytes = b->services_bytes;
+	b->is_short = false;
+	list_each (&fleet->pools, l)
+		list_of(l, struct pool, link)->claims_bytes = 0;
+}
+
+void budget_enter(struct fleet *fleet, struct pool *pool)
+{
+	fleet->budget.min_bytes += pool->spec->warm_min * budget_kernel_size(pool);
+}
+
+static int64_t mins_beside(const struct fleet *fleet, const struct pool *pool)
+{
+	return fleet->budget.min_bytes - pool->spec->warm_min * budget_kernel_size(pool);
+}
+
+/* Is its room kept until it is there? Not where it never will be: all the others would wait for nothing. */
+static bool may_hold(const struct fleet *fleet, const struct pool *pool, int64_t bytes, enum budget_claim claim, bool is_on_its_way,
+		     int64_t now)
+{
+	const struct budget *b = &fleet->budget;
+	if (is_on_its_way)
+		return true;
+	if (claim == BUDGET_MIN)
+		return b->min_bytes <= b->total_bytes;
+	return pool->short_since_ms && now - pool->short_since_ms >= HOLD_AFTER_MS && mins_beside(fleet, pool) + bytes <= b->total_bytes;
+}
+
+bool budget_admit(struct fleet *fleet, struct pool *pool, int64_t bytes, enum budget_claim claim, int n, int64_t now)
+{
+	struct budget *b = &fleet->budget;
+	if (!b->total_bytes)
+		return true;
+	if (b->promise_bytes < 0)
+		b->promise_bytes = budget_promise(fleet);
+	bool is_room = b->promise_bytes + b->held_bytes + bytes <= b->total_bytes;
+	if (is_room && (claim != BUDGET_STOCK || !b->is_short)) {
+		b->promise_bytes += bytes;
+		return true;
+	}
+	if (claim == BUDGET_STOCK)
+		return false;
+	b->is_short = true;
+	if (!pool->claims_bytes || bytes < pool->claims_bytes)
+		pool->claims_bytes = bytes;
+	if (may_hold(fleet, pool, bytes, claim, make_room(fleet, pool, bytes, claim, now), now))
+		b->held_bytes += claim == BUDGET_MIN ? bytes * n : bytes;
+	return false;
+}
+
+static void begin_short(struct fleet *fleet, struct pool *pool, int64_t now)
+{
+	char why[256], part[96], size[32];
+	print_part(fleet->budget.promise_bytes, fleet->budget.total_bytes, part, sizeof(part));
+	snprintf(why, sizeof(why), "the node's memory is promised: %s; it needs %s", part,
+		 text_print_size(pool->claims_bytes, size, sizeof(size)));
+	note(fleet, pool, NULL, "wait", pool->claims_bytes, why);
+	pool->short_since_ms = now;
+}
+
+static void end_short(struct fleet *fleet, struct pool *pool, int64_t now)
+{
+	char why[160], time[48];
+	snprintf(why, sizeof(why), "there is room again, after %s", text_print_duration(now - pool->short_since_ms, time, sizeof(time)));
+	if (fleet->budget.promise_bytes < 0)
+		fleet->budget.promise_bytes = budget_promise(fleet);
+	note(fleet, pool, NULL, "admit", pool->short_bytes, why);
+	pool->short_since_ms = 0;
+}
+
+void budget_end(struct fleet *fleet, int64_t now)
+{
+	list_each (&fleet->pools, l) {
+		struct pool *pool = list_of(l, struct pool, link);
+		if (pool->claims_bytes && !pool->short_since_ms)
+			begin_short(fleet, pool, now);
+		else if (!pool->claims_bytes && pool->short_since_ms)
+			end_short(fleet, pool, now);
+		pool->short_bytes = pool->claims_bytes;
+	}
+}
+
+/* --- the load --- */
+
+static int64_t most_of(const struct pool *pool)
+{
+	return pool->is_retired ? 0 : pool->spec->max * budget_kernel_size(pool);
+}
+
+void budget_look_over(struct fleet *fleet)
+{
+	const struct budget *b = &fleet->budget;
+	char text[900], sum_text[32], total_text[32], each[32], all[32], source[256] = "";
+	int64_t sum = 0;
+	size_t len = 0;
+	int named = 0, left = 0;
+	if (!b->total_bytes)
+		return;
+	list_each (&fleet->pools, l)
+		sum += most_of(list_of(l, struct pool, link));
+	if (sum <= b->total_bytes) {
+		alerts_clear(fleet->alerts, OVERCOMMIT);
+		fleet->overcommit[0] = 0;
+		return;
+	}
+	len = (size_t)snprintf(text, sizeof(text), "the pools could take %s, the node's memory budget is %s: ",
+			       text_print_size(sum, sum_text, sizeof(sum_text)),
+			       text_print_size(b->total_bytes, total_text, sizeof(total_text)));
+	list_each (&fleet->pools, l) {
+		const struct pool *p = list_of(l, struct pool, link);
+		if (p->is_retired)
+			continue;
+		if (named == NAMES_MOST || len > sizeof(text) - 200) {
+			left++;
+			continue;
+		}
+		if (!named++ && p->spec->source)
+			snprintf(source, sizeof(source), "%.255s", p->spec->source);
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%.64s %d x %s = %s", named > 1 ? ", " : "", p->spec->name,
+					p->spec->max, text_print_size(budget_kernel_size(p), each, sizeof(each)),
+					text_print_size(most_of(p), all, sizeof(all)));
+	}
+	if (left)
+		len += (size_t)snprintf(text + len, sizeof(text) - len, " and %d more pools", left);
+	snprintf(text + len, sizeof(text) - len, "; tasks wait when it is used up, lower max or limits.memory");
+	if (strcmp(text, fleet->overcommit) == 0)
+		return;
+	snprintf(fleet->overcommit, sizeof(fleet->overcommit), "%s", text);
+	log_warn("budget: %s", text);
+	alerts_raise(fleet->alerts, OVERCOMMIT, ALERT_WARNING, NULL, source[0] ? source : NULL, text);
+}
+
+int budget_json(const struct fleet *fleet, struct buf *out)
+{
+	const struct budget *b = &fleet->budget;
+	buf_putc(out, '{');
+	jtext_int(out, "machineBytes", b->machine_bytes);
+	jtext_int(out, "reserveBytes", b->reserve_bytes);
+	jtext_int(out, "budgetBytes", b->total_bytes);
+	jtext_int(out, "promisedBytes", budget_promise(fleet));
+	jtext_int(out, "servicesBytes", b->services_bytes);
+	jtext_member(out, "pools");
+	buf_putc(out, '[');
+	list_each (&fleet->pools, l) {
+		const struct pool *p = list_of(l, struct pool, link);
+		jtext_next(out);
+		buf_putc(out, '{');
+		jtext_text(out, "name", p->spec->name);
+		jtext_int(out, "kernels", pool_count_alive(p));
+		jtext_int(out, "kernelBytes", budget_kernel_size(p));
+		jtext_int(out, "promisedBytes", budget_pool_promise(p));
+		jtext_int(out, "mostBytes", most_of(p));
+		jtext_some_int(out, "waitsForBytes", p->short_bytes ? p->short_bytes : -1);
+		buf_putc(out, '}');
+	}
+	buf_puts(out, "]}");
+	return out->failed ? -1 : 0;
+}
