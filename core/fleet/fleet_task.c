@@ -325,7 +325,8 @@ static struct pool *choose_pool(const struct fleet *fleet, const struct fleet_re
 	return NULL;
 }
 
-static enum fleet_answer check_limits(const struct fleet_request *r, const struct pool *pool, struct err *err)
+static enum fleet_answer check_limits(const struct fleet *fleet, const struct fleet_request *r, const struct pool *pool,
+				      struct err *err)
 {
 	char asked[32], most_text[32];
 	int64_t most = pool_spec_memory_most(pool->spec);
@@ -337,6 +338,8 @@ static enum fleet_answer check_limits(const struct fleet_request *r, const struc
 			text_print_size(most, most_text, sizeof(most_text)), pool->spec->source ? pool->spec->source : "?");
 		return FLEET_BAD;
 	}
+	if (budget_check(fleet, pool, r->memory_bytes, err) < 0)
+		return FLEET_BAD;
 	if (r->timeout_ms < 0)
 		return refuse(err, FLEET_BAD, "timeoutMs must be 1 or more");
 	if (r->retries < 0 || r->retries > RETRIES_MOST)
@@ -364,7 +367,7 @@ static enum fleet_answer check_request(const struct fleet *fleet, const struct f
 	*pool = choose_pool(fleet, r, err);
 	if (!*pool)
 		return FLEET_BAD;
-	enum fleet_answer answer = check_limits(r, *pool, err);
+	enum fleet_answer answer = check_limits(fleet, r, *pool, err);
 	if (answer != FLEET_OK)
 		return answer;
 	if (fleet->is_draining)
@@ -420,6 +423,8 @@ static void tell_submitted(struct fleet *fleet, const struct future *f)
 	struct buf detail;
 	fleet->counts.submitted++;
 	pool_note_arrival(f->in_pool, clock_mono_ms());
+	if (!f->on || !f->on->tasks_run)
+		pool_note_use(f->in_pool, clock_mono_ms());
 	buf_init(&detail, 8192);
 	buf_putc(&detail, '{');
 	jtext_text(&detail, "pool", f->pool);

@@ -105,6 +105,8 @@ static void why_waiting(const struct future *f, int64_t now_mono_ms, char *out, 
 		int64_t ms = p->next_start_mono_ms - now_mono_ms;
 		snprintf(out, room, "kernels of pool \"%s\" do not start: %.300s; next try %s%s", p->spec->name, p->failure,
 			 ms > 0 ? "in " : "now", ms > 0 ? text_print_duration(ms, pause, sizeof(pause)) : "");
+	} else if (budget_why(f, out, room)) {
+		return;
 	} else if (is_being_started(p, f)) {
 		snprintf(out, room, "no warm kernel of pool \"%s\" has %s, one is started for it", p->spec->name,
 			 text_print_size(f->memory_bytes, size, sizeof(size)));
