@@ -65,6 +65,7 @@ struct ledger_query { /* NULL and 0: any. All borrowed for the call */
 	const char *word, *name, *subject_kind, *subject;
 	const char *login;   /* NULL = an admin: all; else everybody's and one's own */
 	bool only_would;     /* outcome would */
+	bool oldest_first;
 	int64_t before_seq;  /* older than that row */
 	int limit;           /* 1 … LEDGER_READ_MOST */
 };

@@ -74,7 +74,7 @@ struct ledger_reader {
 	struct list link;
 	int64_t after;  /* the flushes that come before it */
 	char *texts[5]; /* owned: word name subject_kind subject login; NULL = any */
-	bool only_would;
+	bool only_would, oldest_first;
 	int64_t before_seq;
 	int limit;
 	struct buf out;

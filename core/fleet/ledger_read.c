@@ -30,6 +30,7 @@ struct ledger_reader *ledger_reader_new(const struct ledger_query *q, ledger_rea
 	list_init(&r->link);
 	buf_init(&r->out, OUT_MAX);
 	r->only_would = q->only_would;
+	r->oldest_first = q->oldest_first;
 	r->before_seq = q->before_seq;
 	r->limit = q->limit < 1 ? 1 : q->limit > LEDGER_READ_MOST ? LEDGER_READ_MOST : q->limit;
 	r->fn = fn;
@@ -114,8 +115,8 @@ static int run_read(struct store_job *base, struct store_sql *sql, struct err *e
 	int n = snprintf(text, sizeof(text), "%s", COLUMNS_SQL);
 	for (int i = 0; i < BY_COUNT; i++)
 		n += snprintf(text + n, sizeof(text) - (size_t)n, "%s", r->texts[i] ? conditions[i] : "");
-	snprintf(text + n, sizeof(text) - (size_t)n, "%s%s ORDER BY last_ms DESC, seq DESC LIMIT ?7",
-		 r->only_would ? " AND outcome = 'would'" : "", r->before_seq > 0 ? " AND seq < ?6" : "");
+	snprintf(text + n, sizeof(text) - (size_t)n, "%s%s ORDER BY %s LIMIT ?7", r->only_would ? " AND outcome = 'would'" : "",
+		 r->before_seq > 0 ? " AND seq < ?6" : "", r->oldest_first ? "last_ms, seq" : "last_ms DESC, seq DESC");
 	int rc = sqlite3_prepare_v2(db, text, -1, &st, NULL);
 	for (int i = 0; rc == SQLITE_OK && i < BY_COUNT; i++)
 		if (r->texts[i])

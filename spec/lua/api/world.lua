@@ -100,6 +100,12 @@ function stats.tell(...) M.was.tell = { ... } end
 package.preload["bind.fleet"] = function() return fleet end
 package.preload["bind.keys"] = function() return keys end
 package.preload["bind.alerts"] = function() return { list = function() return M.alerts_json or "[]" end } end
+package.preload["bind.ledger"] = function() return {
+	read = function(query, fn)
+		M.was.decisions = query
+		fn(M.decisions_json, not M.decisions_json and "the store takes nothing now" or nil)
+	end,
+} end
 package.preload["bind.stats"] = function() return stats end
 package.preload["bind.logs"] = package.preload["bind.logs"] or function() return {} end
 package.preload["bind.gate"] = function() return {
