@@ -676,6 +676,28 @@ def it_reloads_changed_code():
     error_of(k.run("helper:get", task_id=fresh())[1], "ModuleNotFoundError", "helper")
 
 
+def it_keeps_unchanged_modules():
+    """keeps a task's modules loaded while no file of theirs changes, out of sight of tasks with another path, and drops them then"""
+    k = shared()
+    with tempfile.TemporaryDirectory() as folder:
+        def write(version):
+            with open(os.path.join(folder, "inner.py"), "w", encoding="utf-8") as f:
+                f.write("VALUE = %d\n" % version)
+        with open(os.path.join(folder, "outer.py"), "w", encoding="utf-8") as f:
+            f.write("import inner\nCALLS = [0]\ndef count():\n    CALLS[0] += 1\n    return [inner.VALUE, CALLS[0]]\n")
+        write(1)
+
+        def count():
+            return k.run("outer:count", path=[folder], task_id=fresh())[1]["result"]
+        same(count(), [1, 1])
+        wait_for("a module that stays", lambda: count()[1] > 2)     # files as new as ours are read again for a moment
+        same(run("is_loaded", "outer")["result"], False)
+        same(count(), [1, 1])                                       # another path came between
+        wait_for("a module that stays", lambda: count()[1] > 2)
+        write(2)
+        same(count(), [2, 1])
+
+
 def it_runs_in_its_folder():
     """runs a task in the folder it names, and the next one where it was before"""
     k = shared()

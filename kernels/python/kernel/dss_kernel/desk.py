@@ -134,8 +134,11 @@ class Desk:
 
     # --- main thread ---
 
+    def has_work(self):
+        return self.is_stopping or not self._waiting.empty()
+
     def next(self):
-        """Waits for a task. None: the kernel is to end."""
+        """The task that waits. None: the kernel is to end."""
         return None if self.is_stopping else self._waiting.get()
 
     def finish(self, task, result, error):

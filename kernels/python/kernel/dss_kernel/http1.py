@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, unquote
 
 HEAD_BYTES = 16 * 1024
 BODY_BYTES = 16 * 1024 * 1024
+KNOWN, KNOWN_BYTES = 64, 1024     # header fields read before: a backend sends the same again and again
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 REQUEST_LINE = re.compile(rb"([A-Z]{1,16}) (/[\x21-\x7e]{0,4095}) HTTP/1\.([01])\Z")
@@ -18,6 +19,10 @@ REASONS = {200: "OK", 202: "Accepted", 400: "Bad Request", 401: "Unauthorized", 
            408: "Request Timeout", 409: "Conflict", 411: "Length Required", 413: "Content Too Large",
            431: "Request Header Fields Too Large", 500: "Internal Server Error", 501: "Not Implemented",
            503: "Service Unavailable", 505: "HTTP Version Not Supported"}
+ENCODE = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode
+
+
+_known = {}
 
 
 class Refuse(Exception):
@@ -44,6 +49,9 @@ class Request:
 
     def parameters(self):
         """Query parameters as a dict; one that stands twice is refused."""
+        if "=" not in self.query or "&" not in self.query and "%" not in self.query and "+" not in self.query:
+            name, _, value = self.query.partition("=")
+            return {name: value} if name else {}
         try:
             pairs = parse_qsl(self.query, keep_blank_values=True, errors="strict", max_num_fields=16) if self.query else []
         except ValueError:
@@ -78,15 +86,30 @@ def take_head(buffer):
         if buffer and not buffer[:1].isalpha():
             raise Refuse(400, "this is no HTTP request")
         return None
-    lines = bytes(buffer[:end]).split(b"\r\n")
+    line, _, fields = bytes(buffer[:end]).partition(b"\r\n")
     del buffer[:end + 4]
-    first = REQUEST_LINE.match(lines[0])
+    first = REQUEST_LINE.match(line)
     if not first:
-        if re.search(rb" HTTP/[02-9]", lines[0]):
+        if re.search(rb" HTTP/[02-9]", line):
             raise Refuse(505, "only HTTP/1.1 is spoken here")
         raise Refuse(400, "the request line cannot be read")
+    headers = _known.get(fields)
+    if headers is None:
+        headers = take_fields(fields)
+        if len(fields) <= KNOWN_BYTES:
+            if len(_known) >= KNOWN:
+                _known.clear()
+            _known[fields] = headers
+    try:
+        return Request(first[1], first[2], headers, first[3])
+    except UnicodeDecodeError:
+        raise Refuse(400, "the path cannot be read") from None
+
+
+def take_fields(fields):
+    """Header lines as a dict that nobody may change."""
     headers = {}
-    for line in lines[1:]:
+    for line in fields.split(b"\r\n") if fields else ():
         field = HEADER.match(line)
         if not field:
             raise Refuse(400, "a header line cannot be read")
@@ -94,16 +117,13 @@ def take_head(buffer):
         if name in headers and name in SINGLE:
             raise Refuse(400, "header %s stands twice" % name.decode())
         headers[name] = field[2].rstrip(b" \t")
-    try:
-        return Request(first[1], first[2], headers, first[3])
-    except UnicodeDecodeError:
-        raise Refuse(400, "the path cannot be read") from None
+    return headers
 
 
 def answer(status, body, keeps_alive=True):
     """An answer's head and body. `body` is bytes of JSON, or something to make JSON of."""
     if not isinstance(body, bytes):
-        body = json.dumps(body, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+        body = ENCODE(body).encode("utf-8", "replace")
     head = "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%s\r\n" % (
         status, REASONS[status], len(body), "" if keeps_alive else "Connection: close\r\n")
     return head.encode() + body

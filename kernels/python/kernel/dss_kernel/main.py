@@ -44,7 +44,7 @@ def serve(settings, server):
     announcer = Announcer(settings, "http://%s:%d" % (host, server.port), TYPES, server.has_backend, lambda: not desk.holds("command"))
     guard = ForkGuard()
     os.register_at_fork(before=guard.before, after_in_parent=guard.in_parent, after_in_child=lambda: become_child(server, announcer, guard))
-    runner = Runner(desk, server.wake_fd)
+    runner = Runner(desk, server)
     runner.catch_signals()
     server.start(Routes(settings, desk), announcer.lose)
     announcer.start()

@@ -17,10 +17,13 @@ class BadResult(Exception):
     """The task's return value cannot be a result."""
 
 
+ENCODE = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode
+
+
 def to_json(value):
     """A task's return value as JSON bytes. Raises BadResult."""
     try:
-        text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+        text = ENCODE(value)
         data = text.encode("utf-8")
     except RecursionError:
         raise BadResult("the result is nested too deeply for JSON, or contains itself") from None
@@ -29,8 +32,8 @@ def to_json(value):
     if len(data) > RESULT_BYTES:
         raise BadResult("the result is %d bytes of JSON, the limit is %d (64 MB); write it to a file and return its name"
                         % (len(data), RESULT_BYTES))
-    # 1 and "1" are two keys of a dict, and one of a JSON object.
-    json.loads(text, object_pairs_hook=refuse_doubles)
+    if "{" in text:     # 1 and "1" are two keys of a dict, and one of a JSON object
+        json.loads(text, object_pairs_hook=refuse_doubles)
     return data
 
 

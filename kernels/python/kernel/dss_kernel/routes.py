@@ -69,6 +69,11 @@ class Routes:
                 due = at if due is None or at is not None and at < due else due
         return due
 
+    def running(self):
+        """The task that runs, or None."""
+        task = self._desk.task
+        return task if task is not None and task.is_running() else None
+
     def leave(self):
         """The kernel is to end: a running task is aborted first."""
         self._desk.leave()
@@ -214,7 +219,7 @@ def is_whole(value, least, most):
 def parse(body):
     """A request's JSON object; strict, as the backend's reader is."""
     try:
-        said = json.loads(body.decode("utf-8"), object_pairs_hook=only_once, parse_constant=no_constant)
+        said = DECODE(body.decode("utf-8"))
     except (ValueError, RecursionError) as e:
         raise Refuse(400, "the body is no JSON: %s" % str(e)[:200]) from None
     if not isinstance(said, dict):
@@ -231,6 +236,9 @@ def only_once(pairs):
 
 def no_constant(name):
     raise ValueError("%s is no JSON number" % name)
+
+
+DECODE = json.JSONDecoder(object_pairs_hook=only_once, parse_constant=no_constant).decode
 
 
 def is_list_of_text(value):

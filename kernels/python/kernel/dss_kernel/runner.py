@@ -1,8 +1,8 @@
 """The main thread: runs one task after the other, takes aborts and signals, leaves no traces of one task to the next."""
+import _signal
 import gc
 import importlib
 import os
-import pwd
 import signal
 import subprocess
 import sys
@@ -12,17 +12,23 @@ import time
 import dss
 from dss_kernel import desk, outcome
 from dss_kernel.server import STOP_SIGNALS
+from dss_kernel.surroundings import Shelf, Surroundings
 
 TERM_GRACE_S = 2.0          # a command's processes may tidy up for so long before SIGKILL
+GARBAGE_S = 0.002           # what shorter tasks leave behind may wait
+GARBAGE_TASKS = 16          # for so many of them
 RAISE_PAUSE_S = 0.1         # the next request to stop does not raise while the exception of the one before is being caught
 
 
 class Runner:
-    def __init__(self, task_desk, wake_fd):
+    def __init__(self, task_desk, server):
         self._desk = task_desk
-        self._wake_fd = wake_fd
+        self._server = server
+        self._shelf = Shelf()
+        self._uncollected = 0       # tasks since garbage was looked for
         self._armed = None          # the task whose code runs right now and may be interrupted
         self._raised_at = 0.0
+        self._handlers = ((desk.ABORT_SIGNAL, self._on_abort), *((number, self._on_stop) for number in STOP_SIGNALS))
         self._types = {"python": self._run_python, "command": self._run_command}
 
     def catch_signals(self):
@@ -34,15 +40,25 @@ class Runner:
         """Runs tasks until the kernel is to end."""
         gc.freeze()                     # what is here now stays: no need to look through it after each task
         while True:
+            self._server.lead(self._desk.has_work)
             task = self._desk.next()
             if task is None:
                 return
+            began_at = time.monotonic()
             self._run_one(task)
             del task
-            gc.collect()                # a freed result or a cycle of one task is not charged to the next
+            self._server.answer()
+            self._collect(time.monotonic() - began_at)
+
+    def _collect(self, took_s):
+        """A freed result or a cycle of one task is not charged to the next; a few of tasks that had no time to make much are."""
+        self._uncollected += 1
+        if took_s >= GARBAGE_S or self._uncollected >= GARBAGE_TASKS:
+            self._uncollected = 0
+            gc.collect()
 
     def _run_one(self, task):
-        surroundings = Surroundings(task.payload.get("path", ()), task.payload.get("cwd") if task.kind == "python" else None)
+        surroundings = Surroundings(self._shelf, task.payload.get("path", ()), task.payload.get("cwd") if task.kind == "python" else None)
         dss._task = task
         result = error = None
         try:
@@ -118,16 +134,16 @@ class Runner:
         raise dss.TaskAborted(task.stop_reason)
 
     def _catch_signals(self):
-        signal.signal(desk.ABORT_SIGNAL, self._on_abort)
-        # The server thread reads these from the descriptor: the main thread may sit in a system call and not run a handler.
-        signal.set_wakeup_fd(self._wake_fd, warn_on_full_buffer=False)
-        for number in STOP_SIGNALS:
-            signal.signal(number, self._on_stop)
+        # The server reads these from the descriptor: the main thread may sit in a system call and not run a handler.
+        signal.set_wakeup_fd(self._server.wake_fd, warn_on_full_buffer=False)
+        for number, handler in self._handlers:
+            if _signal.getsignal(number) is not handler:
+                signal.signal(number, handler)
 
     def _on_stop(self, number, _frame):
         """Once more by hand: a task may have put a wake-up descriptor of its own (an event loop does) in the place of ours."""
         try:
-            os.write(self._wake_fd, bytes((number,)))
+            os.write(self._server.wake_fd, bytes((number,)))
         except OSError:
             pass        # full: it holds the number that Python wrote
 
@@ -176,89 +192,3 @@ def stop_gently(child):
         if os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None:
             return
         time.sleep(0.01)
-
-
-class Surroundings:
-    """What a task finds around it, and the next one again: directory, environment, module path, streams.
-
-    Modules that came from the task's own `path` are dropped, so that the next task sees changed code.
-    """
-
-    def __init__(self, path, directory=None):
-        """`directory`: where the task is to run; where it cannot be entered the task stays, and `hint` tells."""
-        self._refusal = None
-        try:
-            self._directory = os.getcwd()
-        except OSError:
-            self._directory = "/"
-        self._environ = dict(os.environ)
-        self._sys_path = list(sys.path)
-        self._streams = sys.stdout, sys.stderr
-        self._modules = set(sys.modules)
-        self._own = [os.path.abspath(p) for p in path]
-        sys.path[:0] = self._own
-        importlib.invalidate_caches()
-        try:
-            if directory is not None:
-                os.chdir(directory)
-        except OSError as e:
-            self._refusal = "%s, where it was to run: %s" % (directory, e.strerror)
-
-    def hint(self, e, task):
-        """What to add to an error that comes from a wrong place."""
-        if task.kind != "python":
-            return ""
-        if isinstance(e, FileNotFoundError) and self._refusal:
-            return " (the user of this kernel, %s, cannot enter %s)" % (user_name(), self._refusal)
-        if isinstance(e, PermissionError):
-            return " (the user of this kernel is %s)" % user_name()
-        if not isinstance(e, ModuleNotFoundError) or e.name != task.payload["callable"].partition(":")[0].partition(".")[0]:
-            return ""
-        unreadable = [p for p in self._own if not os.access(p, os.R_OK | os.X_OK)]
-        return " (looked in %s%s)" % (", ".join(self._own[:5] + ["…"] * (len(self._own) > 5) + ["Python's own folders"]),
-                                      "; the user of this kernel, %s, cannot read %s" % (user_name(), ", ".join(unreadable[:5]))
-                                      if unreadable else "")
-
-    def restore(self):
-        sys.stdout, sys.stderr = self._streams
-        for stream in self._streams:
-            try:
-                stream.flush()
-            except (OSError, ValueError):
-                pass                    # the logger's death is not the task's failure
-        sys.path[:] = self._sys_path
-        for name in [n for n in list(sys.modules) if n not in self._modules and self._is_own(sys.modules[n])]:
-            del sys.modules[name]
-        for place in [p for p in list(sys.path_importer_cache) if self._is_within(p)]:
-            del sys.path_importer_cache[place]
-        if dict(os.environ) != self._environ:
-            os.environ.clear()
-            os.environ.update(self._environ)
-        try:
-            os.chdir(self._directory)
-        except OSError as e:
-            print("kernel: unable to go back to %s: %s" % (self._directory, e.strerror), file=sys.stderr)
-
-    def _is_own(self, module):
-        try:
-            places = [module.__file__] if getattr(module, "__file__", None) else list(getattr(module, "__path__", ()))
-        except Exception:               # things in sys.modules need not be modules
-            return False
-        return any(isinstance(p, str) and self._is_within(os.path.abspath(p)) for p in places)
-
-    def _is_within(self, place):
-        """Whether it lies in a folder of the task: the innermost one counts, so that a task in / does not own all of Python."""
-        own = innermost(self._own, place)
-        return own > 0 and own >= innermost(self._sys_path, place)
-
-
-def innermost(folders, place):
-    """The length of the longest of these folders that holds it; 0 = none does."""
-    return max((len(f) for f in folders if place == f or place.startswith(f.rstrip("/") + "/")), default=0)
-
-
-def user_name():
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        return str(os.geteuid())

@@ -1,4 +1,8 @@
-"""The server thread: one epoll loop over all connections. Sleeps until something happens.
+"""The server: one epoll loop over all connections. Sleeps until something happens.
+
+The main thread leads it while it has no task. While it runs one, nobody does, and most tasks end before anybody has to: the answer goes out
+without a change of threads. Should the task take longer, the deputy, a thread that looks every few milliseconds, leads until it ends. The
+deputy sleeps, too, once there was no task for a while.
 
 A connection reads while nothing is left to answer on it: requests sent ahead wait in the socket, so memory stays bounded.
 A route gives an answer at once, or a Waiting that is asked again whenever the task changed.
@@ -21,6 +25,8 @@ HEAD_S, BODY_S = 10.0, 60.0 # from a request's first byte
 SEND_S = 60.0               # an answer must move within
 CLOSE_S = 1.0               # at the end: for answers under way
 CHUNK = 256 * 1024
+BEAT_S = 0.005              # a task that the deputy sees twice makes it lead
+BEATS = 100                 # without a task, then it sleeps until there is one
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 READS, WRITES = select.EPOLLIN | select.EPOLLRDHUP, select.EPOLLOUT
 MOVED_ON = (errno.ECONNABORTED, errno.EAGAIN, errno.EINTR)
@@ -70,25 +76,32 @@ class Server:
         self._due = None            # when to wake without an event, monotonic seconds
         self._routes = self._on_loss = None
         self._close_by = None
-        self._thread = threading.Thread(target=self._run, name="kernel-server", daemon=True)
+        self._lead = threading.Lock()           # who holds it runs the loop
+        self._is_polling = False                # the leader waits, or is about to: what changes now it has not seen
+        self._alarm = threading.Lock()          # released with each task: the deputy is to look
+        self._deputy = threading.Thread(target=self._stand_in, name="kernel-server", daemon=True)
 
     def start(self, routes, on_loss):
-        """`routes` has check(request), answer(request), tick(now), leave_once(); `on_loss()` is called when the backend's last connection went."""
+        """`routes` has check(request), answer(request), tick(now), leave_once(), running(); `on_loss()` is called when the backend's last
+        connection went."""
         self._routes, self._on_loss = routes, on_loss
-        self._thread.start()
+        self._alarm.acquire()
+        self._deputy.start()
 
     def wake(self):
-        """From any thread."""
+        """From any thread. A leader that does not wait will look before it does; without one nobody has to know yet."""
+        if not self._is_polling:
+            return
         try:
             os.write(self.wake_fd, b"\0")
         except OSError:
             pass        # full: it will wake anyway
 
     def close(self):
-        """Sends what is due and ends the thread."""
+        """Main thread: sends what is due."""
         self._close_by = time.monotonic() + CLOSE_S
         self.wake()
-        self._thread.join(CLOSE_S + 0.5)
+        self._lead_while(self._is_sending)
 
     def has_backend(self):
         return any(c.has_proved for c in list(self._connections.values()))
@@ -104,11 +117,40 @@ class Server:
 
     # --- the loop ---
 
-    def _run(self):
+    def lead(self, has_work):
+        """Main thread: serves until has_work()."""
+        if not has_work():
+            self._lead_while(lambda: not has_work())
+        if self._alarm.locked():
+            self._alarm.release()
+
+    def answer(self):
+        """Main thread, after a task: what waited for its end is told. A deputy that leads was woken by that end."""
+        self._lead_while(None)
+
+    def _stand_in(self):
+        """The deputy's thread."""
+        while True:
+            self._alarm.acquire()
+            seen, quiet = None, 0
+            while quiet < BEATS:
+                time.sleep(BEAT_S)
+                task = self._routes.running()
+                if task is None:
+                    quiet = 0 if seen is not None else quiet + 1
+                elif task is seen:
+                    self._lead_while(lambda: self._close_by is None and self._routes.running() is seen)
+                seen = task
+
+    def _lead_while(self, goes_on):
+        """None: looks once."""
         try:
-            self._due = self._routes.tick(time.monotonic())
-            while self._close_by is None or self._is_sending():
-                self._turn()
+            with self._lead:
+                self._is_polling = True     # before the look: whoever changes something later wakes us
+                self._look()
+                while goes_on is not None and goes_on():
+                    self._turn()
+                self._is_polling = False
         except BaseException:
             # Without its server a kernel is of no use to anyone, and nobody would learn why.
             traceback.print_exc()
@@ -125,6 +167,10 @@ class Server:
                 self._accept()
             elif fd in self._connections:
                 self._serve(self._connections[fd], events)
+        self._look()
+
+    def _look(self):
+        """What the task's change or the time brings, and when to look again."""
         now = time.monotonic()
         self._routes.tick(now)
         for connection in list(self._connections.values()):
