@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "keeper/adopt.h"
+#include "keeper/sample.h"
 #include "sys/clock.h"
 
 /* More processes than this on one node is a runaway, not a plan. */
@@ -338,7 +339,7 @@ static const struct {
 	{ WIRE_stop, order_stop },   { WIRE_signal, order_signal },       { WIRE_route, order_route },
 	{ WIRE_limit, order_limit }, { WIRE_freeze, order_freeze },       { WIRE_label, order_label },
 	{ WIRE_box, order_box },     { WIRE_list, order_list },           { WIRE_reopen, order_reopen },
-	{ WIRE_ack, order_ack },     { WIRE_usage, order_usage },
+	{ WIRE_ack, order_ack },     { WIRE_usage, order_usage },         { WIRE_sample, sample_order },
 };
 
 void orders_message(struct keeper *k, const struct wire_view *msg)

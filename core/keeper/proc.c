@@ -316,6 +316,7 @@ static void reaped(struct proc *p, int status, const struct rusage *ru)
 	p->cause.peak_source = "rusage";
 	loop_io_free(&p->oom_io);
 	fds_close(&p->oom_fd);
+	cgroup_gauge_close(p->procs->cg, &p->gauge);
 	if (p->status_fd >= 0)
 		on_status(p, p->status_fd, LOOP_READ); /* what exec said comes before the exit */
 	proc_feed(p, PROC_EXIT);
@@ -410,6 +411,7 @@ struct proc *proc_enlist(struct procs *t, struct desc *desc, const struct proc_o
 	if (owner)
 		p->owner = *owner;
 	p->pidfd = p->status_fd = p->ready_fd = p->probe_fd = p->oom_fd = -1;
+	p->gauge = (struct cgroup_gauge)CGROUP_GAUGE_INIT;
 	p->cause.code = p->cause.signal = -1;
 	p->serial = ++t->serial;
 	list_push(&t->all, &p->link);

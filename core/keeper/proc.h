@@ -11,6 +11,7 @@
 #include "keeper/journal.h"
 #include "keeper/output.h"
 #include "sys/cgroup.h"
+#include "sys/cgroup_gauge.h"
 #include "sys/loop.h"
 /*
  * proc: the process table and the life of each process in it: birth in its box, ready, stop, kill, end, and the account of the
@@ -71,7 +72,9 @@ struct proc {
 	struct cgroup_mark mark;                 /* counters at birth or at the last `usage` with on=1 */
 	struct cause cause;                      /* who did what to it, and in the end the verdict */
 	bool is_reaped, is_box_quiet, is_box_gone, is_drained;
-	uint64_t exit_seq; /* number of its `exited` event, 0 = none yet */
+	struct cgroup_gauge gauge;
+	int64_t sampled_mono_ms, sampled_rest_mono_ms; /* by the order `sample`; 0 = never */
+	uint64_t exit_seq;                             /* number of its `exited` event, 0 = none yet */
 };
 
 struct procs {

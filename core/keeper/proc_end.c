@@ -105,6 +105,7 @@ void proc_forget(struct proc *p)
 	loop_io_free(&p->oom_io);
 	fds_close(&p->status_fd);
 	fds_close(&p->oom_fd);
+	cgroup_gauge_close(t->cg, &p->gauge);
 	fds_close(&p->pidfd);
 	output_forget(&p->pipe);
 	desc_fini(&p->desc);

@@ -305,6 +305,15 @@ const void *wire_get_bytes(const struct wire_view *view, enum wire_field f, size
 	return found.data;
 }
 
+const char *wire_next_text(const struct wire_view *view, enum wire_field f, size_t *at)
+{
+	struct field found;
+	while (next_field(view, at, &found) > 0)
+		if (found.number == (int)f && is_text(&found))
+			return (const char *)found.data;
+	return NULL;
+}
+
 size_t wire_count(const struct wire_view *view, enum wire_field f)
 {
 	struct field found;

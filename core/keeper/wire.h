@@ -35,7 +35,7 @@
 	X(51, verb, T) X(52, next_ms, I) X(53, give_up_ms, I) X(54, crashes, I) X(55, count, I) X(56, rlimit, T) \
 	X(57, limit, T) X(58, parent, T) X(59, ready_within_ms, I) X(60, note, T) X(61, rss_bytes, I) \
 	X(62, oom_kills, I) X(63, key, T) X(64, dir, T) X(65, cap, I) X(66, by, T) X(67, core_limit, I) \
-	X(68, peak_source, T) X(69, pids, I)
+	X(68, peak_source, T) X(69, pids, I) X(70, usage, T)
 
 /* message: number, name, from (B backend, K keeper, L logger, D door), to, required fields */
 #define WIRE_MESSAGES(X) \
@@ -53,6 +53,7 @@
 	X(12, reopen, "BKD", "KL", "") \
 	X(13, ack, "B", "K", "seq") \
 	X(14, usage, "B", "K", "req id") \
+	X(15, sample, "B", "K", "req id") \
 	X(20, welcome, "K", "BLD", "version instance boot pid seq isolation cgroups") \
 	X(21, ok, "K", "BD", "req") \
 	X(22, fail, "K", "BD", "code text") \
@@ -60,6 +61,7 @@
 	X(24, done, "K", "BD", "req count") \
 	X(25, event, "K", "B", "seq id what wall_ms mono_ms") \
 	X(26, drain, "K", "B", "") \
+	X(27, samples, "K", "B", "req") \
 	X(40, pipe, "K", "L", "id sink") \
 	X(41, finish, "K", "L", "id") \
 	X(42, drained, "L", "K", "id bytes lost") \
@@ -124,6 +126,8 @@ const char *wire_get_text(const struct wire_view *view, enum wire_field f); /* N
 const void *wire_get_bytes(const struct wire_view *view, enum wire_field f, size_t *len);
 /* The n-th of a repeated text field, NULL past the end. */
 const char *wire_get_nth(const struct wire_view *view, enum wire_field f, size_t n);
+/* The next of a repeated text field from *at on, which begins at 0; NULL: there are no more. For many: wire_get_nth counts anew each time. */
+const char *wire_next_text(const struct wire_view *view, enum wire_field f, size_t *at);
 size_t wire_count(const struct wire_view *view, enum wire_field f);
 
 /* --- a buffered connection that speaks frames --- */

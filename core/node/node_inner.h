@@ -25,6 +25,7 @@ struct node {
 	int64_t busy_told; /* last count of a draining node's heartbeat */
 	struct loop_prepare *prepare;
 	bool is_draining;
+	bool is_without_samples; /* an older keeper: it knows no order `sample` */
 	node_over_fn *on_over;
 	void *data;
 };

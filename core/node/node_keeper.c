@@ -186,6 +186,7 @@ static void on_message(void *data, struct wire_link *link, const struct wire_vie
 	case WIRE_fail:
 	case WIRE_row:
 	case WIRE_done:
+	case WIRE_samples:
 		on_answer(nk, msg);
 		break;
 	default:

@@ -15,7 +15,7 @@
  */
 struct node_keeper;
 
-/* msg: ok, fail, done, or one of the rows before. After ok, fail, done (and the row of a `usage`) the order is over. */
+/* msg: ok, fail, done, samples, or one of the rows before. After ok, fail, done, samples (and the row of a `usage`) the order is over. */
 typedef void node_keeper_answer_fn(void *data, const struct wire_view *msg);
 
 struct node_keeper_hooks {

@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "fleet/die.h"
 #include "fleet/jtext.h"
+#include "node/node_sample.h"
 
 #define PATH_DEFAULT "/usr/local/bin:/usr/bin:/bin"
 
@@ -196,7 +197,7 @@ static int limit(void *data, const struct kernel *k, int64_t memory_bytes, struc
 }
 
 /* Nobody enforces limits where there are no cgroups: what has passed its own at a sample is killed, without grace. */
-static void hold_to_limit(struct node *n, const char *id, int64_t memory_bytes)
+void node_orders_hold_to_limit(struct node *n, const char *id, int64_t memory_bytes)
 {
 	struct err err = { 0 };
 	char used[48], limit[48], text[200];
@@ -220,7 +221,7 @@ static void on_usage(void *data, const struct wire_view *msg)
 		fleet_kernel_usage(a->node->fleet, a->id, memory_bytes, wire_get_int(msg, WF_peak_bytes, -1),
 				   wire_get_int(msg, WF_cpu_ms, -1));
 		node_kernel_set_box(a->node->kernels, a->id, wire_get_text(msg, WF_cgroup));
-		hold_to_limit(a->node, a->id, memory_bytes);
+		node_orders_hold_to_limit(a->node, a->id, memory_bytes);
 	}
 	free(a);
 }
@@ -241,10 +242,9 @@ static int ask_usage(struct node *n, const char *id, bool with_mark)
 	return -1;
 }
 
-static void usage(void *data, const struct kernel *const *kernels, size_t n)
+void node_orders_usage(struct node *n, const char *id)
 {
-	for (size_t i = 0; i < n; i++)
-		ask_usage(data, kernels[i]->id, false);
+	ask_usage(n, id, false);
 }
 
 /* --- a task's own log --- */
@@ -353,7 +353,7 @@ struct fleet_orders node_orders_for(struct node *n)
 		.stop = stop,
 		.label = label,
 		.limit = limit,
-		.usage = usage,
+		.usage = node_sample_kernels,
 		.route = route,
 		.count = count,
 		.send = send_task,

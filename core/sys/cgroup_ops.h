@@ -34,7 +34,8 @@ struct cgroup_ops {
 	int (*tally)(struct cgroup *cg, const char *path, bool with_refused, struct cgroup_usage *out, struct err *err);
 	/* Fills kills, level and event of the present; nlevels and epoch are set. is_end: for cgroup_oom_since, nothing is taken for known. */
 	int (*count)(struct cgroup *cg, const char *path, bool is_end, struct cgroup_mark *now, struct err *err);
-	int64_t (*limit_bytes)(struct cgroup *cg, const char *path); /* -1 = none */
+	int64_t (*cpu_ms)(const struct cgroup *cg, const char *path); /* -1 = cannot be read; NULL in mode none */
+	int64_t (*limit_bytes)(struct cgroup *cg, const char *path);  /* -1 = none */
 	int (*oom_fd)(struct cgroup *cg, const char *path, struct err *err);
 	void (*oom_drain)(struct cgroup *cg, const char *path, int fd); /* NULL where there is no oom_fd */
 	int (*kill)(struct cgroup *cg, const char *path, struct err *err);
@@ -56,6 +57,7 @@ struct cgroup {
 	int ndirs;
 	int base_fd; /* v2: the directory above our root; else -1 */
 	char base[512];
+	int ngauges;      /* cgroup_gauge: with open files */
 	bool is_swapless; /* v1: whatever is made has swappiness 0 by itself */
 	bool is_inside;   /* the caller itself lives in one of our boxes, namely: */
 	char inside[CGROUP_PATH_MAX];

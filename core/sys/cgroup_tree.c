@@ -22,27 +22,31 @@ int cgroup_tree_open(int root, const char *path, const char *file, int flags)
 	return openat(root, *rel ? rel : ".", flags | O_CLOEXEC);
 }
 
+int cgroup_tree_read_fd(int fd, char out[CGROUP_FILE_MAX])
+{
+	size_t len = 0;
+	ssize_t n;
+	/* A kernfs file ends with a short read only at its end or near a page: a small one needs no second read to see the end. */
+	while ((len == 0 || len >= SHORT_BYTES) && len < CGROUP_FILE_MAX - 1 &&
+	       (n = pread(fd, out + len, CGROUP_FILE_MAX - 1 - len, (off_t)len)) != 0) {
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -1;
+		len += (size_t)n;
+	}
+	out[len] = '\0';
+	return (int)len;
+}
+
 int cgroup_tree_read(int root, const char *path, const char *file, char out[CGROUP_FILE_MAX])
 {
 	int fd = cgroup_tree_open(root, path, file, O_RDONLY);
 	if (fd < 0)
 		return -1;
-	size_t len = 0;
-	ssize_t n;
-	/* A kernfs file ends with a short read only at its end or near a page: a small one needs no second read to see the end. */
-	while ((len == 0 || len >= SHORT_BYTES) && len < CGROUP_FILE_MAX - 1 &&
-	       (n = read(fd, out + len, CGROUP_FILE_MAX - 1 - len)) != 0) {
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0) {
-			fds_close(&fd);
-			return -1;
-		}
-		len += (size_t)n;
-	}
+	int len = cgroup_tree_read_fd(fd, out);
 	fds_close(&fd);
-	out[len] = '\0';
-	return (int)len;
+	return len;
 }
 
 int cgroup_tree_write(int root, const char *path, const char *file, const char *text)

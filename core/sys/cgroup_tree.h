@@ -12,7 +12,8 @@
 #define CGROUP_FILE_MAX 8192 /* memory.stat has 1-3 KB */
 
 int cgroup_tree_read(int root, const char *path, const char *file, char out[CGROUP_FILE_MAX]); /* length or -1 */
-int cgroup_tree_write(int root, const char *path, const char *file, const char *text);         /* 0 or -1 */
+int cgroup_tree_read_fd(int fd, char out[CGROUP_FILE_MAX]);                            /* from its begin, wherever it stands */
+int cgroup_tree_write(int root, const char *path, const char *file, const char *text); /* 0 or -1 */
 /* The number a file holds; -1: "max", over 2^62 (v1's "no limit"), or not readable. */
 int64_t cgroup_tree_int(int root, const char *path, const char *file);
 bool cgroup_tree_has(int root, const char *path, const char *file);

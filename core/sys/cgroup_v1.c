@@ -411,8 +411,8 @@ static void close_all(struct cgroup *cg)
 
 #define COMMON                                                                                                                     \
 	.make = make, .set = set, .birth = birth, .attach = attach, .usage = usage, .tally = tally, .count = cgroup_v1_count,      \
-	.limit_bytes = limit_bytes, .oom_fd = cgroup_v1_oom_fd, .oom_drain = cgroup_v1_oom_drain, .members = cgroup_dirs_members,  \
-	.remove = remove_box, .each = cgroup_dirs_each, .close = close_all
+	.cpu_ms = cpu_ms, .limit_bytes = limit_bytes, .oom_fd = cgroup_v1_oom_fd, .oom_drain = cgroup_v1_oom_drain,                \
+	.members = cgroup_dirs_members, .remove = remove_box, .each = cgroup_dirs_each, .close = close_all
 
 const struct cgroup_ops cgroup_v1_ops = { COMMON, .kill = kill_all, .freeze = freeze, .is_empty = is_empty };
 

@@ -386,6 +386,12 @@ static int64_t read_key(int root, const char *path, const char *file, const char
 	return cgroup_tree_read(root, path, file, text) < 0 ? -1 : cgroup_tree_key(text, key);
 }
 
+static int64_t cpu_ms(const struct cgroup *cg, const char *path)
+{
+	int64_t us = read_key(tree_fd(cg), path, "cpu.stat", "usage_usec");
+	return us < 0 ? -1 : us / 1000;
+}
+
 static int usage(struct cgroup *cg, const char *path, struct cgroup_usage *out, struct err *err)
 {
 	char text[CGROUP_FILE_MAX];
@@ -518,6 +524,7 @@ const struct cgroup_ops cgroup_v2_ops = {
 	.usage = usage,
 	.tally = tally,
 	.count = count,
+	.cpu_ms = cpu_ms,
 	.limit_bytes = limit_bytes,
 	.oom_fd = oom_fd,
 	.kill = kill_all,

@@ -425,6 +425,19 @@ describe("the fleet", function()
 			assert.equal(2 * GB, err.detail.lastMinute[1].memoryBytes)
 		end)
 
+		it("has what its kernel uses asked for, and again while it runs", function()
+			local k, id = running()
+			assert.equal(k, line("usage " .. k)[2])
+			f:usage(k, 1 * GB)
+			line("usage " .. k)
+			f:usage(k, 2 * GB)
+			f:ended { id = k, cause = "oom_limit", peak = 3 * GB, limit = 3 * GB, limit_owner = "warm/" .. k, cgroup = "/sys/x" }
+			wait_state(id, "killed")
+			local _, err = f:get(id)
+			local minute = t_words.parse(err).detail.lastMinute
+			assert.same({ 1 * GB, 2 * GB }, { minute[1].memoryBytes, minute[2].memoryBytes })
+		end)
+
 		it("by the death of its kernel is tried again only as often as its submitter allowed", function()
 			local k, id = running { retries = 1 }
 			f:ended { id = k, cause = "signal", signal = 9 }

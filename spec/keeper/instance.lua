@@ -140,7 +140,7 @@ function Link:message(name)
 	end)
 end
 
-local last = { ok = true, fail = true, done = true }
+local last = { ok = true, fail = true, done = true, samples = true }
 --- Sends an order and returns its last answer and all answers.
 function Link:ask(type, fields, seconds)
 	self.req = self.req + 1

@@ -347,6 +347,76 @@ http.server.HTTPServer(('127.0.0.1', int(sys.argv[1])), H).serve_forever()]]
 		b:stop("user")
 		b:event("user", "exited")
 	end)
+
+	-- what `sample` tells, by id
+	local function sample(fields)
+		local answer = b:must("sample", fields)
+		local lines, by_id = answer.usage or {}, {}
+		for _, line in ipairs(type(lines) == "table" and lines or { lines }) do
+			local id, memory, peak, cpu, rss, limit, pids = line:match("^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)$")
+			by_id[assert(id, line)] = { memory = tonumber(memory), peak = tonumber(peak), cpu = tonumber(cpu), rss = tonumber(rss),
+				limit = tonumber(limit), pids = tonumber(pids) }
+		end
+		return by_id
+	end
+
+	it("is sampled with others in one answer, which leaves out who ended and who never was", function ()
+		for n = 1, 2 do
+			b:spawn { id = "sampled-" .. n, limit = "memory=" .. 100 * MB, ready = "fd", lua = ([[s = ('x'):rep(20 << 20)
+				io.open('/proc/self/fd/' .. os.getenv 'DSS_READY_FD', 'w'):write('\n'):close()
+				while not io.open('%s/grow-%d') do os.execute('sleep 0.05') end s2 = ('y'):rep(30 << 20) io.popen('sleep 1000'):read()]]):format(i.dir, n) }
+		end
+		b:spawn { id = "sampled-short", sh = "exit 0" }
+		b:event("sampled-short", "exited")
+		for n = 1, 2 do b:event("sampled-" .. n, "ready") end
+		local ids = { "sampled-1", "nobody-knows-it", "sampled-short", "sampled-2", "backend" }
+		local first = sample { id = ids }
+		for _, id in ipairs { "sampled-1", "sampled-2" } do
+			local u = assert(first[id], id)
+			assert.is_true(u.memory > 20 * MB and u.memory < 100 * MB, "memory " .. u.memory)
+			assert.is_true(u.peak >= u.memory and u.cpu >= 0, "the first one has peak and CPU time")
+		end
+		assert.is_true(first.backend.memory > 0, "a service may be looked at")
+		assert.is_nil(first["nobody-knows-it"])
+		assert.is_nil(first["sampled-short"])
+		helper.write(i.dir .. "/grow-1", "")
+		local later = b:wait("the growth of one", function ()
+			local u = sample { id = ids }
+			return u["sampled-1"].memory > first["sampled-1"].memory + 25 * MB and u
+		end)
+		assert.is_true(later["sampled-2"].memory < first["sampled-2"].memory + 5 * MB)
+		local all = sample { id = "sampled-1", on = 1 }["sampled-1"]
+		assert.equal(100 * MB, all.limit)
+		assert.is_true(all.peak > 45 * MB and all.pids >= 1 and all.rss > 45 * MB)
+		for n = 1, 2 do
+			b:stop("sampled-" .. n)
+			b:event("sampled-" .. n, "exited")
+		end
+		b:ack()
+		helper.wait_for("their boxes to go", function () return not i:box("warm/sampled-1") and not i:box("warm/sampled-2") end)
+		assert.same({}, sample { id = ids, on = 0 }["sampled-1"] and { "sampled-1" } or {})
+	end)
+
+	it("is refused a sample of more than 500, and samples that come again and again cost no descriptors that stay", function ()
+		local ids = {}
+		for n = 1, 501 do ids[n] = "s" .. n end
+		assert.is_truthy(b:refused("sample", { id = ids }):find("more than 500"))
+		local before = t.count_fds(i.pid)
+		for round = 1, 3 do
+			for n = 1, 10 do b:spawn { id = ("again-%d-%d"):format(round, n), sh = "exec sleep 1000" } end
+			ids = {}
+			for n = 1, 10 do
+				ids[n] = ("again-%d-%d"):format(round, n)
+				b:event(ids[n], "ready")
+			end
+			for _ = 1, 3 do assert.is_truthy(sample({ id = ids })[ids[10]]) end
+			for _, id in ipairs(ids) do b:stop(id, { grace_ms = 0 }) end
+			for _, id in ipairs(ids) do b:event(id, "exited") end
+			b:ack()
+			helper.wait_for("the boxes to go", function () return not i:box("warm/" .. ids[10]) end)
+		end
+		b:wait("the descriptors to be as before", function () return t.count_fds(i.pid) <= before end)
+	end)
 end)
 
 describe("a child of a service", function ()

@@ -203,6 +203,22 @@ describe("the backend", function ()
 		end
 	end)
 
+	it("that lives and hears everything but acknowledges no end is ended with the rest where the stop is to be now", function ()
+		local i = K.new()
+		i:start()
+		local b = i:backend()
+		b:spawn { id = "busy", sh = "exec sleep 1000" }
+		b:event("busy", "ready")
+		local d = i:door()
+		d:send("door", { req = 1, verb = "stop", on = 1 })
+		local e = b:event("busy", "exited")
+		assert.equal("shutdown", e.cause)
+		b:closed()
+		assert.same({ "exited", 0 }, { i:ended(7) })
+		d:close()
+		i:finish()
+	end)
+
 	it("killed -9 costs no process; what happened meanwhile folds and is told to the next one until it is acknowledged", function ()
 		local i = K.new()
 		i:start()
