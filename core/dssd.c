@@ -16,10 +16,9 @@
 #include "bind/bind_events.h"
 #include "bind/bind_gate.h"
 #include "bind/config.h"
-#include "bind/policies.h"
+#include "bind/crumb.h"
 #include "bind/policies_live.h"
-#include "fleet/feed.h"
-#include "fleet/jtext.h"
+#include "bind/policy_set.h"
 #include "fleet/keys.h"
 #include "gate/server.h"
 #include "node/node.h"
@@ -29,7 +28,6 @@
 #include "sys/loop.h"
 #include "sys/notify.h"
 #include "sys/sock.h"
-#include "sys/watch.h"
 /* dssd: the backend, and the one who turns config/dss.lua into the keeper's plan. */
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
@@ -85,8 +83,6 @@ static int plan(int argc, char **argv)
 
 #define API_VERSION      "1"
 #define KEEP_BYTES       (1 << 20)
-#define ERRORS_MAX       (64 << 10)
-#define SETTLE_MS        300  /* an editor's several writes are one change */
 #define DRAIN_MS         2000 /* for answers under way, at SIGTERM */
 #define DRAIN_LOOK_MS    20
 #define API_MEMORY_BYTES ((size_t)256 << 20)
@@ -99,8 +95,8 @@ struct dssd {
 	struct node *node;
 	struct vm *vm;
 	struct gate *page, *admin;
-	struct watch *watch;
 	struct policies_live *live;
+	struct policy_set *policies;
 	struct loop_signal *terms[2];
 	struct loop_timer *drain;
 	struct app app;
@@ -130,91 +126,22 @@ static void on_over(void *data, const char *text)
 	loop_stop(d->loop);
 }
 
-static void tell_errors(struct dssd *d, const struct buf *errors)
-{
-	char *rest = errors->data;
-	snprintf(d->app.policies, sizeof d->app.policies, "%.*s", rest ? (int)strcspn(rest, "\n") : 0, rest ? rest : "");
-	while (rest && *rest)
-		log_error("%s", strsep(&rest, "\n"));
-}
-
-static void tell_policies(struct dssd *d, bool is_taken)
-{
-	struct store_fact fact = { is_taken ? "policies.taken" : "policies.refused", "policies", NULL, 0, 0, FEED_OWN_ADMIN };
-	struct buf detail;
-	buf_init(&detail, 8192);
-	buf_putc(&detail, '{');
-	jtext_text(&detail, "error", d->app.policies);
-	buf_putc(&detail, '}');
-	if (!is_taken && !detail.failed)
-		fact.detail = detail.data;
-	store_add_fact(fleet_store(node_fleet(d->node)), &fact, NULL, NULL);
-	buf_fini(&detail);
-}
-
-/* Takes a set into force. -1: nothing has changed; the errors were logged. */
-static int take_policies(struct dssd *d, bool from_last)
-{
-	struct policies set;
-	struct buf errors;
-	struct err err = { 0 };
-	int ok = -1;
-	buf_init(&errors, ERRORS_MAX);
-	if (policies_load(d->dir, d->share, d->config.run_user, from_last, &set, &errors) == 0) {
-		size_t n = set.n;
-		ok = node_set_pools(d->node, set.specs, n, &err);
-		policies_forget(&set);
-		if (ok < 0)
-			buf_puts(&errors, err.text);
-		else
-			log_info("policies: %zu pool%s from %s", n, n == 1 ? "" : "s",
-				 from_last ? "the last good set" : "policies/");
-		if (ok == 0) {
-			policies_live_take(d->live, &set.vm);
-			tell_policies(d, true);
-		}
-		if (ok == 0 && !from_last && policies_save(d->dir, &set, &err) < 0)
-			log_warn("%s; a backend in safe mode will take an older set", err.text);
-		policies_fini(&set);
-	}
-	tell_errors(d, &errors);
-	if (ok < 0)
-		tell_policies(d, false);
-	buf_fini(&errors);
-	return ok;
-}
-
-static void on_policies_changed(void *data)
-{
-	struct dssd *d = data;
-	if (take_policies(d, false) < 0)
-		log_warn("policies: the set before stays in force");
-	else
-		d->app.is_safe = false;
-}
-
-/* The first set: taking up waits for it, so there is always one, if only an empty one. */
+/* The first set: taking up waits for it. */
 static int start_policies(struct dssd *d, struct err *err)
 {
 	const char *safe = getenv("DSS_SAFE");
-	bool is_asked = safe && strcmp(safe, "1") == 0;
-	if (is_asked)
-		log_warn("safe mode: the backend crashed repeatedly; taking the last good policies, not policies/");
-	if (!is_asked && take_policies(d, false) == 0)
-		return 0;
-	char trouble[sizeof d->app.policies];
-	memcpy(trouble, d->app.policies, sizeof trouble);
-	if (take_policies(d, true) == 0) {
-		d->app.is_safe = true;
-		log_warn("policies: the last good set is in force until policies/ is mended");
-		memcpy(d->app.policies, trouble, sizeof trouble);
-		return 0;
-	}
-	if (trouble[0])
-		memcpy(d->app.policies, trouble, sizeof trouble);
-	log_error("policies: no set can be taken; there are no pools until policies/ is mended");
-	struct pool_spec *none[1] = { NULL };
-	return node_set_pools(d->node, none, 0, err);
+	struct policy_set_config c = {
+		.loop = d->loop,
+		.node = d->node,
+		.live = d->live,
+		.app = &d->app,
+		.dir = d->dir,
+		.share = d->share,
+		.run_user = d->config.run_user,
+	};
+	d->policies = policy_set_new(&c, err);
+	d->app.policy_set = d->policies;
+	return d->policies ? policy_set_start(d->policies, safe && strcmp(safe, "1") == 0, err) : -1;
 }
 
 static int start_node(struct dssd *d, struct err *err)
@@ -296,15 +223,6 @@ static int tell_ports(struct dssd *d, struct err *err)
 	return fds_replace_file(path, text, (size_t)n, 0644, err);
 }
 
-static void watch_policies(struct dssd *d)
-{
-	char path[PATH_MAX];
-	struct err err = { 0 };
-	if (snprintf(path, sizeof path, "%s/policies", d->dir) >= (int)sizeof path ||
-	    !(d->watch = watch_new(d->loop, path, SETTLE_MS, on_policies_changed, d, &err)))
-		log_warn("changes of policies/ will not be noticed: %s", err.text);
-}
-
 /* --- its end: answers under way get a moment, kernels are not touched --- */
 
 static void look_at_drain(void *data)
@@ -373,13 +291,13 @@ static int read_config(struct dssd *d, struct err *err)
 
 static int start(struct dssd *d, struct err *err)
 {
+	crumb_start(); /* before any of the user's runs */
 	static int (*const steps[])(struct dssd * d, struct err * err) = {
 		find_inherited, find_share, start_loop, read_config, start_node, start_policies, start_api, start_gates, tell_ports,
 	};
 	for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++)
 		if (steps[i](d, err) < 0)
 			return -1;
-	watch_policies(d);
 	notify_send("READY=1");
 	log_info("ready: dssd %s, page on port %d, callbacks on port %d", DSS_VERSION, d->port, d->callback_port);
 	return 0;
@@ -387,12 +305,13 @@ static int start(struct dssd *d, struct err *err)
 
 static void stop(struct dssd *d)
 {
-	watch_free(&d->watch);
 	d->app.gates[0] = d->app.gates[1] = NULL;
 	if (d->admin)
 		gate_free(&d->admin);
 	if (d->page)
 		gate_free(&d->page);
+	d->app.policy_set = NULL;
+	policy_set_free(&d->policies);
 	policies_live_free(&d->live);
 	if (d->node)
 		node_free(&d->node); /* what was asked of it is answered while the state still lives */

@@ -9,6 +9,7 @@
 #include "sys/loop.h"
 struct events;
 struct keys;
+struct policy_set;
 
 /* app: what the bindings of an API state reach (vm_app): the parts of the running backend. All borrowed. */
 struct app {
@@ -16,6 +17,7 @@ struct app {
 	struct node *node;
 	struct keys *keys;
 	struct events *events;
+	struct policy_set *policy_set; /* NULL before it is there */
 	struct gate *gates[2]; /* page, admin; NULL before they are there */
 	const char *dir, *version;
 	uid_t control_uid; /* whose unix connections count as admin, beside root */

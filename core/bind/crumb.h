@@ -6,11 +6,11 @@
  * page of our own). A call costs a copy of a few short texts and two stores, no system call. A backend that dies or hangs inside a
  * policy leaves the crumb, and the next one reads it before it evaluates anything: see quarantine.h.
  *
- * Each thread writes into a place of its own: the loop's is 0, the loader's 1. Calls nest: a file that is evaluated calls a function.
+ * Each thread writes into a place of its own: the loop's is 0, the loaders' follow. Calls nest: a file that is evaluated calls a function.
  * call_run puts back what a raise has left open.
  */
-#define CRUMB_THREADS 2
-#define CRUMB_DEPTH   4 /* deeper ones are counted, not written */
+#define CRUMB_THREADS 4
+#define CRUMB_DEPTH   3 /* deeper ones are counted, not written */
 #define CRUMB_LOAD    "load" /* the word of a file that is being evaluated as a whole */
 
 struct crumb {

@@ -1,0 +1,510 @@
+#include "bind/policy_set.h"
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include "base/log.h"
+#include "base/text.h"
+#include "bind/policies.h"
+#include "bind/policy_load.h"
+#include "bind/quarantine.h"
+#include "fleet/alerts.h"
+#include "fleet/feed.h"
+#include "fleet/jtext.h"
+#include "sys/clock.h"
+#include "sys/watch.h"
+
+#define SETTLE_MS    300  /* an editor's several writes are one change */
+#define EMPTY_MS     1000 /* a file of no bytes may be one that is being written: it is looked at once more */
+#define LOOK_MS      2000 /* between tries to watch a folder that is not there */
+#define STALE_MOST   5    /* loads in a row that are thrown away because something changed meanwhile */
+#define CHECKS_MOST  2    /* at once */
+#define END_WAIT_MS  2500
+#define ERRORS_MAX   (64 << 10)
+#define JSON_MAX     (256 << 10)
+#define ALERT        "policies"
+#define QUARANTINE   "quarantine:"
+
+struct check {
+	struct policy_load *load;
+	policy_check_fn *fn;
+	void *data;
+};
+
+struct policy_set {
+	struct policy_set_config c;
+	char folder[PATH_MAX];
+	struct watch *watch;
+	dev_t watched_dev; /* which folder is watched: it may be replaced by another of its name */
+	ino_t watched_ino;
+	struct loop_wake *wake;
+	struct loop_timer *give_up, *again, *look;
+	struct policy_load *load; /* of policies/; NULL = none runs */
+	bool is_dirty;            /* something changed since it began */
+	int stale;
+	bool has_waited; /* for an empty file */
+	struct check checks[CHECKS_MOST];
+	struct policies now; /* text and files of the set in force */
+	bool is_last;
+	struct buf errors; /* of the last load of policies/, one a line; empty = in force */
+	struct policy_set_listener listener;
+};
+
+/* --- telling --- */
+
+/* "FILE:LINE: text" → its parts; a text without a place is of the whole folder. */
+static void put_error(struct buf *out, const char *line, size_t len)
+{
+	char text[4096], *at;
+	int64_t number = 1;
+	snprintf(text, sizeof text, "%.*s", (int)(len < sizeof text ? len : sizeof text - 1), line);
+	char *file = text, *rest = text;
+	size_t n = strcspn(text, ": ");
+	if (text[n] == ':') {
+		at = text + n + 1;
+		size_t digits = strspn(at, "0123456789");
+		if (digits > 0 && digits < 10 && at[digits] == ':') {
+			text[n] = at[digits] = '\0';
+			text_int(at, 0, INT_MAX, &number, NULL);
+			rest = at + digits + 1;
+			rest += *rest == ' ';
+		}
+	}
+	jtext_next(out);
+	buf_putc(out, '{');
+	jtext_text(out, "file", rest == text ? "policies" : file);
+	jtext_int(out, "line", number);
+	jtext_text(out, "text", rest);
+	buf_putc(out, '}');
+}
+
+static void put_errors(struct buf *out, const struct buf *errors)
+{
+	const char *at = errors->data ? errors->data : "";
+	buf_putc(out, '[');
+	while (*at) {
+		size_t n = strcspn(at, "\n");
+		if (n > 0)
+			put_error(out, at, n);
+		at += n + (at[n] == '\n');
+	}
+	buf_putc(out, ']');
+}
+
+static void add_fact(struct policy_set *s, bool is_taken)
+{
+	struct store_fact fact = { is_taken ? "policies.taken" : "policies.refused", "policies", NULL, 0, 0, FEED_OWN_ADMIN };
+	struct buf detail;
+	buf_init(&detail, 8192);
+	buf_putc(&detail, '{');
+	jtext_text(&detail, "error", s->c.app->policies);
+	buf_putc(&detail, '}');
+	if (!is_taken && !detail.failed)
+		fact.detail = detail.data;
+	store_add_fact(fleet_store(node_fleet(s->c.node)), &fact, NULL, NULL);
+	buf_fini(&detail);
+}
+
+static struct alerts *alerts_of(const struct policy_set *s)
+{
+	return fleet_alerts(node_fleet(s->c.node));
+}
+
+/* The board, the log, /health; s->errors is told. */
+static void tell_errors(struct policy_set *s)
+{
+	const char *at = s->errors.data && s->errors.len ? s->errors.data : "";
+	snprintf(s->c.app->policies, sizeof s->c.app->policies, "%.*s", (int)strcspn(at, "\n"), at);
+	if (!*at)
+		return;
+	alerts_raise(alerts_of(s), ALERT, ALERT_ERROR, NULL, NULL, s->c.app->policies);
+	while (*at) {
+		size_t n = strcspn(at, "\n");
+		log_error("%.*s", (int)n, at);
+		at += n + (at[n] == '\n');
+	}
+}
+
+static void refuse(struct policy_set *s)
+{
+	tell_errors(s);
+	add_fact(s, false);
+	if (s->listener.refused)
+		s->listener.refused(s->listener.data);
+}
+
+static void on_quarantine(void *data, const struct quarantined *q, bool is_there)
+{
+	struct policy_set *s = data;
+	char key[sizeof QUARANTINE + sizeof q->source + sizeof q->word];
+	snprintf(key, sizeof key, QUARANTINE "%s %s", q->source, q->word);
+	if (is_there)
+		alerts_raise(alerts_of(s), key, q->is_kept ? ALERT_ERROR : ALERT_WARNING, q->name[0] ? q->name : NULL, q->source, q->why);
+	else
+		alerts_clear(alerts_of(s), key);
+}
+
+/* --- taking --- */
+
+static const char *hash_of(void *data, const char *file)
+{
+	return policies_hash(data, file);
+}
+
+static void note_error(struct policy_set *s, const char *text)
+{
+	buf_clear(&s->errors);
+	buf_puts(&s->errors, text);
+}
+
+/* What is new of a set comes into force here, all of it or nothing: pools first, as they can still refuse. */
+static int take(struct policy_set *s, struct policies *p, bool from_last)
+{
+	struct err err = { 0 };
+	size_t n = p->n;
+	int ok = node_set_pools(s->c.node, p->specs, n, &err);
+	policies_forget(p);
+	if (ok < 0) {
+		note_error(s, err.text);
+		return -1;
+	}
+	policies_live_take(s->c.live, &p->vm);
+	s->is_last = s->c.app->is_safe = from_last;
+	log_info("policies: %zu pool%s from %s", n, n == 1 ? "" : "s", from_last ? "the last good set" : "policies/");
+	if (!from_last) {
+		if (policies_save(s->c.dir, p, &err) < 0)
+			log_warn("%s; a backend in safe mode will take an older set", err.text);
+		buf_clear(&s->errors);
+		s->c.app->policies[0] = '\0';
+		alerts_clear(alerts_of(s), ALERT);
+		quarantine_keep(hash_of, p);
+	}
+	add_fact(s, true);
+	policies_fini(&s->now);
+	s->now = *p;
+	memset(p, 0, sizeof *p);
+	if (s->listener.taken)
+		s->listener.taken(s->listener.data, &s->now);
+	return 0;
+}
+
+static int use(struct policy_set *s, struct policy_load *load)
+{
+	bool from_last = load->from == POLICY_LAST;
+	if (load->status < 0) {
+		buf_clear(&s->errors);
+		buf_put(&s->errors, load->errors.data ? load->errors.data : "", load->errors.len);
+	}
+	if (load->status < 0 || take(s, &load->out, from_last) < 0) {
+		refuse(s);
+		return -1;
+	}
+	return 0;
+}
+
+/* --- loads of policies/ --- */
+
+static void begin(struct policy_set *s)
+{
+	struct err err = { 0 };
+	s->is_dirty = false;
+	loop_timer_stop(s->again);
+	s->load = policy_load_start(POLICY_FOLDER, s->c.dir, s->c.share, s->c.run_user, NULL, 0, s->wake, &err);
+	if (s->load) {
+		loop_timer_start(s->give_up, POLICY_SET_GIVE_UP_MS);
+		return;
+	}
+	note_error(s, err.text);
+	refuse(s);
+}
+
+void policy_set_reload(struct policy_set *s)
+{
+	if (s->load)
+		s->is_dirty = true;
+	else
+		begin(s);
+}
+
+/* In JSON a quote within a text is escaped: these bytes are a file of nothing. */
+static bool has_empty_file(const struct policies *p)
+{
+	static const char empty[] = "\"text\":\"\"";
+	return p->text.data && memmem(p->text.data, p->text.len, empty, sizeof empty - 1);
+}
+
+static void on_loaded(struct policy_set *s)
+{
+	struct policy_load *load = s->load;
+	s->load = NULL;
+	loop_timer_stop(s->give_up);
+	if (s->is_dirty && s->stale < STALE_MOST) {
+		s->stale++;
+		policy_load_free(&load);
+		begin(s);
+		return;
+	}
+	s->stale = 0;
+	if (load->status == 0 && !s->has_waited && has_empty_file(&load->out)) {
+		s->has_waited = true;
+		policy_load_free(&load);
+		loop_timer_start(s->again, EMPTY_MS);
+		return;
+	}
+	s->has_waited = false;
+	if (use(s, load) < 0)
+		log_warn("policies: the set before stays in force");
+	policy_load_free(&load);
+	if (s->is_dirty)
+		begin(s);
+}
+
+static void on_give_up(void *data)
+{
+	struct policy_set *s = data;
+	policy_load_free(&s->load);
+	note_error(s, "policies:1: the load did not end within 10 s and was given up; the set before stays in force");
+	refuse(s);
+}
+
+static void on_again(void *data)
+{
+	policy_set_reload(data);
+}
+
+/* --- the folder --- */
+
+static void watch_folder(struct policy_set *s);
+
+static void on_changed(void *data)
+{
+	struct policy_set *s = data;
+	struct stat st;
+	bool is_same = stat(s->folder, &st) == 0 && st.st_dev == s->watched_dev && st.st_ino == s->watched_ino;
+	if (!is_same) {
+		watch_free(&s->watch);
+		watch_folder(s);
+	}
+	policy_set_reload(s);
+}
+
+static void on_look(void *data)
+{
+	struct policy_set *s = data;
+	watch_folder(s);
+	if (s->watch)
+		policy_set_reload(s);
+}
+
+static void watch_folder(struct policy_set *s)
+{
+	struct err err = { 0 };
+	struct stat st;
+	bool is_there = stat(s->folder, &st) == 0;
+	s->watch = is_there ? watch_new(s->c.loop, s->folder, SETTLE_MS, on_changed, s, &err) : NULL;
+	if (s->watch) {
+		s->watched_dev = st.st_dev;
+		s->watched_ino = st.st_ino;
+		return;
+	}
+	if (is_there)
+		log_warn("changes of policies/ are not noticed: %s", err.text);
+	loop_timer_start(s->look, LOOK_MS);
+}
+
+/* --- checks --- */
+
+static void put_set(struct buf *out, const struct policies *p)
+{
+	buf_puts(out, "{\"ok\":true");
+	jtext_int(out, "files", (int64_t)p->nfiles);
+	jtext_member(out, "pools");
+	buf_putc(out, '[');
+	for (size_t i = 0; i < p->n; i++) {
+		jtext_next(out);
+		jtext_put(out, p->specs[i]->name);
+	}
+	buf_puts(out, "]}");
+}
+
+static void answer_check(struct check *check)
+{
+	struct check c = *check;
+	struct buf out;
+	check->load = NULL; /* fn may ask for the next one */
+	buf_init(&out, JSON_MAX);
+	if (c.load->status == 0) {
+		put_set(&out, &c.load->out);
+	} else {
+		buf_puts(&out, "{\"ok\":false,\"errors\":");
+		put_errors(&out, &c.load->errors);
+		buf_putc(&out, '}');
+	}
+	policy_load_free(&c.load);
+	c.fn(c.data, &out);
+	buf_fini(&out);
+}
+
+static void give_up_check(struct check *check)
+{
+	struct check c = *check;
+	struct buf out;
+	policy_load_free(&check->load);
+	buf_init(&out, JSON_MAX);
+	buf_puts(&out, "{\"ok\":false,\"errors\":[{\"file\":\"policies\",\"line\":1,\"text\":\"the check did not end within 10 s and was "
+		       "given up\"}]}");
+	c.fn(c.data, &out);
+	buf_fini(&out);
+}
+
+int policy_set_check(struct policy_set *s, const char *texts, size_t len, policy_check_fn *fn, void *data, struct err *err)
+{
+	for (int i = 0; i < CHECKS_MOST; i++) {
+		struct check *c = &s->checks[i];
+		if (c->load && clock_mono_ms() - c->load->started_mono_ms > POLICY_SET_GIVE_UP_MS)
+			give_up_check(c);
+		if (c->load)
+			continue;
+		c->load = policy_load_start(POLICY_TEXTS, s->c.dir, s->c.share, s->c.run_user, texts, len, s->wake, err);
+		if (!c->load)
+			return -1;
+		c->fn = fn;
+		c->data = data;
+		return 0;
+	}
+	return err_set(err, "unable to check policies: %d checks run already; try again", CHECKS_MOST);
+}
+
+static void on_wake(void *data)
+{
+	struct policy_set *s = data;
+	if (s->load && policy_load_is_done(s->load))
+		on_loaded(s);
+	for (int i = 0; i < CHECKS_MOST; i++)
+		if (s->checks[i].load && policy_load_is_done(s->checks[i].load))
+			answer_check(&s->checks[i]);
+}
+
+/* --- life --- */
+
+struct policy_set *policy_set_new(const struct policy_set_config *config, struct err *err)
+{
+	struct policy_set *s = calloc(1, sizeof *s);
+	if (!s) {
+		err_set(err, "unable to hold policies: not enough memory");
+		return NULL;
+	}
+	s->c = *config;
+	buf_init(&s->errors, ERRORS_MAX);
+	s->wake = loop_wake_new(config->loop, on_wake, s);
+	s->give_up = loop_timer_new(config->loop, on_give_up, s);
+	s->again = loop_timer_new(config->loop, on_again, s);
+	s->look = loop_timer_new(config->loop, on_look, s);
+	bool is_long = snprintf(s->folder, sizeof s->folder, "%s/policies", config->dir) >= (int)sizeof s->folder;
+	if (is_long || !s->wake || !s->give_up || !s->again || !s->look) {
+		err_set(err, "unable to hold policies: %s", is_long ? "the path is too long" : "not enough memory");
+		policy_set_free(&s);
+		return NULL;
+	}
+	quarantine_open(config->dir);
+	quarantine_listen(on_quarantine, s);
+	return s;
+}
+
+static int take_first(struct policy_set *s, enum policy_from from)
+{
+	struct err err = { 0 };
+	int ok = -1;
+	struct policy_load *load = policy_load_start(from, s->c.dir, s->c.share, s->c.run_user, NULL, 0, NULL, &err);
+	if (!load) {
+		note_error(s, err.text);
+		refuse(s);
+	} else if (!policy_load_wait(load, POLICY_SET_GIVE_UP_MS)) {
+		note_error(s, "policies:1: the load did not end within 10 s and was given up");
+		refuse(s);
+	} else {
+		ok = use(s, load);
+	}
+	policy_load_free(&load);
+	return ok;
+}
+
+/* Mistakes of policies/ outlive those of the last good set: they are the ones to mend. */
+static int take_last_first(struct policy_set *s)
+{
+	struct buf trouble = s->errors;
+	char told[sizeof s->c.app->policies];
+	memcpy(told, s->c.app->policies, sizeof told);
+	buf_init(&s->errors, ERRORS_MAX);
+	int ok = take_first(s, POLICY_LAST);
+	if (trouble.len > 0) {
+		buf_fini(&s->errors);
+		s->errors = trouble;
+		memcpy(s->c.app->policies, told, sizeof told);
+		alerts_raise(alerts_of(s), ALERT, ALERT_ERROR, NULL, NULL, told);
+	} else {
+		buf_fini(&trouble);
+	}
+	return ok;
+}
+
+int policy_set_start(struct policy_set *s, bool is_safe, struct err *err)
+{
+	watch_folder(s); /* before the first look, so that no change falls between */
+	if (is_safe)
+		log_warn("safe mode: the backend crashed repeatedly; taking the last good policies, not policies/");
+	if (!is_safe && take_first(s, POLICY_FOLDER) == 0)
+		return 0;
+	if (take_last_first(s) == 0) {
+		log_warn("policies: the last good set is in force until policies/ is mended");
+		return 0;
+	}
+	log_error("policies: no set can be taken; there are no pools until policies/ is mended");
+	struct pool_spec *none[1] = { NULL };
+	return node_set_pools(s->c.node, none, 0, err);
+}
+
+void policy_set_free(struct policy_set **sp)
+{
+	struct policy_set *s = *sp;
+	if (!s)
+		return;
+	quarantine_listen(NULL, NULL);
+	watch_free(&s->watch);
+	if (s->load)
+		policy_load_wait(s->load, END_WAIT_MS);
+	policy_load_free(&s->load);
+	for (int i = 0; i < CHECKS_MOST; i++)
+		if (s->checks[i].load)
+			give_up_check(&s->checks[i]);
+	loop_wake_free(&s->wake);
+	loop_timer_free(&s->give_up);
+	loop_timer_free(&s->again);
+	loop_timer_free(&s->look);
+	policies_fini(&s->now);
+	buf_fini(&s->errors);
+	quarantine_close();
+	free(s);
+	*sp = NULL;
+}
+
+const struct buf *policy_set_text(const struct policy_set *s)
+{
+	return &s->now.text;
+}
+
+bool policy_set_is_last(const struct policy_set *s)
+{
+	return s->is_last;
+}
+
+void policy_set_errors_json(const struct policy_set *s, struct buf *out)
+{
+	put_errors(out, &s->errors);
+}
+
+void policy_set_listen(struct policy_set *s, const struct policy_set_listener *listener)
+{
+	s->listener = *listener;
+}
