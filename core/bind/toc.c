@@ -7,6 +7,7 @@ static const struct toc_entry entries[] = {
 	{ "bind.files", bind_files_open, VM_PLAN | VM_POLICY | VM_API },
 	{ "bind.log", bind_log_open, ALL },
 	{ "bind.guard", bind_guard_open, VM_PLAN | VM_POLICY | VM_CONSOLE },
+	{ "bind.machine", bind_machine_open, VM_POLICY | VM_CONSOLE },
 	{ "bind.crypt", bind_crypt_open, VM_API | VM_CONSOLE },
 	{ "bind.fleet", bind_fleet_open, VM_API | VM_CONSOLE },
 	{ "bind.alerts", bind_alerts_open, VM_API | VM_CONSOLE },

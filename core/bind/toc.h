@@ -1,6 +1,7 @@
 #ifndef DSS_BIND_TOC_H
 #define DSS_BIND_TOC_H
 #include <stddef.h>
+#include <stdint.h>
 #include <lua.h>
 #include "bind/vm.h"
 /* toc: the table of contents of what C offers to Lua: `require "bind.json"` and so on, each for the uses that need it. */
@@ -17,6 +18,7 @@ void toc_register(lua_State *L, unsigned use);
 int bind_json_open(lua_State *L);
 int bind_files_open(lua_State *L);
 int bind_crypt_open(lua_State *L);
+int bind_machine_open(lua_State *L);
 int bind_log_open(lua_State *L);
 int bind_fleet_open(lua_State *L);
 int bind_alerts_open(lua_State *L);
@@ -26,6 +28,9 @@ int bind_logs_open(lua_State *L);
 int bind_keys_open(lua_State *L);
 int bind_stats_open(lua_State *L);
 int bind_guard_open(lua_State *L);
+/* Of this machine: processors on line, bytes of memory. */
+int64_t bind_machine_cores(void);
+int64_t bind_machine_bytes(void);
 /* Replaces string and table functions of the state by bounded ones. */
 void bind_string_install(lua_State *L);
 void bind_table_install(lua_State *L); /* called by it */

@@ -114,6 +114,7 @@ static int preload(lua_State *L)
 	vm_preload(L, "bind.crypt", bind_crypt_open);
 	vm_preload(L, "bind.log", bind_log_open);
 	vm_preload(L, "bind.guard", bind_guard_open);
+	vm_preload(L, "bind.machine", bind_machine_open);
 	return 0;
 }
 

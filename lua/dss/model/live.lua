@@ -1,9 +1,10 @@
 -- live: functions that stand in a pool where a value may: warm.min, warm.max, max, limits.memory (function (pool) … return NUMBER end) and
 -- recycle (function (k) … return retire "why" end). They are asked with facts that are handed in, clock included, and answer a value;
 -- what goes wrong leaves the last number in force, and the kernel alive.
-local guard = require "dss.model.guard"
 local S = require "dss.model.schema"
-local sandbox = require "dss.model.sandbox"
+local reading = require "dss.model.reading"
+local verbs = require "dss.model.verbs"
+local where = require "dss.model.where"
 
 local M = {}
 
@@ -11,60 +12,35 @@ local M = {}
 local numbers = {
 	["warm.min"] = { "warm", "min" }, ["warm.max"] = { "warm", "max" }, ["max"] = { "max" }, ["limits.memory"] = { "limits", "memory" },
 }
-local Retire = {}
 
 -- What a pool's functions see before the pool is there.
 local nothing = { idle = 0, busy = 0, starting = 0, waiting = 0, alive = 0, demand = 0.0 }
-local weekdays = { "sun", "mon", "tue", "wed", "thu", "fri", "sat" }
+
+local function names_of(text)
+	local out = {}
+	for name in text:gmatch "%a+" do out[name] = true end
+	return out
+end
+local pool_names = names_of "name idle busy starting waiting alive demand cores total clock"
+local kernel_names = names_of "id user pool tasks age memory peak clock"
+local kernel_types = where.types "kernel"
 
 local model, contradictions
 
---- retire "why": what a recycle function answers for a kernel that is to go.
-function M.retire(why)
-	if type(why) ~= "string" or why == "" or why:find "%c" then error("retire wants a reason: retire \"it has grown\"", 2) end
-	return setmetatable({ why = why }, Retire)
+local function get(p, path) return #path == 1 and p[path[1]] or p[path[1]][path[2]] end
+local function set(p, path, v)
+	if #path == 1 then p[path[1]] = v else p[path[1]][path[2]] = v end
 end
 
---- Facts of a clock, from seconds since 1970: the node's local time.
-local function clock_facts(unix_s)
-	local d = os.date("*t", unix_s)
-	return sandbox.facts({ year = d.year, month = d.month, day = d.day, hour = d.hour, minute = d.min, weekday = weekdays[d.wday], seconds = unix_s }, "clock")
-end
-
---- A view of the facts that notes whether something was read that changes by itself.
-local function view(facts, name, seen)
-	local t = {}
-	for k, v in pairs(facts) do t[k] = v end
-	t.clock = clock_facts(facts.unix_s or 0)
-	t.unix_s = nil
-	return sandbox.facts(t, name, function(key)
-		if key == "clock" or key == "age" then seen.time = true end
-	end)
-end
-
-local function get(p, where) return #where == 1 and p[where[1]] or p[where[1]][where[2]] end
-local function set(p, where, v)
-	if #where == 1 then p[where[1]] = v else p[where[1]][where[2]] = v end
-end
-
---- "FILE:LINE: text" once: Lua puts the place before what it raises itself.
-local function placed(at, text)
-	text = type(text) == "string" and text or ("raised a " .. type(text))
-	return text:find "^[^%s:]+:%d+: " and text or ("%s: %s"):format(at, text)
-end
-
---- One function's number, or nil and "FILE:LINE: why"; nil and nothing while it is in quarantine (guard.lua).
-local function ask(f, path, facts, name)
-	f.path = path
-	local ok, v = guard.call(f, name, facts)
-	if ok == nil then return nil end
-	if not ok then return nil, placed(f.at, v) end
+--- One function's number, or nil and "FILE:LINE: why".
+local function ask(f, p, path, r)
+	local ok, v, fact = where.ask(f, p.name, r.view)
+	if not ok then return nil, v or ("%s: %s: %s is not known"):format(f.at, path, fact) end
 	if f.spec.kind == "int" and math.type(v) == "float" then v = math.tointeger(v) or math.ceil(v) end
 	if f.spec.kind == "size" and math.type(v) == "float" then v = math.tointeger(v // 1) end
 	local n, why = S.answer(f.spec, v)
-	if n ~= nil then return n end
-	guard.refuse(f)
-	return nil, ("%s: %s: %s"):format(f.at, path, why)
+	if n == nil then return nil, where.refuse(f, path .. ": " .. why) end
+	return n
 end
 
 function M.has_numbers(p)
@@ -74,21 +50,22 @@ function M.has_numbers(p)
 	return false
 end
 
---- Asks each function for its first number, before there are kernels. A list of what was wrong: { line, text }.
-function M.first(p)
-	nothing.name = p.name
-	local out, facts = {}, view(nothing, "pool", {})
+--- Asks each function for its first number, before there are kernels. machine: { cores, total }. A list of what was wrong: { line, text }.
+function M.first(p, machine)
+	local out = {}
+	local facts = { name = p.name, cores = machine.cores, total = machine.total, unix_s = os.time() }
+	for k, v in pairs(nothing) do facts[k] = v end
+	local r = reading.open("pool", pool_names, facts)
 	for _, path in ipairs(S.sorted_keys(p.functions)) do
 		local f = p.functions[path]
 		if numbers[path] then
-			local n, why = ask(f, path, facts, p.name)
+			local n, why = ask(f, p, path, r)
 			local line = why and tonumber(why:match "^[^%s:]+:(%d+): ")
 			if why then out[#out + 1] = { line = line, text = why:gsub("^[^%s:]+:%d+: ", "") } end
-			-- in quarantine: the default of the word; a limit of memory has none, so the most that a task may ask for
-			if n == nil and not why and path == "limits.memory" then n = p.limits.memory_max end
-			if n ~= nil or why then set(p, numbers[path], n) end
+			set(p, numbers[path], n)
 		end
 	end
+	r:close()
 	return out
 end
 
@@ -108,46 +85,91 @@ local function complain(p, path, why, kept)
 	return why and ("%s; %s"):format(why, kept)
 end
 
---- The numbers of a pool now. Returns warm.min, warm.max, max, memory bytes, whether time alone can change them, and complaints (one a
--- line, "" = none).
+local function says(path, n) return ("%s = %s"):format(path, tostring(n)) end
+
+--- One number: kept where its function fails. Adds to the decisions.
+local function decide(p, path, facts, decisions, out)
+	local f, before = p.functions[path], get(p, numbers[path])
+	local r = reading.open("pool", pool_names, facts)
+	local n, why = ask(f, p, path, r)
+	set(p, numbers[path], n or before)
+	decisions[#decisions + 1] = {
+		source = f.at, threshold = path, inputs = r:inputs(), answer = (n == nil or n == before) and "keep" or "set",
+		reason = why or says(path, n), outcome = why and "failed" or n == before and "nothing" or "done",
+	}
+	out[#out + 1] = complain(p, path, why, ("the last number, %s, stays in force"):format(before))
+	local is_time = r:saw "clock"
+	r:close()
+	return is_time
+end
+
+--- The numbers of a pool now. Returns warm.min, warm.max, max, memory bytes, whether time alone can change them, complaints (one a
+-- line, "" = none), and the decisions: { source, threshold = path, answer, reason, inputs, outcome }.
 function M.pool(name, facts)
 	local p = model[name]
-	local seen, out, before = {}, {}, {}
+	local decisions, out, before, is_time = {}, {}, {}, false
 	facts.name = name
-	local shown = view(facts, "pool", seen)
-	for path, where in pairs(numbers) do before[path] = get(p, where) end
+	for path, at in pairs(numbers) do before[path] = get(p, at) end
 	for _, path in ipairs(S.sorted_keys(p.functions)) do
-		if numbers[path] then
-			local n, why = ask(p.functions[path], path, shown, name)
-			set(p, numbers[path], n or before[path])
-			out[#out + 1] = complain(p, path, why, ("the last number, %s, stays in force"):format(before[path]))
-		end
+		if numbers[path] then is_time = decide(p, path, facts, decisions, out) or is_time end
 	end
 	local trouble = contradictions(p)[1]
 	if trouble then
-		for path, where in pairs(numbers) do set(p, where, before[path]) end
+		for path, at in pairs(numbers) do set(p, at, before[path]) end
+		for _, d in ipairs(decisions) do
+			if d.outcome == "done" then d.outcome = "failed" end
+		end
 	end
 	out[#out + 1] = complain(p, "", trouble and ("%s: %s"):format(p.source, trouble), "the last numbers stay in force")
-	return p.warm.min, p.warm.max, p.max, p.limits.memory or 0, seen.time or false, table.concat(out, "\n")
+	return p.warm.min, p.warm.max, p.max, p.limits.memory or 0, is_time, table.concat(out, "\n"), decisions
 end
 
---- Whether a kernel goes: the reason or nil; whether time alone can change that; a complaint or "".
+--- The verb of a recycle function, or nil; what failed; the fact that was unknown.
+local function verdict(p, r)
+	local f = p.functions.recycle
+	local ok, v, fact = where.ask(f, p.name, r.view)
+	if not ok then return nil, v, fact end
+	if v and not (verbs.is_verb(v) and (v.word == "retire" or v.word == "keep")) then
+		local what = verbs.is_verb(v) and v.word or "a " .. type(v)
+		return nil, where.refuse(f, ("recycle: answer retire \"why\", or nothing to keep the kernel, not %s"):format(what))
+	end
+	return v or nil
+end
+
+--- Whether a kernel goes: the reason or nil; whether time alone can change that; a complaint or ""; and the decision as pool() has them.
 function M.recycle(name, facts)
 	local p = model[name]
-	local f, seen = p.functions.recycle, {}
-	f.path = "recycle"
-	local ok, v = guard.call(f, name, view(facts, "k", seen))
-	local why
-	if ok == nil then
-		v = nil                                          -- in quarantine: the kernel is kept
-	elseif not ok then
-		why = placed(f.at, v)
-	elseif v and getmetatable(v) ~= Retire then
-		guard.refuse(f)
-		why = ("%s: recycle: answer retire \"why\", or nothing to keep the kernel, not a %s"):format(f.at, type(v))
-	end
-	local text = complain(p, "recycle", why, "the kernel is kept")
-	return not why and v and v.why or nil, seen.time or false, text or ""
+	facts.pool = name
+	local r = reading.open("k", kernel_names, facts)
+	local verb, failure, fact = verdict(p, r)
+	local reason = verb and verbs.fill(verb, r, kernel_types)
+	local goes = verb and verb.word == "retire" or false
+	local decision = {
+		source = p.functions.recycle.at, answer = goes and "retire" or "keep", threshold = "recycle", inputs = r:inputs(),
+		reason = failure or fact and ("skipped: %s is unknown"):format(fact) or reason, outcome = failure and "failed" or goes and "done" or "kept",
+	}
+	local is_time = r:saw "clock" or r:saw "age"
+	r:close()
+	return goes and reason or nil, is_time, complain(p, "recycle", failure, "the kernel is kept") or "", decision
+end
+
+-- --- once more: see engine.again ---
+
+function M.again(name, path, facts)
+	local p = model[name]
+	local f = p and p.functions[path]
+	if not f then return nil end
+	local r = reading.open("pool", pool_names, facts)
+	local n, why = ask(f, p, path, r)
+	r:close()
+	return n and "set" or "keep", why or says(path, n)
+end
+
+function M.again_recycle(name, facts)
+	local p = model[name]
+	if not p or not p.functions.recycle then return nil end
+	local _, _, _, d = M.recycle(name, facts)
+	return d.answer, d.reason
 end
 
 return M

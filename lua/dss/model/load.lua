@@ -1,11 +1,12 @@
 -- load: the files of policies/, in the order of their names, as one set: all or nothing, with every error found.
 local files = require "bind.files"
+local engine = require "dss.model.engine"
 local guard = require "dss.model.guard"
 local json = require "bind.json"
-local live = require "dss.model.live"
 local pools = require "dss.model.pools"
 local sandbox = require "dss.model.sandbox"
 local Source = require "dss.model.source"
+local words = require "dss.model.words"
 
 local FOLDER = "policies"
 local FILES_MAX = 200
@@ -66,7 +67,7 @@ local function evaluate_one(file, model, errors)
 	end
 	local source = Source.new(file.name, file.text, errors)
 	guard.enter_file(file.name, hash)
-	local ok, raised = sandbox.run(file.text, "@" .. file.name, sandbox.environment(pools.words(source, model)))
+	local ok, raised = sandbox.run(file.text, "@" .. file.name, sandbox.environment(words.of(source, model)))
 	guard.leave_file()
 	if not ok then errors[#errors + 1] = raised end
 	source:close()
@@ -83,10 +84,10 @@ end
 
 --- Evaluates texts { name, text } into a model, or nil and a list of "policies/NAME:LINE: …".
 function M.evaluate(texts, where)
-	local errors, model = {}, pools.new(where)
+	local errors, model = {}, words.new(where)
 	for _, file in ipairs(texts) do evaluate_one(file, model, errors) end
 	if #errors > 0 then return nil, cut(errors) end
-	live.take(model, pools.contradictions)
+	engine.take(model)
 	return model
 end
 

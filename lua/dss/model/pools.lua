@@ -1,8 +1,7 @@
--- pools: the words of policies/*.lua: pool "NAME" { … } and the kernels it runs: python { … }, java { … }, command { … }; retire("why"),
--- seconds "8h" and bytes "1.5g" for functions that stand where a value may (see live.lua).
+-- pools: pool "NAME" { … } and the kernels it runs: python { … }, java { … }, command { … }. Where a number stands, a function may (live.lua).
 local live = require "dss.model.live"
+local machine = require "bind.machine"
 local S = require "dss.model.schema"
-local duration = require "dss.text.duration"
 local id = require "dss.text.id"
 local size = require "dss.text.size"
 local sorted_keys = S.sorted_keys
@@ -77,9 +76,6 @@ local shapes = {
 		grace = S.duration { default = 5000 },
 	},
 }
-
---- A model before any word was read. where: share, run_user (nil = one-user mode).
-function M.new(where) return { where = where, pools = {}, first = {} } end
 
 local function environment_list(env)
 	local list = {}
@@ -160,32 +156,20 @@ function M.contradictions(p)
 	return out
 end
 
---- seconds "8h", bytes "1.5g": for comparisons in functions.
-local function unit(parse, scale)
-	return function(text)
-		local n, why = parse(text)
-		if not n then error(why, 2) end
-		return scale == 1 and n or n / scale
-	end
-end
-
 --- The words for one file; what they say lands in `model`.
 function M.words(source, model)
 	local words = {}
 	for _, kind in ipairs { "python", "java", "command" } do words[kind] = kernel_word(source, model, kind) end
-	words.retire = live.retire
-	words.seconds = unit(duration.parse, 1000)
-	words.bytes = unit(size.parse, 1)
 	words.pool = source:named("pool", function(name, t, line)
 		local functions = {}
 		local p = S.read(shapes.pool, t, { source = source, line = line, lines = source:lines(line), functions = functions })
 		if not id.is_id(name) or name:find "[:()]" or #name > 32 then
 			return source:report(line, ("%q is no name for a pool: up to 32 letters, digits and _.-"):format(name))
 		end
-		if model.first[name] then return source:report(line, ('pool "%s" stands twice, first at %s'):format(name, model.first[name])) end
-		model.first[name] = source:at(line)
+		if model.first["pool " .. name] then return source:report(line, ('pool "%s" stands twice, first at %s'):format(name, model.first["pool " .. name])) end
+		model.first["pool " .. name] = source:at(line)
 		p.name, p.source, p.run_as, p.functions = name, source:at(line), p.run_as or model.where.run_user, functions
-		for _, trouble in ipairs(live.first(p)) do source:report(trouble.line or line, trouble.text) end
+		for _, trouble in ipairs(live.first(p, model.where.machine or machine)) do source:report(trouble.line or line, trouble.text) end
 		for _, why in ipairs(M.contradictions(p)) do source:report(line, why) end
 		table.insert(model.pools, p)
 	end)

@@ -93,6 +93,8 @@ function readers.choice(spec, v, at, path)
 	for _, word in ipairs(spec.words) do
 		if v == word then return v end
 	end
+	local said = spec.other and spec.other(v)
+	if said then return fail(at, path, said) end
 	local guess = nearest(v, spec.words)
 	fail(at, path, ("%s is none of: %s%s"):format(article(v), table.concat(spec.words, ", "), guess and (', did you mean "%s"?'):format(guess) or ""))
 end
@@ -166,10 +168,16 @@ function readers.tagged(spec, v, at, path)
 	return v
 end
 
+--- A condition in the language of filters: its text and line. Who knows of what it speaks compiles it (where.lua).
+function readers.filter(_, v, at, path)
+	if type(v) ~= "string" then return fail(at, path, "a condition is wanted, such as \"idle > 2h\", not " .. article(v)) end
+	return { text = v, line = at.line, path = path }
+end
+
 function read(spec, v, at, path)
 	if type(v) == "function" then
 		if not spec.live or not at.functions then return fail(at, path, "a plain value is wanted here, not a function") end
-		at.functions[path] = { fn = v, spec = spec, at = at.source:at(at.line) }
+		at.functions[path] = { fn = v, spec = spec, at = at.source:at(at.line), path = path }
 		if spec.kind ~= "record" then return spec.default end
 		v = {}
 	end

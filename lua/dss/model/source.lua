@@ -6,6 +6,7 @@ local Source = {}
 Source.__index = Source
 
 local LEVELS_MAX = 50
+local NAME_MAX = 100
 
 --- name: as shown to people ("policies/10-pools.lua"); errors: a list that report appends to.
 local function new(name, text, errors) return setmetatable({ name = name, text = text, errors = errors, open = {} }, Source) end
@@ -47,6 +48,21 @@ function Source:named(word, fn)
 			fn(name, t, line)
 		end
 	end
+end
+
+--- Is that a name for a word, and its first use? Reports what is wrong. Names are for people: one line of text.
+function Source:is_name(word, name, line, model)
+	if name == "" or #name > NAME_MAX or name:find "%c" then
+		self:report(line, ("%s: a name is one line of up to %d bytes"):format(word, NAME_MAX))
+		return false
+	end
+	local key = word .. " " .. name
+	if model.first[key] then
+		self:report(line, ('%s "%s" stands twice, first at %s'):format(word, name, model.first[key]))
+		return false
+	end
+	model.first[key] = self:at(line)
+	return true
 end
 
 --- A word with a table alone, at most once a model: node { … }.

@@ -17,12 +17,14 @@ end
 local function ask(facts)
 	local f = { idle = 0, busy = 0, starting = 0, waiting = 0, alive = 0, demand = 0.0, unix_s = 1700000000 }
 	for k, v in pairs(facts or {}) do f[k] = v end
-	return live.pool("fek", f)
+	local a, b, c, d, e, said = live.pool("fek", f)
+	return a, b, c, d, e, said
 end
 local function recycle(facts)
 	local f = { id = "fek-1", user = "bob", age = 10.0, tasks = 1, memory = 1 << 20, peak = 2 << 20, unix_s = 1700000000 }
 	for k, v in pairs(facts or {}) do f[k] = v end
-	return live.recycle("fek", f)
+	local why, is_time, said = live.recycle("fek", f)
+	return why, is_time, said
 end
 
 describe("a function in the place of a pool's number", function()
@@ -108,5 +110,29 @@ describe("recycle as a function", function()
 		assert.equal(FILE .. ':3: recycle: answer retire "why", or nothing to keep the kernel, not a boolean; the kernel is kept', (select(3, recycle { tasks = 2 })))
 		assert.matches("retire wants a reason", select(3, recycle { tasks = 3 }), 1, true)
 		assert.same({ n = 3, nil, false, "" }, table.pack(recycle { tasks = 4 }))
+	end)
+end)
+
+describe("each answer of a pool's function is a decision", function()
+	it("with the facts that were read, and no others", function()
+		pool "warm = { min = function (p) return 1 + p.waiting end, max = function (p) return p.busy + 8 end }"
+		local decisions = select(7, live.pool("fek", { idle = 0, busy = 2, starting = 0, waiting = 3, alive = 2, demand = 0.5, unix_s = 1700000000 }))
+		assert.same({
+			{ source = FILE .. ":2", threshold = "warm.max", inputs = '{"busy":2}', answer = "set", reason = "warm.max = 10", outcome = "done" },
+			{ source = FILE .. ":2", threshold = "warm.min", inputs = '{"waiting":3}', answer = "set", reason = "warm.min = 4", outcome = "done" },
+		}, decisions)
+	end)
+	it("also where nothing changes, and where it fails", function()
+		pool "max = function (p) if p.busy > 5 then error 'no' end return 16 end"
+		local function decide(busy) return select(7, live.pool("fek", { busy = busy, unix_s = 1700000000 }))[1] end
+		assert.same({ "keep", "max = 16", "nothing" }, { decide(1).answer, decide(1).reason, decide(1).outcome })
+		assert.same({ "keep", FILE .. ":2: no", "failed" }, { decide(6).answer, decide(6).reason, decide(6).outcome })
+	end)
+	it("of a recycle function skips a fact that is not known, and keeps the kernel", function()
+		pool 'recycle = function (k) if k.memory > bytes "1g" then return retire "big at {memory:size}" end end'
+		local why, _, said, d = live.recycle("fek", { id = "fek-1", tasks = 1, age = 1.0, unix_s = 1700000000 })
+		assert.same({ n = 2, nil, "" }, table.pack(why, said))
+		assert.same({ "keep", "skipped: memory is unknown", '{"memory":null}' }, { d.answer, d.reason, d.inputs })
+		assert.equal("big at 2.0 GB", (live.recycle("fek", { id = "fek-1", memory = 2 << 30, unix_s = 1700000000 })))
 	end)
 end)

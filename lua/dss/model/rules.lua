@@ -1,0 +1,58 @@
+-- rules: rule "NAME" { every = "10min", each = "kernel", where = "idle > 2h", act = retire "idle for {idle}" }: what is looked at again and
+-- again, and what is done where the condition holds. A fact that is not known skips the subject; it never counts as zero.
+local S = require "dss.model.schema"
+local verbs = require "dss.model.verbs"
+local where = require "dss.model.where"
+
+local M = {}
+
+local SECOND, MINUTE = 1000, 60000
+M.MODES = { "simulate", "notify", "act" }
+local kinds = { "kernel", "task", "pool", "user", "node" }
+-- what later versions bring: said as such, not as a typo
+local none_yet = { notebook = "notebooks", job = "jobs", webapp = "webapps", project = "projects", session = "sessions" }
+
+local shape = S.record {
+	about = S.text { may_be_empty = true },
+	mode = S.choice { words = M.MODES, default = "act" },
+	every = S.duration { least = SECOND, default = MINUTE },
+	each = S.choice { words = kinds, required = true, other = function(v)
+		return none_yet[v] and ("there are no %s yet; there are %s"):format(none_yet[v], table.concat(kinds, ", "))
+	end },
+	where = S.filter { live = true },
+	warn = S.duration { least = SECOND },
+	act = S.tagged { tag = verbs.tag, live = true, required = true, wanted = "a verb with a reason (retire, kill, abort, notify, keep) or a function" },
+}
+
+--- The verb stands for what it decides: an act that cannot be warned of needs no warning time.
+local function check(source, r, line, lines)
+	local act_line = lines.act and lines.act.line or line
+	if r.act then
+		local trouble = verbs.trouble(r.act, r.each, where.types(r.each))
+		if trouble then source:report(act_line, "act: " .. trouble) end
+		if r.warn and (r.act.word == "notify" or r.act.word == "keep") then
+			source:report(lines.warn and lines.warn.line or line, ("warn: %s does nothing that its owner could be warned of"):format(r.act.word))
+		end
+	end
+	if r.warn and r.each ~= "kernel" and r.each ~= "task" then
+		source:report(lines.warn and lines.warn.line or line, ("warn: a %s has no owner who could be warned"):format(r.each))
+	end
+end
+
+function M.words(source, model)
+	return {
+		rule = source:named("rule", function(name, t, line)
+			local lines, functions = source:lines(line), {}
+			local before = #source.errors
+			local r = S.read(shape, t, { source = source, line = line, lines = lines, functions = functions })
+			if not source:is_name("rule", name, line, model) or #source.errors > before then return end
+			r.name, r.source, r.functions = name, source:at(line), functions
+			r.where = where.compile(source, r.where, r.each)
+			check(source, r, line, lines)
+			if functions.where then where.try(source, functions.where, r.each, lines.where and lines.where.line or line) end
+			if #source.errors == before then table.insert(model.rules, r) end
+		end),
+	}
+end
+
+return M

@@ -1,0 +1,36 @@
+-- words: all that a policy file may say: pool, box, slots, rule, on, access, retention; the kernels, verbs and units that stand in them.
+local events = require "dss.model.events"
+local keeping = require "dss.model.keeping"
+local limits = require "dss.model.limits"
+local pools = require "dss.model.pools"
+local rights = require "dss.model.rights"
+local rules = require "dss.model.rules"
+local verbs = require "dss.model.verbs"
+local duration = require "dss.text.duration"
+local size = require "dss.text.size"
+
+local M = {}
+
+--- seconds "8h", bytes "1.5g": for comparisons in functions.
+local function unit(parse, scale)
+	return function(text)
+		local n, why = parse(text)
+		if not n then error(why, 2) end
+		return scale == 1 and n or n / scale
+	end
+end
+
+--- A model before any word was read. where: share, run_user (nil = one-user mode), …
+function M.new(where) return { where = where, first = {}, pools = {}, limits = {}, rules = {}, events = {}, access = {} } end
+
+--- The words for one file; what they say lands in `model`.
+function M.of(source, model)
+	local out = { seconds = unit(duration.parse, 1000), bytes = unit(size.parse, 1) }
+	for _, some in ipairs { verbs.words(), pools.words(source, model), limits.words(source, model), rules.words(source, model),
+		events.words(source, model), rights.words(source, model), keeping.words(source, model) } do
+		for name, word in pairs(some) do out[name] = word end
+	end
+	return out
+end
+
+return M
