@@ -1,5 +1,6 @@
 #include "keeper/sample.h"
 #include <stdio.h>
+#include <string.h>
 #include "base/log.h"
 #include "sys/clock.h"
 
@@ -19,12 +20,11 @@ static int read_usage(struct keeper *k, struct proc *p, bool all, int64_t now, s
 	return cgroup_gauge_read(k->cg, p->desc.box, &p->gauge, keep, with_rest, u, NULL);
 }
 
-static void put_line(const struct proc *p, const struct cgroup_usage *u, struct buf *out)
+static void put_line(const char *id, const struct cgroup_usage *u, struct buf *out)
 {
-	char line[sizeof(p->desc.id) + 160];
-	snprintf(line, sizeof(line), "%s %lld %lld %lld %lld %lld %lld", p->desc.id, (long long)u->memory_bytes,
-		 (long long)u->peak_bytes, (long long)u->cpu_ms, (long long)u->rss_bytes, (long long)u->limit_bytes,
-		 (long long)u->pids);
+	char line[sizeof(((struct desc *)0)->id) + 160];
+	snprintf(line, sizeof(line), "%s %lld %lld %lld %lld %lld %lld", id, (long long)u->memory_bytes, (long long)u->peak_bytes,
+		 (long long)u->cpu_ms, (long long)u->rss_bytes, (long long)u->limit_bytes, (long long)u->pids);
 	wire_text(out, WF_usage, line);
 }
 
@@ -43,8 +43,9 @@ int sample_order(struct keeper *k, const struct wire_view *msg, struct err *err)
 	while ((id = wire_next_text(msg, WF_id, &at))) {
 		struct cgroup_usage u;
 		struct proc *p = procs_find(&k->procs, id);
-		if (p && p->pid && p->state < PROC_ENDED && read_usage(k, p, all, now, &u) == 0)
-			put_line(p, &u, &b);
+		if (p ? p->pid && p->state < PROC_ENDED && read_usage(k, p, all, now, &u) == 0
+		      : !strcmp(id, "keeper") && cgroup_usage(k->cg, "core/keeper", &u, NULL) == 0)
+			put_line(id, &u, &b);
 	}
 	if (wire_end(&b, mark) < 0 || wire_link_send(k->backend, &b, NULL, 0) < 0)
 		log_error("unable to answer: the peer reads too slowly");

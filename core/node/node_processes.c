@@ -1,19 +1,22 @@
-/* node_processes: all that the keeper runs, as our JSON rows: its list, a usage for each, and what the fleet knows of kernels. */
+/* node_processes: all that the keeper runs, and itself, as our JSON rows: its list, what each uses, and what the fleet knows of kernels. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "fleet/jtext.h"
+#include "base/map.h"
 #include "node/node_inner.h"
+#include "node/node_sample.h"
 
 #define ANSWER_WITHIN_MS 5000
 #define ROWS_MAX         20000
+#define ASK_AT_ONCE      100 /* in one order: the keeper reads eight files for each */
 #define JSON_MAX         (32 * 1024 * 1024)
 
 struct row {
-	char id[128];
-	char *json;
-	bool has_usage;
+	char *json; /* without its usage and its last brace */
+	struct node_sample usage;
+	bool is_over; /* its usage is in its row */
 };
 
 struct query {
@@ -23,13 +26,9 @@ struct query {
 	struct loop_timer *limit;
 	struct row *rows;
 	size_t nrows, room;
-	int open; /* orders under way */
+	struct map *by_id; /* numbers of rows, from 1 */
+	int open;          /* orders under way */
 	bool is_listed;
-};
-
-struct ask {
-	struct query *query;
-	size_t row;
 };
 
 static void query_free(struct query *q)
@@ -37,8 +36,25 @@ static void query_free(struct query *q)
 	for (size_t i = 0; i < q->nrows; i++)
 		free(q->rows[i].json);
 	free(q->rows);
+	if (q->by_id)
+		map_free(&q->by_id);
 	loop_timer_free(&q->limit);
 	free(q);
+}
+
+static void put_row(const struct row *r, struct buf *out)
+{
+	const struct node_sample *u = &r->usage;
+	buf_puts(out, r->json);
+	jtext_some_int(out, "memoryBytes", u->memory_bytes);
+	jtext_some_int(out, "rssBytes", u->rss_bytes);
+	jtext_some_int(out, "peakBytes", u->peak_bytes);
+	jtext_some_int(out, "limitBytes", u->limit_bytes);
+	if (u->cpu_ms >= 0) {
+		jtext_member(out, "cpuSeconds");
+		buf_printf(out, "%.3f", (double)u->cpu_ms / 1000);
+	}
+	buf_putc(out, '}');
 }
 
 static void answer(struct query *q, const struct err *why)
@@ -53,7 +69,7 @@ static void answer(struct query *q, const struct err *why)
 	buf_putc(&out, '[');
 	for (size_t i = 0; i < q->nrows; i++) {
 		jtext_next(&out);
-		buf_puts(&out, q->rows[i].json);
+		put_row(&q->rows[i], &out);
 	}
 	buf_putc(&out, ']');
 	struct err full = { 0 };
@@ -88,7 +104,6 @@ static char *row_json(const struct query *q, const struct wire_view *msg)
 	struct buf out;
 	const char *id = wire_get_text(msg, WF_id);
 	const struct kernel *k = fleet_kernel(q->node->fleet, id);
-	int64_t cpu_ms = wire_get_int(msg, WF_cpu_ms, -1);
 	buf_init(&out, 64 * 1024);
 	buf_putc(&out, '{');
 	jtext_text(&out, "id", id);
@@ -106,15 +121,7 @@ static char *row_json(const struct query *q, const struct wire_view *msg)
 	jtext_some_text(&out, "taskId", k ? k->task : NULL);
 	const struct future *f = k && k->task[0] ? fleet_live(q->node->fleet, k->task) : NULL;
 	jtext_some_text(&out, "project", f ? f->project : NULL);
-	put_int(&out, "memoryBytes", msg, WF_memory_bytes);
-	put_int(&out, "rssBytes", msg, WF_rss_bytes);
-	put_int(&out, "peakBytes", msg, WF_peak_bytes);
-	if (cpu_ms >= 0) {
-		jtext_member(&out, "cpuSeconds");
-		buf_printf(&out, "%.3f", (double)cpu_ms / 1000);
-	}
 	put_text(&out, "cgroup", msg, WF_cgroup);
-	put_int(&out, "limitBytes", msg, WF_limit_bytes);
 	put_int(&out, "startedAt", msg, WF_started_ms);
 	if (k && k->ready_wall_ms)
 		jtext_int(&out, "readyAt", k->ready_wall_ms);
@@ -122,60 +129,94 @@ static char *row_json(const struct query *q, const struct wire_view *msg)
 		put_int(&out, "readyAt", msg, WF_ready_ms);
 	put_int(&out, "exitedAt", msg, WF_exited_ms);
 	put_text(&out, "cause", msg, WF_cause);
-	buf_putc(&out, '}');
 	char *json = out.failed ? NULL : buf_steal(&out);
 	buf_fini(&out);
 	return json;
 }
 
-static void on_usage(void *data, const struct wire_view *msg)
-{
-	struct ask *a = data;
-	struct query *q = a->query;
-	if (msg->type == WIRE_row && q->fn) {
-		char *json = row_json(q, msg);
-		if (json) {
-			free(q->rows[a->row].json);
-			q->rows[a->row].json = json;
-		}
-	}
-	free(a);
-	paid(q);
-}
-
-static void add_row(struct query *q, const struct wire_view *msg)
+static struct row *more_row(struct query *q)
 {
 	if (q->nrows == q->room) {
 		size_t room = q->room ? q->room * 2 : 64;
 		struct row *more = q->nrows < ROWS_MAX ? realloc(q->rows, room * sizeof(*more)) : NULL;
 		if (!more)
-			return;
+			return NULL;
 		q->rows = more;
 		q->room = room;
 	}
-	struct row *r = &q->rows[q->nrows];
-	r->json = row_json(q, msg);
-	if (!r->json)
+	return &q->rows[q->nrows];
+}
+
+static void take_row(struct query *q, struct row *r, const char *id, char *json)
+{
+	if (!json)
 		return;
-	snprintf(r->id, sizeof(r->id), "%s", wire_get_text(msg, WF_id));
-	/* A service's usage is the door's to tell; an ended process has it in its row. */
-	r->has_usage = strcmp(wire_get_text(msg, WF_kind), "service") == 0 || wire_has(msg, WF_cause);
+	snprintf(r->usage.id, sizeof(r->usage.id), "%s", id);
+	r->json = json;
 	q->nrows++;
+	map_set(q->by_id, r->usage.id, (void *)(uintptr_t)q->nrows); /* no memory: it is shown without its usage */
+}
+
+static void add_row(struct query *q, const struct wire_view *msg)
+{
+	struct row *r = more_row(q);
+	if (!r)
+		return;
+	r->usage = (struct node_sample){ .memory_bytes = -1,
+					 .rss_bytes = -1,
+					 .pids = -1,
+					 .peak_bytes = wire_get_int(msg, WF_peak_bytes, -1),
+					 .limit_bytes = wire_get_int(msg, WF_limit_bytes, -1),
+					 .cpu_ms = wire_get_int(msg, WF_cpu_ms, -1) };
+	r->is_over = wire_has(msg, WF_cause);
+	take_row(q, r, wire_get_text(msg, WF_id), row_json(q, msg));
+}
+
+/* It is in nobody's list. */
+static void add_keeper(struct query *q)
+{
+	struct buf out;
+	struct row *r = more_row(q);
+	if (!r)
+		return;
+	*r = (struct row){
+		.usage = { .memory_bytes = -1, .rss_bytes = -1, .pids = -1, .peak_bytes = -1, .limit_bytes = -1, .cpu_ms = -1 }
+	};
+	buf_init(&out, 1024);
+	buf_putc(&out, '{');
+	jtext_text(&out, "id", "keeper");
+	jtext_text(&out, "kind", "service");
+	jtext_int(&out, "pid", q->node->facts.keeper_pid);
+	jtext_text(&out, "node", "local");
+	jtext_text(&out, "state", "ready");
+	take_row(q, r, "keeper", out.failed ? NULL : buf_steal(&out));
+	buf_fini(&out);
+}
+
+static void on_samples(void *data, const struct wire_view *msg)
+{
+	struct query *q = data;
+	struct node_sample s;
+	size_t at = 0;
+	while (q->fn && node_sample_next(msg, &at, &s)) { /* an older keeper refuses: then there is none */
+		size_t i = (uintptr_t)map_get(q->by_id, s.id);
+		if (i)
+			q->rows[i - 1].usage = s;
+	}
+	paid(q);
 }
 
 static void ask_usages(struct query *q)
 {
-	for (size_t i = 0; i < q->nrows; i++) {
-		struct ask *a = q->rows[i].has_usage ? NULL : malloc(sizeof(*a));
-		if (!a)
-			continue;
-		*a = (struct ask){ q, i };
-		struct buf *b = node_keeper_begin(q->node->keeper, WIRE_usage);
-		wire_text(b, WF_id, q->rows[i].id);
-		if (node_keeper_end(q->node->keeper, on_usage, a, NULL) == 0)
+	for (size_t i = 0; i < q->nrows;) {
+		struct buf *b = node_keeper_begin(q->node->keeper, WIRE_sample);
+		wire_int(b, WF_on, 1);
+		size_t n = 0;
+		for (; i < q->nrows && n < ASK_AT_ONCE; i++)
+			if (!q->rows[i].is_over && ++n)
+				wire_text(b, WF_id, q->rows[i].usage.id);
+		if (n && node_keeper_end(q->node->keeper, on_samples, q, NULL) == 0)
 			q->open++;
-		else
-			free(a);
 	}
 }
 
@@ -192,6 +233,7 @@ static void on_list(void *data, const struct wire_view *msg)
 		err_set(&err, "unable to list the processes: %s", wire_get_text(msg, WF_text));
 		answer(q, &err);
 	} else if (q->fn) {
+		add_keeper(q);
 		ask_usages(q);
 	}
 	paid(q);
@@ -215,8 +257,11 @@ void node_processes(struct node *n, node_processes_fn *fn, void *data)
 	}
 	*q = (struct query){ .node = n, .fn = fn, .data = data, .open = 1 };
 	q->limit = loop_timer_new(n->loop, on_limit, q);
+	q->by_id = map_new();
 	node_keeper_begin(n->keeper, WIRE_list);
-	if (!q->limit || node_keeper_end(n->keeper, on_list, q, &err) < 0) {
+	if (!q->by_id || !q->limit)
+		err_set(&err, "no memory for the list of processes");
+	if (err.text[0] || node_keeper_end(n->keeper, on_list, q, &err) < 0) {
 		fn(data, NULL, &err);
 		query_free(q);
 		return;

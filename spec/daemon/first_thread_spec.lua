@@ -60,6 +60,30 @@ describe("an instance", function()
 		work.full_pool(node)
 	end)
 
+	it("shows what services use, too: keeper, logger and backend beside the kernels", function()
+		local _, rows = node:http("GET", "/api/processes")
+		local by_id = {}
+		for _, row in ipairs(rows) do
+			assert.is_nil(by_id[row.id], row.id)
+			by_id[row.id] = row
+		end
+		for _, id in ipairs { "keeper", "logger", "backend" } do
+			local row = assert(by_id[id], id)
+			assert.equal("service", row.kind)
+			assert.is_true(row.memoryBytes > 100 * 1024 and row.memoryBytes < 1024 * 1024 * 1024, id .. " uses " .. tostring(row.memoryBytes))
+			assert.is_true(row.cpuSeconds >= 0 and row.pid > 1)
+		end
+		local kernels = 0
+		for _, row in ipairs(rows) do
+			if row.kind == "kernel" and not row.cause then
+				kernels = kernels + 1
+				assert.is_true(row.memoryBytes > 0, row.id)
+				if node:status().cgroups ~= "none" then assert.is_true(row.limitBytes > row.memoryBytes, row.id) end
+			end
+		end
+		assert.is_true(kernels > 0)
+	end)
+
 	it("runs each task in a process of the run user, in a box of its own below warm", function()
 		local _, before = node:http("GET", "/api/processes")
 		local known = {}
