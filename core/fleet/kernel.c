@@ -9,6 +9,7 @@
 #include "fleet/jtext.h"
 #include "fleet/pool.h"
 #include "net/digest.h"
+#include "sys/clock.h"
 
 #define LABEL_SHARE     16 /* of recycle.after_tasks, by which a label may be behind */
 #define LABEL_STEP_MOST 64
@@ -76,6 +77,7 @@ const char *kernel_step(struct kernel *k, enum kernel_event event)
 		return NULL;
 	}
 	k->state = (enum kernel_state)row->next;
+	k->idle_wall_ms = k->state == KERNEL_IDLE ? clock_wall_ms() : 0;
 	return row->action;
 }
 
@@ -222,6 +224,7 @@ int kernel_json(const struct kernel *k, struct buf *out)
 	jtext_some_int(out, "limitBytes", k->limit_bytes ? k->limit_bytes : -1);
 	jtext_some_int(out, "startedAt", k->started_wall_ms ? k->started_wall_ms : -1);
 	jtext_some_int(out, "readyAt", k->ready_wall_ms ? k->ready_wall_ms : -1);
+	jtext_some_int(out, "idleSince", k->idle_wall_ms ? k->idle_wall_ms : -1);
 	buf_putc(out, '}');
 	return out->failed ? -1 : 0;
 }

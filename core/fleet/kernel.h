@@ -52,6 +52,7 @@ struct kernel {
 	int64_t tasks_run;
 	int64_t tasks_told; /* tasks_run of the last label */
 	int64_t started_wall_ms, started_mono_ms, ready_wall_ms;
+	int64_t idle_wall_ms; /* since when it has no task; 0 = it has one, or is not ready. Of one taken up: since then */
 	int64_t ready_deadline_mono_ms;               /* 0 = none */
 	int64_t stop_deadline_mono_ms;                /* an asked abort's grace; 0 = none */
 	char stop_cause[24], stop_text[256];          /* of an order to stop that was given or waits for its grace */
