@@ -6,7 +6,7 @@
  *   wait(id, seconds, fn())                                 until it has ended or the time is over
  *   list(owner | nil, ended, fn(json | nil, why))           an array
  *   abort(id, by, is_admin_act) → answer, why
- *   pools() kernels() health() → json       processes(fn(json | nil, why))
+ *   pools() kernels() health() node() → json       processes(fn(json | nil, why))
  * answer: "ok" "bad" "not_found" "not_allowed" "unavailable" "conflict"
  */
 #include <stdlib.h>
@@ -50,6 +50,16 @@ static int kernels(lua_State *L)
 	struct fleet *fleet = fleet_of(L);
 	struct buf *b = json_out_new(L);
 	fleet_kernels_json(fleet, b);
+	json_out_push(L, b);
+	return 1;
+}
+
+/* The node's memory: budget.h has the members. */
+static int budget(lua_State *L)
+{
+	struct fleet *fleet = fleet_of(L);
+	struct buf *b = json_out_new(L);
+	fleet_budget_json(fleet, b);
 	json_out_push(L, b);
 	return 1;
 }
@@ -407,7 +417,7 @@ int bind_fleet_open(lua_State *L)
 	static const luaL_Reg words[] = {
 		{ "submit", submit }, { "get", get },         { "list", list },     { "abort", abort_future },
 		{ "pools", pools },   { "kernels", kernels }, { "health", health }, { "processes", processes },
-		{ NULL, NULL },
+		{ "node", budget },   { NULL, NULL },
 	};
 	luaL_newlib(L, words);
 	ref_guard(L, release_waiters);

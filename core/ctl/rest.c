@@ -31,6 +31,7 @@ struct rest {
 	CURL *curl;
 	struct curl_slist *headers;
 	bool is_noted;    /* "waiting for the backend" was said */
+	int within_ms;    /* for each answer; 0 = ANSWER_MS */
 	int64_t asked_ms; /* monotonic; 0: no request is under way, or one that is meant to wait */
 	volatile sig_atomic_t *stop;
 };
@@ -127,9 +128,30 @@ static int check_keeper(struct ctl *ctl)
 	return err.code == EACCES ? CTL_DONE : ctl_fail(CTL_FAILED, "%s", err.text);
 }
 
+/* Wipes the key. NULL: no memory. */
+static struct rest *make(struct ctl *ctl, char *key)
+{
+	char header[KEY_MAX + 32];
+	struct rest *r = calloc(1, sizeof(*r));
+	if (r != NULL && (r->curl = curl_easy_init()) != NULL) {
+		r->ctl = ctl;
+		snprintf(header, sizeof(header), "Authorization: Bearer %s", key);
+		r->headers = curl_slist_append(NULL, header);
+		r->headers = curl_slist_append(r->headers, "Content-Type: application/json");
+		r->headers = curl_slist_append(r->headers, "Expect:");
+		explicit_bzero(header, sizeof(header));
+	}
+	explicit_bzero(key, KEY_MAX);
+	if (r == NULL || r->curl == NULL) {
+		free(r);
+		return NULL;
+	}
+	return r;
+}
+
 int rest_open(struct rest **rest, struct ctl *ctl, const char *key_file)
 {
-	char key[KEY_MAX], header[KEY_MAX + 32];
+	char key[KEY_MAX];
 	struct err err = { 0 };
 	int code = ctl_find(ctl);
 	if (code != CTL_DONE)
@@ -138,20 +160,8 @@ int rest_open(struct rest **rest, struct ctl *ctl, const char *key_file)
 		return ctl_fail(err.code == EACCES ? CTL_NOT_ALLOWED : CTL_FAILED, "%s", err.text);
 	if ((code = check_keeper(ctl)) != CTL_DONE)
 		return code;
-	struct rest *r = calloc(1, sizeof(*r));
-	if (r == NULL || (r->curl = curl_easy_init()) == NULL) {
-		free(r);
-		return ctl_fail(CTL_FAILED, "no memory");
-	}
-	r->ctl = ctl;
-	snprintf(header, sizeof(header), "Authorization: Bearer %s", key);
-	r->headers = curl_slist_append(NULL, header);
-	r->headers = curl_slist_append(r->headers, "Content-Type: application/json");
-	r->headers = curl_slist_append(r->headers, "Expect:");
-	explicit_bzero(key, sizeof(key));
-	explicit_bzero(header, sizeof(header));
-	*rest = r;
-	return CTL_DONE;
+	*rest = make(ctl, key);
+	return *rest != NULL ? CTL_DONE : ctl_fail(CTL_FAILED, "no memory");
 }
 
 void rest_close(struct rest **rest)
@@ -240,7 +250,7 @@ static int ask_once(struct rest *r, const char *method, const char *path, const 
 		return err_sys(err, ENAMETOOLONG, "unable to ask for %.60s…", path);
 	CURL *c = prepare(r, url);
 	curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, method);
-	curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)ANSWER_MS);
+	curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)(r->within_ms > 0 ? r->within_ms : ANSWER_MS));
 	curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, take_body);
 	curl_easy_setopt(c, CURLOPT_WRITEDATA, out);
 	curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, take_head);
@@ -405,4 +415,24 @@ int rest_stream(struct rest *r, const char *path, const char *header, int quiet_
 	}
 	rest_answer_fini(&s.refusal);
 	return code;
+}
+
+json_t *rest_glance(struct ctl *ctl, const char *path, int within_ms)
+{
+	char key[KEY_MAX];
+	struct err err = { 0 };
+	struct rest_answer a = { 0 };
+	json_t *json = NULL;
+	struct rest *r = read_key(ctl, NULL, key, &err) == 0 ? make(ctl, key) : NULL;
+	if (r == NULL)
+		return NULL;
+	r->within_ms = within_ms;
+	r->is_noted = true;
+	buf_init(&a.body, BODY_MAX);
+	buf_init(&a.head, HEAD_MAX);
+	if (ask_once(r, "GET", path, NULL, &a, &err) == 0 && a.status == 200)
+		json = json_loadb(a.body.data, a.body.len, JSON_DECODE_INT_AS_REAL, NULL);
+	rest_answer_fini(&a);
+	rest_close(&r);
+	return json;
 }

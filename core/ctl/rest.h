@@ -30,6 +30,9 @@ int rest_ask(struct rest *rest, const char *method, const char *path, const char
 /* Requests from now on end early (CTL_INTERRUPTED) once *stop is not 0, within a second. NULL: never. Borrowed. */
 void rest_stop_on(struct rest *rest, volatile sig_atomic_t *stop);
 void rest_answer_fini(struct rest_answer *a);
+/* One GET with the key at hand, without waiting for anybody and without a word: the JSON (owned; integers are reals), or NULL. The caller has
+ * seen that the keeper lives. */
+json_t *rest_glance(struct ctl *ctl, const char *path, int within_ms);
 /* A header field of the answer as a number. */
 double rest_field(const struct rest_answer *a, const char *name, double otherwise);
 

@@ -7,10 +7,11 @@
 #include "base/text.h"
 #include "ctl/bell.h"
 #include "ctl/opt.h"
+#include "ctl/rest.h"
 #include "ctl/say.h"
 #include "sys/home.h"
 
-enum { ASK_MS = 10000 };
+enum { ASK_MS = 10000, GLANCE_MS = 1000 };
 
 struct status {
 	json_t *processes;
@@ -116,6 +117,22 @@ static int no_keeper(struct ctl *ctl, struct status *s, const struct err *err)
 	return ctl_unreached(ctl, err);
 }
 
+/* "memory: 12.1 of 27.0 GB promised"; nothing where the backend cannot tell at once. */
+static void print_memory(struct ctl *ctl)
+{
+	char promised[32], budget[32];
+	json_t *node = rest_glance(ctl, "/api/node", GLANCE_MS);
+	int64_t budget_bytes = (int64_t)rest_number(node, "budgetBytes", 0);
+	if (budget_bytes > 0) {
+		text_print_size((int64_t)rest_number(node, "promisedBytes", 0), promised, sizeof(promised));
+		text_print_size(budget_bytes, budget, sizeof(budget));
+		const char *unit = strrchr(promised, ' '), *other = strrchr(budget, ' ');
+		bool is_same = unit != NULL && other != NULL && strcmp(unit, other) == 0;
+		printf("memory: %.*s of %s promised\n", is_same ? (int)(unit - promised) : (int)strlen(promised), promised, budget);
+	}
+	json_decref(node);
+}
+
 static int print_status(struct ctl *ctl, struct status *s)
 {
 	struct err err = { 0 };
@@ -133,6 +150,7 @@ static int print_status(struct ctl *ctl, struct status *s)
 		bool is_open = strcmp(k->isolation, "none") == 0;
 		printf("instance %s in %s; isolation: %s%s; cgroups: %s\n", k->instance, ctl->dir, k->isolation,
 		       is_open ? " (code in any kernel can act as admin)" : "", k->cgroups);
+		print_memory(ctl);
 		say_table_print(s->table, stdout);
 	}
 	if (code == CTL_DONE && !s->all_ready)

@@ -15,11 +15,15 @@
 #include "node/node_takeup.h"
 #include "sys/clock.h"
 #include "sys/fds.h"
+#include "sys/home.h"
+#include "sys/machine.h"
 #include "sys/sock.h"
 
 #define KEY_LEAST         32
 #define CONNECTIONS_KEPT  16384 /* two for each kernel: one that is not kept has to prove itself again, for ever */
 #define CALLBACK_BODY_MAX (64 * 1024)
+#define SERVICES_STEP     ((int64_t)8 << 20) /* a few pages more are no news */
+#define SERVICES_MS       60000 /* between two looks at the services' memory, while something happens at all */
 
 /* --- hooks --- */
 
@@ -74,7 +78,12 @@ static int64_t count_busy(void *data)
 static void before_wait(void *data)
 {
 	struct node *n = data;
-	int64_t busy;
+	int64_t busy, now = clock_mono_ms();
+	if (n->facts.is_connected && (!n->services_at_mono_ms || now - n->services_at_mono_ms >= SERVICES_MS)) {
+		n->services_at_mono_ms = now;
+		int64_t bytes = machine_services(n->tree);
+		fleet_set_services(n->fleet, (bytes + SERVICES_STEP - 1) / SERVICES_STEP * SERVICES_STEP);
+	}
 	if (!n->is_draining || !n->facts.is_connected || (busy = count_busy(n)) == n->busy_told)
 		return;
 	n->busy_told = busy;
@@ -132,14 +141,33 @@ static int open_callbacks(struct node *n, int *fd, struct err *err)
 	return n->callbacks ? 0 : err_add(err, "unable to open the kernels' port");
 }
 
-static int open_fleet(struct node *n, const char *dir, struct err *err)
+static int64_t memory_of(const struct node *n, const struct node_config *config)
 {
-	char path[4096];
+	int64_t machine = machine_memory(n->tree);
+	if (config->memory_bytes > 0 && (machine < 0 || config->memory_bytes <= machine))
+		return config->memory_bytes;
+	if (config->memory_bytes > 0)
+		log_warn("config/dss.lua: node.memory is more than this machine has; what it has counts");
+	return machine > 0 ? machine : 0;
+}
+
+static int open_fleet(struct node *n, const struct node_config *node, struct err *err)
+{
+	char path[4096], id[16] = "";
+	const char *dir = node->dir;
+	home_instance_id(dir, id, sizeof(id), NULL);
+	snprintf(n->tree, sizeof(n->tree), "dss-%s", id);
 	snprintf(path, sizeof(path), "%s/db", dir);
 	if (fds_make_dirs(path, 0700, err) < 0)
 		return -1;
 	snprintf(path, sizeof(path), "%s/db/dss.sqlite", dir);
-	struct fleet_config config = { .store_path = path, .orders = node_orders_for(n), .on_fatal = on_fatal };
+	struct fleet_config config = {
+		.store_path = path,
+		.orders = node_orders_for(n),
+		.on_fatal = on_fatal,
+		.memory_bytes = memory_of(n, node),
+		.reserve_bytes = node->reserve_bytes,
+	};
 	n->fleet = fleet_new(n->loop, &config, err);
 	if (!n->fleet)
 		return -1;
@@ -185,7 +213,7 @@ struct node *node_new(struct loop *loop, const struct node_config *config, struc
 	n->prepare = loop_prepare_new(loop, before_wait, n);
 	if (!n->client || !n->prepare || !(n->kernels = node_kernels_new(loop, n->client, n->key, n->key_len, err)))
 		goto out;
-	if (open_fleet(n, config->dir, err) < 0 || open_callbacks(n, &callback_fd, err) < 0 || open_keeper(n, &keeper_fd, err) < 0)
+	if (open_fleet(n, config, err) < 0 || open_callbacks(n, &callback_fd, err) < 0 || open_keeper(n, &keeper_fd, err) < 0)
 		goto out;
 	return n;
 out:

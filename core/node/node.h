@@ -25,6 +25,8 @@ struct node_config {               /* borrowed for the call */
 	const char *node_key_path; /* config/node.key, 32 bytes or more; made where it is missing */
 	const char *share_dir;     /* where kernels/ lies; NULL = none is added to paths */
 	const char *run_user;      /* whose kernels run where their pool names nobody; NULL or "" = one-user mode */
+	int64_t memory_bytes;      /* of the machine, ours to use; 0 = all of it, or what the cgroups above us leave */
+	int64_t reserve_bytes;     /* see fleet/budget.h; 0 = its rule */
 	node_over_fn *on_over;
 	void *data;
 };

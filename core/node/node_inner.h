@@ -22,6 +22,8 @@ struct node {
 	struct node_facts facts;
 	struct list held; /* events that came before taking up was over */
 	bool has_pools, is_listing;
+	char tree[64];               /* the root of our boxes */
+	int64_t services_at_mono_ms; /* when their memory was read; 0 = not yet */
 	int64_t busy_told; /* last count of a draining node's heartbeat */
 	struct loop_prepare *prepare;
 	bool is_draining;

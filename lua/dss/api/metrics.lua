@@ -57,6 +57,8 @@ local pool_gauges = {
 	{ "pool_warm_max", "warm.max in force.", function(p) return p.warm.max end },
 	{ "pool_max", "max in force.", function(p) return p.max end },
 	{ "pool_memory_limit_bytes", "limits.memory in force; 0 = none.", function(p) return p.memoryLimitBytes or 0 end },
+	{ "pool_target", "Warm kernels that the pool wants now: warm.min, or more by warm.ready_for.", function(p) return p.target or p.warm.min end },
+	{ "pool_demand", "Uses of the warm stock a second, as it is sized by.", function(p) return p.demand or 0 end },
 	{ "pool_failed_starts", "Failed starts in a row.", function(p) return p.failedStarts or 0 end },
 }
 
@@ -81,6 +83,19 @@ local function put_pools(out)
 		for i, p in ipairs(rows) do add(samples, i <= POOLS_MAX and p.name or OTHERS, nil, g[3](p)) end
 		family(out, g[1], "gauge", g[2], samples)
 	end
+end
+
+local function put_memory(out)
+	local node = json.decode(fleet.node()) or {}
+	if (node.budgetBytes or 0) == 0 then return end
+	family(out, "memory_budget_bytes", "gauge", "What kernels and services may be promised: the machine less its reserve.", one(node.budgetBytes))
+	family(out, "memory_reserve_bytes", "gauge", "Kept for people and the system.", one(node.reserveBytes))
+	family(out, "memory_promised_bytes", "gauge", "Promised: services, and each kernel alive with its limit.", one(node.promisedBytes))
+	local samples = { { { pool = "(services)" }, node.servicesBytes } }
+	for i, p in ipairs(node.pools or {}) do
+		if p.promisedBytes > 0 then add(samples, i <= POOLS_MAX and p.name or OTHERS, nil, p.promisedBytes) end
+	end
+	family(out, "pool_memory_promised_bytes", "gauge", "Its part of what is promised.", samples)
 end
 
 local function put_processes(out, text)
@@ -142,6 +157,7 @@ function M.get(req)
 			family(out, "loop_lag_seconds", "gauge", "How late a timer came, measured for this answer.", one(lag_s))
 			put_numbers(out)
 			put_pools(out)
+			put_memory(out)
 			put_processes(out, rows)
 			put_requests(out)
 			req.reply(200, TYPE, table.concat(out, "\n") .. "\n")

@@ -22,6 +22,7 @@ M.table = {
 	{ "GET", "/api/futures/{id}", "user", futures.get, "State of a task; ?wait=S waits for its end, ?peek=true leaves the result out." },
 	{ "DELETE", "/api/futures/{id}", "user", futures.abort, "Abort a task." },
 	{ "GET", "/api/processes", "user", lists.processes, "Every process of the instance; others' kernels are shown to admins only; ?where=FILTER." },
+	{ "GET", "/api/node", "user", lists.node, "The node's memory: budget, reserve, what is promised to each pool." },
 	{ "GET", "/api/pools", "user", lists.pools, "Pools of kernels: warm, busy, waiting; ?where=FILTER." },
 	{ "GET", "/api/tasks", "user", lists.tasks, "Open tasks and what ended lately; ?ended=N, ?where=FILTER." },
 	{ "GET", "/api/facts", "user", lists.facts, "What filters can ask of processes, tasks and pools: name, type, meaning." },

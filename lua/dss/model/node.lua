@@ -69,6 +69,8 @@ local shapes = {
 		run_user = user(),
 		hosts = S.list { of = S.text {}, default = {} },
 		observe = S.bool { default = false },          -- read by the policy engine
+		memory = S.size { least = 64 << 20 },          -- of this machine, ours to use; else all of it
+		reserve = S.size { least = 1 },                -- of that, kept from kernels for people and the system
 	},
 	backend = S.record { limits = limits(), env = environment() },
 	log = S.record {
@@ -177,6 +179,9 @@ function M.finish(source, model)
 		source:report(node.line or 1, "control_user and run_user stand together or not at all (one-user mode)")
 	elseif node.control_user and node.control_user == node.run_user then
 		source:report(node.line or 1, "control_user and run_user must differ: users' code could read the instance's keys")
+	end
+	if node.memory and node.reserve and node.reserve >= node.memory then
+		source:report(node.line or 1, "reserve is not less than memory: nothing would be left for kernels")
 	end
 	check_after(model, source)
 end

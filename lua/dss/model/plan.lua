@@ -85,7 +85,8 @@ end
 --- What the backend itself needs of config/dss.lua travels with the plan: one that is restarted while the file is being edited starts with
 -- what was taken.
 local function given(n)
-	return json.encode { control_user = n.control_user, run_user = n.run_user, port = n.port, hosts = json.array(n.hosts or {}) }
+	return json.encode { control_user = n.control_user, run_user = n.run_user, port = n.port, hosts = json.array(n.hosts or {}),
+		memory = n.memory, reserve = n.reserve }
 end
 
 local function backend(model, where)
