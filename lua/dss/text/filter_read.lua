@@ -13,7 +13,7 @@ local when = require "dss.text.when"
 local M = {}
 
 local TEXT_MAX, DEPTH_MAX, GLOB_MAX = 4096, 32, 256
-M.GLOB_MAX = GLOB_MAX
+local ANY_MAX = 100 -- each ? is a level of Lua's matcher, which has 200
 
 -- --- words ---
 
@@ -192,6 +192,7 @@ local function text_value(fact, t, is_glob)
 		fail(t[2], '"%s" is a pattern: write %s ~ "%s", or put it in quotes', shown(s), fact.name, shown(s))
 	end
 	if is_glob and #s > GLOB_MAX then fail(t[2], "a pattern has up to %d characters", GLOB_MAX) end
+	if is_glob and select(2, s:gsub("%?", "")) > ANY_MAX then fail(t[2], "a pattern has up to %d ?", ANY_MAX) end
 	if fact.words and not is_glob then
 		local is_known = false
 		for _, w in ipairs(fact.words) do is_known = is_known or w == s end
