@@ -8,6 +8,8 @@
 #include "node/node.h"
 #include "sys/loop.h"
 struct events;
+struct policy_set;
+struct versions;
 struct keys;
 struct policy_set;
 
@@ -17,6 +19,8 @@ struct app {
 	struct node *node;
 	struct keys *keys;
 	struct events *events;
+	struct policy_set *policy_set;
+	struct versions *versions;
 	struct policy_set *policy_set; /* NULL before it is there */
 	struct gate *gates[2]; /* page, admin; NULL before they are there */
 	const char *dir, *version;
