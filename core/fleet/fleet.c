@@ -10,6 +10,7 @@
 #include "fleet/fleet_inner.h"
 #include "fleet/jtext.h"
 #include "fleet/queue.h"
+#include "fleet/usage.h"
 #include "sys/clock.h"
 
 #define ABORT_GRACE_MS 10000
@@ -52,11 +53,12 @@ static void retire_changed(struct fleet *fleet, struct pool *pool)
 
 static void assign_waiting(struct fleet *fleet, struct pool *pool, int64_t now)
 {
-	if (fleet->is_draining || now < fleet->no_assign_before_mono_ms)
+	if (fleet->is_draining || now < fleet->no_assign_before_mono_ms || !pool->nwaiting)
 		return;
+	queue_look(pool);
 	list_each (&pool->kernels, l) {
 		struct kernel *k = list_of(l, struct kernel, in_pool);
-		struct future *f = k->state == KERNEL_IDLE && !list_is_empty(&pool->waiting) ? queue_next_for(pool, k) : NULL;
+		struct future *f = k->state == KERNEL_IDLE ? queue_next_for(pool, k, now) : NULL;
 		if (f)
 			fleet_task_assign(fleet, f, k);
 	}
@@ -65,7 +67,7 @@ static void assign_waiting(struct fleet *fleet, struct pool *pool, int64_t now)
 /* A waiting task that no present kernel can take, with the pool at its max: an idle kernel (another user's, or too small) gives way. */
 static void make_room(struct fleet *fleet, struct pool *pool)
 {
-	if (list_is_empty(&pool->waiting) || pool_count_alive(pool) < pool->spec->max)
+	if (queue_count_startable(pool) == 0 || pool_count_alive(pool) < pool->spec->max)
 		return;
 	list_each (&pool->kernels, l) {
 		struct kernel *k = list_of(l, struct kernel, in_pool);
@@ -88,7 +90,7 @@ static void start_cold(struct fleet *fleet, struct pool *pool, int64_t now)
 		return;
 	list_each (&pool->waiting, l) {
 		const struct future *f = list_of(l, struct future, in_queue);
-		if (f->memory_bytes <= size || is_promised(pool, f) || (pool->claims_bytes && f->memory_bytes >= pool->claims_bytes))
+		if (f->memory_bytes <= size || queue_is_held(f) || is_promised(pool, f) || (pool->claims_bytes && f->memory_bytes >= pool->claims_bytes))
 			continue;
 		if (pool_count_alive(pool) >= pool->spec->max)
 			return;
@@ -150,6 +152,7 @@ static void settle_pool(struct fleet *fleet, struct pool *pool, int64_t now, int
 {
 	retire_changed(fleet, pool);
 	assign_waiting(fleet, pool, now);
+	fleet_note_waits(fleet, pool);
 	if (fleet->is_draining || pool->is_retired)
 		return;
 	size_pool(fleet, pool, now, next);
@@ -233,6 +236,8 @@ void fleet_settle(struct fleet *fleet)
 	if (!fleet->is_started)
 		return;
 	fleet->nstarting = count_starting(fleet);
+	if (!fleet_slots_go_on(fleet))
+		fleet_earlier(&next, now + 1);
 	list_each (&fleet->pools, l) {
 		struct pool *pool = list_of(l, struct pool, link);
 		settle_pool(fleet, pool, now, &next);
@@ -325,10 +330,13 @@ struct fleet *fleet_new(struct loop *loop, const struct fleet_config *config, st
 	list_init(&fleet->futures);
 	list_init(&fleet->active);
 	list_init(&fleet->recent);
+	list_init(&fleet->unplaced);
 	fleet->loop = loop;
 	fleet->orders = config->orders;
 	budget_init(&fleet->budget, config->memory_bytes, config->reserve_bytes);
 	fleet->abort_grace_ms = config->abort_grace_ms ? config->abort_grace_ms : ABORT_GRACE_MS;
+	fleet->slots = slots_new();
+	fleet->usage = usage_new(0, 0);
 	fleet->kernels_by_id = map_new();
 	fleet->futures_by_id = map_new();
 	fleet->recent_by_id = map_new();
@@ -336,7 +344,7 @@ struct fleet *fleet_new(struct loop *loop, const struct fleet_config *config, st
 	fleet->sampler = loop_timer_new(loop, fleet_sample_due, fleet);
 	fleet->flusher = loop_timer_new(loop, on_flush, fleet);
 	fleet->prepare = loop_prepare_new(loop, before_wait, fleet);
-	if (!fleet->kernels_by_id || !fleet->futures_by_id || !fleet->recent_by_id || !fleet->due || !fleet->sampler ||
+	if (!fleet->slots || !fleet->usage || !fleet->kernels_by_id || !fleet->futures_by_id || !fleet->recent_by_id || !fleet->due || !fleet->sampler ||
 	    !fleet->flusher || !fleet->prepare) {
 		err_set(err, "unable to start the fleet: no memory");
 		goto out;
@@ -380,6 +388,8 @@ void fleet_free(struct fleet **fp)
 		struct pool *p = list_of(l, struct pool, link);
 		pool_free(&p);
 	}
+	slots_free(&fleet->slots);
+	usage_free(&fleet->usage);
 	map_free(&fleet->kernels_by_id);
 	map_free(&fleet->futures_by_id);
 	map_free(&fleet->recent_by_id);
@@ -390,6 +400,8 @@ void fleet_free(struct fleet **fp)
 void fleet_start(struct fleet *fleet)
 {
 	fleet->is_started = true;
+	fleet->started_wall_ms = clock_wall_ms();
+	fleet_usage_recall(fleet);
 	fleet_touch(fleet);
 }
 

@@ -84,8 +84,9 @@ void fleet_set_policy(struct fleet *fleet, const struct fleet_policy *policy);
 int fleet_tune_pool(struct fleet *fleet, const char *name, const struct pool_numbers *n, struct err *err);
 /* Asks `recycle` of every idle kernel of the pool that ran a task or is older than a second. */
 void fleet_ask_recycle(struct fleet *fleet, const char *name);
-/* The set's rules of slots and boxes; every open task is placed again. -1: the old ones stay. */
+/* The set's rules of slots and boxes; every open task is placed again, waiting ones over the next turns: none starts before. -1: the old ones stay. */
 int fleet_set_slots(struct fleet *fleet, const struct slot_rule *rules, size_t n, struct err *err);
+int fleet_slots_json(const struct fleet *fleet, struct buf *out); /* slots_json */
 typedef void fleet_pool_fn(void *data, const struct pool *pool);
 void fleet_each_pool(const struct fleet *fleet, fleet_pool_fn *fn, void *data);
 struct fleet_counts { /* since this backend's start */

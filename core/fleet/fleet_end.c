@@ -118,6 +118,7 @@ static void on_end_saved(void *data, const struct store_answer *answer)
 	}
 	f->is_ended_unsaved = false;
 	fleet->counts.ended[f->state - FUTURE_DONE]++;
+	fleet_task_leave(f);
 	die_at("result_committed");
 	if (next)
 		go_on_with(fleet, f, next);

@@ -6,8 +6,8 @@
 #include "fleet/fleet.h"
 #include "fleet/ledger.h"
 /*
- * fleet_inner: what the files of the facade share: fleet.c (set-up, pools, time), fleet_kernel.c (processes), fleet_task.c (from
- * submit to dispatch), fleet_end.c (ends and their commits), fleet_recent.c (what ended lately). Nobody else includes it.
+ * fleet_inner: what the files of the facade share: fleet.c (set-up, pools, time), fleet_kernel.c (processes), fleet_submit.c, fleet_task.c (from
+ * submit to dispatch), fleet_slots.c (what counts), fleet_end.c (ends and their commits), fleet_recent.c (what ended lately). Nobody else includes it.
  */
 #define FLEET_RETRY_SAVE_MS 5000 /* a full disk is tried again that often */
 
@@ -19,6 +19,10 @@ struct fleet {
 	struct budget budget;
 	int nstarting;        /* kernels, as of the last look */
 	char overcommit[900]; /* what was warned of; "" = nothing */
+	struct slots *slots;
+	struct usage *usage;
+	struct list unplaced; /* waiting futures whose slots are not known yet */
+	int64_t started_wall_ms;
 	struct fleet_orders orders;
 	int64_t abort_grace_ms;
 	struct list pools, kernels, futures; /* of all open futures, oldest first */
@@ -72,7 +76,20 @@ bool fleet_kernel_may_go_on(const struct kernel *k, int64_t now);
 bool fleet_kernel_go_on(struct fleet *fleet, struct kernel *k);
 void fleet_kernel_look(struct fleet *fleet, struct kernel *k, int64_t now, int64_t *next); /* deadlines */
 
+/* --- fleet_slots.c: what tasks count for while they are at work, and what is noted of the queue --- */
+void fleet_slots_place(struct fleet *fleet, struct future *f); /* asks the policy; it must not stand in a lane */
+/* Goes on placing those that wait anew after a new set, for a moment: false = not all yet. */
+bool fleet_slots_go_on(struct fleet *fleet);
+void fleet_task_enter(struct future *f, const struct kernel *k); /* at work: its slots and its user's use; k NULL: the kernel is not known yet */
+void fleet_task_leave(struct future *f);                         /* fine when it is not */
+void fleet_usage_recall(struct fleet *fleet);                    /* what users used before this backend started, roughly */
+void fleet_note_wait(struct fleet *fleet, struct future *f);     /* it waits, or for another reason than was noted */
+void fleet_note_waits(struct fleet *fleet, struct pool *pool);   /* those first in line */
+void fleet_note_assign(struct fleet *fleet, const struct future *f, const struct kernel *k);
+
 /* --- fleet_task.c --- */
+bool fleet_task_pair(struct fleet *fleet, struct future *f, struct kernel *k); /* steps both tables; nothing is saved or sent yet */
+void fleet_task_take_back(struct fleet *fleet, struct future *f);
 void fleet_task_assign(struct fleet *fleet, struct future *f, struct kernel *k);       /* and commits */
 void fleet_task_requeue(struct fleet *fleet, struct future *f, enum future_event why); /* UNPLACED or RETRY; and commits */
 int fleet_task_adopt(struct fleet *fleet, struct future *f);                           /* loaded at start */
@@ -85,7 +102,7 @@ void fleet_task_leave_queue(struct future *f);
  * assigns it (the caller counts the commit), `unchoose` where that transaction failed, `take` where it is on disk: k is idle again, or
  * NULL where it ended meanwhile.
  */
-struct future *fleet_task_choose_next(struct fleet *fleet, const struct future *f);
+struct future *fleet_task_choose_next(struct fleet *fleet, struct future *f);
 void fleet_task_unchoose(struct fleet *fleet, struct future *next);
 void fleet_task_take_next(struct fleet *fleet, struct future *next, struct kernel *k);
 

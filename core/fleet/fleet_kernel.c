@@ -189,6 +189,7 @@ void fleet_kernel_task_over(struct fleet *fleet, struct kernel *k, bool was_sent
 	struct err err = { 0 };
 	k->task[0] = 0;
 	k->attempt = 0;
+	k->work_mono_ms = 0;
 	k->stop_deadline_mono_ms = 0;
 	kernel_clear_samples(k);
 	if (!was_sent && k->tasks_run == 0) {
@@ -424,6 +425,7 @@ static void join_task(struct kernel *k, struct future *f)
 {
 	snprintf(k->task, sizeof(k->task), "%s", f->id);
 	k->attempt = f->attempt;
+	k->work_mono_ms = clock_mono_ms();
 	if (kernel_bind_owner(k, f->owner) < 0)
 		log_error("kernel %s runs task %s of %s, but is bound to %s", k->id, f->id, f->owner,
 			  k->owner ? k->owner : "nobody");

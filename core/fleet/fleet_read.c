@@ -43,9 +43,11 @@ int fleet_future_json(const struct fleet *fleet, const struct future *f, bool wi
 {
 	char reason[700];
 	int total, position = queue_position(f, &total);
+	int64_t mono = clock_mono_ms(), wall = clock_wall_ms();
+	int64_t expected = position ? queue_expected_start(f, mono) : 0;
 	(void)fleet;
-	queue_reason(f, clock_mono_ms(), reason, sizeof(reason));
-	return future_json(f, with_result, position, reason, clock_wall_ms(), out);
+	queue_reason(f, mono, reason, sizeof(reason));
+	return future_json(f, with_result, position, reason, expected ? wall + (expected - mono) : 0, wall, out);
 }
 
 struct list_wait {

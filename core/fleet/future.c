@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "fleet/jtext.h"
+#include "fleet/slots.h"
 
 static const char *const state_names[] = { "queued", "assigned", "running", "done", "failed", "aborted", "killed", NULL };
 static const char *const event_names[] = {
@@ -44,6 +45,8 @@ struct future *future_new(void)
 	list_init(&f->in_queue);
 	list_init(&f->in_fleet);
 	list_init(&f->in_active);
+	list_init(&f->in_lane);
+	list_init(&f->in_unplaced);
 	f->progress = -1;
 	return f;
 }
@@ -56,6 +59,8 @@ void future_free(struct future **fp)
 	list_remove(&f->in_queue);
 	list_remove(&f->in_fleet);
 	list_remove(&f->in_active);
+	list_remove(&f->in_unplaced);
+	slots_ticket_free(&f->ticket);
 	free(f->waiter);
 	char *owned[] = { f->client_key, f->owner, f->project, f->kind,    f->type, f->pool,      f->title,
 			  f->payload,    f->error, f->result,  f->message, f->tags, f->exclusive, f->end.error };
@@ -175,7 +180,8 @@ static int64_t running_time(const struct future *f, int64_t now_wall_ms)
 	return f->started_ms && until > f->started_ms ? until - f->started_ms : 0;
 }
 
-int future_json(const struct future *f, bool with_result, int position, const char *reason, int64_t now_wall_ms, struct buf *out)
+int future_json(const struct future *f, bool with_result, int position, const char *reason, int64_t expected_ms,
+		int64_t now_wall_ms, struct buf *out)
 {
 	bool is_ended = future_is_ended(f);
 	const char *state = f->is_ended_unsaved ? "running" : state_names[f->state];
@@ -209,6 +215,7 @@ int future_json(const struct future *f, bool with_result, int position, const ch
 	if (position > 0)
 		jtext_int(out, "position", position);
 	jtext_some_text(out, "reason", reason);
+	jtext_some_int(out, "expectedStartAt", position > 0 && expected_ms ? expected_ms : -1);
 	if (with_result && is_ended && f->state == FUTURE_DONE && f->result)
 		jtext_raw(out, "result", f->result, f->result_len);
 	buf_putc(out, '}');

@@ -33,12 +33,16 @@ struct fleet;
 struct fleet_debt;
 struct fleet_waiter;
 struct kernel;
+struct lane;
 struct pool;
+struct slot_ticket;
+struct usage_user;
 
 struct future {
-	struct list in_queue;   /* pool.waiting while it waits for a kernel */
-	struct list in_fleet;   /* all open ones, oldest first */
-	struct list in_active;  /* those that left the queue */
+	struct list in_queue;  /* pool.waiting while it waits for a kernel */
+	struct list in_fleet;  /* all open ones, oldest first */
+	struct list in_active; /* those that left the queue */
+	struct list in_lane, in_unplaced;
 	char id[FUTURE_ID_MAX]; /* opaque: 16 characters of a-z2-7 */
 	char *client_key, *owner, *project, *kind, *type, *pool,
 		*title;  /* owned; NULL where absent (never owner, kind, type, pool) */
@@ -63,16 +67,28 @@ struct future {
 
 	/* live ones only */
 	struct pool *in_pool;
-	struct kernel *on;          /* borrowed; NULL = none */
-	bool was_sent;              /* this attempt may have reached the kernel */
-	double progress;            /* 0..1; < 0 = not told */
-	char *message;              /* the kernel's own; NULL */
-	char abort_by[160];         /* who asked to abort; "" = nobody */
-	char abort_cause[16];       /* user | admin | deadline */
-	int64_t deadline_mono_ms;   /* of this attempt; 0 = none */
-	int64_t save_again_mono_ms; /* its end could not be saved (disk full): when to try again; 0 = no */
-	int commits;                /* store operations under way */
-	struct future *next;        /* assigned to its kernel in the transaction of its end */
+	struct kernel *on; /* borrowed; NULL = none */
+	/* its place in the order: queue.c */
+	uint64_t seq;      /* of its pool's submits; kept when it comes back; 0 = never waited */
+	struct lane *lane; /* NULL: in none */
+	bool is_loose;     /* waits, but in no lane */
+	bool is_unplaced;  /* its slots are not known yet: not to be started */
+	int position;      /* as last worked out */
+	int told_why;      /* enum queue_why of the last decision to wait */
+	/* what is counted while it is at work: fleet_slots.c */
+	struct slot_ticket *ticket; /* owned; NULL = no rule of slots */
+	struct usage_user *user;    /* borrowed from the fleet's usage */
+	bool is_at_work;
+	int64_t work_bytes, work_mono_ms; /* its kernel's limit, 0 = none; since when */
+	bool was_sent;                    /* this attempt may have reached the kernel */
+	double progress;                  /* 0..1; < 0 = not told */
+	char *message;                    /* the kernel's own; NULL */
+	char abort_by[160];               /* who asked to abort; "" = nobody */
+	char abort_cause[16];             /* user | admin | deadline */
+	int64_t deadline_mono_ms;         /* of this attempt; 0 = none */
+	int64_t save_again_mono_ms;       /* its end could not be saved (disk full): when to try again; 0 = no */
+	int commits;                      /* store operations under way */
+	struct future *next;              /* assigned to its kernel in the transaction of its end */
 	struct fleet *fleet;
 	struct fleet_waiter *waiter; /* who waits for the submit's commit; owned */
 	struct fleet_debt *debt;     /* what may go on once its end is on disk */
@@ -104,8 +120,9 @@ bool future_is_open(const struct future *f);  /* by state: queued, assigned, run
 
 /* The public state object: jobId, hasResult, alive, aborted, abortable, startTime, runningTime, payload {displayName, targets},
  * owner, progress, and ours: state, pool, kernel, attempt, cause, reason. reason: why it waits, or NULL. position: 1 = next, 0 =
- * does not wait. With `with_result` a done one has "result" as raw bytes. 0, or -1: out failed. */
-int future_json(const struct future *f, bool with_result, int position, const char *reason, int64_t now_wall_ms, struct buf *out);
+ * does not wait. expected_ms: wall time of its expected start, 0 = unknown. With `with_result` a done one has "result" as raw bytes. 0, or -1: out failed. */
+int future_json(const struct future *f, bool with_result, int position, const char *reason, int64_t expected_ms,
+		int64_t now_wall_ms, struct buf *out);
 /* What a read of one that ended without a result answers (status 422): {"errorType","message","cause","detail"}. */
 int future_error_json(const struct future *f, struct buf *out);
 /* The first sentence of error.message for lists; "" = none. */

@@ -44,6 +44,8 @@ struct kernel {
 	char task[32];            /* future's id; "" = none */
 	int attempt;
 	char *owner;           /* whose tasks it may run; NULL = nobody's yet. Owned */
+	int64_t bound_mono_ms; /* since when it has that owner; 0 = unknown */
+	int64_t work_mono_ms;  /* since when it has its task; 0 = has none */
 	int64_t memory_bytes;  /* limit it was started with; 0 = none */
 	int64_t limit_bytes;   /* limit in force: that, or what the present task asked for */
 	char reserved_for[32]; /* started cold for this future; "" = warm stock */

@@ -10,6 +10,7 @@
 #include "fleet/future.h"
 #include "fleet/jtext.h"
 #include "fleet/kernel.h"
+#include "fleet/queue.h"
 #include "sys/clock.h"
 
 #define DEFAULT_THREADS         4096
@@ -146,6 +147,7 @@ void pool_free(struct pool **p)
 	if (!*p)
 		return;
 	list_remove(&(*p)->link);
+	queue_free(&(*p)->queue);
 	pool_spec_free(&(*p)->spec);
 	free(*p);
 	*p = NULL;
@@ -183,7 +185,7 @@ static int count_waiting_for_warm(const struct pool *pool)
 {
 	int n = 0;
 	if (pool->nwaiting_sized == 0)
-		return (int)pool->nwaiting;
+		return queue_count_startable(pool);
 	list_each (&pool->waiting, l) {
 		const struct future *f = list_of(l, struct future, in_queue);
 		n += !pool->spec->memory_bytes || f->memory_bytes <= pool->spec->memory_bytes;

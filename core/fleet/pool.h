@@ -61,12 +61,17 @@ void pool_spec_variant(const struct pool_spec *spec, char out[16]);
 /* The most a task may ask for with limits.memory; 0 = no limit. */
 int64_t pool_spec_memory_most(const struct pool_spec *spec);
 
+struct queue;
+
 struct pool {
 	struct list link;           /* fleet's pools, in the order of their names' first appearance */
 	struct pool_spec *spec;     /* owned */
 	struct list kernels;        /* struct kernel.in_pool, oldest first */
-	struct list waiting;        /* struct future.in_queue, first come first served; queue.c alone changes it */
-	size_t nwaiting;            /* its length */
+	struct list waiting;        /* struct future.in_queue, in the order of submit; queue.c alone changes it */
+	struct queue *queue;        /* their order: queue.h; NULL until one waited */
+	uint64_t last_seq;          /* counts submits */
+	size_t nwaiting;            /* length of waiting */
+	size_t nheld;               /* those of them that no kernel would help: they wait for room at their slots */
 	size_t nwaiting_sized;      /* those of them with a memory_bytes of their own */
 	bool is_quick;              /* its last result came within moments */
 	bool is_retired;            /* no policy names it any more: starts nothing, goes when empty */

@@ -1,63 +1,570 @@
 #include "fleet/queue.h"
 
+#include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "base/text.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "fleet/queue_inner.h"
+#include "fleet/slots.h"
+#include "fleet/usage.h"
+#include "sys/clock.h"
 
-static void enter(struct pool *pool, const struct future *f)
+#define SLICE_MOST_MS 60000
+#define NAME_MOST     160
+
+/* --- the two heaps: by fairness and by age --- */
+
+static uint64_t head_seq(const struct lane *l)
 {
-	pool->nwaiting++;
-	pool->nwaiting_sized += f->memory_bytes > 0;
+	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): a lane is freed with its last task */
+	return queue_head(l)->seq;
+}
+
+static bool is_before(enum queue_order order, const struct lane *a, const struct lane *b)
+{
+	if (order == ORDER_FAIR && a->priority != b->priority)
+		return a->priority > b->priority;
+	if (order == ORDER_FAIR && a->client != b->client && a->rank != b->rank)
+		return a->rank < b->rank;
+	return head_seq(a) < head_seq(b);
+}
+
+static void set_at(struct heap *h, size_t i, struct lane *l)
+{
+	h->at[i] = l;
+	l->place[h->order] = (int)i;
+}
+
+static void sift_up(struct heap *h, size_t i)
+{
+	struct lane *l = h->at[i];
+	for (; i > 0 && is_before(h->order, l, h->at[(i - 1) / 2]); i = (i - 1) / 2)
+		set_at(h, i, h->at[(i - 1) / 2]);
+	set_at(h, i, l);
+}
+
+static void sift_down(struct heap *h, size_t i)
+{
+	struct lane *l = h->at[i];
+	for (size_t child; (child = 2 * i + 1) < h->n; i = child) {
+		if (child + 1 < h->n && is_before(h->order, h->at[child + 1], h->at[child]))
+			child++;
+		if (!is_before(h->order, h->at[child], l))
+			break;
+		set_at(h, i, h->at[child]);
+	}
+	set_at(h, i, l);
+}
+
+static void heap_add(struct heap *h, struct lane *l)
+{
+	set_at(h, h->n++, l); /* room was made when the lane was */
+	sift_up(h, h->n - 1);
+}
+
+static void heap_remove(struct heap *h, struct lane *l)
+{
+	size_t i = (size_t)l->place[h->order];
+	struct lane *last = h->at[--h->n];
+	l->place[h->order] = -1;
+	if (last == l)
+		return;
+	set_at(h, i, last);
+	sift_up(h, i);
+	sift_down(h, (size_t)last->place[h->order]);
+}
+
+static void heap_mend(struct heap *h, struct lane *l)
+{
+	sift_up(h, (size_t)l->place[h->order]);
+	sift_down(h, (size_t)l->place[h->order]);
+}
+
+static int make_room_for_lane(struct heap *h, size_t lanes)
+{
+	if (lanes <= h->room)
+		return 0;
+	size_t room = h->room ? h->room * 2 : 16;
+	struct lane **at = realloc(h->at, room * sizeof(struct lane *));
+	if (!at)
+		return -1;
+	h->at = at;
+	h->room = room;
+	return 0;
+}
+
+/* --- lanes --- */
+
+static bool is_aside(const struct lane *l)
+{
+	return !list_is_empty(&l->in_aside);
+}
+
+static void put_into_heaps(struct queue *q, struct lane *l)
+{
+	int64_t now = clock_mono_ms();
+	l->rank = usage_rank(l->client->user, now);
+	heap_add(&q->heaps[ORDER_FAIR], l);
+	heap_add(&q->heaps[ORDER_AGE], l);
+}
+
+static void take_out_of_heaps(struct queue *q, struct lane *l)
+{
+	heap_remove(&q->heaps[ORDER_FAIR], l);
+	heap_remove(&q->heaps[ORDER_AGE], l);
+}
+
+static void put_aside(struct pool *pool, struct lane *l)
+{
+	take_out_of_heaps(pool->queue, l);
+	list_push(&pool->queue->aside, &l->in_aside);
+	if (list_is_empty(&l->in_news))
+		list_push(&pool->queue->news, &l->in_news);
+	pool->nheld += l->n;
+	pool->queue->changes++;
+}
+
+static void put_back(struct pool *pool, struct lane *l)
+{
+	list_remove(&l->in_aside);
+	pool->nheld -= l->n;
+	put_into_heaps(pool->queue, l);
+	pool->queue->changes++;
+}
+
+static bool has_room(const struct lane *l)
+{
+	const struct future *f = queue_head(l);
+	return slots_has_room(f->ticket, queue_size(f), NULL, 0);
+}
+
+/* Held back: it is looked at again when room may have come. */
+static void hold_back(struct pool *pool, struct lane *l)
+{
+	struct future *f = queue_head(l);
+	put_aside(pool, l);
+	if (++l->passed >= QUEUE_PASSED_MOST)
+		slots_keep(f->ticket, queue_size(f));
+}
+
+/* Whoever was held back and has room now is in the order again. */
+static void freshen(struct pool *pool)
+{
+	struct queue *q = pool->queue;
+	const struct list *first = list_first(&q->aside);
+	if (!first)
+		return;
+	uint64_t version = slots_version(queue_head(list_of(first, struct lane, in_aside))->ticket);
+	if (version == q->version)
+		return;
+	q->version = version;
+	list_each (&q->aside, p) {
+		struct lane *l = list_of(p, struct lane, in_aside);
+		struct future *f = queue_head(l);
+		if (has_room(l))
+			put_back(pool, l);
+		else if (++l->passed >= QUEUE_PASSED_MOST)
+			slots_keep(f->ticket, queue_size(f));
+	}
+}
+
+static void lane_name(const struct future *f, char *out, size_t room)
+{
+	snprintf(out, room, "%p %d %p %lld", (const void *)f->user, f->priority, slots_signature(f->ticket),
+		 (long long)f->memory_bytes);
+}
+
+static struct client *take_client(struct queue *q, struct usage_user *user)
+{
+	struct client *c = map_get(q->clients, usage_name(user));
+	if (c)
+		return c;
+	c = calloc(1, sizeof(*c));
+	if (!c || map_set(q->clients, usage_name(user), c) < 0) {
+		free(c);
+		return NULL;
+	}
+	c->user = user;
+	list_init(&c->lanes);
+	return c;
+}
+
+static void drop_client(struct queue *q, struct client *c)
+{
+	if (!list_is_empty(&c->lanes))
+		return;
+	map_remove(q->clients, usage_name(c->user));
+	free(c);
+}
+
+static struct lane *new_lane(struct queue *q, const struct future *f, const char *name)
+{
+	struct client *c = f->user ? take_client(q, f->user) : NULL;
+	struct lane *l = c ? calloc(1, sizeof(*l)) : NULL;
+	size_t lanes = map_count(q->lanes) + 1;
+	if (!l || make_room_for_lane(&q->heaps[ORDER_FAIR], lanes) < 0 || make_room_for_lane(&q->heaps[ORDER_AGE], lanes) < 0 ||
+	    map_set(q->lanes, name, l) < 0) {
+		free(l);
+		if (c)
+			drop_client(q, c);
+		return NULL;
+	}
+	list_init(&l->futures);
+	list_init(&l->in_aside);
+	list_init(&l->in_news);
+	list_push(&c->lanes, &l->in_client);
+	l->client = c;
+	l->priority = f->priority;
+	l->memory_bytes = f->memory_bytes;
+	l->place[ORDER_FAIR] = l->place[ORDER_AGE] = -1;
+	return l;
+}
+
+static void free_lane(struct pool *pool, struct lane *l, const char *name)
+{
+	struct queue *q = pool->queue;
+	list_remove(&l->in_client);
+	list_remove(&l->in_news);
+	map_remove(q->lanes, name);
+	drop_client(q, l->client);
+	free(l);
+}
+
+/* Returned ones stand before those that came later; new ones are last at once. */
+static void insert_in_lane(struct lane *l, struct future *f)
+{
+	struct list *at = l->futures.prev;
+	while (at != &l->futures && list_of(at, struct future, in_lane)->seq > f->seq)
+		at = at->prev;
+	list_insert_after(at, &f->in_lane);
+}
+
+static bool join_lane(struct pool *pool, struct future *f)
+{
+	char name[NAME_MOST];
+	struct queue *q = pool->queue;
+	lane_name(f, name, sizeof(name));
+	struct lane *l = map_get(q->lanes, name);
+	bool is_new = !l;
+	if (!l && !(l = new_lane(q, f, name)))
+		return false;
+	insert_in_lane(l, f);
+	f->lane = l;
+	l->n++;
+	if (is_new) {
+		put_into_heaps(q, l);
+		if (!has_room(l))
+			put_aside(pool, l);
+	} else if (is_aside(l)) {
+		pool->nheld++;
+	} else if (queue_head(l) == f) {
+		heap_mend(&q->heaps[ORDER_FAIR], l);
+		heap_mend(&q->heaps[ORDER_AGE], l);
+	}
+	return true;
+}
+
+static void leave_lane(struct pool *pool, struct future *f)
+{
+	char name[NAME_MOST];
+	struct queue *q = pool->queue;
+	struct lane *l = f->lane;
+	bool was_head = queue_head(l) == f, was_aside = is_aside(l);
+	lane_name(f, name, sizeof(name));
+	f->lane = NULL;
+	pool->nheld -= was_aside;
+	if (l->n == 1 && was_aside)
+		list_remove(&l->in_aside);
+	else if (l->n == 1)
+		take_out_of_heaps(q, l);
+	list_remove(&f->in_lane);
+	if (--l->n == 0) {
+		free_lane(pool, l, name);
+	} else if (was_head && !was_aside) {
+		l->passed = 0;
+		heap_mend(&q->heaps[ORDER_FAIR], l);
+		heap_mend(&q->heaps[ORDER_AGE], l);
+		if (!has_room(l))
+			put_aside(pool, l);
+	}
+}
+
+/* --- the queue of a pool --- */
+
+static struct queue *queue_of(struct pool *pool)
+{
+	if (pool->queue)
+		return pool->queue;
+	struct queue *q = calloc(1, sizeof(*q));
+	if (!q)
+		return NULL;
+	list_init(&q->aside);
+	list_init(&q->news);
+	q->heaps[ORDER_AGE].order = ORDER_AGE;
+	q->lanes = map_new();
+	q->clients = map_new();
+	q->sized = map_new();
+	if (!q->lanes || !q->clients || !q->sized)
+		queue_free(&q);
+	return pool->queue = q;
+}
+
+void queue_free(struct queue **qp)
+{
+	struct queue *q = *qp;
+	size_t cursor = 0;
+	if (!q)
+		return;
+	for (void *l; q->lanes && (l = map_next(q->lanes, &cursor));)
+		free(l);
+	cursor = 0;
+	for (void *c; q->clients && (c = map_next(q->clients, &cursor));)
+		free(c);
+	map_free(&q->lanes);
+	map_free(&q->clients);
+	map_free(&q->sized);
+	free(q->heaps[ORDER_FAIR].at);
+	free(q->heaps[ORDER_AGE].at);
+	free(q->free_at);
+	free(q);
+	*qp = NULL;
+}
+
+static void enter_lane(struct pool *pool, struct future *f)
+{
+	struct queue *q = queue_of(pool);
+	bool is_in = q && !f->is_unplaced && (f->memory_bytes == 0 || map_set(q->sized, f->id, f) == 0) && join_lane(pool, f);
+	f->is_loose = !is_in;
+	pool->nheld += f->is_loose;
+	if (q && f->is_loose && !f->is_unplaced)
+		q->nloose++;
+}
+
+static void exit_lane(struct pool *pool, struct future *f)
+{
+	if (f->memory_bytes && pool->queue)
+		map_remove(pool->queue->sized, f->id);
+	if (f->lane)
+		leave_lane(pool, f);
+	pool->nheld -= f->is_loose;
+	f->is_loose = false;
 }
 
 void queue_push(struct pool *pool, struct future *f)
 {
-	list_push(&pool->waiting, &f->in_queue);
-	enter(pool, f);
+	struct list *at = pool->waiting.prev;
+	if (!f->seq)
+		f->seq = ++pool->last_seq;
+	while (at != &pool->waiting && list_of(at, struct future, in_queue)->seq > f->seq)
+		at = at->prev;
+	list_insert_after(at, &f->in_queue);
+	pool->nwaiting++;
+	pool->nwaiting_sized += f->memory_bytes > 0;
+	f->position = (int)pool->nwaiting;
+	enter_lane(pool, f);
+	if (pool->queue)
+		pool->queue->changes++;
 }
-void queue_push_first(struct pool *pool, struct future *f)
-{
-	list_insert_after(&pool->waiting, &f->in_queue);
-	enter(pool, f);
-}
+
 void queue_remove(struct future *f)
 {
+	struct pool *pool = f->in_pool;
 	if (list_is_empty(&f->in_queue))
 		return;
+	exit_lane(pool, f);
 	list_remove(&f->in_queue);
-	f->in_pool->nwaiting--;
-	f->in_pool->nwaiting_sized -= f->memory_bytes > 0;
+	pool->nwaiting--;
+	pool->nwaiting_sized -= f->memory_bytes > 0;
+	if (pool->queue)
+		pool->queue->changes++;
 }
 
-int queue_position(const struct future *f, int *total)
+void queue_place(struct future *f)
 {
-	int position = 0;
-	*total = f->in_pool ? (int)f->in_pool->nwaiting : 0;
-	if (list_is_empty(&f->in_queue)) /* it waits no more, or for nothing here */
-		return 0;
-	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): one that is in a queue has its pool */
-	list_each (&f->in_pool->waiting, l) {
-		position++;
-		if (list_of(l, struct future, in_queue) == f)
-			break;
-	}
-	return position;
+	f->is_unplaced = false;
+	if (list_is_empty(&f->in_queue) || f->lane)
+		return;
+	f->in_pool->nheld -= f->is_loose;
+	enter_lane(f->in_pool, f);
+	if (f->in_pool->queue)
+		f->in_pool->queue->changes++;
 }
 
-struct future *queue_next_for(const struct pool *pool, const struct kernel *k)
+/* There was no memory for their lanes. */
+static void gather_loose(struct pool *pool)
 {
-	list_each (&pool->waiting, l) {
-		struct future *f = list_of(l, struct future, in_queue);
-		if (kernel_may_run(k, f->owner, f->id, f->memory_bytes))
-			return f;
+	if (!pool->queue->nloose)
+		return;
+	pool->queue->nloose = 0;
+	list_each (&pool->waiting, p) {
+		struct future *f = list_of(p, struct future, in_queue);
+		if (f->is_loose && !f->is_unplaced)
+			queue_place(f);
 	}
-	return NULL;
+}
+
+int64_t queue_size(const struct future *f)
+{
+	int64_t of_kernel = f->on ? f->on->memory_bytes : f->in_pool->spec->memory_bytes;
+	if (f->memory_bytes && (!of_kernel || f->memory_bytes < of_kernel || !f->on))
+		return f->memory_bytes;
+	return of_kernel;
+}
+
+/* --- who is next --- */
+
+static bool fits(const struct kernel *k, const struct lane *l)
+{
+	return k->memory_bytes == 0 || l->memory_bytes <= k->memory_bytes;
+}
+
+/* Use only rises: what the heap believes of a lane may be too little, never too much. So a first one whose rank is true is the first. */
+static bool is_true(struct heap *h, struct lane *l, int64_t now)
+{
+	double rank = h->order == ORDER_FAIR ? usage_rank(l->client->user, now) : l->rank;
+	if (rank <= l->rank)
+		return true;
+	l->rank = rank;
+	sift_down(h, (size_t)l->place[h->order]);
+	return h->at[0] == l;
+}
+
+static struct lane *first_of_all(struct pool *pool, enum queue_order order, const struct kernel *k, int64_t now)
+{
+	struct queue *q = pool->queue;
+	struct heap *h = &q->heaps[order];
+	struct list unfit = LIST_INIT(unfit);
+	struct lane *found = NULL;
+	while (!found && h->n > 0) {
+		struct lane *l = h->at[0];
+		if (!is_true(h, l, now))
+			continue;
+		if (!fits(k, l)) { /* for a kernel that is started for it */
+			take_out_of_heaps(q, l);
+			list_push(&unfit, &l->in_aside);
+		} else if (!has_room(l)) {
+			hold_back(pool, l);
+		} else {
+			found = l;
+		}
+	}
+	list_each (&unfit, p) {
+		list_remove(p);
+		put_into_heaps(q, list_of(p, struct lane, in_aside));
+	}
+	return found;
+}
+
+static struct lane *first_of_owner(struct pool *pool, enum queue_order order, const struct kernel *k)
+{
+	struct lane *found = NULL;
+	const struct client *c = map_get(pool->queue->clients, k->owner);
+	if (!c)
+		return NULL;
+	list_each (&c->lanes, p) {
+		struct lane *l = list_of(p, struct lane, in_client);
+		if (is_aside(l) || !fits(k, l))
+			continue;
+		if (!has_room(l))
+			hold_back(pool, l);
+		else if (!found || is_before(order, l, found))
+			found = l;
+	}
+	return found;
+}
+
+static bool is_helped(const struct pool *pool, const struct lane *l)
+{
+	if (pool_count_alive(pool) < pool->spec->max && !pool->short_bytes)
+		return true; /* another kernel has a place, and the node memory for it */
+	list_each (&pool->kernels, p) {
+		const struct kernel *k = list_of(p, struct kernel, in_pool);
+		if (k->state == KERNEL_STARTING || k->state == KERNEL_STOPPING)
+			return true;
+		if (k->state == KERNEL_IDLE && !k->owner && !k->reserved_for[0] && fits(k, l))
+			return true;
+	}
+	return false;
+}
+
+static bool is_slice_over(const struct kernel *k, int64_t now)
+{
+	int64_t slice = k->ready_wall_ms > k->started_wall_ms ? QUEUE_SLICE_STARTS * (k->ready_wall_ms - k->started_wall_ms) : 0;
+	if (slice < QUEUE_SLICE_MS)
+		slice = QUEUE_SLICE_MS;
+	return now - k->bound_mono_ms >= (slice < SLICE_MOST_MS ? slice : SLICE_MOST_MS);
+}
+
+static bool gives_way(const struct pool *pool, const struct kernel *k, const struct lane *own, const struct lane *first,
+		      enum queue_order order, int64_t now)
+{
+	if (!first || first->client == own->client || !is_before(order, first, own))
+		return false;
+	bool is_urgent = order == ORDER_FAIR && first->priority > own->priority;
+	return (is_urgent || is_slice_over(k, now)) && !is_helped(pool, first);
+}
+
+static bool is_turn_of_oldest(const struct queue *q)
+{
+	return q->since_oldest >= QUEUE_OLDEST_EACH - 1;
+}
+
+static struct future *promised_to(const struct pool *pool, const struct kernel *k)
+{
+	struct future *f = map_get(pool->queue->sized, k->reserved_for);
+	return f && f->lane && slots_has_room(f->ticket, queue_size(f), NULL, 0) ? f : NULL;
+}
+
+void queue_look(struct pool *pool)
+{
+	if (!pool->queue)
+		return;
+	pool->queue->is_first_told = false;
+	gather_loose(pool);
+	freshen(pool);
+}
+
+struct future *queue_next_for(struct pool *pool, const struct kernel *k, int64_t now)
+{
+	struct queue *q = pool->queue;
+	if (!q || !pool->nwaiting)
+		return NULL;
+	gather_loose(pool);
+	freshen(pool);
+	if (k->reserved_for[0])
+		return promised_to(pool, k);
+	bool is_due = !pool->spec->is_fifo && is_turn_of_oldest(q);
+	enum queue_order usual = pool->spec->is_fifo ? ORDER_AGE : ORDER_FAIR, order = is_due ? ORDER_AGE : usual;
+	struct lane *first = first_of_all(pool, order, k, now);
+	struct lane *own = k->owner ? first_of_owner(pool, order, k) : first;
+	if (is_due && own && own != first) /* the turn of the oldest is not its kernel's: it is another's still */
+		own = first_of_owner(pool, usual, k);
+	q->oldest = is_due && first ? queue_head(first) : NULL;
+	if (!own || (k->owner && gives_way(pool, k, own, first, order, now)))
+		return NULL;
+	return queue_head(own);
+}
+
+void queue_started(struct future *f)
+{
+	struct queue *q = f->in_pool->queue;
+	const struct heap *h = q ? &q->heaps[ORDER_AGE] : NULL;
+	if (!q || !f->lane)
+		return;
+	if (!h->n || queue_head(h->at[0]) == f || q->oldest == f)
+		q->since_oldest = 0;
+	else
+		q->since_oldest++;
 }
 
 struct kernel *queue_kernel_for(const struct pool *pool, const struct future *f)
 {
 	struct kernel *fresh = NULL;
+	if (!f->lane || !slots_has_room(f->ticket, queue_size(f), NULL, 0))
+		return NULL;
 	list_each (&pool->kernels, l) {
 		struct kernel *k = list_of(l, struct kernel, in_pool);
 		if (!kernel_may_run(k, f->owner, f->id, f->memory_bytes))
@@ -70,68 +577,61 @@ struct kernel *queue_kernel_for(const struct pool *pool, const struct future *f)
 	return fresh;
 }
 
-const char *queue_ordinal(int n, char *out, size_t room)
+struct future *queue_news(struct pool *pool)
 {
-	static const char *const ends[] = { "th", "st", "nd", "rd" };
-	int tens = n / 10 % 10, ones = n % 10;
-	snprintf(out, room, "%d%s", n, tens == 1 || ones > 3 ? "th" : ends[ones]);
+	struct queue *q = pool->queue;
+	if (!q)
+		return NULL;
+	struct list *l = list_first(&q->news);
+	if (l) {
+		list_remove(l);
+		return queue_head(list_of(l, struct lane, in_news));
+	}
+	const struct heap *h = &q->heaps[ORDER_FAIR];
+	if (q->is_first_told || h->n == 0)
+		return NULL;
+	q->is_first_told = true;
+	return queue_head(h->at[0]);
+}
+
+const char *queue_why_first(const struct future *f, const struct kernel *k, char *out, size_t room)
+{
+	const struct pool *pool = f->in_pool;
+	const struct queue *q = pool->queue;
+	const struct lane *l = f->lane;
+	const struct heap *h = q ? &q->heaps[ORDER_FAIR] : NULL;
+	const struct lane *other = NULL; /* the best of the others, where f's lane is the first */
+	size_t n = pool->nwaiting;
+	for (size_t i = 1; h && i <= 2 && i < h->n; i++)
+		if (!other || is_before(ORDER_FAIR, h->at[i], other))
+			other = h->at[i];
+	if (n <= 1 || !l)
+		snprintf(out, room, "nobody else waits");
+	else if (k->reserved_for[0])
+		snprintf(out, room, "kernel %s was started for it", k->id);
+	else if (pool->spec->is_fifo)
+		snprintf(out, room, "first of %zu: it was submitted first", n);
+	else if (q->oldest == f)
+		snprintf(out, room, "first of %zu: it waits longest, and one of %d starts is for that", n, QUEUE_OLDEST_EACH);
+	else if (l->place[ORDER_FAIR] != 0)
+		snprintf(out, room, "next of %s: kernel %s works for %s", f->owner, k->id, f->owner);
+	else if (!other)
+		snprintf(out, room, "first of %zu: the others are alike or have no room at their slots", n);
+	else if (other->priority < l->priority)
+		snprintf(out, room, "first of %zu: priority %d", n, l->priority);
+	else if (other->client == l->client)
+		snprintf(out, room, "first of %zu: the first that %s submitted", n, f->owner);
+	else
+		snprintf(out, room, "first of %zu: %s used least lately", n, f->owner);
 	return out;
 }
 
-static int count_starting(const struct pool *pool)
+bool queue_is_held(const struct future *f)
 {
-	int n = 0;
-	list_each (&pool->kernels, l)
-		n += list_of(l, struct kernel, in_pool)->state == KERNEL_STARTING;
-	return n;
+	return !f->lane || is_aside(f->lane);
 }
 
-static bool is_being_started(const struct pool *pool, const struct future *f)
+int queue_count_startable(const struct pool *pool)
 {
-	list_each (&pool->kernels, l) {
-		const struct kernel *k = list_of(l, struct kernel, in_pool);
-		if (k->state == KERNEL_STARTING && strcmp(k->reserved_for, f->id) == 0)
-			return true;
-	}
-	return false;
-}
-
-static void why_waiting(const struct future *f, int64_t now_mono_ms, char *out, size_t room)
-{
-	const struct pool *p = f->in_pool;
-	int busy = pool_count_busy(p), alive = pool_count_alive(p);
-	char size[32], pause[32];
-	if (p->failure[0]) {
-		int64_t ms = p->next_start_mono_ms - now_mono_ms;
-		snprintf(out, room, "kernels of pool \"%s\" do not start: %.300s; next try %s%s", p->spec->name, p->failure,
-			 ms > 0 ? "in " : "now", ms > 0 ? text_print_duration(ms, pause, sizeof(pause)) : "");
-	} else if (budget_why(f, out, room)) {
-		return;
-	} else if (is_being_started(p, f)) {
-		snprintf(out, room, "no warm kernel of pool \"%s\" has %s, one is started for it", p->spec->name,
-			 text_print_size(f->memory_bytes, size, sizeof(size)));
-	} else if (alive >= p->spec->max && busy > 0) {
-		snprintf(out, room,
-			 busy == 1 && alive == 1 ? "the only kernel of pool \"%s\" is busy"
-						 : "all %2$d kernels of pool \"%1$s\" are busy",
-			 p->spec->name, alive);
-	} else if (count_starting(p)) {
-		snprintf(out, room, "a kernel of pool \"%s\" is starting", p->spec->name);
-	} else if (p->is_retired) {
-		snprintf(out, room, "no policy names pool \"%s\" any more", p->spec->name);
-	} else {
-		snprintf(out, room, "pool \"%s\" has no free kernel yet", p->spec->name);
-	}
-}
-
-const char *queue_reason(const struct future *f, int64_t now_mono_ms, char *out, size_t room)
-{
-	int total = 0, position = queue_position(f, &total);
-	char ordinal[16], why[512];
-	out[0] = 0;
-	if (position == 0)
-		return out;
-	why_waiting(f, now_mono_ms, why, sizeof(why));
-	snprintf(out, room, "Waiting, %s of %d: %s", queue_ordinal(position, ordinal, sizeof(ordinal)), total, why);
-	return out;
+	return (int)(pool->nwaiting - pool->nheld);
 }

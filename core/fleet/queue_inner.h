@@ -1,0 +1,60 @@
+#ifndef DSS_FLEET_QUEUE_INNER_H
+#define DSS_FLEET_QUEUE_INNER_H
+#include "base/list.h"
+#include "base/map.h"
+#include "fleet/queue.h"
+/* queue_inner: what queue.c (the order) and queue_reason.c (what is told of it) share. Nobody else includes it. */
+
+enum queue_order { ORDER_FAIR, ORDER_AGE };
+
+struct client { /* a user who waits in this pool */
+	struct usage_user *user;
+	struct list lanes; /* struct lane.in_client */
+};
+
+struct lane {                /* waiting tasks that differ only in when they came; never empty */
+	struct list futures; /* struct future.in_lane, by seq */
+	struct list in_client, in_aside, in_news;
+	struct client *client;
+	int priority;
+	int64_t memory_bytes; /* limits.memory */
+	size_t n;
+	double rank;  /* its user's, as the heap knows it: never more than the true one */
+	int place[2]; /* in the heaps; -1 = not in them */
+	int passed;   /* looks that found no room for the first of them */
+};
+
+struct heap {
+	enum queue_order order;
+	struct lane **at;
+	size_t n, room;
+};
+
+struct queue {
+	struct heap heaps[2];
+	struct list aside;           /* lanes that have no room at their slots */
+	struct list news;            /* those of them whose first task was not told so */
+	bool is_first_told;          /* in this look */
+	const struct future *oldest; /* whose turn it is for its age; only compared */
+	struct map *lanes, *clients;
+	struct map *sized; /* id → waiting future with limits.memory */
+	uint64_t version;  /* of the slots when those aside were looked at */
+	size_t nloose;     /* at most: those that no memory was found for */
+	int since_oldest;  /* starts since the one that waited longest was served */
+	uint64_t changes;  /* of what positions depend on */
+	/* positions, as of then */
+	uint64_t ranked_changes;
+	int64_t ranked_mono_ms;
+	int64_t *free_at; /* when the kernels there are will be free, sorted */
+	size_t nfree_at;
+	/* run times: exponentially weighted */
+	int runs;
+	double run_ms, run_spread_ms, cycle_ms;
+};
+
+static inline struct future *queue_head(const struct lane *l)
+{
+	return list_of(l->futures.next, struct future, in_lane);
+}
+
+#endif

@@ -1,0 +1,503 @@
+#include "fleet/slots.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/list.h"
+#include "base/map.h"
+#include "base/text.h"
+#include "fleet/jtext.h"
+
+#define NAME_MOST ((size_t)4096) /* of a group's own text: keys are short, see GROUP_KEY */
+#define GROUP_KEY 200
+
+struct rule {
+	char *word, *name, *source, *each; /* each: NULL = not said */
+	int64_t max, memory_bytes;
+	struct list keys; /* struct slot_key.in_rule, oldest first */
+};
+
+/* The rules that are in force, or were: tickets outlive a change of policies by a moment. */
+struct rules {
+	int refs;
+	struct slots *slots; /* NULL: not in force any more */
+	size_t n;
+	struct rule at[];
+};
+
+/* One rule's count for one key. Lives as long as a ticket has a place there. */
+struct slot_key {
+	struct list in_rule;
+	struct rules *rules;
+	struct rule *rule;
+	int refs;
+	int64_t used, memory_bytes;
+	const struct slot_ticket *kept_for; /* NULL = for nobody */
+	char key[];
+};
+
+struct place {
+	struct slot_key *key;
+	int64_t max; /* -1 = any number */
+};
+
+/* Tickets with the same places share one group, so that who is held back is known without looking at each. */
+struct group {
+	int refs;
+	struct rules *rules;
+	size_t n;
+	struct place places[SLOTS_OF_TASK];
+	char name[];
+};
+
+struct slot_ticket {
+	struct group *group;
+	bool has_entered, keeps;
+	int64_t memory_bytes;
+};
+
+struct slots {
+	struct rules *rules;
+	struct map *keys;   /* "RULE:KEY" → struct slot_key */
+	struct map *groups; /* its places as text → struct group */
+	uint64_t version;
+};
+
+/* --- rules --- */
+
+static void release_rules(struct rules *r)
+{
+	if (!r || --r->refs > 0)
+		return;
+	for (size_t i = 0; i < r->n; i++) {
+		free(r->at[i].word);
+		free(r->at[i].name);
+		free(r->at[i].source);
+		free(r->at[i].each);
+	}
+	free(r);
+}
+
+static bool copy_rule(struct rule *to, const struct slot_rule *from)
+{
+	list_init(&to->keys);
+	to->word = strdup(from->word ? from->word : "slots");
+	to->name = strdup(from->name ? from->name : "");
+	to->source = strdup(from->source ? from->source : "?");
+	to->each = from->each ? strdup(from->each) : NULL;
+	to->max = from->max < 0 ? -1 : from->max;
+	to->memory_bytes = from->memory_bytes > 0 ? from->memory_bytes : 0;
+	return to->word && to->name && to->source && (to->each || !from->each);
+}
+
+static struct rules *new_rules(struct slots *slots, const struct slot_rule *rules, size_t n)
+{
+	struct rules *r = calloc(1, sizeof(*r) + n * sizeof(r->at[0]));
+	bool is_fine = r;
+	if (!r)
+		return NULL;
+	r->refs = 1;
+	r->slots = slots;
+	for (; is_fine && r->n < n; r->n++)
+		is_fine = copy_rule(&r->at[r->n], &rules[r->n]);
+	if (!is_fine)
+		release_rules(r);
+	return is_fine ? r : NULL;
+}
+
+struct slots *slots_new(void)
+{
+	struct slots *s = calloc(1, sizeof(*s));
+	if (!s)
+		return NULL;
+	s->version = 1;
+	s->rules = new_rules(s, NULL, 0);
+	s->keys = map_new();
+	s->groups = map_new();
+	if (!s->rules || !s->keys || !s->groups)
+		slots_free(&s);
+	return s;
+}
+
+void slots_free(struct slots **slots)
+{
+	struct slots *s = *slots;
+	if (!s)
+		return;
+	if (s->rules)
+		s->rules->slots = NULL;
+	release_rules(s->rules);
+	map_free(&s->keys);
+	map_free(&s->groups);
+	free(s);
+	*slots = NULL;
+}
+
+int slots_set(struct slots *slots, const struct slot_rule *rules, size_t n, struct err *err)
+{
+	struct rules *fresh = new_rules(slots, rules, n);
+	struct map *keys = map_new(), *groups = map_new();
+	if (!fresh || !keys || !groups) {
+		release_rules(fresh);
+		map_free(&keys);
+		map_free(&groups);
+		return err_set(err, "unable to take the rules of slots: no memory");
+	}
+	slots->rules->slots = NULL;
+	release_rules(slots->rules);
+	map_free(&slots->keys);
+	map_free(&slots->groups);
+	slots->rules = fresh;
+	slots->keys = keys;
+	slots->groups = groups;
+	slots->version++;
+	return 0;
+}
+
+size_t slots_count(const struct slots *slots)
+{
+	return slots->rules->n;
+}
+
+/* --- keys and groups --- */
+
+static void key_name(const struct rules *rules, const struct rule *rule, const char *key, char *out, size_t room)
+{
+	snprintf(out, room, "%zu:%.*s", (size_t)(rule - rules->at), GROUP_KEY, key);
+}
+
+static void release_key(struct slot_key *k)
+{
+	char name[GROUP_KEY + 32];
+	if (--k->refs > 0)
+		return;
+	key_name(k->rules, k->rule, k->key, name, sizeof(name));
+	if (k->rules->slots)
+		map_remove(k->rules->slots->keys, name);
+	list_remove(&k->in_rule);
+	release_rules(k->rules);
+	free(k);
+}
+
+static struct slot_key *take_key(struct slots *slots, struct rule *rule, const char *key)
+{
+	char name[GROUP_KEY + 32];
+	key_name(slots->rules, rule, key, name, sizeof(name));
+	struct slot_key *k = map_get(slots->keys, name);
+	if (k) {
+		k->refs++;
+		return k;
+	}
+	size_t len = strnlen(key, GROUP_KEY);
+	k = calloc(1, sizeof(*k) + len + 1);
+	if (!k || map_set(slots->keys, name, k) < 0) {
+		free(k);
+		return NULL;
+	}
+	memcpy(k->key, key, len);
+	k->refs = 1;
+	k->rule = rule;
+	k->rules = slots->rules;
+	k->rules->refs++;
+	list_push(&rule->keys, &k->in_rule);
+	return k;
+}
+
+static void release_group(struct group *g)
+{
+	if (--g->refs > 0)
+		return;
+	if (g->rules->slots)
+		map_remove(g->rules->slots->groups, g->name);
+	for (size_t i = 0; i < g->n; i++)
+		release_key(g->places[i].key);
+	release_rules(g->rules);
+	free(g);
+}
+
+static bool has_place(const struct group *g, const struct slot_key *key)
+{
+	for (size_t i = 0; i < g->n; i++)
+		if (g->places[i].key == key)
+			return true;
+	return false;
+}
+
+static struct group *new_group(struct slots *slots, const char *name, const struct slot_place *places, size_t n)
+{
+	struct group *g = calloc(1, sizeof(*g) + strlen(name) + 1);
+	if (!g)
+		return NULL;
+	memcpy(g->name, name, strlen(name) + 1);
+	g->refs = 1;
+	g->rules = slots->rules;
+	g->rules->refs++;
+	for (size_t i = 0; i < n && g->n < SLOTS_OF_TASK; i++) {
+		if (places[i].rule < 0 || (size_t)places[i].rule >= g->rules->n)
+			continue;
+		struct rule *rule = &g->rules->at[places[i].rule];
+		struct slot_key *key = take_key(slots, rule, places[i].key ? places[i].key : "");
+		if (key && has_place(g, key))
+			release_key(key);
+		else if (key)
+			g->places[g->n++] = (struct place){ key, places[i].max >= 0 ? places[i].max : rule->max };
+		else
+			goto out;
+	}
+	if (map_set(slots->groups, name, g) == 0)
+		return g;
+out:
+	g->name[0] = 0; /* it is not in the map: no other's entry goes with it */
+	release_group(g);
+	return NULL;
+}
+
+static struct group *take_group(struct slots *slots, const struct slot_place *places, size_t n)
+{
+	struct buf name;
+	struct group *g = NULL;
+	buf_init(&name, SLOTS_OF_TASK * NAME_MOST);
+	buf_puts(&name, "|");
+	for (size_t i = 0; i < n && i < SLOTS_OF_TASK; i++) {
+		const char *key = places[i].key ? places[i].key : "";
+		/* With its length, so that no key can be written that reads as two. */
+		buf_printf(&name, "%d:%lld:%zu:%.*s|", places[i].rule, (long long)places[i].max, strnlen(key, GROUP_KEY), GROUP_KEY,
+			   key);
+	}
+	if (!name.failed) {
+		g = map_get(slots->groups, name.data);
+		if (g)
+			g->refs++;
+		else
+			g = new_group(slots, name.data, places, n);
+	}
+	buf_fini(&name);
+	return g;
+}
+
+/* --- tickets --- */
+
+struct slot_ticket *slots_ticket(struct slots *slots, const struct slot_place *places, size_t n)
+{
+	struct slot_ticket *t = calloc(1, sizeof(*t));
+	if (!t)
+		return NULL;
+	t->group = take_group(slots, places, n);
+	if (!t->group) {
+		free(t);
+		return NULL;
+	}
+	return t;
+}
+
+static void touch(const struct slot_ticket *t)
+{
+	if (t->group->rules->slots)
+		t->group->rules->slots->version++;
+}
+
+static void stop_keeping(struct slot_ticket *t)
+{
+	if (!t->keeps)
+		return;
+	for (size_t i = 0; i < t->group->n; i++)
+		if (t->group->places[i].key->kept_for == t)
+			t->group->places[i].key->kept_for = NULL;
+	t->keeps = false;
+	touch(t);
+}
+
+void slots_ticket_free(struct slot_ticket **ticket)
+{
+	struct slot_ticket *t = *ticket;
+	if (!t)
+		return;
+	slots_leave(t);
+	stop_keeping(t);
+	release_group(t->group);
+	free(t);
+	*ticket = NULL;
+}
+
+const void *slots_signature(const struct slot_ticket *ticket)
+{
+	return ticket ? ticket->group : NULL;
+}
+
+uint64_t slots_version(const struct slot_ticket *ticket)
+{
+	return ticket && ticket->group->rules->slots ? ticket->group->rules->slots->version : 0;
+}
+
+/* --- room --- */
+
+/* `project SALES`, `"nightly"`; "" for the one key of all */
+static const char *whose(const struct slot_key *k, char *out, size_t room)
+{
+	if (!k->key[0])
+		snprintf(out, room, "%s", "");
+	else if (k->rule->each)
+		snprintf(out, room, "%s %s", k->rule->each, k->key);
+	else
+		snprintf(out, room, "\"%s\"", k->key);
+	return out;
+}
+
+static bool is_full(const struct place *p)
+{
+	return p->max >= 0 && p->key->used >= p->max;
+}
+
+static bool is_short(const struct place *p, int64_t memory_bytes)
+{
+	int64_t most = p->key->rule->memory_bytes;
+	return most && (memory_bytes > most || p->key->memory_bytes > most - memory_bytes);
+}
+
+static bool is_kept(const struct place *p, const struct slot_ticket *t)
+{
+	return p->key->kept_for && p->key->kept_for != t;
+}
+
+static void tell_full(const struct place *p, char *why, size_t room)
+{
+	const struct rule *r = p->key->rule;
+	char who[GROUP_KEY + 64];
+	whose(p->key, who, sizeof(who));
+	snprintf(why, room, "%s \"%s\" (%s): %lld of %lld%s%s are at work", r->word, r->name, r->source, (long long)p->key->used,
+		 (long long)p->max, who[0] ? " of " : "", who);
+}
+
+static void tell_short(const struct place *p, int64_t memory_bytes, char *why, size_t room)
+{
+	const struct rule *r = p->key->rule;
+	char who[GROUP_KEY + 64], used[32], most[32], size[32];
+	whose(p->key, who, sizeof(who));
+	snprintf(why, room, "%s \"%s\" (%s): %s of %s%s%s are in use, this one needs %s", r->word, r->name, r->source,
+		 text_print_size(p->key->memory_bytes, used, sizeof(used)), text_print_size(r->memory_bytes, most, sizeof(most)),
+		 who[0] ? " of " : "", who, text_print_size(memory_bytes, size, sizeof(size)));
+}
+
+static void tell_kept(const struct place *p, char *why, size_t room)
+{
+	const struct rule *r = p->key->rule;
+	snprintf(why, room, "%s \"%s\" (%s): memory is being kept free for a larger one that came before", r->word, r->name,
+		 r->source);
+}
+
+bool slots_has_room(const struct slot_ticket *t, int64_t memory_bytes, char *why, size_t room)
+{
+	if (room)
+		why[0] = 0;
+	for (size_t i = 0; t && t->group->rules->slots && i < t->group->n; i++) {
+		const struct place *p = &t->group->places[i];
+		if (!is_full(p) && !is_short(p, memory_bytes) && !is_kept(p, t))
+			continue;
+		if (room && is_full(p))
+			tell_full(p, why, room);
+		else if (room && is_short(p, memory_bytes))
+			tell_short(p, memory_bytes, why, room);
+		else if (room)
+			tell_kept(p, why, room);
+		return false;
+	}
+	return true;
+}
+
+bool slots_is_hopeless(const struct slot_ticket *t, int64_t memory_bytes, char *why, size_t room)
+{
+	char size[32], most_text[32], who[GROUP_KEY + 64];
+	for (size_t i = 0; t && t->group->rules->slots && i < t->group->n; i++) {
+		const struct slot_key *k = t->group->places[i].key;
+		const struct rule *r = k->rule;
+		if (!r->memory_bytes || memory_bytes <= r->memory_bytes)
+			continue;
+		whose(k, who, sizeof(who));
+		snprintf(why, room, "limits.memory of %s is over %s, which is all that %s \"%s\" (%s) has%s%s",
+			 text_print_size(memory_bytes, size, sizeof(size)),
+			 text_print_size(r->memory_bytes, most_text, sizeof(most_text)), r->word, r->name, r->source,
+			 who[0] ? " for " : "", who);
+		return true;
+	}
+	return false;
+}
+
+void slots_keep(struct slot_ticket *t, int64_t memory_bytes)
+{
+	char why[8];
+	if (!t || t->keeps || slots_is_hopeless(t, memory_bytes, why, sizeof(why)))
+		return;
+	for (size_t i = 0; i < t->group->n; i++) {
+		struct slot_key *k = t->group->places[i].key;
+		if (is_short(&t->group->places[i], memory_bytes) && !k->kept_for) {
+			k->kept_for = t;
+			t->keeps = true;
+		}
+	}
+}
+
+void slots_enter(struct slot_ticket *t, int64_t memory_bytes)
+{
+	if (!t || t->has_entered)
+		return;
+	stop_keeping(t);
+	t->has_entered = true;
+	t->memory_bytes = memory_bytes > 0 ? memory_bytes : 0;
+	for (size_t i = 0; i < t->group->n; i++) {
+		t->group->places[i].key->used++;
+		t->group->places[i].key->memory_bytes += t->memory_bytes;
+	}
+}
+
+void slots_leave(struct slot_ticket *t)
+{
+	if (!t || !t->has_entered)
+		return;
+	t->has_entered = false;
+	for (size_t i = 0; i < t->group->n; i++) {
+		t->group->places[i].key->used--;
+		t->group->places[i].key->memory_bytes -= t->memory_bytes;
+	}
+	touch(t);
+}
+
+/* --- what people see --- */
+
+static void put_max(struct buf *out, int64_t max)
+{
+	if (max >= 0)
+		jtext_int(out, "max", max);
+	else
+		jtext_raw(out, "max", "null", 4);
+}
+
+int slots_json(const struct slots *slots, struct buf *out)
+{
+	buf_putc(out, '[');
+	for (size_t i = 0; i < slots->rules->n; i++) {
+		const struct rule *r = &slots->rules->at[i];
+		jtext_next(out);
+		buf_putc(out, '{');
+		jtext_text(out, "name", r->name);
+		jtext_text(out, "word", r->word);
+		jtext_text(out, "source", r->source);
+		jtext_some_text(out, "each", r->each);
+		put_max(out, r->max);
+		jtext_some_int(out, "memoryMaxBytes", r->memory_bytes ? r->memory_bytes : -1);
+		jtext_member(out, "keys");
+		buf_putc(out, '[');
+		list_each (&r->keys, l) {
+			const struct slot_key *k = list_of(l, struct slot_key, in_rule);
+			jtext_next(out);
+			buf_putc(out, '{');
+			jtext_text(out, "key", k->key);
+			jtext_int(out, "used", k->used);
+			jtext_int(out, "memoryBytes", k->memory_bytes);
+			buf_putc(out, '}');
+		}
+		buf_puts(out, "]}");
+	}
+	buf_putc(out, ']');
+	return out->failed ? -1 : 0;
+}
