@@ -8,10 +8,9 @@
 #include "node/node.h"
 #include "sys/loop.h"
 struct events;
-struct policy_set;
-struct versions;
 struct keys;
 struct policy_set;
+struct versions;
 
 /* app: what the bindings of an API state reach (vm_app): the parts of the running backend. All borrowed. */
 struct app {
@@ -19,9 +18,8 @@ struct app {
 	struct node *node;
 	struct keys *keys;
 	struct events *events;
-	struct policy_set *policy_set;
-	struct versions *versions;
 	struct policy_set *policy_set; /* NULL before it is there */
+	struct versions *versions;     /* the same */
 	struct gate *gates[2]; /* page, admin; NULL before they are there */
 	const char *dir, *version;
 	uid_t control_uid; /* whose unix connections count as admin, beside root */
