@@ -37,6 +37,7 @@ static struct wire_link **link_of(struct keeper *k, const char *service)
 static void unlink_peer(struct keeper *k, struct wire_link **at)
 {
 	if (at == &k->backend) {
+		orders_tell_refusals(k);
 		journal_attach(k->journal, NULL);
 		k->backend_said_hello = false;
 		k->beat = false;

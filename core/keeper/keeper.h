@@ -37,9 +37,10 @@ struct keeper {
 	struct list listens;                /* keeper_listen */
 	struct wire_link *backend, *logger; /* NULL while there is none */
 	bool backend_said_hello;
-	int64_t epoch; /* as the backend said */
-	int64_t busy;  /* kernels at work, as the backend last said; for draining */
-	bool beat;     /* heard since the last tick */
+	int64_t refusals, refusals_since_ms; /* orders refused in this window, from monotonic time on; orders.c */
+	int64_t epoch;                       /* as the backend said */
+	int64_t busy;                        /* kernels at work, as the backend last said; for draining */
+	bool beat;                           /* heard since the last tick */
 	int missed_beats;
 	int tick_ms; /* 5000; specs ask for less by --tick-ms */
 	struct loop_timer *tick;

@@ -12,6 +12,9 @@
 /* More processes than this on one node is a runaway, not a plan. */
 #define PROCS_MAX 20000
 #define REPLY_MAX (64 * 1024)
+/* A backend that errs may err a thousand times a second: so many refusals are logged, the others are counted. */
+#define REFUSALS_MAX       10
+#define REFUSALS_WINDOW_MS 10000
 
 /* --- answers --- */
 
@@ -256,6 +259,25 @@ void orders_routed(void *keeper, const char *id, int64_t req, int64_t epoch)
 		orders_ok(k->backend, req, id);
 }
 
+static bool is_box_of(const struct proc *p, const char *box, size_t len)
+{
+	return !p->is_box_gone && !strncmp(p->desc.box, box, len) && (!p->desc.box[len] || p->desc.box[len] == '/');
+}
+
+/* Whether one of ours lives in it or below. A leaf is mostly named like its process. */
+static bool is_box_there(struct keeper *k, const char *box)
+{
+	size_t len = strlen(box);
+	const char *leaf = strrchr(box, '/');
+	const struct proc *p = leaf ? procs_find(&k->procs, leaf + 1) : NULL;
+	if (p && is_box_of(p, box, len))
+		return true;
+	list_each (&k->procs.all, at)
+		if (is_box_of(list_of(at, struct proc, link), box, len))
+			return true;
+	return false;
+}
+
 static int order_limit(struct keeper *k, const struct wire_view *msg, struct err *err)
 {
 	const char *box = wire_get_text(msg, WF_box);
@@ -264,9 +286,9 @@ static int order_limit(struct keeper *k, const struct wire_view *msg, struct err
 		return err_set(err, "box \"%s\" is not below warm/ or run/", box);
 	if (desc_knob(wire_get_text(msg, WF_knob), &knob, err) < 0)
 		return -1;
-	if (cgroup_make(k->cg, box, err) < 0 || cgroup_set(k->cg, box, knob, wire_get_int(msg, WF_value, -1), err) < 0)
-		return -1;
-	return 1;
+	if (!is_box_there(k, box)) /* boxes come and go with processes: one that an order made would stay for ever */
+		return err_sys(err, ENOENT, "unable to limit box \"%s\"", box);
+	return cgroup_set(k->cg, box, knob, wire_get_int(msg, WF_value, -1), err) < 0 ? -1 : 1;
 }
 
 static int order_freeze(struct keeper *k, const struct wire_view *msg, struct err *err)
@@ -342,6 +364,24 @@ static const struct {
 	{ WIRE_ack, order_ack },     { WIRE_usage, order_usage },         { WIRE_sample, sample_order },
 };
 
+void orders_tell_refusals(struct keeper *k)
+{
+	if (k->refusals > REFUSALS_MAX)
+		log_warn("refused %lld more orders of the backend", (long long)k->refusals - REFUSALS_MAX);
+	k->refusals = 0;
+}
+
+static void note_refusal(struct keeper *k, int type, const struct err *err)
+{
+	int64_t now = clock_mono_ms();
+	if (now - k->refusals_since_ms >= REFUSALS_WINDOW_MS) {
+		orders_tell_refusals(k);
+		k->refusals_since_ms = now;
+	}
+	if (++k->refusals <= REFUSALS_MAX)
+		log_warn("refused an order of the backend: %s: %s", wire_type_name(type), err->text);
+}
+
 void orders_message(struct keeper *k, const struct wire_view *msg)
 {
 	struct err err = { 0 };
@@ -358,7 +398,7 @@ void orders_message(struct keeper *k, const struct wire_view *msg)
 		}
 	}
 	if (rc < 0) {
-		log_warn("refused an order of the backend: %s: %s", wire_type_name(msg->type), err.text);
+		note_refusal(k, msg->type, &err);
 		orders_fail(k->backend, req, err.code ? err.code : EINVAL, err.text);
 	} else if (rc > 0) {
 		orders_ok(k->backend, req, wire_get_text(msg, WF_id));

@@ -16,5 +16,7 @@ void orders_welcome(struct keeper *k, struct wire_link *link);
 void orders_ok(struct wire_link *link, int64_t req, const char *id);
 void orders_fail(struct wire_link *link, int64_t req, int code, const char *text);
 void orders_done(struct wire_link *link, int64_t req, int64_t count, int64_t code);
+/* Says how many refusals were not logged since the last time; called where the backend's connection ends, too. */
+void orders_tell_refusals(struct keeper *k);
 
 #endif

@@ -13,7 +13,7 @@ struct event {
 	struct list link;
 	struct node *node;
 	int64_t seq;
-	char what[32];
+	char what[32], pool[128]; /* as its label says; "" = none */
 	int pid;
 	struct judge_end end;
 };
@@ -68,7 +68,8 @@ static void on_read(void *data)
 {
 	struct event *ev = data;
 	const struct kernel *k = fleet_kernel(ev->node->fleet, ev->end.id);
-	judge_refine(&ev->end, k ? k->pool->spec : NULL);
+	const struct pool *pool = k ? k->pool : ev->pool[0] ? fleet_pool(ev->node->fleet, ev->pool) : NULL;
+	judge_refine(&ev->end, pool ? pool->spec : NULL);
 	fleet_kernel_ended(ev->node->fleet, &ev->end, on_saved, ev);
 }
 
@@ -110,6 +111,8 @@ void node_takeup_event(void *node, int64_t seq, const struct wire_view *msg)
 	ev->pid = (int)wire_get_int(msg, WF_pid, 0);
 	copy_text(ev->what, sizeof(ev->what), msg, WF_what);
 	read_end(&ev->end, msg);
+	kernel_label_pool(wire_get_text(msg, WF_label), ev->pool,
+			  sizeof(ev->pool)); /* of a kernel that the fleet may have forgotten */
 	if (n->facts.is_taken_up)
 		handle(ev);
 	else

@@ -98,6 +98,11 @@ describe("a hostile backend", function ()
 			assert.equal("fail", b:ask("box", { id = "thief", pid = i.pid, box = box, kind = "k" }).name, box)
 		end
 		assert.equal("fail", b:ask("limit", { box = "run/x", knob = "soul", value = 1 }).name)
+		for n = 1, 20 do
+			local text, code = b:refused("limit", { box = "run/never-" .. n, knob = "memory", value = 1 << 20 })
+			assert.same({ 2, true }, { code, text:find("unable to limit box", 1, true) ~= nil }, text)
+			assert.is_nil(i:box("run/never-" .. n))
+		end
 		assert.is_truthy(b:refused("box", { id = "thief", pid = i.pid, box = "warm/thief", kind = "k" }):find("adopted"))
 		for _, name in ipairs { "backend", "logger" } do
 			assert.is_truthy(b:refused("box", { id = "thief", pid = i:row(name).pid, box = "warm/thief", kind = "k" }):find("adopted"))
@@ -278,5 +283,23 @@ describe("a keeper without descriptors", function ()
 		assert.equal("exited", b:event("again", "exited").cause)
 		i:logged("backend", "here I am")
 		assert.equal("ready", i:row("keeper").state)
+	end)
+end)
+
+describe("a backend whose orders are refused by the hundred", function ()
+	after_each(K.finish_all)
+
+	it("fills no log: some are logged, the others counted", function ()
+		local i = K.new()
+		i:start()
+		local b = i:backend()
+		for n = 1, 500 do b:send("stop", { req = 30000 + n, id = "no-such-" .. n, cause = "user", text = "x" }) end
+		b:wait("all answers", function () return b.answers[30500] end)
+		for n = 1, 500 do assert.equal("fail", b.answers[30000 + n][1].name) end
+		b:close() -- the next one has an account of its own
+		local more = tonumber(i:logged("keeper", "refused (%d+) more orders of the backend"))
+		local _, logged = i:log():gsub("refused an order of the backend: stop: process \"no%-such", "")
+		assert.equal(500, more + logged)
+		assert.is_true(logged >= 1 and logged <= 20, "logged " .. logged)
 	end)
 end)
