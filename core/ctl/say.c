@@ -99,7 +99,7 @@ static void print_cell(FILE *out, const char *text, enum say_tone tone, int widt
 
 void say_toned(FILE *out, enum say_tone tone, const char *text)
 {
-	print_cell(out, text, tone, 0, true, say_has_colour(out));
+	print_cell(out, text, tone, width_of(text), true, say_has_colour(out));
 }
 
 size_t say_columns(FILE *out, size_t *lines)
