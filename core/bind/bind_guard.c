@@ -6,6 +6,7 @@
  *   rest(source, word, name, hash, why)                       why nil: it is called again
  *   hash(text) → SHA-256 as hexadecimal text
  *   now_ms() → monotonic clock
+ *   short_of_memory() → "file:line" where memory was refused last, or nil
  *   keys(t) → list of t's keys: numbers, texts, the rest, each in order
  * With DSS_SPECS=1 also crash() and hang(), which do just that, for the specs of what follows.
  */
@@ -26,26 +27,30 @@
 #define PIECE_BYTES 256
 
 struct pieces {
-	const char *text;
+	const char *text, *name;
 	size_t len, at;
+	int line; /* at the end of what was read */
 };
 
 static const char *next_piece(lua_State *L, void *data, size_t *size)
 {
 	struct pieces *p = data;
-	call_check(L);
+	call_check_at(L, p->name, p->line);
 	size_t left = p->len - p->at;
 	*size = left < PIECE_BYTES ? left : PIECE_BYTES;
 	const char *piece = p->text + p->at;
 	p->at += *size;
+	for (size_t i = 0; i < *size; i++)
+		p->line += piece[i] == '\n';
 	return *size ? piece : NULL;
 }
 
 static int compile(lua_State *L)
 {
-	struct pieces p = { .at = 0 };
+	struct pieces p = { .line = 1 };
 	p.text = arg_text(L, 1, &p.len);
 	const char *name = arg_text(L, 2, NULL);
+	p.name = name + (*name == '@');
 	luaL_checkany(L, 3);
 	lua_settop(L, 3);
 	if (lua_load(L, next_piece, &p, name, "t") != LUA_OK) {
@@ -97,6 +102,12 @@ static int hash(lua_State *L)
 static int now_ms(lua_State *L)
 {
 	lua_pushinteger(L, clock_mono_ms());
+	return 1;
+}
+
+static int short_of_memory(lua_State *L)
+{
+	lua_pushstring(L, call_short_of_memory(L));
 	return 1;
 }
 
@@ -211,6 +222,7 @@ int bind_guard_open(lua_State *L)
 {
 	static const luaL_Reg words[] = { { "compile", compile }, { "enter", enter }, { "leave", leave },   { "is_quarantined", is_quarantined },
 					  { "rest", rest },       { "hash", hash },   { "now_ms", now_ms }, { "keys", keys },
+					  { "short_of_memory", short_of_memory },
 					  { NULL, NULL } };
 	static const luaL_Reg for_specs[] = { { "crash", crash }, { "hang", hang }, { NULL, NULL } };
 	const char *specs = getenv("DSS_SPECS");

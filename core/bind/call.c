@@ -39,33 +39,63 @@ static void find_line(lua_State *L, lua_Debug *ar)
 	}
 }
 
-static void on_time_over(lua_State *L, lua_Debug *ar)
+static void raise_over(lua_State *L, const char *file, int line)
 {
 	struct vm *vm = vm_of(L);
-	if (!vm->is_over && (!vm->deadline_us || clock_mono_us() < vm->deadline_us)) {
-		lua_sethook(L, NULL, 0, 0); /* a late signal of a call that is over */
-		return;
-	}
 	if (!vm->is_over) {
 		vm->is_over = true;
-		find_line(L, ar);
-		snprintf(vm->overtime, sizeof vm->overtime, "%s:%d: used up its time budget of %d ms", ar->short_src,
-			 ar->currentline, vm->budget_ms);
+		snprintf(vm->overtime, sizeof vm->overtime, "%s:%d: used up its time budget of %d ms", file, line, vm->budget_ms);
 	}
 	lua_pushstring(L, vm->overtime);
 	lua_error(L);
 }
 
-void call_check(lua_State *L)
+static bool is_late(const struct vm *vm)
+{
+	return vm->is_over || (vm->deadline_us && clock_mono_us() >= vm->deadline_us);
+}
+
+static void on_time_over(lua_State *L, lua_Debug *ar)
+{
+	if (!is_late(vm_of(L))) {
+		lua_sethook(L, NULL, 0, 0); /* a late signal of a call that is over */
+		return;
+	}
+	find_line(L, ar);
+	raise_over(L, ar->short_src, ar->currentline);
+}
+
+void call_check_at(lua_State *L, const char *file, int line)
 {
 	const struct vm *vm = running; /* NULL: a state that is not ours, in specs */
-	lua_Debug ar = { .short_src = "?", .currentline = -1 };
-	if (!vm || vm_of(L) != vm)
-		return;
-	if (!vm->is_over && (!vm->deadline_us || clock_mono_us() < vm->deadline_us))
+	if (!vm || vm_of(L) != vm || !is_late(vm))
 		return;
 	lua_sethook(L, on_time_over, LUA_MASKCOUNT, 1); /* the signal may be still on its way */
-	on_time_over(L, &ar);
+	lua_Debug ar = { .short_src = "?", .currentline = -1 };
+	if (!file)
+		on_time_over(L, &ar);
+	raise_over(L, file, line);
+}
+
+void call_check(lua_State *L)
+{
+	call_check_at(L, NULL, 0);
+}
+
+void call_note_place(struct vm *vm)
+{
+	lua_Debug ar = { .short_src = "?", .currentline = -1 };
+	if (!vm->L || vm->depth == 0)
+		return;
+	find_line(vm->L, &ar);
+	if (ar.currentline > 0)
+		snprintf(vm->short_of_memory, sizeof vm->short_of_memory, "%s:%d", ar.short_src, ar.currentline);
+}
+
+const char *call_short_of_memory(lua_State *L)
+{
+	const struct vm *vm = running;
+	return vm && vm_of(L) == vm && vm->short_of_memory[0] ? vm->short_of_memory : NULL;
 }
 
 static void set_timer(int64_t at_us)
@@ -141,7 +171,8 @@ static void tell(struct vm *vm, int status, struct err *err)
 	if (vm->why == CALL_TIME)
 		err_set(err, "%s", vm->overtime);
 	else if (vm->why == CALL_MEMORY)
-		err_set(err, "used up its memory of %zu MB", vm->memory_max_bytes >> 20);
+		err_set(err, "%s%sused up its memory of %zu MB", vm->short_of_memory, vm->short_of_memory[0] ? ": " : "",
+			vm->memory_max_bytes >> 20);
 	else
 		err_set(err, "%s", lua_type(vm->L, -1) == LUA_TSTRING ? lua_tostring(vm->L, -1) : "(no text)");
 }
@@ -168,6 +199,7 @@ int call_run(struct vm *vm, int nargs, int nresults, const struct call_budget *b
 		vm->is_over = false;
 		vm->why = CALL_OK;
 		vm->trace[0] = '\0';
+		vm->short_of_memory[0] = '\0';
 	}
 	if (is_own)
 		vm->deadline_us = deadline_us, vm->budget_ms = ms;

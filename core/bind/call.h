@@ -29,6 +29,10 @@ enum call_fault call_why(const struct vm *vm);
 const char *call_trace(const struct vm *vm);
 /* For C functions that take long: raises what the hook would once the call's time is over. */
 void call_check(lua_State *L);
+/* The same where no function of the user's runs yet: the place is told. */
+void call_check_at(lua_State *L, const char *file, int line);
+/* "file:line" of the user's code where memory was last refused in this call; NULL: nowhere. */
+const char *call_short_of_memory(lua_State *L);
 /* Before a thread that called ends: its timer goes. */
 void call_thread_end(void);
 

@@ -24,7 +24,7 @@ static void *allocate(void *data, void *ptr, size_t old, size_t size)
 		return NULL;
 	}
 	if (size > had && vm->memory_bytes - had + size > vm->memory_max_bytes)
-		return NULL; /* Lua collects, tries again, then raises "not enough memory" */
+		return call_note_place(vm), NULL; /* Lua collects, tries again, then raises "not enough memory" */
 	void *p = realloc(ptr, size);
 	if (p)
 		vm->memory_bytes += size - had;

@@ -16,9 +16,13 @@ struct vm {
 	int budget_ms;
 	bool is_over; /* the hook has fired; overtime says where */
 	char overtime[ERR_TEXT_MAX];
+	char short_of_memory[96]; /* "file:line" where memory was refused last; "" = never in this call */
 	/* the last fault */
 	enum call_fault why;
 	char trace[4096];
 };
+
+/* call.c's, for the allocator: notes the user's line. Allocates nothing. */
+void call_note_place(struct vm *vm);
 
 #endif

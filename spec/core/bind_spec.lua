@@ -50,7 +50,7 @@ describe("a call into Lua", function()
 	it("stops what takes more than its memory", function()
 		local _, message, why = run("local t = {} for i = 1, 1e9 do t[i] = {} end", { memory = 4 << 20 })
 		assert.equal(MEMORY, why)
-		assert.equal("used up its memory of 4 MB", message)
+		assert.equal("spec.lua:1: used up its memory of 4 MB", message)
 	end)
 	it("takes errors that are no texts", function()
 		local _, message = run "error {}"

@@ -73,9 +73,12 @@ local function evaluate_one(file, model, errors)
 	source:close()
 end
 
---- The first of too many errors.
+--- The first of too many errors, each on one line.
 local function cut(errors)
 	local n = #errors
+	for i, text in ipairs(errors) do
+		errors[i] = text:gsub("\\\n", "\\n"):gsub("%c", function(c) return ("\\%d"):format(c:byte()) end)
+	end
 	if n <= ERRORS_MAX then return errors end
 	local out = table.move(errors, 1, ERRORS_MAX, 1, {})
 	out[#out + 1] = ("%s:1: … and %d more"):format(FOLDER, n - ERRORS_MAX)

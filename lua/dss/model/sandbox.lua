@@ -63,16 +63,21 @@ end
 function M.pairs(t)
 	if type(t) ~= "table" then error(("bad argument #1 to 'pairs' (table expected, got %s)"):format(type(t)), 2) end
 	local looked = lookers[t]
-	t = inside[t] or t
+	while inside[t] do
+		t = inside[t]
+		looked = looked or lookers[t]
+	end
 	local keys, i = sorted_keys(t), 0
 	return function()
-		local v
+		local key, v
 		repeat
 			i = i + 1
-			v = t[keys[i]]
-		until keys[i] == nil or v ~= nil
-		if looked and v ~= nil then looked(keys[i]) end
-		return keys[i], v
+			key = keys[i]
+			if key == nil then return nil end
+			v = t[key]
+		until v ~= nil
+		if looked then looked(key) end
+		return key, v
 	end
 end
 
@@ -138,7 +143,9 @@ end
 --- What people are told where Lua's own words say too little.
 local function in_words(raised, name)
 	if type(raised) ~= "string" then return name .. ":1: raised a " .. type(raised) end
-	if raised == "not enough memory" then return name .. ":1: used up the memory of a policy set: make smaller tables and texts" end
+	if raised == "not enough memory" then
+		return (bound.short_of_memory() or name .. ":1") .. ": used up the memory of a policy set: make smaller tables and texts, or end a recursion"
+	end
 	raised = raised:gsub("stack overflow %(message.*", "stack overflow: a function calls itself without end"):gsub("stack overflow$", "stack overflow: a function calls itself without end")
 	return raised:find ":%d+: " and raised or ("%s:1: %s"):format(name, raised)
 end
