@@ -10,6 +10,25 @@ _dssctl_words() {
 	fi
 }
 
+# Facts of filters, as docs/filters.md has them; a spec holds them against lua/dss/model/facts.lua.
+_dssctl_process_facts="age cause cpu id idle kind limit memory node parent peak pid pool project ready rss started state task unix_user user variant"
+_dssctl_task_facts="age alive attempt cause ended exclusive id kernel kind limit memory peak pool position priority progress project reason running state submitted tags title type user waiting"
+_dssctl_pool_facts="about alive busy demand failed_starts failure heap id idle kind limit limit_max max name retired running source starting stopping waiting warm_max warm_min"
+
+# The word of a filter under the cursor: a fact, or what joins clauses. $1: the verb, $2: what was typed of the filter.
+_dssctl_filter() {
+	local facts last=${2##*[ (\"\']} before
+	before=${2%"$last"}
+	before=${before#[\"\']} # the shell keeps the opening quote itself
+	case "$1" in
+	tasks | abort) facts=$_dssctl_task_facts ;;
+	pools) facts=$_dssctl_pool_facts ;;
+	*) facts=$_dssctl_process_facts ;;
+	esac
+	compopt -o nospace 2>/dev/null
+	mapfile -t COMPREPLY < <(compgen -P "$before" -W "$facts and or not in during" -- "$last")
+}
+
 _dssctl() {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} program=${COMP_WORDS[0]} i verb="" sub="" words=""
 	COMPREPLY=()
@@ -22,7 +41,7 @@ _dssctl() {
 	esac
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case "${COMP_WORDS[i]}" in
-		-C) i=$((i + 1)) ;;
+		-C | --where) i=$((i + 1)) ;;
 		--) # the command of `run` and its arguments
 			mapfile -t COMPREPLY < <(if [ "$((i + 1))" -eq "$COMP_CWORD" ]; then compgen -c -- "$cur"; else compgen -f -- "$cur"; fi)
 			return ;;
@@ -30,6 +49,10 @@ _dssctl() {
 		*) if [ -z "$verb" ]; then verb=${COMP_WORDS[i]}; elif [ -z "$sub" ]; then sub=${COMP_WORDS[i]}; fi ;;
 		esac
 	done
+	if [ "$prev" = --where ] || { [ "$verb" = ps ] && [[ "$cur" != -* && "$prev" != -* ]]; }; then
+		_dssctl_filter "$verb" "$cur"
+		return
+	fi
 	program=${program/#\~/$HOME}
 	local run=("$program")
 	[ -n "$verb" ] && run+=("$verb")

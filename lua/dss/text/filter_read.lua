@@ -196,8 +196,8 @@ local function text_value(fact, t, is_glob)
 	if fact.words and not is_glob then
 		local is_known = false
 		for _, w in ipairs(fact.words) do is_known = is_known or w == s end
-		local guess = nearest(s, fact.words)
 		if not is_known then
+			local guess = nearest(s, fact.words)
 			fail(t[2], '%s is never "%s"%s', fact.name, shown(s), guess and (', did you mean "%s"?'):format(guess) or "; there are " .. table.concat(fact.words, ", "))
 		end
 	end
