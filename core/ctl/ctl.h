@@ -76,6 +76,7 @@ int logs_command(struct ctl *ctl, int argc, char **argv);
 int events_command(struct ctl *ctl, int argc, char **argv);
 int key_command(struct ctl *ctl, int argc, char **argv);
 int alerts_command(struct ctl *ctl, int argc, char **argv);
+int why_command(struct ctl *ctl, int argc, char **argv);
 int completion_command(struct ctl *ctl, int argc, char **argv);
 
 #endif

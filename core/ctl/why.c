@@ -1,0 +1,437 @@
+/* why: what was decided about somebody or by something, newest first: answer, line, reason, facts, outcome. */
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "ctl/opt.h"
+#include "ctl/rest.h"
+#include "ctl/say.h"
+#include "ctl/task.h"
+
+enum { PATH_ROOM = 2000, LIMIT = 20, PAGE = 500, MOST = 100000, TEXT_ROOM = 2400, QUERIES = 3, FUTURE_ID_LENGTH = 16 };
+
+struct why {
+	struct ctl *ctl;
+	struct rest *rest;
+	bool only_would, is_all, is_task; /* is_task: the subject may be one: its state or end is told on top */
+	int64_t limit;
+	const char *subject;        /* NULL = nobody in particular */
+	char what[300];             /* "fek-12", "rule \"idle kernels\"": for texts */
+	char queries[QUERIES][600]; /* each an answer of its own; they are merged */
+	json_t *rows;               /* owned; integers as they are */
+};
+
+/* --- reading --- */
+
+/* &name=value, escaped. */
+static void put(char *out, size_t room, const char *name, const char *value)
+{
+	char escaped[512];
+	size_t n = strlen(out);
+	if (rest_escape(value, escaped, sizeof(escaped)) == 0)
+		snprintf(out + n, room - n, "&%s=%s", name, escaped);
+}
+
+static int64_t seq_of(const json_t *row)
+{
+	return (int64_t)json_integer_value(json_object_get(row, "seq"));
+}
+
+static bool has_row(const json_t *rows, int64_t seq)
+{
+	size_t i;
+	const json_t *row;
+	json_array_foreach(rows, i, row) if (seq_of(row) == seq) return true;
+	return false;
+}
+
+/* Pages of one query until the limit is reached or there is no more. */
+static int read_query(struct why *w, const char *query)
+{
+	int64_t before = 0, count = 0;
+	char path[PATH_ROOM];
+	for (;;) {
+		int64_t page = w->limit - count < PAGE ? w->limit - count : PAGE;
+		struct rest_answer a = { 0 };
+		snprintf(path, sizeof(path), "/api/decisions?limit=%lld&before=%lld%s%s", (long long)page, (long long)before,
+			 w->only_would ? "&would=true" : "", query);
+		int code = rest_ask(w->rest, "GET", path, NULL, &a);
+		json_t *rows = code == CTL_DONE ? json_loadb(a.body.data, a.body.len, 0, NULL) : NULL;
+		rest_answer_fini(&a);
+		if (code == CTL_DONE && !json_is_array(rows))
+			code = ctl_fail(CTL_FAILED, "unable to understand the backend's answer: it is no list");
+		size_t i, n = json_array_size(rows);
+		json_t *row;
+		if (code == CTL_DONE)
+			json_array_foreach(rows, i, row)
+			{
+				before = seq_of(row);
+				if (query == w->queries[0] || !has_row(w->rows, before))
+					json_array_append(w->rows, row);
+			}
+		json_decref(rows);
+		count += (int64_t)n;
+		if (code != CTL_DONE || n < (size_t)page || count >= w->limit)
+			return code;
+	}
+}
+
+static int newest_first(const void *a, const void *b)
+{
+	int64_t x = seq_of(*(json_t *const *)a), y = seq_of(*(json_t *const *)b);
+	return x < y ? 1 : x > y ? -1 : 0;
+}
+
+/* Several answers are one list. */
+static int merge(struct why *w)
+{
+	size_t n = json_array_size(w->rows), i;
+	json_t **all = malloc((n + 1) * sizeof(*all)), *row, *out = json_array();
+	if (all == NULL || out == NULL) {
+		free(all);
+		json_decref(out);
+		return ctl_fail(CTL_FAILED, "no memory");
+	}
+	json_array_foreach(w->rows, i, row) all[i] = row;
+	qsort(all, n, sizeof(*all), newest_first);
+	for (i = 0; i < n && i < (size_t)w->limit; i++)
+		json_array_append(out, all[i]);
+	free(all);
+	json_decref(w->rows);
+	w->rows = out;
+	return CTL_DONE;
+}
+
+static int read_all(struct why *w)
+{
+	int code = CTL_DONE;
+	w->rows = json_array();
+	for (int i = 0; code == CTL_DONE && i < QUERIES && (i == 0 || w->queries[i][0] != '\0'); i++)
+		code = read_query(w, w->queries[i]);
+	if (code == CTL_DONE && w->queries[1][0] != '\0')
+		code = merge(w);
+	return code;
+}
+
+/* --- for people --- */
+
+static const char *escaped(const char *s, char *out, size_t room)
+{
+	text_escape(out, room, s, strlen(s));
+	return out;
+}
+
+static const struct {
+	const char *answer, *past, *infinitive;
+} verbs[] = {
+	{ "keep", "kept", "keep" },
+	{ "retire", "retired", "retire" },
+	{ "kill", "killed", "kill" },
+	{ "abort", "aborted", "abort" },
+	{ "notify", "told about", "tell about" },
+	{ "wait", "let wait", "let wait" },
+	{ "start", "started", "start" },
+	{ "stop", "stopped", "stop" },
+	{ "assign", "assigned", "assign" },
+	{ "set", "set", "set" },
+	{ "allow", "allowed", "allow" },
+	{ "deny", "denied", "deny" },
+	{ "unload", "unloaded", "unload" },
+	{ "place", "placed", "place" },
+	{ "refuse", "refused", "refuse" },
+	{ "warn", "warned about", "warn about" },
+};
+
+/* "would have retired", "warned before it retires", "unable to retire". Returns the tone. */
+static enum say_tone answer_in_words(const json_t *row, char *out, size_t room)
+{
+	const char *answer = rest_text(row, "answer"), *outcome = rest_text(row, "outcome"), *mode = rest_text(row, "mode");
+	char shown[160];
+	const char *past = escaped(answer, shown, sizeof(shown)), *infinitive = past;
+	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
+		if (strcmp(verbs[i].answer, answer) == 0) {
+			past = verbs[i].past;
+			infinitive = verbs[i].infinitive;
+		}
+	if (strcmp(outcome, "would") == 0) {
+		snprintf(out, room, "would have %s", past);
+		return SAY_WARN;
+	}
+	if (strcmp(outcome, "failed") == 0) {
+		snprintf(out, room, "was unable to %s", infinitive);
+		return SAY_BAD;
+	}
+	if (strcmp(outcome, "warned") == 0) {
+		snprintf(out, room, "warned, is going to %s", infinitive);
+		return SAY_WARN;
+	}
+	if (strcmp(outcome, "kept") == 0 && strcmp(answer, "keep") != 0) {
+		snprintf(out, room, "wanted to %s, but somebody said keep", infinitive);
+		return SAY_PLAIN;
+	}
+	snprintf(out, room, "%s%s", past, strcmp(mode, "notify") == 0 ? " (notify only)" : "");
+	return strcmp(answer, "keep") == 0 || strcmp(outcome, "nothing") == 0 ? SAY_PLAIN : SAY_GOOD;
+}
+
+static void print_line(const char *text)
+{
+	char shown[TEXT_ROOM];
+	if (*text)
+		printf("          %s\n", escaped(text, shown, sizeof(shown)));
+}
+
+static void print_by(const json_t *row)
+{
+	char word[80], name[200], source[300], threshold[600], version[48] = "";
+	escaped(rest_text(row, "word"), word, sizeof(word));
+	escaped(rest_text(row, "name"), name, sizeof(name));
+	escaped(rest_text(row, "source"), source, sizeof(source));
+	escaped(rest_text(row, "threshold"), threshold, sizeof(threshold));
+	double n = rest_number(row, "version", 0);
+	const json_t *v = json_object_get(row, "version");
+	if (json_is_integer(v))
+		n = (double)json_integer_value(v);
+	if (n > 0)
+		snprintf(version, sizeof(version), " (policies version %.0f)", n);
+	bool is_core = strcmp(source, "core") == 0;
+	printf("          by %s%s%s%s%s%s%s%s%s\n", word, *name ? " \"" : "", name, *name ? "\"" : "",
+	       is_core   ? ", a rule of the core's own"
+	       : *source ? ", "
+			 : "",
+	       is_core ? "" : source, version, *threshold ? ": " : "", threshold);
+}
+
+static void print_facts(const json_t *row)
+{
+	const json_t *texts = json_object_get(row, "inputsText"), *one;
+	size_t i;
+	struct buf b;
+	buf_init(&b, 64 * 1024);
+	json_array_foreach(texts, i, one)
+		buf_printf(&b, "%s%s", i ? ", " : "", json_string_value(one) ? json_string_value(one) : "");
+	if (!b.failed && b.len > 0)
+		print_line(b.data);
+	buf_fini(&b);
+}
+
+static int64_t integer(const json_t *row, const char *key)
+{
+	return (int64_t)json_integer_value(json_object_get(row, key));
+}
+
+static void print_row(const json_t *row)
+{
+	char when[48], first[48], answer[240], kind[80], subject[300];
+	int64_t count = integer(row, "count");
+	enum say_tone tone = answer_in_words(row, answer, sizeof(answer));
+	printf("%-8s  ", say_time(integer(row, "at"), when, sizeof(when)));
+	say_toned(stdout, tone, answer);
+	printf(" %s %s", escaped(rest_text(row, "subjectKind"), kind, sizeof(kind)),
+	       escaped(rest_text(row, "subject"), subject, sizeof(subject)));
+	if (count > 1)
+		printf(", %lld times since %s", (long long)count, say_time(integer(row, "firstAt"), first, sizeof(first)));
+	putchar('\n');
+	print_line(rest_text(row, "reason"));
+	print_line(rest_text(row, "outcomeText"));
+	print_by(row);
+	print_facts(row);
+}
+
+static void print_death(const struct rest_answer *a)
+{
+	const json_t *detail = json_object_get(a->json, "detail");
+	char message[4000], words[300], limit[32], peak[32];
+	double limit_bytes = rest_number(detail, "limitBytes", -1), peak_bytes = rest_number(detail, "peakBytes", -1);
+	printf("%s\n", escaped(rest_text(a->json, "message"), message, sizeof(message)));
+	if (rest_text(a->json, "cause")[0] != '\0')
+		printf("          cause: %s", escaped(rest_text(a->json, "cause"), words, sizeof(words)));
+	if (limit_bytes >= 0)
+		printf(", limit %s of %s", text_print_size((int64_t)limit_bytes, limit, sizeof(limit)),
+		       escaped(rest_text(detail, "limitOwner"), words, sizeof(words)));
+	if (peak_bytes >= 0)
+		printf(", peak %s", text_print_size((int64_t)peak_bytes, peak, sizeof(peak)));
+	printf("\n\n");
+}
+
+/* Ids of tasks are 16 letters and digits; what looks otherwise is not asked for. */
+static bool may_be_task(const char *id)
+{
+	return strlen(id) == FUTURE_ID_LENGTH && strspn(id, "abcdefghijklmnopqrstuvwxyz234567") == FUTURE_ID_LENGTH;
+}
+
+/* On top: how a task is, or how it ended. true: there is such a task. */
+static bool print_task(struct why *w, const char *id)
+{
+	char path[PATH_ROOM], message[4000], words[200];
+	struct rest_answer a = { 0 };
+	if (!may_be_task(id) || task_path(id, "?peek=True", path, sizeof(path)) != CTL_DONE)
+		return false;
+	int code = rest_ask(w->rest, "GET", path, NULL, &a);
+	bool is_over = code == CTL_DONE && !rest_is(a.json, "alive") && !rest_is(a.json, "hasResult");
+	if (code == CTL_DONE && !w->ctl->json && !is_over) {
+		const char *reason = rest_text(a.json, "reason");
+		printf("task %s is %s%s%s\n\n", id, escaped(rest_text(a.json, "state"), words, sizeof(words)), *reason ? ": " : "",
+		       escaped(reason, message, sizeof(message)));
+	}
+	rest_answer_fini(&a);
+	if (!is_over || w->ctl->json)
+		return code == CTL_DONE;
+	task_path(id, "?peek=False", path, sizeof(path));
+	if (rest_ask(w->rest, "GET", path, NULL, &a) == CTL_DONE)
+		print_death(&a);
+	rest_answer_fini(&a);
+	return true;
+}
+
+/* What there is, and since when. */
+static void tell_nothing(struct why *w)
+{
+	struct rest_answer a = { 0 };
+	char since[48], name[200], word[80];
+	if (rest_ask(w->rest, "GET", "/api/decisions?limit=1&oldest=true", NULL, &a) == CTL_DONE && json_array_size(a.json) == 1) {
+		const json_t *row = json_array_get(a.json, 0);
+		ctl_note("Decisions are recorded since %s; the oldest is of %s \"%s\".",
+			 say_time((int64_t)rest_number(row, "firstAt", 0), since, sizeof(since)),
+			 escaped(rest_text(row, "word"), word, sizeof(word)), escaped(rest_text(row, "name"), name, sizeof(name)));
+	} else if (json_is_array(a.json)) {
+		ctl_note("No decision that you may see is recorded yet.");
+	}
+	rest_answer_fini(&a);
+}
+
+/* --- the command --- */
+
+static const char *const kinds[] = { "kernel", "task", "process", "pool", "user", "project", "node", NULL };
+static const char *const policy_words[] = { "rule",   "recycle", "slots", "box",       "on", "access",
+					    "sizing", "budget",  "queue", "retention", NULL };
+
+static bool is_among(const char *const *words, const char *word)
+{
+	for (; *words != NULL; words++)
+		if (strcmp(*words, word) == 0)
+			return true;
+	return false;
+}
+
+static void ask_pool(struct why *w, const char *name)
+{
+	static const char *const words[] = { "pool", "recycle" };
+	put(w->queries[0], sizeof(w->queries[0]), "kind", "pool");
+	put(w->queries[0], sizeof(w->queries[0]), "subject", name);
+	for (int i = 0; i < 2; i++) {
+		put(w->queries[i + 1], sizeof(w->queries[0]), "word", words[i]);
+		put(w->queries[i + 1], sizeof(w->queries[0]), "name", name);
+	}
+}
+
+/* CTL_DONE, or an exit code after telling the misuse. */
+static int understand(struct why *w, int n, char **words)
+{
+	char *query = w->queries[0];
+	const size_t room = sizeof(w->queries[0]);
+	if (n == 0)
+		return CTL_DONE;
+	if (n == 1 && strcmp(words[0], "node") == 0) {
+		put(query, room, "kind", "node");
+		snprintf(w->what, sizeof(w->what), "the node");
+	} else if (n == 1) {
+		w->subject = words[0];
+		w->is_task = true;
+		put(query, room, "subject", words[0]);
+		put(w->queries[1], room, "name", words[0]);
+		escaped(words[0], w->what, sizeof(w->what));
+	} else if (is_among(policy_words, words[0])) {
+		put(query, room, "word", words[0]);
+		put(query, room, "name", words[1]);
+	} else if (strcmp(words[0], "pool") == 0) {
+		ask_pool(w, words[1]);
+	} else if (is_among(kinds, words[0])) {
+		w->subject = words[1];
+		w->is_task = strcmp(words[0], "task") == 0;
+		put(query, room, "kind", words[0]);
+		put(query, room, "subject", words[1]);
+	} else {
+		static const char *all[24];
+		size_t count = 0;
+		for (const char *const *k = kinds; *k != NULL; k++)
+			all[count++] = *k;
+		for (const char *const *k = policy_words; *k != NULL; k++)
+			all[count++] = *k;
+		char shown[100];
+		return ctl_misuse("why", all, words[0], "\"%s\" is no word that has decisions",
+				  escaped(words[0], shown, sizeof(shown)));
+	}
+	if (n == 2) {
+		char kind[64], name[200];
+		snprintf(w->what, sizeof(w->what), "%s \"%s\"", escaped(words[0], kind, sizeof(kind)),
+			 escaped(words[1], name, sizeof(name)));
+	}
+	return CTL_DONE;
+}
+
+static int answer(struct why *w)
+{
+	bool is_task = w->is_task && print_task(w, w->subject);
+	int code = read_all(w);
+	if (code != CTL_DONE)
+		return code;
+	size_t i, n = json_array_size(w->rows);
+	const json_t *row;
+	if (w->ctl->json) {
+		json_dumpf(w->rows, stdout, JSON_COMPACT);
+		putchar('\n');
+	} else {
+		json_array_foreach(w->rows, i, row) print_row(row);
+		if (n >= (size_t)w->limit && !w->is_all)
+			ctl_note("There may be more: --limit N or --all shows them.");
+	}
+	if (n > 0 || is_task || w->what[0] == '\0') {
+		if (n == 0 && !w->ctl->json)
+			ctl_note("No decision about %s is recorded.", w->what[0] ? w->what : "anything");
+		return CTL_DONE;
+	}
+	ctl_fail(CTL_NOT_FOUND, "no decision about %s is recorded%s", w->what, w->only_would ? " that would have been" : "");
+	tell_nothing(w);
+	return CTL_NOT_FOUND;
+}
+
+int why_command(struct ctl *ctl, int argc, char **argv)
+{
+	const char *key_file = NULL;
+	struct why *w = calloc(1, sizeof(*w));
+	if (w == NULL)
+		return ctl_fail(CTL_FAILED, "no memory");
+	w->ctl = ctl;
+	w->limit = LIMIT;
+	const struct opt opts[] = {
+		{ "would", NULL, "only what would have been done: rules that simulate", OPT_FLAG, &w->only_would, 0, 0, NULL },
+		{ "limit", "N", "how many of the newest (20)", OPT_INT, &w->limit, 1, MOST, NULL },
+		{ "all", NULL, "all that are kept", OPT_FLAG, &w->is_all, 0, 0, NULL },
+		{ "key-file", "FILE", "the API key (else DSS_KEY, else config/admin.key)", OPT_TEXT, &key_file, 0, 0, NULL },
+		{ 0 },
+	};
+	struct opt_words words = {
+		.usage = "[ID | NAME | node | task ID | kernel ID | user LOGIN | project KEY | pool NAME | rule NAME | WORD NAME] "
+			 "[--would] [--all]",
+		.about = "What was decided and why, newest first: also the decisions not to act. ID alone: a kernel or a task, or "
+			 "the name\n"
+			 "of a policy. WORD: rule recycle slots box on access sizing budget queue. Exit 4: nothing is recorded "
+			 "about it.",
+		.most = 2,
+	};
+	int code = opt_read(ctl, opts, &words, argc, argv);
+	if (code >= 0)
+		goto out;
+	if (w->is_all)
+		w->limit = MOST;
+	code = understand(w, words.count, words.words);
+	if (code == CTL_DONE && (code = rest_open(&w->rest, ctl, key_file)) == CTL_DONE)
+		code = answer(w);
+out:
+	json_decref(w->rows);
+	rest_close(&w->rest);
+	free(w);
+	return code;
+}
