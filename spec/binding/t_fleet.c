@@ -10,7 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fleet/alerts.h"
 #include "fleet/fleet.h"
+#include "fleet/ledger.h"
 #include "gate/server.h"
 #include "net/client.h"
 #include "node/node_kernel.h"
@@ -203,6 +205,7 @@ static int open_bench(lua_State *L)
 	const char *path = luaL_checkstring(L, 1);
 	int64_t grace_ms = luaL_optinteger(L, 2, 0);
 	bool has_handler = lua_isfunction(L, 3);
+	int64_t memory_bytes = luaL_optinteger(L, 4, 0), reserve_bytes = luaL_optinteger(L, 5, 0);
 	lua_settop(L, 3);
 	struct bench *b = lua_newuserdatauv(L, sizeof(*b), 0);
 	memset(b, 0, sizeof(*b));
@@ -222,6 +225,8 @@ static int open_bench(lua_State *L)
 		.store_path = b->path,
 		.on_fatal = on_fatal,
 		.abort_grace_ms = grace_ms,
+		.memory_bytes = memory_bytes,
+		.reserve_bytes = reserve_bytes,
 		.orders = { b, spawn, stop, label, limit, usage, send_task, abort_task, release, drop },
 	};
 	b->fleet = fleet_new(b->loop, &config, &err);
@@ -519,6 +524,60 @@ static int kernels(lua_State *L)
 	return json_of(L, fleet_kernels_json);
 }
 
+static int budget(lua_State *L)
+{
+	return json_of(L, fleet_budget_json);
+}
+
+static int services(lua_State *L)
+{
+	fleet_set_services(check(L)->fleet, luaL_checkinteger(L, 2));
+	return 0;
+}
+
+static int alerts(lua_State *L)
+{
+	struct buf out;
+	buf_init(&out, 1 << 20);
+	alerts_json(fleet_alerts(check(L)->fleet), &out);
+	lua_pushlstring(L, out.data, out.len);
+	buf_fini(&out);
+	return 1;
+}
+
+static void on_decisions(void *data, const struct buf *out, const struct err *why)
+{
+	struct got *g = data;
+	g->is_there = true;
+	buf_puts(&g->json, out ? out->data : why->text);
+}
+
+/* decisions(word) -> JSON, newest first */
+static int decisions(lua_State *L)
+{
+	struct bench *b = check(L);
+	struct got g = { .fleet = b->fleet };
+	struct ledger_query q = { .word = luaL_checkstring(L, 2), .limit = 1000 };
+	buf_init(&g.json, 1 << 20);
+	int64_t deadline = clock_mono_ms() + 10000;
+	if (ledger_read(fleet_ledger(b->fleet), &q, on_decisions, &g) == 0)
+		while (!g.is_there && clock_mono_ms() < deadline)
+			loop_run_once(b->loop, false);
+	lua_pushlstring(L, g.json.data ? g.json.data : "", g.json.len);
+	buf_fini(&g.json);
+	return 1;
+}
+
+/* expect(pool, in_ms, count) */
+static int expect(lua_State *L)
+{
+	struct fleet *fleet = check(L)->fleet;
+	struct pool *pool = fleet_pool(fleet, luaL_checkstring(L, 2));
+	luaL_argcheck(L, pool, 2, "no such pool");
+	pool_expect(pool, clock_mono_ms() + luaL_checkinteger(L, 3), luaL_checkinteger(L, 4));
+	return 0;
+}
+
 static int fail_spawns(lua_State *L)
 {
 	check(L)->fails_spawn = lua_toboolean(L, 2);
@@ -547,7 +606,9 @@ int luaopen_t_fleet(lua_State *L)
 		{ "ready", ready },       { "accepted", accepted }, { "tell", tell },   { "ended", ended },
 		{ "take_up", take_up },   { "taken_up", taken_up }, { "pools", pools }, { "kernels", kernels },
 		{ "follow", follow },     { "finish", finish },     { "url", url },     { "fail_spawns", fail_spawns },
-		{ "usage", usage_told },  { "__gc", close_bench },  { NULL, NULL },
+		{ "usage", usage_told },  { "__gc", close_bench },  { "budget", budget },
+		{ "services", services }, { "alerts", alerts },     { "decisions", decisions }, { "expect", expect },
+		{ NULL, NULL },
 	};
 	static const luaL_Reg words[] = {
 		{ "open", open_bench },
