@@ -119,6 +119,21 @@ describe("filters on a running instance", function()
 		assert.equal(2, select(3, node:ctl("abort", "someid", "--yes")))
 	end)
 
+	it("that are no filters get 400, however they are sent, and the backend goes on", function()
+		for _, query in ipairs { "where=%FF%FE", "where=kind%20%3D%20%22%FF%22", "where=id%20~%20%22*%22%00" } do
+			assert.equal(400, (node:http("GET", "/api/tasks?" .. query)), query)
+		end
+		for _, query in ipairs { "where", "where=", "where=" .. ("%28"):rep(4000), "where=" .. ("not%20"):rep(900), "where=a%0Ab",
+			"where=%1B%5B31m", "where=kind%20~%20%22" .. ("%3F"):rep(200) .. "%22" } do
+			for _, path in ipairs { "/api/processes", "/api/tasks", "/api/pools" } do
+				local status, answer = node:http("GET", path .. "?" .. query)
+				assert.equal(400, status, query)
+				assert.truthy(type(answer) == "table" and answer.message:find "character %d+: " and not answer.message:find "%c", query)
+			end
+		end
+		assert.equal(200, (node:http("GET", "/api/processes?where=id%20~%20%22*%22")))
+	end)
+
 	it("abort --where ends what it showed, by id, and nothing else", function()
 		local a, b = is_running(sleep { tags = json.array { "nightly" }, title = "first" }), sleep { tags = json.array { "nightly" }, title = "second" }
 		local other = is_running(sleep { title = "other" })
@@ -139,7 +154,8 @@ describe("filters on a running instance", function()
 		is_aborted(b)
 		assert.equal("running", state(other))
 
-		out, _, code = node:ctl("abort", "--where", "tags = nightly", "--yes")
+		out, complaint, code = node:ctl("abort", "--where", "tags = nightly", "--yes")
+		assert.equal("", complaint)
 		assert.equal(0, code)
 		assert.equal("no open task is like that", out)
 
