@@ -1,6 +1,5 @@
 #include "fleet/queue.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,284 +12,6 @@
 #include "sys/clock.h"
 
 #define SLICE_MOST_MS 60000
-#define NAME_MOST     160
-
-/* --- the two heaps: by fairness and by age --- */
-
-static uint64_t head_seq(const struct lane *l)
-{
-	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): a lane is freed with its last task */
-	return queue_head(l)->seq;
-}
-
-static bool is_before(enum queue_order order, const struct lane *a, const struct lane *b)
-{
-	if (order == ORDER_FAIR && a->priority != b->priority)
-		return a->priority > b->priority;
-	if (order == ORDER_FAIR && a->client != b->client && a->rank != b->rank)
-		return a->rank < b->rank;
-	return head_seq(a) < head_seq(b);
-}
-
-static void set_at(struct heap *h, size_t i, struct lane *l)
-{
-	h->at[i] = l;
-	l->place[h->order] = (int)i;
-}
-
-static void sift_up(struct heap *h, size_t i)
-{
-	struct lane *l = h->at[i];
-	for (; i > 0 && is_before(h->order, l, h->at[(i - 1) / 2]); i = (i - 1) / 2)
-		set_at(h, i, h->at[(i - 1) / 2]);
-	set_at(h, i, l);
-}
-
-static void sift_down(struct heap *h, size_t i)
-{
-	struct lane *l = h->at[i];
-	for (size_t child; (child = 2 * i + 1) < h->n; i = child) {
-		if (child + 1 < h->n && is_before(h->order, h->at[child + 1], h->at[child]))
-			child++;
-		if (!is_before(h->order, h->at[child], l))
-			break;
-		set_at(h, i, h->at[child]);
-	}
-	set_at(h, i, l);
-}
-
-static void heap_add(struct heap *h, struct lane *l)
-{
-	set_at(h, h->n++, l); /* room was made when the lane was */
-	sift_up(h, h->n - 1);
-}
-
-static void heap_remove(struct heap *h, struct lane *l)
-{
-	size_t i = (size_t)l->place[h->order];
-	struct lane *last = h->at[--h->n];
-	l->place[h->order] = -1;
-	if (last == l)
-		return;
-	set_at(h, i, last);
-	sift_up(h, i);
-	sift_down(h, (size_t)last->place[h->order]);
-}
-
-static void heap_mend(struct heap *h, struct lane *l)
-{
-	sift_up(h, (size_t)l->place[h->order]);
-	sift_down(h, (size_t)l->place[h->order]);
-}
-
-static int make_room_for_lane(struct heap *h, size_t lanes)
-{
-	if (lanes <= h->room)
-		return 0;
-	size_t room = h->room ? h->room * 2 : 16;
-	struct lane **at = realloc(h->at, room * sizeof(struct lane *));
-	if (!at)
-		return -1;
-	h->at = at;
-	h->room = room;
-	return 0;
-}
-
-/* --- lanes --- */
-
-static bool is_aside(const struct lane *l)
-{
-	return !list_is_empty(&l->in_aside);
-}
-
-static void put_into_heaps(struct queue *q, struct lane *l)
-{
-	int64_t now = clock_mono_ms();
-	l->rank = usage_rank(l->client->user, now);
-	heap_add(&q->heaps[ORDER_FAIR], l);
-	heap_add(&q->heaps[ORDER_AGE], l);
-}
-
-static void take_out_of_heaps(struct queue *q, struct lane *l)
-{
-	heap_remove(&q->heaps[ORDER_FAIR], l);
-	heap_remove(&q->heaps[ORDER_AGE], l);
-}
-
-static void put_aside(struct pool *pool, struct lane *l)
-{
-	take_out_of_heaps(pool->queue, l);
-	list_push(&pool->queue->aside, &l->in_aside);
-	if (list_is_empty(&l->in_news))
-		list_push(&pool->queue->news, &l->in_news);
-	pool->nheld += l->n;
-	pool->queue->changes++;
-}
-
-static void put_back(struct pool *pool, struct lane *l)
-{
-	list_remove(&l->in_aside);
-	pool->nheld -= l->n;
-	put_into_heaps(pool->queue, l);
-	pool->queue->changes++;
-}
-
-static bool has_room(const struct lane *l)
-{
-	const struct future *f = queue_head(l);
-	return slots_has_room(f->ticket, queue_size(f), NULL, 0);
-}
-
-/* Held back: it is looked at again when room may have come. */
-static void hold_back(struct pool *pool, struct lane *l)
-{
-	struct future *f = queue_head(l);
-	put_aside(pool, l);
-	if (++l->passed >= QUEUE_PASSED_MOST)
-		slots_keep(f->ticket, queue_size(f));
-}
-
-/* Whoever was held back and has room now is in the order again. */
-static void freshen(struct pool *pool)
-{
-	struct queue *q = pool->queue;
-	const struct list *first = list_first(&q->aside);
-	if (!first)
-		return;
-	uint64_t version = slots_version(queue_head(list_of(first, struct lane, in_aside))->ticket);
-	if (version == q->version)
-		return;
-	q->version = version;
-	list_each (&q->aside, p) {
-		struct lane *l = list_of(p, struct lane, in_aside);
-		struct future *f = queue_head(l);
-		if (has_room(l))
-			put_back(pool, l);
-		else if (++l->passed >= QUEUE_PASSED_MOST)
-			slots_keep(f->ticket, queue_size(f));
-	}
-}
-
-static void lane_name(const struct future *f, char *out, size_t room)
-{
-	snprintf(out, room, "%p %d %p %lld", (const void *)f->user, f->priority, slots_signature(f->ticket),
-		 (long long)f->memory_bytes);
-}
-
-static struct client *take_client(struct queue *q, struct usage_user *user)
-{
-	struct client *c = map_get(q->clients, usage_name(user));
-	if (c)
-		return c;
-	c = calloc(1, sizeof(*c));
-	if (!c || map_set(q->clients, usage_name(user), c) < 0) {
-		free(c);
-		return NULL;
-	}
-	c->user = user;
-	list_init(&c->lanes);
-	return c;
-}
-
-static void drop_client(struct queue *q, struct client *c)
-{
-	if (!list_is_empty(&c->lanes))
-		return;
-	map_remove(q->clients, usage_name(c->user));
-	free(c);
-}
-
-static struct lane *new_lane(struct queue *q, const struct future *f, const char *name)
-{
-	struct client *c = f->user ? take_client(q, f->user) : NULL;
-	struct lane *l = c ? calloc(1, sizeof(*l)) : NULL;
-	size_t lanes = map_count(q->lanes) + 1;
-	if (!l || make_room_for_lane(&q->heaps[ORDER_FAIR], lanes) < 0 || make_room_for_lane(&q->heaps[ORDER_AGE], lanes) < 0 ||
-	    map_set(q->lanes, name, l) < 0) {
-		free(l);
-		if (c)
-			drop_client(q, c);
-		return NULL;
-	}
-	list_init(&l->futures);
-	list_init(&l->in_aside);
-	list_init(&l->in_news);
-	list_push(&c->lanes, &l->in_client);
-	l->client = c;
-	l->priority = f->priority;
-	l->memory_bytes = f->memory_bytes;
-	l->place[ORDER_FAIR] = l->place[ORDER_AGE] = -1;
-	return l;
-}
-
-static void free_lane(struct pool *pool, struct lane *l, const char *name)
-{
-	struct queue *q = pool->queue;
-	list_remove(&l->in_client);
-	list_remove(&l->in_news);
-	map_remove(q->lanes, name);
-	drop_client(q, l->client);
-	free(l);
-}
-
-/* Returned ones stand before those that came later; new ones are last at once. */
-static void insert_in_lane(struct lane *l, struct future *f)
-{
-	struct list *at = l->futures.prev;
-	while (at != &l->futures && list_of(at, struct future, in_lane)->seq > f->seq)
-		at = at->prev;
-	list_insert_after(at, &f->in_lane);
-}
-
-static bool join_lane(struct pool *pool, struct future *f)
-{
-	char name[NAME_MOST];
-	struct queue *q = pool->queue;
-	lane_name(f, name, sizeof(name));
-	struct lane *l = map_get(q->lanes, name);
-	bool is_new = !l;
-	if (!l && !(l = new_lane(q, f, name)))
-		return false;
-	insert_in_lane(l, f);
-	f->lane = l;
-	l->n++;
-	if (is_new) {
-		put_into_heaps(q, l);
-		if (!has_room(l))
-			put_aside(pool, l);
-	} else if (is_aside(l)) {
-		pool->nheld++;
-	} else if (queue_head(l) == f) {
-		heap_mend(&q->heaps[ORDER_FAIR], l);
-		heap_mend(&q->heaps[ORDER_AGE], l);
-	}
-	return true;
-}
-
-static void leave_lane(struct pool *pool, struct future *f)
-{
-	char name[NAME_MOST];
-	struct queue *q = pool->queue;
-	struct lane *l = f->lane;
-	bool was_head = queue_head(l) == f, was_aside = is_aside(l);
-	lane_name(f, name, sizeof(name));
-	f->lane = NULL;
-	pool->nheld -= was_aside;
-	if (l->n == 1 && was_aside)
-		list_remove(&l->in_aside);
-	else if (l->n == 1)
-		take_out_of_heaps(q, l);
-	list_remove(&f->in_lane);
-	if (--l->n == 0) {
-		free_lane(pool, l, name);
-	} else if (was_head && !was_aside) {
-		l->passed = 0;
-		heap_mend(&q->heaps[ORDER_FAIR], l);
-		heap_mend(&q->heaps[ORDER_AGE], l);
-		if (!has_room(l))
-			put_aside(pool, l);
-	}
-}
 
 /* --- the queue of a pool --- */
 
@@ -336,7 +57,7 @@ void queue_free(struct queue **qp)
 static void enter_lane(struct pool *pool, struct future *f)
 {
 	struct queue *q = queue_of(pool);
-	bool is_in = q && !f->is_unplaced && (f->memory_bytes == 0 || map_set(q->sized, f->id, f) == 0) && join_lane(pool, f);
+	bool is_in = q && !f->is_unplaced && (f->memory_bytes == 0 || map_set(q->sized, f->id, f) == 0) && lane_join(pool, f);
 	f->is_loose = !is_in;
 	pool->nheld += f->is_loose;
 	if (q && f->is_loose && !f->is_unplaced)
@@ -348,7 +69,7 @@ static void exit_lane(struct pool *pool, struct future *f)
 	if (f->memory_bytes && pool->queue)
 		map_remove(pool->queue->sized, f->id);
 	if (f->lane)
-		leave_lane(pool, f);
+		lane_leave(pool, f);
 	pool->nheld -= f->is_loose;
 	f->is_loose = false;
 }
@@ -428,7 +149,7 @@ static bool is_true(struct heap *h, struct lane *l, int64_t now)
 	if (rank <= l->rank)
 		return true;
 	l->rank = rank;
-	sift_down(h, (size_t)l->place[h->order]);
+	lane_sift_down(h, (size_t)l->place[h->order]);
 	return h->at[0] == l;
 }
 
@@ -443,17 +164,17 @@ static struct lane *first_of_all(struct pool *pool, enum queue_order order, cons
 		if (!is_true(h, l, now))
 			continue;
 		if (!fits(k, l)) { /* for a kernel that is started for it */
-			take_out_of_heaps(q, l);
+			lane_take(q, l);
 			list_push(&unfit, &l->in_aside);
-		} else if (!has_room(l)) {
-			hold_back(pool, l);
+		} else if (!lane_has_room(l)) {
+			lane_hold_back(pool, l);
 		} else {
 			found = l;
 		}
 	}
 	list_each (&unfit, p) {
 		list_remove(p);
-		put_into_heaps(q, list_of(p, struct lane, in_aside));
+		lane_put(q, list_of(p, struct lane, in_aside));
 	}
 	return found;
 }
@@ -466,11 +187,11 @@ static struct lane *first_of_owner(struct pool *pool, enum queue_order order, co
 		return NULL;
 	list_each (&c->lanes, p) {
 		struct lane *l = list_of(p, struct lane, in_client);
-		if (is_aside(l) || !fits(k, l))
+		if (lane_is_aside(l) || !fits(k, l))
 			continue;
-		if (!has_room(l))
-			hold_back(pool, l);
-		else if (!found || is_before(order, l, found))
+		if (!lane_has_room(l))
+			lane_hold_back(pool, l);
+		else if (!found || lane_is_before(order, l, found))
 			found = l;
 	}
 	return found;
@@ -501,7 +222,7 @@ static bool is_slice_over(const struct kernel *k, int64_t now)
 static bool gives_way(const struct pool *pool, const struct kernel *k, const struct lane *own, const struct lane *first,
 		      enum queue_order order, int64_t now)
 {
-	if (!first || first->client == own->client || !is_before(order, first, own))
+	if (!first || first->client == own->client || !lane_is_before(order, first, own))
 		return false;
 	bool is_urgent = order == ORDER_FAIR && first->priority > own->priority;
 	return (is_urgent || is_slice_over(k, now)) && !is_helped(pool, first);
@@ -524,7 +245,7 @@ void queue_look(struct pool *pool)
 		return;
 	pool->queue->is_first_told = false;
 	gather_loose(pool);
-	freshen(pool);
+	lane_look_again(pool);
 }
 
 struct future *queue_next_for(struct pool *pool, const struct kernel *k, int64_t now)
@@ -533,7 +254,7 @@ struct future *queue_next_for(struct pool *pool, const struct kernel *k, int64_t
 	if (!q || !pool->nwaiting)
 		return NULL;
 	gather_loose(pool);
-	freshen(pool);
+	lane_look_again(pool);
 	if (k->reserved_for[0])
 		return promised_to(pool, k);
 	bool is_due = !pool->spec->is_fifo && is_turn_of_oldest(q);
@@ -603,7 +324,7 @@ const char *queue_why_first(const struct future *f, const struct kernel *k, char
 	const struct lane *other = NULL; /* the best of the others, where f's lane is the first */
 	size_t n = pool->nwaiting;
 	for (size_t i = 1; h && i <= 2 && i < h->n; i++)
-		if (!other || is_before(ORDER_FAIR, h->at[i], other))
+		if (!other || lane_is_before(ORDER_FAIR, h->at[i], other))
 			other = h->at[i];
 	if (n <= 1 || !l)
 		snprintf(out, room, "nobody else waits");
@@ -628,7 +349,7 @@ const char *queue_why_first(const struct future *f, const struct kernel *k, char
 
 bool queue_is_held(const struct future *f)
 {
-	return !f->lane || is_aside(f->lane);
+	return !f->lane || lane_is_aside(f->lane);
 }
 
 int queue_count_startable(const struct pool *pool)

@@ -3,7 +3,7 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "fleet/queue.h"
-/* queue_inner: what queue.c (the order) and queue_reason.c (what is told of it) share. Nobody else includes it. */
+/* queue_inner: what queue.c (the order), queue_lane.c (its parts) and queue_reason.c (what is told of it) share. Nobody else includes it. */
 
 enum queue_order { ORDER_FAIR, ORDER_AGE };
 
@@ -51,6 +51,22 @@ struct queue {
 	int runs;
 	double run_ms, run_spread_ms, cycle_ms;
 };
+
+/* --- queue_lane.c --- */
+bool lane_is_before(enum queue_order order, const struct lane *a, const struct lane *b);
+bool lane_has_room(const struct lane *l);
+bool lane_join(struct pool *pool, struct future *f); /* false: no memory */
+void lane_leave(struct pool *pool, struct future *f);
+void lane_put(struct queue *q, struct lane *l);  /* into both heaps */
+void lane_take(struct queue *q, struct lane *l); /* out of both */
+void lane_sift_down(struct heap *h, size_t i);
+void lane_hold_back(struct pool *pool, struct lane *l); /* it is looked at again when room may have come */
+void lane_look_again(struct pool *pool);                /* whoever was held back and has room now is in the order again */
+
+static inline bool lane_is_aside(const struct lane *l)
+{
+	return !list_is_empty(&l->in_aside);
+}
 
 static inline struct future *queue_head(const struct lane *l)
 {

@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fleet/alerts.h"
 #include "fleet/fleet.h"
 #include "fleet/ledger.h"
+#include "fleet/usage.h"
 #include "gate/server.h"
 #include "net/client.h"
 #include "node/node_kernel.h"
@@ -32,6 +32,7 @@ struct bench {
 	struct node_kernels *kernels;
 	struct gate *gate;
 	int port, handler; /* handler: reference of the Lua function */
+	int place;         /* reference of the function that places tasks at slots */
 	lua_State *L;
 };
 
@@ -205,7 +206,6 @@ static int open_bench(lua_State *L)
 	const char *path = luaL_checkstring(L, 1);
 	int64_t grace_ms = luaL_optinteger(L, 2, 0);
 	bool has_handler = lua_isfunction(L, 3);
-	int64_t memory_bytes = luaL_optinteger(L, 4, 0), reserve_bytes = luaL_optinteger(L, 5, 0);
 	lua_settop(L, 3);
 	struct bench *b = lua_newuserdatauv(L, sizeof(*b), 0);
 	memset(b, 0, sizeof(*b));
@@ -214,7 +214,7 @@ static int open_bench(lua_State *L)
 	b->loop = loop_new(&err);
 	if (!b->loop)
 		return fail(L, &err);
-	b->handler = LUA_NOREF;
+	b->handler = b->place = LUA_NOREF;
 	if (has_handler) {
 		lua_pushvalue(L, 3);
 		b->handler = luaL_ref(L, LUA_REGISTRYINDEX);
@@ -225,8 +225,6 @@ static int open_bench(lua_State *L)
 		.store_path = b->path,
 		.on_fatal = on_fatal,
 		.abort_grace_ms = grace_ms,
-		.memory_bytes = memory_bytes,
-		.reserve_bytes = reserve_bytes,
 		.orders = { b, spawn, stop, label, limit, usage, send_task, abort_task, release, drop },
 	};
 	b->fleet = fleet_new(b->loop, &config, &err);
@@ -247,6 +245,8 @@ static int close_bench(lua_State *L)
 	gate_free(&b->gate);
 	fleet_free(&b->fleet);
 	luaL_unref(L, LUA_REGISTRYINDEX, b->handler);
+	luaL_unref(L, LUA_REGISTRYINDEX, b->place);
+	b->place = LUA_NOREF;
 	b->handler = LUA_NOREF;
 	if (b->loop)
 		loop_free(&b->loop);
@@ -297,6 +297,107 @@ static int set_pools(lua_State *L)
 	return 1;
 }
 
+/* The function's answer for {owner, project, title, pool}: a list of {rule, key, max?}; rule counts from 1. */
+static size_t place(void *data, const struct future *f, struct slot_place *out)
+{
+	struct bench *b = data;
+	lua_State *L = b->L;
+	size_t n = 0;
+	lua_rawgeti(L, LUA_REGISTRYINDEX, b->place);
+	lua_createtable(L, 0, 4);
+	lua_pushstring(L, f->owner);
+	lua_setfield(L, -2, "owner");
+	lua_pushstring(L, f->project);
+	lua_setfield(L, -2, "project");
+	lua_pushstring(L, f->title);
+	lua_setfield(L, -2, "title");
+	lua_pushstring(L, f->pool);
+	lua_setfield(L, -2, "pool");
+	lua_call(L, 1, 1);
+	for (; n < SLOTS_OF_TASK && lua_rawgeti(L, -1, (lua_Integer)n + 1) == LUA_TTABLE; n++) {
+		lua_rawgeti(L, -1, 1);
+		lua_rawgeti(L, -2, 2);
+		lua_rawgeti(L, -3, 3);
+		out[n] = (struct slot_place){ (int)lua_tointeger(L, -3) - 1, lua_tostring(L, -2), luaL_optinteger(L, -1, -1) };
+		lua_pop(L, 4);
+	}
+	lua_pop(L, 2);
+	return n;
+}
+
+/* set_slots({{name, each, max, memory, word}, …}, place) */
+static int set_slots(lua_State *L)
+{
+	struct bench *b = check(L);
+	struct slot_rule rules[16];
+	struct err err = { 0 };
+	size_t n = (size_t)lua_rawlen(L, 2);
+	luaL_argcheck(L, n <= 16, 2, "too many");
+	lua_settop(L, 3);
+	if (!lua_isnil(L, 3)) {
+		luaL_unref(L, LUA_REGISTRYINDEX, b->place);
+		lua_pushvalue(L, 3);
+		b->place = luaL_ref(L, LUA_REGISTRYINDEX);
+		struct fleet_policy policy = { .data = b, .place = place };
+		fleet_set_policy(b->fleet, &policy);
+	}
+	b->L = L;
+	for (size_t i = 0; i < n; i++) {
+		lua_rawgeti(L, 2, (lua_Integer)i + 1); /* stays on the stack, and with it its texts */
+		int at = lua_gettop(L);
+		const char *word = field_text(L, at, "word");
+		rules[i] =
+			(struct slot_rule){ word ? word : "slots",     field_text(L, at, "name"),   "policies/20.lua:7",
+					    field_text(L, at, "each"), field_int(L, at, "max", -1), field_int(L, at, "memory", 0) };
+	}
+	if (fleet_set_slots(b->fleet, rules, n, &err) < 0)
+		return fail(L, &err);
+	lua_pushboolean(L, true);
+	return 1;
+}
+
+/* used(task, bytes, ms): its owner used that just now */
+static int used(lua_State *L)
+{
+	const struct future *f = fleet_live(check(L)->fleet, luaL_checkstring(L, 2));
+	luaL_argcheck(L, f, 2, "no open task");
+	usage_add(f->user, luaL_checkinteger(L, 3), luaL_checkinteger(L, 4), 0, clock_mono_ms());
+	return 0;
+}
+
+/* seconds of kernels at work, GB·s, of the owner of an open task */
+static int use_of(lua_State *L)
+{
+	const struct future *f = fleet_live(check(L)->fleet, luaL_checkstring(L, 2));
+	luaL_argcheck(L, f, 2, "no open task");
+	lua_pushnumber(L, usage_seconds(f->user, clock_mono_ms()));
+	lua_pushnumber(L, usage_gb_seconds(f->user, clock_mono_ms()));
+	return 2;
+}
+
+static void on_decisions(void *data, const struct buf *out, const struct err *why)
+{
+	struct buf *to = data;
+	buf_puts(to, out ? out->data : why->text);
+}
+
+/* decisions(task) -> json, newest first */
+static int decisions(lua_State *L)
+{
+	struct bench *b = check(L);
+	struct ledger_query q = { .word = "queue", .subject_kind = "task", .subject = luaL_checkstring(L, 2), .limit = 100 };
+	struct buf out;
+	buf_init(&out, 1 << 20);
+	ledger_flush(fleet_ledger(b->fleet));
+	int64_t deadline = clock_mono_ms() + 10000;
+	if (ledger_read(fleet_ledger(b->fleet), &q, on_decisions, &out) == 0)
+		while (!out.len && clock_mono_ms() < deadline)
+			loop_run_once(b->loop, false);
+	lua_pushlstring(L, out.data ? out.data : "", out.len);
+	buf_fini(&out);
+	return 1;
+}
+
 static int start(lua_State *L)
 {
 	fleet_start(check(L)->fleet);
@@ -331,6 +432,7 @@ static int submit(lua_State *L)
 		.memory_bytes = field_int(L, 2, "memory", 0),
 		.timeout_ms = field_int(L, 2, "timeout_ms", 0),
 		.retries = (int)field_int(L, 2, "retries", 0),
+		.priority = (int)field_int(L, 2, "priority", 0),
 	};
 	enum fleet_answer answer = fleet_submit(b->fleet, &r, submitted, b, &err);
 	lua_pushstring(L, answers[answer]);
@@ -519,63 +621,13 @@ static int pools(lua_State *L)
 {
 	return json_of(L, fleet_pools_json);
 }
+static int slots(lua_State *L)
+{
+	return json_of(L, fleet_slots_json);
+}
 static int kernels(lua_State *L)
 {
 	return json_of(L, fleet_kernels_json);
-}
-
-static int budget(lua_State *L)
-{
-	return json_of(L, fleet_budget_json);
-}
-
-static int services(lua_State *L)
-{
-	fleet_set_services(check(L)->fleet, luaL_checkinteger(L, 2));
-	return 0;
-}
-
-static int alerts(lua_State *L)
-{
-	struct buf out;
-	buf_init(&out, 1 << 20);
-	alerts_json(fleet_alerts(check(L)->fleet), &out);
-	lua_pushlstring(L, out.data, out.len);
-	buf_fini(&out);
-	return 1;
-}
-
-static void on_decisions(void *data, const struct buf *out, const struct err *why)
-{
-	struct got *g = data;
-	g->is_there = true;
-	buf_puts(&g->json, out ? out->data : why->text);
-}
-
-/* decisions(word) -> JSON, newest first */
-static int decisions(lua_State *L)
-{
-	struct bench *b = check(L);
-	struct got g = { .fleet = b->fleet };
-	struct ledger_query q = { .word = luaL_checkstring(L, 2), .limit = 1000 };
-	buf_init(&g.json, 1 << 20);
-	int64_t deadline = clock_mono_ms() + 10000;
-	if (ledger_read(fleet_ledger(b->fleet), &q, on_decisions, &g) == 0)
-		while (!g.is_there && clock_mono_ms() < deadline)
-			loop_run_once(b->loop, false);
-	lua_pushlstring(L, g.json.data ? g.json.data : "", g.json.len);
-	buf_fini(&g.json);
-	return 1;
-}
-
-/* expect(pool, in_ms, count) */
-static int expect(lua_State *L)
-{
-	struct fleet *fleet = check(L)->fleet;
-	struct pool *pool = fleet_pool(fleet, luaL_checkstring(L, 2));
-	luaL_argcheck(L, pool, 2, "no such pool");
-	pool_expect(pool, clock_mono_ms() + luaL_checkinteger(L, 3), luaL_checkinteger(L, 4));
-	return 0;
 }
 
 static int fail_spawns(lua_State *L)
@@ -601,14 +653,13 @@ static int die(lua_State *L)
 int luaopen_t_fleet(lua_State *L)
 {
 	static const luaL_Reg methods[] = {
-		{ "close", close_bench }, { "lines", take_lines },  { "turn", turn },   { "set_pools", set_pools },
-		{ "start", start },       { "submit", submit },     { "get", get },     { "abort", abort_one },
-		{ "ready", ready },       { "accepted", accepted }, { "tell", tell },   { "ended", ended },
-		{ "take_up", take_up },   { "taken_up", taken_up }, { "pools", pools }, { "kernels", kernels },
-		{ "follow", follow },     { "finish", finish },     { "url", url },     { "fail_spawns", fail_spawns },
-		{ "usage", usage_told },  { "__gc", close_bench },  { "budget", budget },
-		{ "services", services }, { "alerts", alerts },     { "decisions", decisions }, { "expect", expect },
-		{ NULL, NULL },
+		{ "close", close_bench }, { "lines", take_lines },    { "turn", turn },        { "set_pools", set_pools },
+		{ "start", start },       { "submit", submit },       { "get", get },          { "abort", abort_one },
+		{ "ready", ready },       { "accepted", accepted },   { "tell", tell },        { "ended", ended },
+		{ "take_up", take_up },   { "taken_up", taken_up },   { "pools", pools },      { "kernels", kernels },
+		{ "follow", follow },     { "finish", finish },       { "url", url },          { "fail_spawns", fail_spawns },
+		{ "usage", usage_told },  { "set_slots", set_slots }, { "slots", slots },      { "used", used },
+		{ "use_of", use_of },     { "decisions", decisions }, { "__gc", close_bench }, { NULL, NULL },
 	};
 	static const luaL_Reg words[] = {
 		{ "open", open_bench },
