@@ -12,10 +12,10 @@
 #include "base/buf.h"
 #include "base/list.h"
 #include "base/text.h"
+#include "net/direct.h"
 #include "net/http.h"
 
-static const int64_t CONNECT_MS = 5000, TIMEOUT_MS = 30000;
-static const size_t ANSWER_MAX = 16 << 20, ANSWER_HEAD_MAX = 64 * 1024;
+static const size_t ANSWER_HEAD_MAX = 64 * 1024;
 /* Each call under way has one; long polls wait by the hundred. */
 static const long READ_BUFFER = 4 * 1024;
 /* An idle connection older than this is not used again. */
@@ -31,10 +31,12 @@ struct client {
 	size_t count;
 	CURL *spare[SPARES];
 	size_t nspares;
+	struct direct *direct;
 };
 
 struct client_call {
 	struct list link;
+	struct direct_call *direct; /* the call, if libcurl has no part in it; then only client, fn and data count */
 	struct client *client;
 	CURL *easy;
 	struct curl_slist *fields, *connect_to;
@@ -150,6 +152,11 @@ static void free_call(struct client_call *call)
 {
 	struct client *c = call->client;
 	list_remove(&call->link);
+	if (call->direct != NULL) {
+		direct_cancel(&call->direct);
+		free(call);
+		return;
+	}
 	c->count--;
 	curl_multi_remove_handle(c->multi, call->easy);
 	give_back(c, call->easy);
@@ -381,7 +388,7 @@ static bool set_options(struct client_call *call, const struct client_order *o)
 	SET(easy, CURLOPT_BUFFERSIZE, READ_BUFFER);
 	SET(easy, CURLOPT_MAXAGE_CONN, IDLE_S);
 	SET(easy, CURLOPT_USERAGENT, "dssd/" DSS_VERSION);
-	SET(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)(o->connect_ms > 0 ? o->connect_ms : CONNECT_MS));
+	SET(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)(o->connect_ms > 0 ? o->connect_ms : CLIENT_CONNECT_MS));
 	SET(easy, CURLOPT_TIMEOUT_MS, (long)call->timeout_ms);
 	SET(easy, CURLOPT_FORBID_REUSE, o->is_last ? 1L : 0L);
 	SET(easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)call->answer.max);
@@ -400,8 +407,40 @@ static bool set_options(struct client_call *call, const struct client_order *o)
 	return !failed && set_body(easy, o, call->method);
 }
 
+static void on_direct_answer(void *data, const struct client_answer *answer)
+{
+	struct client_call *call = data;
+	client_fn *fn = call->fn;
+	call->fn = NULL;
+	fn(call->data, answer);
+	list_remove(&call->link);
+	free(call);
+}
+
+static struct client_call *request_direct(struct client *c, const struct client_order *o, client_fn *fn, void *data,
+					  struct err *err)
+{
+	struct client_call *call = calloc(1, sizeof(*call));
+	if (call != NULL) {
+		*call = (struct client_call){ .client = c, .fn = fn, .data = data };
+		list_init(&call->link);
+		list_push(&c->calls, &call->link);
+		call->direct = direct_request(c->direct, o, on_direct_answer, call, err);
+	} else {
+		err_sys(err, ENOMEM, "unable to call a server");
+	}
+	if (call != NULL && call->direct != NULL)
+		return call;
+	if (call != NULL)
+		list_remove(&call->link);
+	free(call);
+	return NULL;
+}
+
 struct client_call *client_request(struct client *c, const struct client_order *o, client_fn *fn, void *data, struct err *err)
 {
+	if (direct_takes(o))
+		return request_direct(c, o, fn, data, err);
 	struct client_call *call = calloc(1, sizeof(*call));
 	CURL *easy = c->nspares > 0 ? c->spare[--c->nspares] : curl_easy_init();
 	if (call == NULL || easy == NULL) {
@@ -412,10 +451,10 @@ struct client_call *client_request(struct client *c, const struct client_order *
 		return NULL;
 	}
 	*call = (struct client_call){ .client = c, .easy = easy, .fn = fn, .data = data, .is_known_only = o->is_known_only };
-	call->timeout_ms = o->timeout_ms > 0 ? o->timeout_ms : TIMEOUT_MS;
+	call->timeout_ms = o->timeout_ms > 0 ? o->timeout_ms : CLIENT_TIMEOUT_MS;
 	snprintf(call->method, sizeof(call->method), "%s", o->method != NULL ? o->method : "GET");
 	text_escape(call->shown, sizeof(call->shown), o->url, strcspn(o->url, "?#"));
-	buf_init(&call->answer, o->answer_max > 0 ? o->answer_max : ANSWER_MAX);
+	buf_init(&call->answer, o->answer_max > 0 ? o->answer_max : CLIENT_ANSWER_MAX);
 	list_init(&call->link);
 	list_push(&c->calls, &call->link);
 	c->count++;
@@ -438,7 +477,7 @@ void client_cancel(struct client_call **call)
 
 size_t client_count(const struct client *c)
 {
-	return c->count;
+	return c->count + direct_count(c->direct);
 }
 
 /* --- life --- */
@@ -455,7 +494,8 @@ struct client *client_new(struct loop *loop, size_t kept_connections_max, struct
 	list_init(&c->calls);
 	c->multi = curl_multi_init();
 	c->timer = loop_timer_new(loop, on_timeout, c);
-	if (c->multi == NULL || c->timer == NULL) {
+	c->direct = direct_new(loop, kept_connections_max);
+	if (c->multi == NULL || c->timer == NULL || c->direct == NULL) {
 		client_free(&c);
 		err_sys(err, ENOMEM, "unable to make an HTTP client");
 		return NULL;
@@ -475,6 +515,7 @@ void client_free(struct client **cp)
 		return;
 	list_each (&c->calls, p)
 		free_call(list_of(p, struct client_call, link));
+	direct_free(&c->direct);
 	while (c->nspares > 0)
 		curl_easy_cleanup(c->spare[--c->nspares]);
 	if (c->multi != NULL)

@@ -6,7 +6,7 @@
 #include "base/err.h"
 #include "sys/loop.h"
 /*
- * client: outbound HTTP/1.1 on the loop (libcurl). No proxy, no redirect, no decompression, plain http only.
+ * client: outbound HTTP/1.1 on the loop: direct.c to numeric addresses, libcurl else. No proxy, no redirect, no decompression, plain http only.
  * Connections are kept and used again. Error texts never hold a header or the query of a URL.
  *
  *     client_request(c, &(struct client_order){ .method = "POST", .url = url, .bearer = token, .body = json,

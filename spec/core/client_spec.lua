@@ -148,6 +148,57 @@ describe("the HTTP client", function()
 		assert.equal("unknown", call({ url = url .. "/task", peer = "fek-1", known_only = 1 }).outcome)
 	end)
 
+	it("does not take bytes that came unasked for the next answer", function()
+		local listener, url = scripted()
+		local n = client:request { url = url .. "/health", peer = "fek-1" }
+		local s = accept(listener)
+		hear(s)
+		s:send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+		answer_of(n)
+		s:send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nlies!")
+		assert.equal("unknown", call({ url = url .. "/task", peer = "fek-1", known_only = 1 }).outcome)
+	end)
+
+	it("takes what follows 100 Continue for the answer, and one without a length to its end", function()
+		local listener, url = scripted()
+		local n = client:request { method = "POST", url = url .. "/task", body = "{}" }
+		local s = accept(listener)
+		hear(s, "{}$")
+		s:send("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n[1,")
+		s:send("2]")
+		s:close()
+		local a = answer_of(n)
+		assert.same({ "ok", 200, "[1,2]", "application/json" }, { a.outcome, a.status, a.body, a.content_type })
+		assert.is_true(call({ url = start() .. "/info" }).was_new)
+	end)
+
+	it("asks again over a new connection when the kept one closes before an answer, unless told not to", function()
+		local listener, url = scripted()
+		local n = client:request { url = url .. "/a" }
+		local s = accept(listener)
+		hear(s)
+		s:send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		answer_of(n)
+		n = client:request { url = url .. "/b" }
+		hear(s)
+		s:close()
+		local other = accept(listener)
+		assert.truthy(hear(other):find("^GET /b "))
+		other:send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		assert.is_true(answer_of(n).was_new)
+		n = client:request { url = url .. "/c", known_only = 1 }
+		hear(other)
+		other:close()
+		assert.equal("unknown", answer_of(n).outcome)
+	end)
+
+	it("keeps peers apart behind a name, too", function()
+		local url = start():gsub("127.0.0.1", "localhost")
+		assert.is_true(call({ url = url .. "/info", peer = "fek-1" }).was_new)
+		assert.is_false(call({ url = url .. "/info", peer = "fek-1" }).was_new)
+		assert.is_true(call({ url = url .. "/info", peer = "FEK_1" }).was_new)
+	end)
+
 	it("does not follow, decode, or take another protocol", function()
 		local listener, url = scripted()
 		local n = client:request { url = url .. "/a" }
