@@ -53,7 +53,10 @@ static int ask_people(const struct choice *choice, size_t n)
 		return ctl_fail(CTL_USAGE,
 				"nobody is here to be asked: say --yes to end %s, or --dry-run to look only; nothing was ended",
 				n == 1 ? "it" : "them");
-	fprintf(stderr, "End %s %zu %s? [y/N] ", n == 1 ? "this" : "these", n, tasks_of(n));
+	if (n == 1)
+		fputs("End this task? [y/N] ", stderr);
+	else
+		fprintf(stderr, "End these %zu tasks? [y/N] ", n);
 	fflush(stderr);
 	if (fgets(line, sizeof(line), stdin) != NULL && (strcmp(line, "y\n") == 0 || strcmp(line, "yes\n") == 0))
 		return CTL_DONE;

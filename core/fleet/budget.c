@@ -248,12 +248,13 @@ static int64_t count_leaving(const struct fleet *fleet)
 
 static void let_go(struct fleet *fleet, struct kernel *k, const struct pool *claimant, enum budget_claim claim, int64_t now)
 {
-	char why[320], size[32];
+	char why[320], size[32], start[48];
 	const struct pool *pool = k->pool;
 	snprintf(why, sizeof(why),
-		 "%s needs its place in the node's memory, and it was worth least: %.1f uses an hour x %.1f s to start for %s",
+		 "%s needs its place in the node's memory, and it was worth least: %.1f uses an hour x %s to start for %s",
 		 claim == BUDGET_MIN ? "warm.min of another pool" : "a waiting task", pool_use(pool, now) * 3600,
-		 (double)sizing_lead_ms(&pool->sizing, 1) / 1000, text_print_size(size_of(k), size, sizeof(size)));
+		 text_print_duration(sizing_lead_ms(&pool->sizing, 1), start, sizeof(start)),
+		 text_print_size(size_of(k), size, sizeof(size)));
 	note(fleet, pool, k, "retire", size_of(k), why);
 	log_info("budget: %s gives way to pool %s: %s", k->id, claimant->spec->name, why);
 	fleet_kernel_retire(fleet, k, why);

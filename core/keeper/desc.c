@@ -28,6 +28,8 @@ static const struct {
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
+#define PREFIX_MOST 139
+
 /* --- texts --- */
 
 static int copy_text(char *out, size_t room, const char *s, const char *what, struct err *err)
@@ -43,6 +45,17 @@ static int copy_heap(char **out, const char *s, struct err *err)
 	free(*out);
 	*out = strdup(s);
 	return *out ? 0 : err_set(err, "no memory");
+}
+
+static int copy_rare(char **out, size_t most, const char *s, const char *what, struct err *err)
+{
+	if (strlen(s) > most)
+		return err_set(err, "%s is longer than %zu characters", what, most);
+	if (*s)
+		return copy_heap(out, s, err);
+	free(*out);
+	*out = NULL;
+	return 0;
 }
 
 /* --- values --- */
@@ -165,9 +178,9 @@ int desc_set(struct desc *d, const char *word, const char *value, struct err *er
 	if (!strcmp(word, "sink"))
 		return copy_text(d->sink, sizeof(d->sink), value, "sink", err);
 	if (!strcmp(word, "prefix"))
-		return copy_text(d->prefix, sizeof(d->prefix), value, "prefix", err);
+		return copy_rare(&d->prefix, PREFIX_MOST, value, "prefix", err);
 	if (!strcmp(word, "parent"))
-		return copy_text(d->parent, sizeof(d->parent), value, "parent", err);
+		return copy_rare(&d->parent, sizeof(d->id) - 1, value, "parent", err);
 	if (!strcmp(word, "kind"))
 		return copy_text(d->kind, sizeof(d->kind), value, "kind", err);
 	if (!strcmp(word, "id"))
@@ -203,6 +216,8 @@ void desc_fini(struct desc *d)
 	words_free(&d->env);
 	words_free(&d->masks);
 	free(d->cwd);
+	free(d->prefix);
+	free(d->parent);
 	free(d->label);
 	free(d->ready_host);
 	free(d->ready_path);

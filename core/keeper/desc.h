@@ -27,7 +27,8 @@ struct desc {
 	char **argv, **env, **masks; /* NULL-terminated, owned */
 	char *cwd, *label, *secrets;
 	size_t secrets_len;
-	char user[64], box[256], sink[300], prefix[140], parent[128];
+	char user[64], box[256], sink[300];
+	char *prefix, *parent; /* owned; NULL = none: few have them */
 	struct desc_limit limits[DESC_LIMITS_MAX];
 	size_t nlimits;
 	struct spawn_rlimit rlimits[DESC_RLIMITS_MAX];

@@ -1,6 +1,7 @@
 #include "keeper/keeper.h"
 #include <ctype.h>
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -314,6 +315,7 @@ static void told_ready(struct keeper *k)
 	k->is_told_ready = true;
 	notify_send("READY=1\nSTATUS=all services are ready");
 	log_info("all services are ready");
+	malloc_trim(0); /* what frames and plan took on the way is not needed again */
 }
 
 static void advance_once(struct keeper *k)

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fleet/alerts.h"
 #include "fleet/fleet.h"
 #include "fleet/ledger.h"
 #include "fleet/usage.h"
@@ -206,6 +207,7 @@ static int open_bench(lua_State *L)
 	const char *path = luaL_checkstring(L, 1);
 	int64_t grace_ms = luaL_optinteger(L, 2, 0);
 	bool has_handler = lua_isfunction(L, 3);
+	int64_t memory_bytes = luaL_optinteger(L, 4, 0), reserve_bytes = luaL_optinteger(L, 5, 0);
 	lua_settop(L, 3);
 	struct bench *b = lua_newuserdatauv(L, sizeof(*b), 0);
 	memset(b, 0, sizeof(*b));
@@ -225,6 +227,8 @@ static int open_bench(lua_State *L)
 		.store_path = b->path,
 		.on_fatal = on_fatal,
 		.abort_grace_ms = grace_ms,
+		.memory_bytes = memory_bytes,
+		.reserve_bytes = reserve_bytes,
 		.orders = { b, spawn, stop, label, limit, usage, send_task, abort_task, release, drop },
 	};
 	b->fleet = fleet_new(b->loop, &config, &err);
@@ -375,14 +379,14 @@ static int use_of(lua_State *L)
 	return 2;
 }
 
-static void on_decisions(void *data, const struct buf *out, const struct err *why)
+static void on_decided(void *data, const struct buf *out, const struct err *why)
 {
 	struct buf *to = data;
 	buf_puts(to, out ? out->data : why->text);
 }
 
-/* decisions(task) -> json, newest first */
-static int decisions(lua_State *L)
+/* decided(task) -> what the queue decided of it: json, newest first */
+static int decided(lua_State *L)
 {
 	struct bench *b = check(L);
 	struct ledger_query q = { .word = "queue", .subject_kind = "task", .subject = luaL_checkstring(L, 2), .limit = 100 };
@@ -390,7 +394,7 @@ static int decisions(lua_State *L)
 	buf_init(&out, 1 << 20);
 	ledger_flush(fleet_ledger(b->fleet));
 	int64_t deadline = clock_mono_ms() + 10000;
-	if (ledger_read(fleet_ledger(b->fleet), &q, on_decisions, &out) == 0)
+	if (ledger_read(fleet_ledger(b->fleet), &q, on_decided, &out) == 0)
 		while (!out.len && clock_mono_ms() < deadline)
 			loop_run_once(b->loop, false);
 	lua_pushlstring(L, out.data ? out.data : "", out.len);
@@ -630,6 +634,60 @@ static int kernels(lua_State *L)
 	return json_of(L, fleet_kernels_json);
 }
 
+static int budget(lua_State *L)
+{
+	return json_of(L, fleet_budget_json);
+}
+
+static int services(lua_State *L)
+{
+	fleet_set_services(check(L)->fleet, luaL_checkinteger(L, 2));
+	return 0;
+}
+
+static int alerts(lua_State *L)
+{
+	struct buf out;
+	buf_init(&out, 1 << 20);
+	alerts_json(fleet_alerts(check(L)->fleet), &out);
+	lua_pushlstring(L, out.data, out.len);
+	buf_fini(&out);
+	return 1;
+}
+
+static void on_decisions(void *data, const struct buf *out, const struct err *why)
+{
+	struct got *g = data;
+	g->is_there = true;
+	buf_puts(&g->json, out ? out->data : why->text);
+}
+
+/* decisions(word) -> JSON, newest first */
+static int decisions(lua_State *L)
+{
+	struct bench *b = check(L);
+	struct got g = { .fleet = b->fleet };
+	struct ledger_query q = { .word = luaL_checkstring(L, 2), .limit = 1000 };
+	buf_init(&g.json, 1 << 20);
+	int64_t deadline = clock_mono_ms() + 10000;
+	if (ledger_read(fleet_ledger(b->fleet), &q, on_decisions, &g) == 0)
+		while (!g.is_there && clock_mono_ms() < deadline)
+			loop_run_once(b->loop, false);
+	lua_pushlstring(L, g.json.data ? g.json.data : "", g.json.len);
+	buf_fini(&g.json);
+	return 1;
+}
+
+/* expect(pool, in_ms, count) */
+static int expect(lua_State *L)
+{
+	struct fleet *fleet = check(L)->fleet;
+	struct pool *pool = fleet_pool(fleet, luaL_checkstring(L, 2));
+	luaL_argcheck(L, pool, 2, "no such pool");
+	pool_expect(pool, clock_mono_ms() + luaL_checkinteger(L, 3), luaL_checkinteger(L, 4));
+	return 0;
+}
+
 static int fail_spawns(lua_State *L)
 {
 	check(L)->fails_spawn = lua_toboolean(L, 2);
@@ -653,13 +711,15 @@ static int die(lua_State *L)
 int luaopen_t_fleet(lua_State *L)
 {
 	static const luaL_Reg methods[] = {
-		{ "close", close_bench }, { "lines", take_lines },    { "turn", turn },        { "set_pools", set_pools },
-		{ "start", start },       { "submit", submit },       { "get", get },          { "abort", abort_one },
-		{ "ready", ready },       { "accepted", accepted },   { "tell", tell },        { "ended", ended },
-		{ "take_up", take_up },   { "taken_up", taken_up },   { "pools", pools },      { "kernels", kernels },
-		{ "follow", follow },     { "finish", finish },       { "url", url },          { "fail_spawns", fail_spawns },
-		{ "usage", usage_told },  { "set_slots", set_slots }, { "slots", slots },      { "used", used },
-		{ "use_of", use_of },     { "decisions", decisions }, { "__gc", close_bench }, { NULL, NULL },
+		{ "close", close_bench }, { "lines", take_lines },    { "turn", turn },     { "set_pools", set_pools },
+		{ "start", start },       { "submit", submit },       { "get", get },       { "abort", abort_one },
+		{ "ready", ready },       { "accepted", accepted },   { "tell", tell },     { "ended", ended },
+		{ "take_up", take_up },   { "taken_up", taken_up },   { "pools", pools },   { "kernels", kernels },
+		{ "follow", follow },     { "finish", finish },       { "url", url },       { "fail_spawns", fail_spawns },
+		{ "usage", usage_told },  { "__gc", close_bench },    { "budget", budget }, { "services", services },
+		{ "alerts", alerts },     { "decisions", decisions }, { "expect", expect }, { "set_slots", set_slots },
+		{ "slots", slots },       { "used", used },           { "use_of", use_of }, { "decided", decided },
+		{ NULL, NULL },
 	};
 	static const luaL_Reg words[] = {
 		{ "open", open_bench },

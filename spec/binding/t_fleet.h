@@ -55,6 +55,8 @@ static inline struct pool_spec *read_spec(lua_State *L, int at)
 	s->recycle_after_tasks = field_int(L, at, "after_tasks", 1);
 	s->ready_within_ms = field_int(L, at, "ready_within_ms", 60000);
 	s->is_fifo = field_int(L, at, "fifo", 0);
+	s->recycle_age_ms = field_int(L, at, "age_ms", 0);
+	s->ready_for = (double)field_int(L, at, "ready_for_10000", 0) / 10000;
 	return s;
 }
 

@@ -81,7 +81,7 @@ describe("the queue", function()
 	end
 
 	local function state(id) return t_words.parse((assert(f:get(id)))) end
-	local function decisions(id) return t_words.parse(f:decisions(id)) end
+	local function decisions(id) return t_words.parse(f:decided(id)) end
 
 	it("serves higher priorities first, and within one in the order of submit", function()
 		pool()

@@ -159,9 +159,9 @@ for _, mode in ipairs(offered[1] == "none" and {} or offered) do
 		end)
 
 		it("names the level above whose limit was hit; the neighbour lives on", function ()
-			b:must("limit", { box = "run/p1", knob = "memory", value = 120 * MB })
 			b:spawn { id = "neighbour", box = "run/p1/neighbour", sink = "kernel:neighbour", lua = take(20) .. "print('full') io.stdout:flush() io.popen('sleep 1000'):read()" }
 			i:logged("backend", "full\n")
+			b:must("limit", { box = "run/p1", knob = "memory", value = 120 * MB })
 			b:spawn { id = "grower", box = "run/p1/grower", lua = take(300) }
 			local e = b:event("grower", "exited")
 			assert.same({ "oom_limit", "run/p1", 120 * MB }, { e.cause, e.limit_owner, e.limit_bytes })
@@ -172,11 +172,11 @@ for _, mode in ipairs(offered[1] == "none" and {} or offered) do
 		end)
 
 		it("names the largest grower as the one whose victim it became", function ()
-			b:must("limit", { box = "run/p2", knob = "memory", value = 120 * MB })
 			-- the smaller one offers itself to the kernel: it is killed though the other one grew
 			b:spawn { id = "victim", box = "run/p2/victim", sink = "kernel:victim",
 				lua = "local f = io.open('/proc/self/oom_score_adj', 'w') f:write('1000') f:close() " .. take(20) .. "print('offered') io.stdout:flush() while true do io.popen('sleep 1000'):read() end" }
 			i:logged("backend", "offered\n")
+			b:must("limit", { box = "run/p2", knob = "memory", value = 120 * MB })
 			b:spawn { id = "big", box = "run/p2/big", lua = take(300) .. "io.popen('sleep 1000'):read()" }
 			local e = b:event("victim", "exited")
 			assert.same({ "oom_limit", "run/p2" }, { e.cause, e.limit_owner })

@@ -19,6 +19,16 @@ describe("a size", function()
 			assert.matches(("character %d: "):format(at), message, 1, true)
 		end
 	end)
+	it("that is nearly right is told with what was meant", function()
+		for text, meant in pairs { ["1.5gg"] = "1.5g", ["1 g"] = "1g", ["5gigs"] = "5g", ["64kbit"] = false, ["7bytes"] = "7b", ["3x"] = false, ["9999999999 g"] = false } do
+			local _, message = size.parse(text)
+			assert.equal(meant, message:match 'did you mean "(.-)"%?' or false, text)
+		end
+	end)
+	it("that is hostile is quoted harmlessly", function()
+		local _, message = size.parse("\27[31m\xff" .. ("x"):rep(10000))
+		assert.truthy(#message < 300 and utf8.len(message) and not message:find "%c", message)
+	end)
 	it("past 2^63 is refused", function()
 		assert.is_nil((size.parse "9999999999g"))
 		assert.is_nil((size.parse "8388608t"))
@@ -48,6 +58,22 @@ describe("a duration", function()
 			assert.equal(at, place, text)
 			assert.matches(("character %d: "):format(at), message, 1, true)
 		end
+	end)
+	it("that is nearly right is told with what was meant", function()
+		for text, meant in pairs { ["10 min"] = "10min", ["5m"] = "5min", ["3hours"] = "3h", ["2dd"] = "2d", ["1Day"] = "1d", ["5x"] = false, ["90 secs"] = "90s" } do
+			local _, message = duration.parse(text)
+			assert.equal(meant, message:match 'did you mean "(.-)"%?' or false, text)
+		end
+	end)
+	it("is printed for people, as C does it", function()
+		local base = require "t_base"
+		for _, ms in ipairs { 0, 250, 999, 1000, 2500, 59999, 60000, 61000, 3600000, 4320000, 86400000, 273600000, -2500 } do
+			local text = duration.print(ms)
+			if base.print_duration then assert.equal(base.print_duration(ms), text) end
+			assert.truthy(text:find "^%-?%d")
+		end
+		assert.same({ "250 ms", "2.5 s", "1 h 12 min", "3 d 4 h", "1 min", "2 s" },
+			{ duration.print(250), duration.print(2500), duration.print(4320000), duration.print(273600000), duration.print(60000), duration.print(2000.7) })
 	end)
 	it("past 2^63 is refused", function() assert.is_nil((duration.parse "99999999999999w")) end)
 end)
