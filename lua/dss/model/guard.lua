@@ -74,6 +74,12 @@ function M.call(f, name, ...)
 	return finish(s, f, name, pcall(f.fn, ...))
 end
 
+--- Whether it is left out: in quarantine, or resting.
+function M.is_out(f)
+	local s = states[f]
+	return s ~= nil and (s.why ~= nil or s.until_ms ~= nil)
+end
+
 --- The answer that was just given cannot be used.
 function M.refuse(f)
 	local s = states[f]

@@ -2,6 +2,7 @@
 -- recycle (function (k) … return retire "why" end). They are asked with facts that are handed in, clock included, and answer a value;
 -- what goes wrong leaves the last number in force, and the kernel alive.
 local S = require "dss.model.schema"
+local guard = require "dss.model.guard"
 local reading = require "dss.model.reading"
 local verbs = require "dss.model.verbs"
 local where = require "dss.model.where"
@@ -60,6 +61,10 @@ function M.first(p, machine)
 		local f = p.functions[path]
 		if numbers[path] then
 			local n, why = ask(f, p, path, r)
+			if n == nil and guard.is_out(f.spared) then
+				-- the default of the word; a limit of memory has none: the most that a task may ask for
+				n, why = get(p, numbers[path]) or path == "limits.memory" and p.limits.memory_max or nil, nil
+			end
 			local line = why and tonumber(why:match "^[^%s:]+:(%d+): ")
 			if why then out[#out + 1] = { line = line, text = why:gsub("^[^%s:]+:%d+: ", "") } end
 			set(p, numbers[path], n)

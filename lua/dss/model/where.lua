@@ -70,9 +70,9 @@ end
 --- Asks a function once at the load, with facts of which none is known: what is wrong before it reads any is told now.
 function M.try(source, f, kind, line)
 	local r = reading.open(type(kind) == "table" and "event" or kind == "submit" and "task" or kind, M.names(kind), {})
-	local ok, raised = pcall(f.fn, r.view)
+	local ok, raised = guard.call(f, f.path, r.view)
 	r:close()
-	if ok or reading.unknown(raised) then return end
+	if ok ~= false or reading.unknown(raised) then return end -- nil: in quarantine
 	local text = M.placed(f.at, raised)
 	source:report(tonumber(text:match "^[^%s:]+:(%d+): ") or line, (text:gsub("^[^%s:]+:%d+: ", "")))
 end
