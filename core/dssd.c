@@ -18,8 +18,10 @@
 #include "bind/config.h"
 #include "bind/crumb.h"
 #include "bind/policies_live.h"
+#include "bind/policy_check.h"
 #include "bind/policy_set.h"
 #include "fleet/keys.h"
+#include "fleet/versions.h"
 #include "gate/server.h"
 #include "node/node.h"
 #include "sys/clock.h"
@@ -35,6 +37,7 @@ enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 #define PLAN_MAX (1 << 20)
 
 static const char usage[] = "usage: dssd plan DIR [-o FILE]   evaluate DIR/config/dss.lua into the keeper's plan\n"
+			    "       dssd check DIR [-q] [--json]  policies on standard input; dssctl policy check calls it\n"
 			    "       dssd run DIR              the backend; started by dss-keeper\n"
 			    "       dssd --help | --version\n";
 
@@ -77,6 +80,27 @@ static int plan(int argc, char **argv)
 	}
 	buf_fini(&out);
 	return status;
+}
+
+static int check(int argc, char **argv)
+{
+	char dir[PATH_MAX];
+	struct err err = { 0 };
+	bool is_quiet = false, as_json = false;
+	static const struct option options[] = { { "json", no_argument, NULL, 'j' }, { 0 } };
+	for (int c; (c = getopt_long(argc, argv, "q", options, NULL)) != -1;) {
+		if (c != 'q' && c != 'j')
+			return fputs(usage, stderr), EXIT_USAGE;
+		is_quiet |= c == 'q';
+		as_json |= c == 'j';
+	}
+	if (optind != argc - 1)
+		return fputs(usage, stderr), EXIT_USAGE;
+	if (!realpath(argv[optind], dir)) {
+		err_sys(&err, errno, "unable to find the instance %s", argv[optind]);
+		return complain(err.text);
+	}
+	return policy_check_input(dir, is_quiet, as_json) == 0 ? EXIT_DONE : EXIT_FAILED;
 }
 
 /* --- the backend --- */
@@ -170,7 +194,8 @@ static int start_node(struct dssd *d, struct err *err)
 	if (!d->app.events || !d->live)
 		return err_set(err, "unable to start: not enough memory");
 	d->app.keys = keys_new(store, err);
-	return d->app.keys ? 0 : -1;
+	d->app.versions = d->app.keys ? versions_open(store, err) : NULL;
+	return d->app.versions ? 0 : -1;
 }
 
 static int start_api(struct dssd *d, struct err *err)
@@ -319,6 +344,7 @@ static void stop(struct dssd *d)
 		node_free(&d->node); /* what was asked of it is answered while the state still lives */
 	d->app.node = NULL;
 	keys_free(&d->app.keys);
+	versions_free(&d->app.versions);
 	events_free(&d->app.events);
 	if (d->vm) {
 		bind_gate_stop(d->vm);
@@ -368,7 +394,7 @@ int main(int argc, char **argv)
 	static const struct {
 		const char *name;
 		int (*run)(int argc, char **argv);
-	} commands[] = { { "plan", plan }, { "run", run } };
+	} commands[] = { { "plan", plan }, { "check", check }, { "run", run } };
 
 	if (argc < 2)
 		return fputs(usage, stderr), EXIT_USAGE;

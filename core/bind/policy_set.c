@@ -12,6 +12,8 @@
 #include "fleet/alerts.h"
 #include "fleet/feed.h"
 #include "fleet/jtext.h"
+#include "fleet/ledger.h"
+#include "fleet/versions.h"
 #include "sys/clock.h"
 #include "sys/watch.h"
 
@@ -79,7 +81,7 @@ static void put_error(struct buf *out, const char *line, size_t len)
 	buf_putc(out, '}');
 }
 
-static void put_errors(struct buf *out, const struct buf *errors)
+void policy_set_put_errors(struct buf *out, const struct buf *errors)
 {
 	const char *at = errors->data ? errors->data : "";
 	buf_putc(out, '[');
@@ -158,6 +160,14 @@ static void note_error(struct policy_set *s, const char *text)
 	buf_puts(&s->errors, text);
 }
 
+/* Before its first decision. */
+static void note_version(struct policy_set *s, const struct policies *p)
+{
+	if (s->c.app->versions)
+		ledger_set_version(fleet_ledger(node_fleet(s->c.node)),
+				   versions_take(s->c.app->versions, p->text.data ? p->text.data : "[]", p->text.len ? p->text.len : 2, NULL, NULL));
+}
+
 /* What is new of a set comes into force here, all of it or nothing: pools first, as they can still refuse. */
 static int take(struct policy_set *s, struct policies *p, bool from_last)
 {
@@ -169,6 +179,7 @@ static int take(struct policy_set *s, struct policies *p, bool from_last)
 		note_error(s, err.text);
 		return -1;
 	}
+	note_version(s, p);
 	policies_live_take(s->c.live, &p->vm);
 	s->is_last = s->c.app->is_safe = from_last;
 	log_info("policies: %zu pool%s from %s", n, n == 1 ? "" : "s", from_last ? "the last good set" : "policies/");
@@ -338,7 +349,7 @@ static void answer_check(struct check *check)
 		put_set(&out, &c.load->out);
 	} else {
 		buf_puts(&out, "{\"ok\":false,\"errors\":");
-		put_errors(&out, &c.load->errors);
+		policy_set_put_errors(&out, &c.load->errors);
 		buf_putc(&out, '}');
 	}
 	policy_load_free(&c.load);
@@ -501,7 +512,7 @@ bool policy_set_is_last(const struct policy_set *s)
 
 void policy_set_errors_json(const struct policy_set *s, struct buf *out)
 {
-	put_errors(out, &s->errors);
+	policy_set_put_errors(out, &s->errors);
 }
 
 void policy_set_listen(struct policy_set *s, const struct policy_set_listener *listener)

@@ -45,6 +45,8 @@ const struct buf *policy_set_text(const struct policy_set *set);
 bool policy_set_is_last(const struct policy_set *set); /* in force is db/policies.last, not policies/ */
 /* What is wrong with policies/: a list of {"file","line","text"}; [] = it is in force. */
 void policy_set_errors_json(const struct policy_set *set, struct buf *out);
+/* Errors of a load, one a line, as that list. */
+void policy_set_put_errors(struct buf *out, const struct buf *errors);
 
 /* Called on the loop, after the fact. taken: p is borrowed; its specs and vm are gone already, text and files are there. */
 struct policy_set_listener {

@@ -12,6 +12,7 @@ static const struct toc_entry entries[] = {
 	{ "bind.fleet", bind_fleet_open, VM_API | VM_CONSOLE },
 	{ "bind.alerts", bind_alerts_open, VM_API | VM_CONSOLE },
 	{ "bind.ledger", bind_ledger_open, VM_API | VM_CONSOLE },
+	{ "bind.policies", bind_policies_open, VM_API | VM_CONSOLE },
 	{ "bind.gate", bind_gate_open, VM_API },
 	{ "bind.logs", bind_logs_open, VM_API },
 	{ "bind.keys", bind_keys_open, VM_API },

@@ -23,6 +23,7 @@ int bind_log_open(lua_State *L);
 int bind_fleet_open(lua_State *L);
 int bind_alerts_open(lua_State *L);
 int bind_ledger_open(lua_State *L);
+int bind_policies_open(lua_State *L);
 int bind_gate_open(lua_State *L);
 int bind_logs_open(lua_State *L);
 int bind_keys_open(lua_State *L);

@@ -12,6 +12,13 @@ local function is_object(v) return type(v) == "table" and not json.is_array(v) e
 local checks = {
 	text = function(v) return type(v) == "string" and v ~= "" and not v:find "%c", "a text of one line" end,
 	bool = function(v) return type(v) == "boolean", "true or false" end,
+	objects = function(v)
+		if type(v) ~= "table" or not (json.is_array(v) or next(v) == nil) then return false, "a list of objects" end
+		for _, o in ipairs(v) do
+			if not is_object(o) then return false, "a list of objects" end
+		end
+		return true
+	end,
 	object = function(v) return is_object(v), "an object" end,
 	int = function(v, spec)
 		return math.type(v) == "integer" and v >= spec.least and v <= spec.most, ("a whole number from %d to %d"):format(spec.least, spec.most)

@@ -9,6 +9,7 @@ local keys = require "dss.api.keys"
 local lists = require "dss.api.lists"
 local logs = require "dss.api.logs"
 local metrics = require "dss.api.metrics"
+local policies = require "dss.api.policies"
 
 local M = {}
 
@@ -29,6 +30,11 @@ M.table = {
 	{ "GET", "/api/tasks/{id}/log", "user", logs.get, "What a task printed, from ?offset=N (negative: from the end); ?wait=S waits for more." },
 	{ "GET", "/api/alerts", "admin", alerts.list, "What an admin should know now, until it is over; worst first." },
 	{ "GET", "/api/decisions", "user", decisions.list, "What was decided and why, newest first; ?kind= ?subject= ?word= ?name= ?would=true ?before=SEQ." },
+	{ "GET", "/api/policies", "admin", policies.list, "The files of the policies in force: name, text, version." },
+	{ "GET", "/api/policies/state", "admin", policies.state, "Which version is in force, and what is wrong with the files in policies/." },
+	{ "GET", "/api/policies/versions", "admin", policies.versions, "The sets that were in force, newest first; ?limit=N." },
+	{ "GET", "/api/policies/versions/{n}", "admin", policies.version, "The files of one of them." },
+	{ "POST", "/api/policies/check", "admin", policies.check, 'Look for mistakes: {"files":[{"name","text"}]} as a set; nothing is taken.' },
 	{ "GET", "/metrics", "local", metrics.get, "Numbers for Prometheus; open on this machine, elsewhere with a key." },
 	{ "GET", "/api/events", "user", events.follow, "Facts as server-sent events; Last-Event-ID: EPOCH-SEQ (or ?since=) goes on after it." },
 	{ "POST", "/api/keys", "admin", keys.make, 'Make a key: {"user","label"?,"admin"?}; the answer has it in "key", once.' },

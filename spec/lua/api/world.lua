@@ -10,6 +10,7 @@ os.remove(dir)
 os.execute("mkdir -p " .. dir .. "/config")
 helper.write(dir .. "/config/admin.key", M.KEY .. "\n")
 
+M.policy_set = {}
 local fleet = { futures = {}, processes_json = nil }
 M.fleet = fleet
 function fleet.submit(r, fn)
@@ -100,6 +101,7 @@ function stats.tell(...) M.was.tell = { ... } end
 
 package.preload["bind.fleet"] = function() return fleet end
 package.preload["bind.keys"] = function() return keys end
+package.preload["bind.policies"] = function() return M.policy_set end
 package.preload["bind.alerts"] = function() return { list = function() return M.alerts_json or "[]" end } end
 package.preload["bind.ledger"] = function() return {
 	read = function(query, fn)

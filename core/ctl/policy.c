@@ -1,0 +1,330 @@
+/* policy: the policies of an instance: what is in force, a check before saving, differences, the versions before, and back to one of them. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/text.h"
+#include "ctl/list.h"
+#include "ctl/opt.h"
+#include "ctl/policy_files.h"
+#include "ctl/rest.h"
+#include "sys/clock.h"
+
+enum { TAKEN_WAIT_MS = 15000, VERSIONS_SHOWN = 20 };
+
+static const char key_help[] = "the API key (else DSS_KEY, else config/admin.key)";
+
+static int get(struct rest *rest, const char *path, struct rest_answer *a)
+{
+	memset(a, 0, sizeof(*a));
+	return rest_ask(rest, "GET", path, NULL, a);
+}
+
+/* A list from the API as an owned copy. */
+static int get_list(struct rest *rest, const char *path, json_t **out)
+{
+	struct rest_answer a;
+	int code = get(rest, path, &a);
+	if (code == CTL_DONE && !json_is_array(a.json))
+		code = ctl_fail(CTL_FAILED, "unable to understand the backend's answer: it is no list");
+	*out = code == CTL_DONE ? json_incref(a.json) : NULL;
+	rest_answer_fini(&a);
+	return code;
+}
+
+static int get_version(struct rest *rest, const char *number, json_t **out)
+{
+	char path[96];
+	int64_t n;
+	if (text_int(number, 1, INT64_MAX, &n, NULL) < 0)
+		return ctl_misuse("policy", NULL, NULL, "\"%s\" is no version: dssctl policy history lists them", number);
+	snprintf(path, sizeof(path), "/api/policies/versions/%lld", (long long)n);
+	return get_list(rest, path, out);
+}
+
+/* --- show --- */
+
+static int print_errors(const json_t *state)
+{
+	const json_t *row;
+	size_t i;
+	char text[1200];
+	json_t *errors = json_object_get(state, "errors");
+	json_array_foreach(errors, i, row)
+	{
+		const char *words = rest_text(row, "text");
+		text_escape(text, sizeof(text), words, strlen(words));
+		printf("%s:%.0f: %s\n", rest_text(row, "file"), rest_number(row, "line", 1), text);
+	}
+	return json_array_size(errors) > 0;
+}
+
+static void print_state(const json_t *state, const json_t *files)
+{
+	json_t *row;
+	size_t i;
+	printf("version %.0f is in force: %zu file%s", rest_number(state, "version", 0), json_array_size(files),
+	       json_array_size(files) == 1 ? "" : "s");
+	json_array_foreach(files, i, row)
+	{
+		const char *name = rest_text(row, "name"), *slash = strrchr(name, '/');
+		printf("%s%s", i == 0 ? ", " : " ", slash != NULL ? slash + 1 : name);
+	}
+	printf("%s\n", rest_is(state, "lastGood") ? " (the last good set, not policies/)" : "");
+}
+
+static int show(struct ctl *ctl, int argc, char **argv)
+{
+	const char *key_file = NULL;
+	struct rest *rest = NULL;
+	struct rest_answer state = { 0 };
+	json_t *files = NULL;
+	const struct opt opts[] = { { "key-file", "FILE", key_help, OPT_TEXT, &key_file, 0, 0, NULL }, { 0 } };
+	struct opt_words words = {
+		.usage = "[show] [--json]",
+		.about = "What is in force, and what is wrong with the files in policies/. Exit 1 where something is."
+	};
+	int code = opt_read(ctl, opts, &words, argc, argv);
+	if (code >= 0 || (code = rest_open(&rest, ctl, key_file)) != CTL_DONE)
+		return code;
+	code = get(rest, "/api/policies/state", &state);
+	if (code == CTL_DONE)
+		code = get_list(rest, "/api/policies", &files);
+	if (code == CTL_DONE && ctl->json) {
+		printf("%s\n", state.body.data);
+		code = json_array_size(json_object_get(state.json, "errors")) > 0 ? CTL_FAILED : CTL_DONE;
+	} else if (code == CTL_DONE) {
+		print_state(state.json, files);
+		if (print_errors(state.json)) {
+			ctl_note("The set before stays in force; dssctl policy diff shows what is new.");
+			code = CTL_FAILED;
+		}
+	}
+	json_decref(files);
+	rest_answer_fini(&state);
+	rest_close(&rest);
+	return code;
+}
+
+/* --- check --- */
+
+static int check(struct ctl *ctl, int argc, char **argv)
+{
+	const struct opt opts[] = { { 0 } };
+	json_t *set = NULL;
+	struct opt_words words = {
+		.usage = "check [FILE…] [--json]",
+		.about = "Evaluates policies/ with each FILE in the place of the one of its name (or beside them), and takes\n"
+			 "nothing into force. Works without a running instance.",
+		.most = OPT_WORDS_MAX
+	};
+	int code = opt_read(ctl, opts, &words, argc, argv);
+	if (code >= 0 || (code = ctl_find(ctl)) != CTL_DONE)
+		return code;
+	if ((code = policy_files_read(ctl, &set)) != CTL_DONE)
+		return code;
+	for (int i = 0; code == CTL_DONE && i < words.count; i++)
+		code = policy_files_put(ctl, set, words.words[i]);
+	if (code == CTL_DONE)
+		code = policy_files_check(ctl, set, false);
+	json_decref(set);
+	return code;
+}
+
+/* --- diff --- */
+
+static int diff(struct ctl *ctl, int argc, char **argv)
+{
+	const char *key_file = NULL;
+	struct rest *rest = NULL;
+	json_t *a = NULL, *b = NULL;
+	char a_name[40] = "in-force", b_name[40] = "policies";
+	bool differs = false;
+	const struct opt opts[] = { { "key-file", "FILE", key_help, OPT_TEXT, &key_file, 0, 0, NULL }, { 0 } };
+	struct opt_words words = { .usage = "diff [N [M]]",
+				   .about = "What differs between the set in force and policies/; between version N and policies/; "
+					    "or between two versions.",
+				   .most = 2 };
+	int code = opt_read(ctl, opts, &words, argc, argv);
+	if (code >= 0 || (code = rest_open(&rest, ctl, key_file)) != CTL_DONE)
+		return code;
+	if (words.count > 0) {
+		snprintf(a_name, sizeof(a_name), "version-%.24s", words.words[0]);
+		code = get_version(rest, words.words[0], &a);
+	} else {
+		code = get_list(rest, "/api/policies", &a);
+	}
+	if (code == CTL_DONE && words.count > 1) {
+		snprintf(b_name, sizeof(b_name), "version-%.24s", words.words[1]);
+		code = get_version(rest, words.words[1], &b);
+	} else if (code == CTL_DONE) {
+		code = policy_files_read(ctl, &b);
+	}
+	if (code == CTL_DONE)
+		code = policy_files_diff(a, a_name, b, b_name, &differs);
+	if (code == CTL_DONE && !differs)
+		ctl_note("No difference.");
+	json_decref(a);
+	json_decref(b);
+	rest_close(&rest);
+	return code;
+}
+
+/* --- history --- */
+
+static const struct list_column columns[] = {
+	{ "VERSION", "version", LIST_NUMBER }, { "SINCE", "takenAt", LIST_SINCE }, { "BY", "by", LIST_TEXT },
+	{ "HASH", "hash", LIST_TEXT },         { "NOTE", "note", LIST_TEXT },      { NULL, NULL, LIST_TEXT },
+};
+
+static int history(struct ctl *ctl, int argc, char **argv)
+{
+	const char *key_file = NULL;
+	int64_t limit = VERSIONS_SHOWN;
+	char path[64];
+	struct rest *rest = NULL;
+	struct rest_answer a = { 0 };
+	json_t *row;
+	size_t i;
+	const struct opt opts[] = { { "limit", "N", "how many, newest first", OPT_INT, &limit, 1, 10000, NULL },
+				    { "key-file", "FILE", key_help, OPT_TEXT, &key_file, 0, 0, NULL },
+				    { 0 } };
+	struct opt_words words = { .usage = "history [--limit N] [--json]", .about = "The sets that were in force, newest first." };
+	int code = opt_read(ctl, opts, &words, argc, argv);
+	if (code >= 0 || (code = rest_open(&rest, ctl, key_file)) != CTL_DONE)
+		return code;
+	snprintf(path, sizeof(path), "/api/policies/versions?limit=%lld", (long long)limit);
+	code = get(rest, path, &a);
+	if (code == CTL_DONE && !json_is_array(a.json))
+		code = ctl_fail(CTL_FAILED, "unable to understand the backend's answer: it is no list");
+	if (code == CTL_DONE && ctl->json) {
+		printf("%s\n", a.body.data);
+	} else if (code == CTL_DONE) {
+		json_array_foreach(a.json, i, row)
+		{
+			char hash[13];
+			snprintf(hash, sizeof(hash), "%s", rest_text(row, "hash"));
+			json_object_set_new(row, "hash", json_string(hash));
+		}
+		struct say_table *t = list_table(a.json, columns);
+		if (t != NULL)
+			say_table_print(t, stdout);
+		say_table_free(&t);
+	}
+	rest_answer_fini(&a);
+	rest_close(&rest);
+	return code;
+}
+
+/* --- rollback --- */
+
+static bool is_agreed(void)
+{
+	char line[16];
+	if (!isatty(STDIN_FILENO) || !isatty(STDERR_FILENO))
+		return false;
+	fprintf(stderr, "Write these files to policies/? [y/N] ");
+	return fgets(line, sizeof(line), stdin) != NULL && (line[0] == 'y' || line[0] == 'Y');
+}
+
+/* Until the backend has taken what was written, or says what is wrong with it. */
+static int wait_taken(struct rest *rest, const json_t *set)
+{
+	int64_t until = clock_mono_ms() + TAKEN_WAIT_MS;
+	int pause = 0;
+	for (;;) {
+		struct rest_answer state;
+		json_t *now = NULL;
+		int code = get(rest, "/api/policies/state", &state);
+		if (code == CTL_DONE)
+			code = get_list(rest, "/api/policies", &now);
+		bool is_there = code == CTL_DONE && policy_files_equal(now, set);
+		if (is_there)
+			printf("version %.0f is in force\n", rest_number(state.json, "version", 0));
+		else if (code == CTL_DONE && clock_mono_ms() > until)
+			code = print_errors(state.json)
+				       ? CTL_FAILED
+				       : ctl_fail(CTL_TIMED_OUT,
+						  "the backend has not taken the files yet; look with dssctl policy");
+		json_decref(now);
+		rest_answer_fini(&state);
+		if (is_there || code != CTL_DONE)
+			return code;
+		rest_pause(rest, &pause);
+	}
+}
+
+static int roll_back(struct ctl *ctl, struct rest *rest, const char *number, bool is_yes)
+{
+	json_t *set = NULL, *present = NULL;
+	char kept[PATH_MAX], name[40];
+	bool differs = false;
+	int code = get_version(rest, number, &set);
+	if (code == CTL_DONE)
+		code = policy_files_read(ctl, &present);
+	snprintf(name, sizeof(name), "version-%.24s", number);
+	if (code == CTL_DONE)
+		code = policy_files_diff(present, "policies", set, name, &differs);
+	if (code == CTL_DONE && !differs)
+		ctl_note("policies/ is that version already.");
+	/* What was good then may not be now: another program, another user, another word. It says what is wrong; nothing was changed. */
+	if (code == CTL_DONE && differs)
+		code = policy_files_check(ctl, set, true);
+	if (code == CTL_DONE && differs && !is_yes && !is_agreed())
+		code = ctl_fail(CTL_ABORTED, "nothing was changed%s", isatty(STDIN_FILENO) ? "" : "; without a terminal say --yes");
+	if (code == CTL_DONE && differs) {
+		code = policy_files_write(ctl, set, kept);
+		if (code == CTL_DONE && kept[0] != '\0')
+			ctl_note("what was there is kept in %s", kept);
+	}
+	if (code == CTL_DONE)
+		code = wait_taken(rest, set);
+	json_decref(set);
+	json_decref(present);
+	return code;
+}
+
+static int rollback(struct ctl *ctl, int argc, char **argv)
+{
+	const char *key_file = NULL;
+	struct rest *rest = NULL;
+	bool is_yes = false;
+	const struct opt opts[] = { { "yes", NULL, "do not ask", OPT_FLAG, &is_yes, 0, 0, NULL },
+				    { "key-file", "FILE", key_help, OPT_TEXT, &key_file, 0, 0, NULL },
+				    { 0 } };
+	struct opt_words words = { .usage = "rollback N [--yes]",
+				   .about = "Makes policies/ what it was in version N, once that is seen to be free of mistakes, "
+					    "and waits until it is\n"
+					    "in force. What is there now is kept in a folder in policies/.",
+				   .least = 1,
+				   .most = 1 };
+	int code = opt_read(ctl, opts, &words, argc, argv);
+	if (code >= 0 || (code = rest_open(&rest, ctl, key_file)) != CTL_DONE)
+		return code;
+	code = roll_back(ctl, rest, words.words[0], is_yes);
+	rest_close(&rest);
+	return code;
+}
+
+static const struct ctl_command verbs[] = {
+	{ "show", "what is in force, and what is wrong with policies/", "", show, CTL_NEEDS_DAEMON },
+	{ "check", "look for mistakes before saving", "[FILE…]", check, CTL_NEEDS_INSTANCE },
+	{ "diff", "what differs from what is in force", "[N [M]]", diff, CTL_NEEDS_DAEMON },
+	{ "history", "the sets that were in force", "", history, CTL_NEEDS_DAEMON },
+	{ "rollback", "back to one of them", "N", rollback, CTL_NEEDS_DAEMON },
+	{ 0 },
+};
+
+int policy_command(struct ctl *ctl, int argc, char **argv)
+{
+	if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+		printf("usage: dssctl policy [VERB …]\n\nverbs:\n");
+		for (const struct ctl_command *c = verbs; c->name != NULL; c++)
+			printf("  %-10s %s\n", c->name, c->help);
+		return CTL_DONE;
+	}
+	if (argc < 2 || argv[1][0] == '-')
+		return show(ctl, argc, argv);
+	return ctl_dispatch(ctl, verbs, "verb", argc - 1, argv + 1);
+}

@@ -1,0 +1,335 @@
+#include "ctl/policy_files.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "ctl/child.h"
+#include "ctl/rest.h"
+#include "ctl/say.h"
+#include "net/json.h"
+#include "sys/fds.h"
+#include "sys/home.h"
+
+enum { TEXT_MAX = 1024 * 1024 + 1, FILES_MAX = 200, SET_MAX = 64 * 1024 * 1024 };
+
+static const char folder_name[] = "policies";
+
+static bool is_policy(const struct dirent *d)
+{
+	size_t n = strlen(d->d_name);
+	return d->d_name[0] != '.' && n > 4 && strcmp(d->d_name + n - 4, ".lua") == 0;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+struct names {
+	char *list[FILES_MAX + 1];
+	size_t n;
+};
+
+static void names_fini(struct names *names)
+{
+	while (names->n > 0)
+		free(names->list[--names->n]);
+}
+
+/* The files' names in the order in which they are read. */
+static int list_folder(const char *folder, struct names *names)
+{
+	DIR *dir = opendir(folder);
+	const struct dirent *d;
+	int code = CTL_DONE;
+	names->n = 0;
+	if (dir == NULL)
+		return ctl_fail(CTL_FAILED, "unable to read %s: %s", folder, strerror(errno));
+	while (code == CTL_DONE && (d = readdir(dir)) != NULL) {
+		if (!is_policy(d))
+			continue;
+		if (names->n == FILES_MAX)
+			code = ctl_fail(CTL_FAILED, "%s has more than %d files", folder, FILES_MAX);
+		else if ((names->list[names->n] = strdup(d->d_name)) != NULL)
+			names->n++;
+		else
+			code = ctl_fail(CTL_FAILED, "no memory");
+	}
+	closedir(dir);
+	qsort(names->list, names->n, sizeof(names->list[0]), by_name);
+	return code;
+}
+
+/* A text as a policy of that name: {"name","text"}; NULL after telling why. */
+static json_t *read_one(const char *path, const char *name)
+{
+	struct err err = { 0 };
+	char *text = malloc(TEXT_MAX);
+	json_t *one = NULL;
+	ssize_t n = text != NULL ? fds_read_file(path, text, TEXT_MAX, &err) : -1;
+	if (text == NULL)
+		ctl_fail(CTL_FAILED, "no memory");
+	else if (n < 0)
+		ctl_fail(CTL_FAILED, "%s", err.text);
+	else if ((one = json_pack("{s:o, s:s%}", "name", json_sprintf("%s/%s", folder_name, name), "text", text, (size_t)n)) ==
+		 NULL)
+		ctl_fail(CTL_FAILED, "unable to read %s: it is no UTF-8 text", path);
+	free(text);
+	return one;
+}
+
+int policy_files_read(struct ctl *ctl, json_t **out)
+{
+	char folder[PATH_MAX], path[PATH_MAX + 300];
+	struct err err = { 0 };
+	struct names names;
+	if (ctl_path(ctl, folder_name, folder, sizeof(folder), &err) < 0)
+		return ctl_fail(CTL_FAILED, "%s", err.text);
+	int code = list_folder(folder, &names);
+	*out = json_array();
+	for (size_t i = 0; code == CTL_DONE && i < names.n; i++) {
+		snprintf(path, sizeof(path), "%s/%s", folder, names.list[i]);
+		json_t *one = read_one(path, names.list[i]);
+		if (one == NULL || json_array_append_new(*out, one) < 0)
+			code = CTL_FAILED;
+	}
+	names_fini(&names);
+	if (code != CTL_DONE)
+		json_decref(*out);
+	return code;
+}
+
+int policy_files_put(struct ctl *ctl, json_t *set, const char *path)
+{
+	const char *name = strrchr(path, '/') != NULL ? strrchr(path, '/') + 1 : path;
+	json_t *row, *one = read_one(path, name);
+	size_t i;
+	(void)ctl;
+	if (one == NULL)
+		return CTL_FAILED;
+	json_array_foreach(set, i, row)
+	{
+		int order = strcmp(rest_text(row, "name"), rest_text(one, "name"));
+		if (order < 0)
+			continue;
+		if (order == 0)
+			json_array_set_new(set, i, one);
+		else
+			json_array_insert_new(set, i, one);
+		return CTL_DONE;
+	}
+	json_array_append_new(set, one);
+	return CTL_DONE;
+}
+
+bool policy_files_equal(const json_t *a, const json_t *b)
+{
+	json_t *row;
+	size_t i;
+	if (json_array_size(a) != json_array_size(b))
+		return false;
+	json_array_foreach(a, i, row)
+	{
+		const json_t *other = json_array_get(b, i);
+		if (strcmp(rest_text(row, "name"), rest_text(other, "name")) != 0 ||
+		    strcmp(rest_text(row, "text"), rest_text(other, "text")) != 0)
+			return false;
+	}
+	return true;
+}
+
+/* --- checking --- */
+
+/* The set as the standard input of a program that we start: no name on the disk that somebody could meddle with. */
+static int as_input(const json_t *set)
+{
+	struct buf b;
+	buf_init(&b, SET_MAX);
+	int fd = json_put(&b, set) == 0 ? memfd_create("policies", MFD_CLOEXEC) : -1;
+	if (fd >= 0 && (fds_write_all(fd, b.data, b.len) < 0 || lseek(fd, 0, SEEK_SET) < 0 || dup2(fd, STDIN_FILENO) < 0))
+		fds_close(&fd);
+	buf_fini(&b);
+	if (fd < 0)
+		return ctl_fail(CTL_FAILED, "unable to hand on the policies: %s", strerror(errno));
+	fds_close(&fd);
+	return CTL_DONE;
+}
+
+int policy_files_check(struct ctl *ctl, const json_t *set, bool is_quiet)
+{
+	char program[PATH_MAX];
+	struct err err = { 0 };
+	if (home_program("dssd", program, sizeof(program)) < 0)
+		return ctl_fail(CTL_FAILED, "unable to find dssd: our own place is unknown");
+	int code = as_input(set);
+	if (code != CTL_DONE)
+		return code;
+	char *argv[] = { program, (char *)"check", ctl->dir, is_quiet ? (char *)"-q" : ctl->json ? (char *)"--json" : NULL, NULL };
+	fflush(stdout);
+	int status = child_run(argv, &err);
+	if (status < 0)
+		return ctl_fail(CTL_FAILED, "%s", err.text);
+	return status == 0   ? CTL_DONE
+	       : status == 1 ? CTL_FAILED
+			     : ctl_fail(CTL_FAILED, "unable to check: dssd ended with %d", status);
+}
+
+/* --- differences --- */
+
+/* The name of a policy without its folder; NULL: no name for a file. */
+static const char *file_of(const json_t *row)
+{
+	const char *name = rest_text(row, "name"), *slash = strrchr(name, '/');
+	name = slash != NULL ? slash + 1 : name;
+	return *name != '\0' && *name != '.' ? name : NULL;
+}
+
+static int unpack(const char *dir, const char *folder, const json_t *set)
+{
+	char path[PATH_MAX];
+	json_t *row;
+	size_t i;
+	snprintf(path, sizeof(path), "%s/%s", dir, folder);
+	if (mkdir(path, 0700) < 0)
+		return ctl_fail(CTL_FAILED, "unable to make %s: %s", path, strerror(errno));
+	json_array_foreach(set, i, row)
+	{
+		const char *name = file_of(row), *text = rest_text(row, "text");
+		struct err err = { 0 };
+		if (name == NULL || snprintf(path, sizeof(path), "%s/%s/%s", dir, folder, name) >= (int)sizeof(path))
+			return ctl_fail(CTL_FAILED, "a policy has a name that is none: %s", rest_text(row, "name"));
+		if (fds_replace_file(path, text, strlen(text), 0600, &err) < 0)
+			return ctl_fail(CTL_FAILED, "%s", err.text);
+	}
+	return CTL_DONE;
+}
+
+static void remove_unpacked(const char *dir, const char *folder, const json_t *set)
+{
+	char path[PATH_MAX];
+	json_t *row;
+	size_t i;
+	json_array_foreach(set, i, row)
+	{
+		const char *name = file_of(row);
+		if (name != NULL && snprintf(path, sizeof(path), "%s/%s/%s", dir, folder, name) < (int)sizeof(path))
+			unlink(path);
+	}
+	snprintf(path, sizeof(path), "%s/%s", dir, folder);
+	rmdir(path);
+}
+
+int policy_files_diff(const json_t *a, const char *a_name, const json_t *b, const char *b_name, bool *differs)
+{
+	char dir[] = "/tmp/dss-policy-XXXXXX", here[PATH_MAX];
+	struct err err = { 0 };
+	*differs = !policy_files_equal(a, b);
+	if (!*differs)
+		return CTL_DONE;
+	if (getcwd(here, sizeof(here)) == NULL || mkdtemp(dir) == NULL)
+		return ctl_fail(CTL_FAILED, "unable to make a folder in /tmp: %s", strerror(errno));
+	int code = unpack(dir, a_name, a);
+	if (code == CTL_DONE)
+		code = unpack(dir, b_name, b);
+	char *argv[] = { (char *)"/usr/bin/diff", (char *)"-ruN", (char *)a_name, (char *)b_name, NULL, NULL };
+	if (say_has_colour(stdout))
+		argv[4] = (char *)"--color=always";
+	fflush(stdout);
+	if (code == CTL_DONE && chdir(dir) < 0)
+		code = ctl_fail(CTL_FAILED, "unable to enter %s: %s", dir, strerror(errno));
+	int status = code == CTL_DONE ? child_run(argv, &err) : 0;
+	if (status < 0 || status > 1)
+		code = ctl_fail(CTL_FAILED, "unable to compare: %s", status < 0 ? err.text : "diff failed");
+	if (chdir(here) < 0)
+		code = ctl_fail(CTL_FAILED, "unable to go back to %s: %s", here, strerror(errno));
+	remove_unpacked(dir, a_name, a);
+	remove_unpacked(dir, b_name, b);
+	rmdir(dir);
+	return code;
+}
+
+/* --- writing --- */
+
+/* As whoever owns the folder: root may well be the one who rolls back, and the owner edits on. */
+static int write_one(const char *folder, const char *name, const char *text, const struct stat *owner)
+{
+	char path[PATH_MAX + 300];
+	struct err err = { 0 };
+	snprintf(path, sizeof(path), "%s/%s", folder, name);
+	if (fds_replace_file(path, text, strlen(text), 0644, &err) < 0)
+		return ctl_fail(CTL_FAILED, "%s", err.text);
+	if (geteuid() == 0 && lchown(path, owner->st_uid, owner->st_gid) < 0)
+		return ctl_fail(CTL_FAILED, "unable to give %s to the folder's owner: %s", path, strerror(errno));
+	return CTL_DONE;
+}
+
+static int keep_present(struct ctl *ctl, const char *folder, const struct stat *owner, char *kept)
+{
+	json_t *present, *row;
+	char stamp[32];
+	size_t i;
+	struct tm tm;
+	time_t now = time(NULL);
+	int code = policy_files_read(ctl, &present);
+	if (code != CTL_DONE)
+		return code;
+	strftime(stamp, sizeof(stamp), "%Y%m%d-%H%M%S", localtime_r(&now, &tm));
+	if (json_array_size(present) > 0 && snprintf(kept, PATH_MAX, "%s/.before-%s", folder, stamp) >= PATH_MAX)
+		code = ctl_fail(CTL_FAILED, "the path of %s is too long", folder);
+	if (code == CTL_DONE && *kept != '\0' &&
+	    (mkdir(kept, 0750) < 0 || (geteuid() == 0 && lchown(kept, owner->st_uid, owner->st_gid) < 0)))
+		code = ctl_fail(CTL_FAILED, "unable to make %s: %s", kept, strerror(errno));
+	json_array_foreach(present, i, row) if (code == CTL_DONE) code =
+		write_one(kept, file_of(row), rest_text(row, "text"), owner);
+	json_decref(present);
+	return code;
+}
+
+static bool has(const json_t *set, const char *name)
+{
+	json_t *row;
+	size_t i;
+	json_array_foreach(set, i, row) if (file_of(row) != NULL && strcmp(file_of(row), name) == 0) return true;
+	return false;
+}
+
+int policy_files_write(struct ctl *ctl, const json_t *set, char *kept)
+{
+	char folder[PATH_MAX], path[PATH_MAX + 300];
+	struct err err = { 0 };
+	struct stat owner;
+	struct names names;
+	json_t *row;
+	size_t i;
+	*kept = '\0';
+	if (ctl_path(ctl, folder_name, folder, sizeof(folder), &err) < 0)
+		return ctl_fail(CTL_FAILED, "%s", err.text);
+	if (stat(folder, &owner) < 0)
+		return ctl_fail(CTL_FAILED, "unable to look at %s: %s", folder, strerror(errno));
+	int code = keep_present(ctl, folder, &owner, kept);
+	json_array_foreach(set, i, row)
+	{
+		if (code == CTL_DONE && file_of(row) == NULL)
+			code = ctl_fail(CTL_FAILED, "a policy has a name that is none: %s", rest_text(row, "name"));
+		if (code == CTL_DONE)
+			code = write_one(folder, file_of(row), rest_text(row, "text"), &owner);
+	}
+	if (code != CTL_DONE || (code = list_folder(folder, &names)) != CTL_DONE)
+		return code;
+	for (i = 0; i < names.n; i++) {
+		snprintf(path, sizeof(path), "%s/%s", folder, names.list[i]);
+		if (!has(set, names.list[i]) && unlink(path) < 0)
+			code = ctl_fail(CTL_FAILED, "unable to remove %s: %s", path, strerror(errno));
+	}
+	names_fini(&names);
+	return code;
+}
