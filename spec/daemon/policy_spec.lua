@@ -95,8 +95,8 @@ describe("policy", function()
 		local code, out = ctl("policy", "history")
 		assert.equal(0, code)
 		assert.truthy(out:find(tostring(first + 2), 1, true), out)
-		local err
-		code, out, err = ctl("policy", "rollback", tostring(first))
+		local err, _
+		code, _, err = ctl("policy", "rollback", tostring(first))
 		assert.equal(3, code)
 		assert.truthy(err:find("--yes", 1, true), err)
 		assert.equal(good:format(3), node:read("policies/" .. NAME))
