@@ -7,6 +7,7 @@ local fleet = require "bind.fleet"
 local futures = require "dss.api.futures"
 local gate = require "bind.gate"
 local json = require "bind.json"
+local rows = require "dss.api.rows"
 
 local JSON = "application/json;charset=utf-8"
 local ENDED_DEFAULT, ENDED_MAX = 100, 1000
@@ -25,27 +26,21 @@ local function where_of(req, kind)
 	return f
 end
 
---- Without the processes that work for somebody else. login: nil = all are shown.
-local function visible(rows, login)
-	if not login then return rows end
-	local out = {}
-	for _, row in ipairs(rows) do
-		if row.user == nil or row.user == login then out[#out + 1] = row end
+--- Texts of the rows that are shown to `login` (nil = all) and that the filter (nil = none) is true of. known(row): adds what the row lacks.
+local function matching(list, kind, login, f, known)
+	local out, now_s = {}, gate.wall_ms() / 1000
+	for row, text in rows.each(list) do
+		-- kernels that work for somebody else are nobody else's business; tasks and pools have no such member
+		local is_shown = not login or row.user == nil or row.user == login
+		if is_shown and known then known(row) end
+		if is_shown and (not f or f.test(facts.from_row(kind, row, now_s, f.reads))) then out[#out + 1] = text end
 	end
 	return out
 end
 
-local function matching(rows, kind, f)
-	local out, now_s, test, reads = {}, gate.wall_ms() / 1000, f.test, f.reads
-	for _, row in ipairs(rows) do
-		if test(facts.from_row(kind, row, now_s, reads)) then out[#out + 1] = row end
-	end
-	return out
-end
-
-local function reply_matching(req, rows, kind, f)
-	rows = matching(rows, kind, f)
-	req.reply(200, JSON, json.encode(json.array(rows)), { ["Where-Matched"] = ("%d"):format(#rows) })
+local function reply_matching(req, ...)
+	local texts = matching(...)
+	req.reply(200, JSON, rows.join(texts), { ["Where-Matched"] = ("%d"):format(#texts) })
 end
 
 local function own_login(req) return not req.who.is_admin and req.who.login or nil end
@@ -53,24 +48,19 @@ local function own_login(req) return not req.who.is_admin and req.who.login or n
 function M.processes(req)
 	local f = where_of(req, "process")
 	if f == false then return end
-	fleet.processes(function(rows, why)
-		if not rows then return errors.reply_answer(req, "unavailable", why) end
+	fleet.processes(function(list, why)
+		if not list then return errors.reply_answer(req, "unavailable", why) end
 		local login = own_login(req)
-		if not f and not login then return req.reply(200, JSON, rows) end
-		local shown = visible(json.decode(rows), login)
-		if not f then return req.reply(200, JSON, json.encode(json.array(shown))) end
-		reply_matching(req, shown, "process", f)
+		if f then return reply_matching(req, list, "process", login, f) end
+		req.reply(200, JSON, login and rows.join(matching(list, "process", login)) or list)
 	end)
 end
-
---- The node's memory: what is there, what is promised, and to which pool.
-function M.node(req) req.reply(200, JSON, fleet.node()) end
 
 function M.pools(req)
 	local f = where_of(req, "pool")
 	if f == false then return end
 	if not f then return req.reply(200, JSON, fleet.pools()) end
-	reply_matching(req, json.decode(fleet.pools()), "pool", f)
+	reply_matching(req, fleet.pools(), "pool", nil, f)
 end
 
 -- facts of a task that its kernel's row has
@@ -83,13 +73,13 @@ local function reads_kernel(f)
 	return false
 end
 
---- Tells each task at work what its kernel uses. Rows that another login must not see stay unread: a kernel works for one user alone.
-local function add_usage(tasks, processes)
+--- Tells a task at work what its kernel uses.
+local function usage_of(processes)
 	local by_task = {}
-	for _, p in ipairs(processes) do
+	for p in rows.each(processes) do
 		if p.taskId then by_task[p.taskId] = p end
 	end
-	for _, row in ipairs(tasks) do
+	return function(row)
 		local p = by_task[row.jobId]
 		for _, field in pairs(of_kernel) do
 			if p and row[field] == nil then row[field] = p[field] end
@@ -98,14 +88,12 @@ local function add_usage(tasks, processes)
 end
 
 local function tasks_where(req, f, ended)
-	fleet.list(own_login(req), ended, function(rows, why)
-		if not rows then return errors.reply_answer(req, "unavailable", why) end
-		rows = json.decode(rows)
-		if not reads_kernel(f) then return reply_matching(req, rows, "task", f) end
+	fleet.list(own_login(req), ended, function(list, why)
+		if not list then return errors.reply_answer(req, "unavailable", why) end
+		if not reads_kernel(f) then return reply_matching(req, list, "task", nil, f) end
 		fleet.processes(function(processes, trouble)
 			if not processes then return errors.reply_answer(req, "unavailable", trouble) end
-			add_usage(rows, json.decode(processes))
-			reply_matching(req, rows, "task", f)
+			reply_matching(req, list, "task", nil, f, usage_of(processes))
 		end)
 	end)
 end
