@@ -56,6 +56,9 @@ function M.processes(req)
 	end)
 end
 
+--- The node's memory: what is there, what is promised, and to which pool.
+function M.node(req) req.reply(200, JSON, fleet.node()) end
+
 function M.pools(req)
 	local f = where_of(req, "pool")
 	if f == false then return end
