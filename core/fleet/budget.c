@@ -153,7 +153,9 @@ int budget_check(const struct fleet *fleet, const struct pool *pool, int64_t byt
 		size = bytes;
 	if (!b->total_bytes || size <= b->total_bytes)
 		return 0;
-	return err_set(err, "%s of pool \"%s\" (%s) needs %s, more than the node's whole memory budget, %s: %s less %s for people and the system",
+	return err_set(err,
+		       "%s of pool \"%s\" (%s) needs %s, more than the node's whole memory budget, %s: %s less %s for people and "
+		       "the system",
 		       what, pool->spec->name, pool->spec->source ? pool->spec->source : "?",
 		       text_print_size(size, needs, sizeof(needs)), text_print_size(b->total_bytes, total, sizeof(total)),
 		       text_print_size(b->machine_bytes, machine, sizeof(machine)),
@@ -166,7 +168,8 @@ static void note(struct fleet *fleet, const struct pool *pool, const struct kern
 		 const char *reason)
 {
 	char inputs[256];
-	snprintf(inputs, sizeof(inputs), "{\"budgetBytes\":%" PRId64 ",\"promisedBytes\":%" PRId64 ",\"%s\":%" PRId64 ",\"waiting\":%zu}",
+	snprintf(inputs, sizeof(inputs),
+		 "{\"budgetBytes\":%" PRId64 ",\"promisedBytes\":%" PRId64 ",\"%s\":%" PRId64 ",\"waiting\":%zu}",
 		 fleet->budget.total_bytes, fleet->budget.promise_bytes, k ? "kernelBytes" : "needBytes", bytes, pool->nwaiting);
 	struct decision d = {
 		.word = "budget",
@@ -313,7 +316,8 @@ static bool may_hold(const struct fleet *fleet, const struct pool *pool, int64_t
 		return true;
 	if (claim == BUDGET_MIN)
 		return b->min_bytes <= b->total_bytes;
-	return pool->short_since_ms && now - pool->short_since_ms >= HOLD_AFTER_MS && mins_beside(fleet, pool) + bytes <= b->total_bytes;
+	return pool->short_since_ms && now - pool->short_since_ms >= HOLD_AFTER_MS &&
+	       mins_beside(fleet, pool) + bytes <= b->total_bytes;
 }
 
 bool budget_admit(struct fleet *fleet, struct pool *pool, int64_t bytes, enum budget_claim claim, int n, int64_t now)
@@ -351,7 +355,8 @@ static void begin_short(struct fleet *fleet, struct pool *pool, int64_t now)
 static void end_short(struct fleet *fleet, struct pool *pool, int64_t now)
 {
 	char why[160], time[48];
-	snprintf(why, sizeof(why), "there is room again, after %s", text_print_duration(now - pool->short_since_ms, time, sizeof(time)));
+	snprintf(why, sizeof(why), "there is room again, after %s",
+		 text_print_duration(now - pool->short_since_ms, time, sizeof(time)));
 	if (fleet->budget.promise_bytes < 0)
 		fleet->budget.promise_bytes = budget_promise(fleet);
 	note(fleet, pool, NULL, "admit", pool->short_bytes, why);
@@ -406,8 +411,8 @@ void budget_look_over(struct fleet *fleet)
 		}
 		if (!named++ && p->spec->source)
 			snprintf(source, sizeof(source), "%.255s", p->spec->source);
-		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%.64s %d x %s = %s", named > 1 ? ", " : "", p->spec->name,
-					p->spec->max, text_print_size(budget_kernel_size(p), each, sizeof(each)),
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%.64s %d x %s = %s", named > 1 ? ", " : "",
+					p->spec->name, p->spec->max, text_print_size(budget_kernel_size(p), each, sizeof(each)),
 					text_print_size(most_of(p), all, sizeof(all)));
 	}
 	if (left)

@@ -37,10 +37,10 @@ struct budget {
 void budget_init(struct budget *b, int64_t machine_bytes, int64_t reserve_bytes);
 /* What a new kernel of the pool counts: its limit; without one the most that its kernels took lately, BUDGET_KERNEL_LEAST at least. */
 int64_t budget_kernel_size(const struct pool *pool);
-int64_t budget_promise(const struct fleet *fleet);                                 /* now, added up */
-int64_t budget_pool_promise(const struct pool *pool);                              /* its part */
-void budget_begin(struct fleet *fleet);                                            /* a round */
-void budget_enter(struct fleet *fleet, struct pool *pool);                         /* its claims of warm.min come now */
+int64_t budget_promise(const struct fleet *fleet);         /* now, added up */
+int64_t budget_pool_promise(const struct pool *pool);      /* its part */
+void budget_begin(struct fleet *fleet);                    /* a round */
+void budget_enter(struct fleet *fleet, struct pool *pool); /* its claims of warm.min come now */
 /* May so much be started? It counts as started then. n: how many more alike the pool claims (their room is held where this one's is). */
 bool budget_admit(struct fleet *fleet, struct pool *pool, int64_t bytes, enum budget_claim claim, int n, int64_t now);
 void budget_end(struct fleet *fleet, int64_t now);

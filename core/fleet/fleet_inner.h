@@ -6,8 +6,9 @@
 #include "fleet/fleet.h"
 #include "fleet/ledger.h"
 /*
- * fleet_inner: what the files of the facade share: fleet.c (set-up, pools, time), fleet_kernel.c (processes), fleet_submit.c, fleet_task.c (from
- * submit to dispatch), fleet_slots.c (what counts), fleet_end.c (ends and their commits), fleet_recent.c (what ended lately). Nobody else includes it.
+ * fleet_inner: what the files of the facade share: fleet.c (set-up, time), fleet_pools.c (the set of pools), fleet_stock.c (what is
+ * started), fleet_kernel.c (processes), fleet_submit.c, fleet_task.c (from submit to dispatch), fleet_slots.c (what counts), fleet_end.c (ends
+ * and their commits), fleet_recent.c (what ended lately). Nobody else includes it.
  */
 #define FLEET_RETRY_SAVE_MS 5000 /* a full disk is tried again that often */
 
@@ -62,6 +63,12 @@ void fleet_touch(struct fleet *fleet);  /* look over everything before the loop 
 void fleet_settle(struct fleet *fleet); /* at once */
 struct pool *fleet_pool_or_retired(struct fleet *fleet, const char *name);
 
+/* --- fleet_stock.c: what is started --- */
+void fleet_stock_size(struct fleet *fleet, struct pool *pool, int64_t now,
+		      int64_t *next);                               /* by demand, where warm.ready_for is said */
+void fleet_stock_make_room(struct fleet *fleet, struct pool *pool); /* at max: an idle one of no use goes */
+void fleet_stock_start(struct fleet *fleet, int64_t now);
+
 /* --- fleet_sample.c: what kernels use --- */
 void fleet_sample(struct fleet *fleet); /* sees to it that the next sample comes in time */
 void fleet_sample_due(void *fleet);     /* the sampler's timer */
@@ -80,11 +87,12 @@ void fleet_kernel_look(struct fleet *fleet, struct kernel *k, int64_t now, int64
 void fleet_slots_place(struct fleet *fleet, struct future *f); /* asks the policy; it must not stand in a lane */
 /* Goes on placing those that wait anew after a new set, for a moment: false = not all yet. */
 bool fleet_slots_go_on(struct fleet *fleet);
-void fleet_task_enter(struct future *f, const struct kernel *k); /* at work: its slots and its user's use; k NULL: the kernel is not known yet */
-void fleet_task_leave(struct future *f);                         /* fine when it is not */
-void fleet_usage_recall(struct fleet *fleet);                    /* what users used before this backend started, roughly */
-void fleet_note_wait(struct fleet *fleet, struct future *f);     /* it waits, or for another reason than was noted */
-void fleet_note_waits(struct fleet *fleet, struct pool *pool);   /* those first in line */
+void fleet_task_enter(struct future *f,
+		      const struct kernel *k); /* at work: its slots and its user's use; k NULL: the kernel is not known yet */
+void fleet_task_leave(struct future *f);       /* fine when it is not */
+void fleet_usage_recall(struct fleet *fleet);  /* what users used before this backend started, roughly */
+void fleet_note_wait(struct fleet *fleet, struct future *f);   /* it waits, or for another reason than was noted */
+void fleet_note_waits(struct fleet *fleet, struct pool *pool); /* those first in line */
 void fleet_note_assign(struct fleet *fleet, const struct future *f, const struct kernel *k);
 
 /* --- fleet_task.c --- */

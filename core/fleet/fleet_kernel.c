@@ -122,7 +122,7 @@ static bool is_old(const struct kernel *k, int64_t now)
 static bool may_age_out(const struct pool *pool)
 {
 	int going = 0, most = pool_count_alive(pool) / 10;
-	if (!pool->nwaiting)
+	if (pool->nwaiting <= pool->nheld)
 		return true;
 	list_each (&pool->kernels, l) {
 		const struct kernel *k = list_of(l, struct kernel, in_pool);
@@ -152,8 +152,8 @@ static const char *why_recycle(const struct fleet *fleet, const struct kernel *k
 bool fleet_kernel_may_go_on(const struct kernel *k, int64_t now)
 {
 	const struct pool_spec *s = k->pool->spec;
-	return k->state == KERNEL_BUSY && !k->reserved_for[0] && !s->has_recycle &&
-	       !has_run_enough(k) && !(s->recycle_memory_bytes && k->memory_now_bytes > s->recycle_memory_bytes) && !is_old(k, now);
+	return k->state == KERNEL_BUSY && !k->reserved_for[0] && !s->has_recycle && !has_run_enough(k) &&
+	       !(s->recycle_memory_bytes && k->memory_now_bytes > s->recycle_memory_bytes) && !is_old(k, now);
 }
 
 bool fleet_kernel_go_on(struct fleet *fleet, struct kernel *k)

@@ -188,7 +188,7 @@ static int count_waiting_for_warm(const struct pool *pool)
 		return queue_count_startable(pool);
 	list_each (&pool->waiting, l) {
 		const struct future *f = list_of(l, struct future, in_queue);
-		n += !pool->spec->memory_bytes || f->memory_bytes <= pool->spec->memory_bytes;
+		n += (!pool->spec->memory_bytes || f->memory_bytes <= pool->spec->memory_bytes) && !queue_is_held(f);
 	}
 	return n;
 }

@@ -81,10 +81,10 @@ struct pool {
 	int64_t minute, arrived[2]; /* submits of this minute of the monotonic clock, and of the one before */
 	int order;                  /* among the pools of the set */
 	struct sizing sizing;
-	int64_t peak_bytes;         /* the most that its kernels took lately, for those without a limit */
-	int64_t claims_bytes;       /* budget.c: the least of this round's claims that was not admitted, and of the last */
-	int64_t short_bytes;        /* round's; 0 = none */
-	int64_t short_since_ms;     /* 0 = it is not */
+	int64_t peak_bytes;     /* the most that its kernels took lately, for those without a limit */
+	int64_t claims_bytes;   /* budget.c: the least of this round's claims that was not admitted, and of the last */
+	int64_t short_bytes;    /* round's; 0 = none */
+	int64_t short_since_ms; /* 0 = it is not */
 };
 
 struct pool *pool_new(struct pool_spec *spec); /* takes spec; NULL: no memory, spec freed */

@@ -45,7 +45,7 @@ struct sizing_bounds {
 int sizing_stock(double mean, double chance);
 void sizing_note_demand(struct sizing *s, int64_t now_ms); /* a task came that no kernel of its own user took */
 double sizing_demand(const struct sizing *s, int64_t now_ms);
-double sizing_use(const struct sizing *s, int64_t now_ms); /* the slower of its two rates */
+double sizing_use(const struct sizing *s, int64_t now_ms);               /* the slower of its two rates */
 void sizing_note_start(struct sizing *s, int starting, int64_t took_ms); /* one is ready; as many started at once with it */
 /* Milliseconds until a place is filled, while so many start at once. Not measured yet: 3 s. */
 int64_t sizing_lead_ms(const struct sizing *s, int starting);

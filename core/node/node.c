@@ -23,7 +23,7 @@
 #define CONNECTIONS_KEPT  16384 /* two for each kernel: one that is not kept has to prove itself again, for ever */
 #define CALLBACK_BODY_MAX (64 * 1024)
 #define SERVICES_STEP     ((int64_t)8 << 20) /* a few pages more are no news */
-#define SERVICES_MS       60000 /* between two looks at the services' memory, while something happens at all */
+#define SERVICES_MS       60000              /* between two looks at the services' memory, while something happens at all */
 
 /* --- hooks --- */
 

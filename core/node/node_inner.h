@@ -24,7 +24,7 @@ struct node {
 	bool has_pools, is_listing;
 	char tree[64];               /* the root of our boxes */
 	int64_t services_at_mono_ms; /* when their memory was read; 0 = not yet */
-	int64_t busy_told; /* last count of a draining node's heartbeat */
+	int64_t busy_told;           /* last count of a draining node's heartbeat */
 	struct loop_prepare *prepare;
 	bool is_draining;
 	bool is_without_samples; /* an older keeper: it knows no order `sample` */

@@ -17,7 +17,8 @@
 static int64_t read_number(const char *dir, const char *name)
 {
 	char path[1200], text[64], *end;
-	if ((size_t)snprintf(path, sizeof(path), "%s/%s", dir, name) >= sizeof(path) || fds_read_file(path, text, sizeof(text), NULL) < 1)
+	if ((size_t)snprintf(path, sizeof(path), "%s/%s", dir, name) >= sizeof(path) ||
+	    fds_read_file(path, text, sizeof(text), NULL) < 1)
 		return -1;
 	long long v = strtoll(text, &end, 10);
 	return end == text || v < 0 ? -1 : (int64_t)v;
@@ -111,7 +112,8 @@ static int64_t sum_boxes(const char *core, bool is_v2)
 	if (!dir)
 		return -1;
 	for (struct dirent *e; (e = readdir(dir));)
-		if (e->d_type == DT_DIR && e->d_name[0] != '.' && (size_t)snprintf(path, sizeof(path), "%s/%s", core, e->d_name) < sizeof(path))
+		if (e->d_type == DT_DIR && e->d_name[0] != '.' &&
+		    (size_t)snprintf(path, sizeof(path), "%s/%s", core, e->d_name) < sizeof(path))
 			sum += box_size(path, is_v2);
 	closedir(dir);
 	return sum > 0 ? sum : -1;

@@ -12,7 +12,7 @@ static struct sizing *check(lua_State *L)
 	return luaL_checkudata(L, 1, "t_sizing");
 }
 
-static int new(lua_State *L)
+static int new (lua_State *L)
 {
 	memset(lua_newuserdatauv(L, sizeof(struct sizing), 0), 0, sizeof(struct sizing));
 	luaL_setmetatable(L, "t_sizing");
