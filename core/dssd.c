@@ -20,6 +20,7 @@
 #include "bind/policies_live.h"
 #include "bind/policy_check.h"
 #include "bind/policy_set.h"
+#include "bind/replay.h"
 #include "fleet/keys.h"
 #include "fleet/versions.h"
 #include "gate/server.h"
@@ -39,6 +40,7 @@ enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 static const char usage[] = "usage: dssd plan DIR [-o FILE]   evaluate DIR/config/dss.lua into the keeper's plan\n"
 			    "       dssd check DIR [-q] [--json]  policies on standard input; dssctl policy check calls it\n"
 			    "       dssd run DIR              the backend; started by dss-keeper\n"
+			    "       dssd replay DIR …         decisions that were recorded, made again\n"
 			    "       dssd --help | --version\n";
 
 static int complain(const char *text)
@@ -394,7 +396,7 @@ int main(int argc, char **argv)
 	static const struct {
 		const char *name;
 		int (*run)(int argc, char **argv);
-	} commands[] = { { "plan", plan }, { "check", check }, { "run", run } };
+	} commands[] = { { "plan", plan }, { "check", check }, { "run", run }, { "replay", replay_main } };
 
 	if (argc < 2)
 		return fputs(usage, stderr), EXIT_USAGE;

@@ -78,6 +78,7 @@ int key_command(struct ctl *ctl, int argc, char **argv);
 int policy_command(struct ctl *ctl, int argc, char **argv);
 int alerts_command(struct ctl *ctl, int argc, char **argv);
 int why_command(struct ctl *ctl, int argc, char **argv);
+int policy_replay_command(struct ctl *ctl, int argc, char **argv); /* `policy replay` */
 int completion_command(struct ctl *ctl, int argc, char **argv);
 
 #endif

@@ -313,6 +313,7 @@ static const struct ctl_command verbs[] = {
 	{ "diff", "what differs from what is in force", "[N [M]]", diff, CTL_NEEDS_DAEMON },
 	{ "history", "the sets that were in force", "", history, CTL_NEEDS_DAEMON },
 	{ "rollback", "back to one of them", "N", rollback, CTL_NEEDS_DAEMON },
+	{ "replay", "recorded decisions made again, also by other policies", "[--policies DIR]", policy_replay_command, CTL_NEEDS_INSTANCE },
 	{ 0 },
 };
 
