@@ -77,8 +77,10 @@ static int start_thread(struct policy_load *load)
 	pthread_attr_t attr;
 	pthread_t thread;
 	sigset_t all, before;
+	const int own[] = { SIGRTMIN + 3 /* call.c's */, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP };
 	sigfillset(&all);
-	sigdelset(&all, SIGRTMIN + 3); /* call.c's */
+	for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
+		sigdelset(&all, own[i]);
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, STACK_BYTES);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
