@@ -11,7 +11,7 @@ _dssctl_words() {
 }
 
 # Facts of filters, as docs/filters.md has them; a spec holds them against lua/dss/model/facts.lua.
-_dssctl_process_facts="age cause cpu id idle kind limit memory node parent peak pid pool project ready rss started state task unix_user user variant"
+_dssctl_process_facts="age cause cpu id idle kind limit memory node parent peak pid pool project ready rss started state task tasks unix_user user variant"
 _dssctl_task_facts="age alive attempt cause ended exclusive id kernel kind limit memory peak pool position priority progress project reason running state submitted tags title type user waiting"
 _dssctl_pool_facts="about alive busy demand failed_starts failure heap id idle kind limit limit_max max name retired running source starting stopping waiting warm_max warm_min"
 

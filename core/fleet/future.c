@@ -197,8 +197,10 @@ int future_json(const struct future *f, bool with_result, int position, const ch
 	jtext_text(out, "owner", f->owner);
 	put_progress(f, out);
 	jtext_text(out, "state", state);
+	jtext_text(out, "kind", f->kind);
 	jtext_text(out, "type", f->type);
 	jtext_text(out, "pool", f->pool);
+	jtext_int(out, "priority", f->priority);
 	jtext_some_text(out, "project", f->project);
 	if (f->tags)
 		jtext_raw(out, "tags", f->tags, strlen(f->tags));

@@ -121,6 +121,10 @@ static char *row_json(const struct query *q, const struct wire_view *msg)
 	jtext_some_text(&out, "taskId", k ? k->task : NULL);
 	const struct future *f = k && k->task[0] ? fleet_live(q->node->fleet, k->task) : NULL;
 	jtext_some_text(&out, "project", f ? f->project : NULL);
+	if (k) {
+		jtext_int(&out, "tasksRun", k->tasks_run);
+		jtext_some_int(&out, "idleSince", k->idle_wall_ms > 0 ? k->idle_wall_ms : -1);
+	}
 	put_text(&out, "cgroup", msg, WF_cgroup);
 	put_int(&out, "startedAt", msg, WF_started_ms);
 	if (k && k->ready_wall_ms)

@@ -86,7 +86,7 @@ describe("filters on a running instance", function()
 	after_each(function() node:ctl("abort", "--where", "alive", "--yes") end)
 
 	it("leave the processes they are true of: as words, by --where, in top, with the other options", function()
-		helper.wait_for("two warm kernels", function() return #rows("ps", "state = idle and kind = kernel", "--json") >= 2 end, 60)
+		helper.wait_for("two warm kernels", function() return #rows("ps", "kind = kernel and idle > 0 and age > idle and user = \"\"", "--json") >= 2 end, 60)
 		for _, row in ipairs(rows("ps", "kind", "=", "service", "--json")) do assert.equal("service", row.kind) end
 		for _, row in ipairs(rows("ps", "--where", 'id ~ "fek-*"', "--json")) do assert.equal("kernel", row.kind) end
 		assert.equal(1, #rows("ps", "id = backend", "--kind", "service", "--json"))
@@ -191,7 +191,9 @@ describe("filters on a running instance", function()
 	end)
 
 	it("know what a task's kernel uses", function()
-		local id = is_running(sleep())
+		local id = is_running(sleep { priority = 5 })
+		assert.equal(id, rows("tasks", "--where", "priority > 4 and kind = future and alive", "--json")[1].jobId)
+		assert.equal(id, rows("ps", "idle = 0 and state = busy", "--json")[1].taskId)
 		helper.wait_for("its memory to be known", function() return #rows("tasks", "--where", "state = running and memory > 1m and limit = 256m", "--json") == 1 end, 30)
 		assert.equal(id, rows("tasks", "--where", "memory > 1m", "--json")[1].jobId)
 		assert.same({}, rows("tasks", "--where", "memory > limit", "--json"))

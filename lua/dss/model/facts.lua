@@ -68,6 +68,7 @@ local process = {
 	parent = text("the process that started it", "parentId", none),
 	cause = text("why it ended; \"\" = it has not", "cause", none),
 	pid = count("its process id", "pid"),
+	tasks = count("tasks that a kernel has run", "tasksRun"),
 	memory = size("memory in use now, without cache that can be dropped", "memoryBytes"),
 	rss = size("resident memory of the process alone", "rssBytes"),
 	peak = size("the most it ever used", "peakBytes"),
@@ -79,13 +80,9 @@ local process = {
 	ready = time("when it became ready", "readyAt"),
 }
 
-local kernel = {}
-for name, fact in pairs(process) do kernel[name] = fact end
-kernel.tasks = count("tasks it has run", "tasksRun")
-
 local task = {
 	id = text("its id", "jobId"),
-	kind = text("future", nil, { get = function() return "future" end }),
+	kind = text("future", "kind"),
 	state = text("queued assigned running done failed aborted killed", "state",
 		{ words = { "queued", "assigned", "running", "done", "failed", "aborted", "killed" } }),
 	type = text("python java command …", "type"),
@@ -175,7 +172,7 @@ local node = {
 }
 
 -- kinds of subjects; notebook, job and webapp get theirs here
-local kinds = { process = process, kernel = kernel, task = task, pool = pool, user = someone "user", project = someone "project", node = node }
+local kinds = { process = process, kernel = process, task = task, pool = pool, user = someone "user", project = someone "project", node = node }
 
 local function sorted(t)
 	local out = {}

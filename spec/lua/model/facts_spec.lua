@@ -65,9 +65,10 @@ describe("the facts", function()
 
 	it("of a task tell its waiting and running, its kernel's memory if the row has it", function()
 		local row = { jobId = "t1", owner = "bob", state = "queued", type = "python", pool = "fek", submitTime = (NOW - 90) * 1000, startTime = (NOW - 90) * 1000, runningTime = 0,
-			payload = { displayName = "Sales" }, attempt = 0, position = 3, reason = "3rd of 7", tags = { "nightly", "x" }, alive = true }
+			payload = { displayName = "Sales" }, attempt = 0, kind = "future", priority = -3, position = 3, reason = "3rd of 7", tags = { "nightly", "x" }, alive = true }
 		local f = facts.from_row("task", row, NOW)
 		assert.same({ "t1", "bob", "Sales", 90, 0, 3, "" }, { f.id, f.user, f.title, f.waiting, f.running, f.position, f.kernel })
+		assert.same({ "future", -3 }, { f.kind, f.priority })
 		assert.is_nil(f.memory)
 		assert.is_nil(f.progress)
 		assert.is_true((filter.parse("tags = nightly and waiting > 1min and alive", facts.of "task").test(f)))
