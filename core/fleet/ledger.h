@@ -38,7 +38,7 @@ struct ledger_config {
 	const char *dir;           /* DIR/db/ledger, made when missing, 0700 */
 	int64_t window_ms;         /* of the exact copy; 0 = 24 h */
 	int64_t window_most_bytes; /* 0 = 256 MB; then the oldest segments go */
-	int64_t keep_ms;           /* of the folded rows, after their last time; 0 = 30 days */
+	int64_t keep_ms;           /* of the folded rows, after their last time; 0 = 90 days */
 	int64_t keep_rows;         /* 0 = 200,000; then the oldest go */
 };
 

@@ -16,8 +16,8 @@
 #define SETS_FIRST  64    /* it grows by need */
 #define SETS_MOST   4096  /* 32,768 rows to fold into; of more, those whose last time is longest ago begin anew */
 #define RECENT      8192  /* notes whose outcome may come later */
-#define TRIM_MS     10000 /* rows are thinned out that often */
-#define TRIM_MOST   5000  /* at once */
+#define TRIM_MS     10000 /* rows are thinned out that often, and when there are too many */
+#define TRIM_MOST   2000  /* at once, beside as many as came */
 
 struct hash { /* of what is equal; keyed, so that no name can be made to collide */
 	uint64_t a, b;
@@ -37,7 +37,7 @@ struct ledger_book {
 	struct {
 		int64_t seq, id;
 	} * recent;
-	int64_t rows, trimmed_ms; /* rows: -1 = to be counted */
+	int64_t rows, trimmed_ms, inserted; /* rows: -1 = to be counted; inserted: in this flush */
 };
 
 struct fold { /* equal ones of one flush */
@@ -286,6 +286,7 @@ static int write_fold(struct ledger_book *b, const struct statements *s, sqlite3
 		rc = insert_row(s, b->epoch, f);
 		live->id = f->first->seq;
 		b->rows += b->rows >= 0;
+		b->inserted++;
 	}
 	live->last_seq = f->last->seq;
 	f->id = live->id;
@@ -319,7 +320,10 @@ static int count_rows(struct ledger_book *b, sqlite3 *db)
 static int thin_out(struct ledger_book *b, sqlite3 *db, const struct ledger_rules *rules)
 {
 	sqlite3_stmt *st = NULL;
-	if (rules->now_ms - b->trimmed_ms < TRIM_MS && rules->now_ms >= b->trimmed_ms)
+	int64_t most = TRIM_MOST + b->inserted;
+	bool is_due = rules->now_ms - b->trimmed_ms >= TRIM_MS || rules->now_ms < b->trimmed_ms;
+	b->inserted = 0;
+	if (!is_due && b->rows <= rules->keep_rows)
 		return SQLITE_OK;
 	b->trimmed_ms = rules->now_ms;
 	int rc = b->rows < 0 ? count_rows(b, db) : SQLITE_OK;
@@ -330,9 +334,9 @@ static int thin_out(struct ledger_book *b, sqlite3 *db, const struct ledger_rule
 					" OR id IN (SELECT id FROM decision WHERE last_ms < ?2 ORDER BY last_ms LIMIT ?3)",
 					-1, &st, NULL);
 	if (rc == SQLITE_OK) {
-		sqlite3_bind_int64(st, 1, over < TRIM_MOST ? over : TRIM_MOST);
+		sqlite3_bind_int64(st, 1, over < most ? over : most);
 		sqlite3_bind_int64(st, 2, rules->now_ms - rules->keep_ms);
-		sqlite3_bind_int64(st, 3, TRIM_MOST);
+		sqlite3_bind_int64(st, 3, most);
 		rc = step(st);
 		b->rows -= rc == SQLITE_OK ? sqlite3_changes(db) : 0;
 	}

@@ -259,6 +259,16 @@ describe("the ledger", function()
 		assert.equal(100, l:stats().rows)
 	end)
 
+	it("keeps to the number of rows however many come", function()
+		open { keep_rows = 1000 }
+		for i = 1, 5 do
+			l:many(6000, 6000)
+			rows { limit = 1 }
+			assert.truthy(l:stats().rows <= 1000, i)
+		end
+		assert.same({ "1000" }, t_words.sql(dir .. "/dss.sqlite", "SELECT count(*) FROM decision"))
+	end)
+
 	it("of a broken folder is refused with its name", function()
 		helper.write(dir .. "/ledger", "no folder")
 		local none, why = t_ledger.open(dir .. "/dss.sqlite", { dir = dir .. "/ledger" })
