@@ -67,7 +67,7 @@ load_one() {
 # --- many kernels ---
 
 many_pool() {
-	printf 'pool "tiny" { kernel = command { "%s" }, limits = { memory = "64m", swap = "0" }, warm = { min = %d, max = %d }, max = %d, recycle = { after_tasks = 100 } }\n' \
+	printf 'pool "tiny" { kernel = command { "%s" }, limits = { memory = "16m", swap = "0" }, warm = { min = %d, max = %d }, max = %d, recycle = { after_tasks = 100 } }\n' \
 		"$tiny" "$1" "$1" "$1" >"$work/many"
 	cat "$work/many" >"$node/policies/10-pools.lua"
 }
