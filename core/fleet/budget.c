@@ -147,7 +147,7 @@ int budget_check(const struct fleet *fleet, const struct pool *pool, int64_t byt
 {
 	const struct budget *b = &fleet->budget;
 	char needs[32], total[32], machine[32], reserve[32];
-	int64_t size = budget_kernel_size(pool);
+	int64_t size = pool->spec->memory_bytes; /* not what was measured: that is a guess */
 	const char *what = bytes > size ? "limits.memory" : "each kernel of the pool";
 	if (bytes > size)
 		size = bytes;
@@ -325,6 +325,8 @@ bool budget_admit(struct fleet *fleet, struct pool *pool, int64_t bytes, enum bu
 	struct budget *b = &fleet->budget;
 	if (!b->total_bytes)
 		return true;
+	if (!pool->spec->memory_bytes && bytes > b->total_bytes - b->services_bytes)
+		bytes = b->total_bytes - b->services_bytes; /* it never had a limit: one at a time, rather than none */
 	if (b->promise_bytes < 0)
 		b->promise_bytes = budget_promise(fleet);
 	bool is_room = b->promise_bytes + b->held_bytes + bytes <= b->total_bytes;

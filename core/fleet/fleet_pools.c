@@ -139,6 +139,8 @@ void fleet_set_services(struct fleet *fleet, int64_t bytes)
 		return;
 	fleet->budget.services_bytes = bytes;
 	fleet_touch(fleet);
+	if (fleet->is_started) /* whoever tells may stand behind us in this turn */
+		loop_timer_start(fleet->due, 1);
 }
 
 int fleet_budget_json(const struct fleet *fleet, struct buf *out)

@@ -210,7 +210,7 @@ int pool_wanted_starts(const struct pool *pool, enum budget_claim claim, int64_t
 	if (pool->is_retired || now_mono_ms < pool->next_start_mono_ms)
 		return 0;
 	int waiting = claim > BUDGET_MIN ? count_waiting_for_warm(pool) : 0;
-	int target = (claim == BUDGET_STOCK ? stock_of(pool) : s->warm_min) + waiting;
+	int target = claim == BUDGET_STOCK ? stock_of(pool) + waiting : waiting > s->warm_min ? waiting : s->warm_min;
 	if (target > s->warm_max && target > s->warm_min)
 		target = s->warm_max > s->warm_min ? s->warm_max : s->warm_min;
 	if (target == 0 && waiting)

@@ -92,7 +92,8 @@ void pool_free(struct pool **pool);            /* must be empty */
 int pool_count_alive(const struct pool *pool); /* all but gone */
 int pool_count_busy(const struct pool *pool);
 int pool_count_warm(const struct pool *pool); /* idle or starting, of the pool's own size, not yet promised to a task */
-/* How many more to start now (0 while backing off): for warm.min alone, for the waiting tasks, too, or up to the sized stock. */
+/* How many more to start now (0 while backing off): up to warm.min; so that each waiting task finds one of them; or so that the stock is full
+ * once these are gone. */
 int pool_wanted_starts(const struct pool *pool, enum budget_claim claim, int64_t now_mono_ms);
 int pool_surplus(const struct pool *pool); /* warm kernels beyond what it may hold now; 0 or less: none */
 void pool_note_failed_start(struct pool *pool, const char *why, int64_t now_mono_ms);
