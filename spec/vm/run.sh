@@ -103,7 +103,7 @@ make_initramfs() {
 }
 
 boot() { # accelerator, seconds, words for the kernel
-	timeout "$2" qemu-system-x86_64 -accel "$1" -cpu max -m 1024 -smp 2 -nodefaults -no-reboot -display none -serial stdio \
+	timeout "$2" qemu-system-x86_64 -accel "$1" -cpu max -m 6144 -smp 2 -nodefaults -no-reboot -display none -serial stdio \
 		-kernel "$vm/vmlinuz" -initrd "$3" \
 		-append "console=ttyS0 quiet loglevel=3 panic=-1 cgroup_no_v1=all random.trust_cpu=on $4" </dev/null 2>"$vm/qemu.err"
 }
