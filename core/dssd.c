@@ -193,8 +193,10 @@ static int start_node(struct dssd *d, struct err *err)
 	struct store *store = fleet_store(node_fleet(d->node));
 	d->app.events = events_new(d->loop, store); /* before the first fact */
 	d->live = policies_live_new(d->loop, node_fleet(d->node));
+	d->app.live = d->live;
 	if (!d->app.events || !d->live)
 		return err_set(err, "unable to start: not enough memory");
+	policies_live_observe(d->live, d->config.is_observe);
 	d->app.keys = keys_new(store, err);
 	d->app.versions = d->app.keys ? versions_open(store, err) : NULL;
 	return d->app.versions ? 0 : -1;

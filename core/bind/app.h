@@ -9,6 +9,7 @@
 #include "sys/loop.h"
 struct events;
 struct keys;
+struct policies_live;
 struct policy_set;
 struct versions;
 
@@ -18,9 +19,10 @@ struct app {
 	struct node *node;
 	struct keys *keys;
 	struct events *events;
+	struct policies_live *live;    /* NULL before it is there */
 	struct policy_set *policy_set; /* NULL before it is there */
 	struct versions *versions;     /* the same */
-	struct gate *gates[2]; /* page, admin; NULL before they are there */
+	struct gate *gates[2];         /* page, admin; NULL before they are there */
 	const char *dir, *version;
 	uid_t control_uid; /* whose unix connections count as admin, beside root */
 	uid_t run_uid;     /* whose never count; (uid_t)-1 in one-user mode */

@@ -2,7 +2,9 @@
  * bind.fleet: the fleet for the API. Rows are JSON text as C writes it: passed on, not rebuilt. A callback is called once, at once
  * or later.
  *   submit(request, fn(answer, id | nil, is_first, why)) → true | answer, why
- *   get(id, with_result, fn(answer, future | nil, why))     future: id owner state cause ended has_result json error_json
+ *   get(id, with_result, fn(answer, future | nil, why))     future: id owner state cause ended has_result json error_json,
+ *                                                         and facts where policies grant access
+ *   whose(id) → owner, has_ended | nil                      at once; nil: not in memory, ask with get
  *   wait(id, seconds, fn())                                 until it has ended or the time is over
  *   list(owner | nil, ended, fn(json | nil, why))           an array
  *   abort(id, by, is_admin_act) → answer, why
@@ -12,9 +14,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <lauxlib.h>
+#include "bind/app.h"
 #include "bind/arg.h"
 #include "bind/json_out.h"
 #include "bind/later.h"
+#include "bind/policies_live.h"
 #include "bind/toc.h"
 
 #define WAITERS_MAX 10000
@@ -148,6 +152,25 @@ struct got {
 	const char *why;
 };
 
+/* What grants of the policies are asked with (bind_rights.c), into the table at t. */
+static void push_facts(lua_State *L, const struct future *f, int t)
+{
+	const struct {
+		const char *name, *value;
+	} texts[] = { { "id", f->id },     { "user", f->owner },      { "kind", f->kind },   { "type", f->type },
+		      { "pool", f->pool }, { "project", f->project }, { "title", f->title }, { "tags", f->tags } };
+	lua_createtable(L, 0, 10);
+	for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+		lua_pushstring(L, texts[i].value);
+		lua_setfield(L, -2, texts[i].name);
+	}
+	lua_pushinteger(L, f->priority);
+	lua_setfield(L, -2, "priority");
+	lua_pushinteger(L, f->memory_bytes);
+	lua_setfield(L, -2, "memory");
+	lua_setfield(L, t, "facts");
+}
+
 static int push_got(lua_State *L, void *data)
 {
 	const struct got *g = data;
@@ -177,6 +200,8 @@ static int push_got(lua_State *L, void *data)
 	lua_setfield(L, t, "ended");
 	lua_pushboolean(L, is_ended && f->state == FUTURE_DONE);
 	lua_setfield(L, t, "has_result");
+	if (policies_live_has_access(((struct app *)vm_app(vm_of(L)))->live))
+		push_facts(L, f, t);
 	struct buf *b = json_out_new(L);
 	fleet_future_json(g->asked->fleet, f, g->asked->with_result, b);
 	json_out_push(L, b);
@@ -213,6 +238,16 @@ static int get(lua_State *L)
 	*asked = (struct asked){ later, fleet, with_result };
 	fleet_get(fleet, id, with_result, on_got, asked);
 	return 0;
+}
+
+static int whose(lua_State *L)
+{
+	const struct future *f = fleet_at_hand(fleet_of(L), arg_text(L, 1, NULL));
+	if (!f)
+		return 0;
+	lua_pushstring(L, f->owner);
+	lua_pushboolean(L, future_is_ended(f));
+	return 2;
 }
 
 /* --- list --- */
@@ -310,7 +345,7 @@ static int processes(lua_State *L)
 	return 0;
 }
 
-/* --- wait: looked at once each turn of the loop, as whatever ends a future is a turn of it --- */
+/* --- wait: looked at after each turn of the loop in which a future ended --- */
 
 struct waiter {
 	struct list link;
@@ -325,6 +360,8 @@ struct waiters {
 	struct loop_prepare *prepare;
 	struct list list;
 	size_t count;
+	uint64_t ends;      /* of the fleet at the last look */
+	bool has_newcomers; /* since then */
 };
 
 static void end_waiter(struct waiter *w, bool is_called)
@@ -355,6 +392,11 @@ static void look_at_waiters(void *data)
 {
 	struct waiters *all = data;
 	struct list ended;
+	uint64_t ends = fleet_count_ends(node_fleet(all->app->node));
+	if (ends == all->ends && !all->has_newcomers && !all->app->is_ending)
+		return;
+	all->ends = ends;
+	all->has_newcomers = false;
 	list_init(&ended);
 	list_each (&all->list, p)
 		if (is_over(all, list_of(p, struct waiter, link)->id)) {
@@ -408,6 +450,7 @@ static int wait(lua_State *L)
 	w->timer = timer;
 	list_push(&all->list, &w->link);
 	all->count++;
+	all->has_newcomers = true;
 	loop_timer_start(timer, seconds * 1000);
 	return 0;
 }
@@ -415,9 +458,9 @@ static int wait(lua_State *L)
 int bind_fleet_open(lua_State *L)
 {
 	static const luaL_Reg words[] = {
-		{ "submit", submit }, { "get", get },         { "list", list },     { "abort", abort_future },
-		{ "pools", pools },   { "kernels", kernels }, { "health", health }, { "processes", processes },
-		{ "node", budget },   { NULL, NULL },
+		{ "submit", submit },       { "get", get },     { "whose", whose },     { "list", list },
+		{ "abort", abort_future },  { "pools", pools }, { "kernels", kernels }, { "health", health },
+		{ "processes", processes }, { "node", budget }, { NULL, NULL },
 	};
 	luaL_newlib(L, words);
 	ref_guard(L, release_waiters);

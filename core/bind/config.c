@@ -101,6 +101,7 @@ static int fill_node(lua_State *L)
 	snprintf(c->control_user, sizeof c->control_user, "%s", control ? control : "");
 	snprintf(c->run_user, sizeof c->run_user, "%s", run ? run : "");
 	c->port = (int)arg_field_int(L, 2, "port", 0);
+	c->is_observe = arg_field_bool(L, 2, "observe", false);
 	c->memory_bytes = arg_field_int(L, 2, "memory", 0);
 	c->reserve_bytes = arg_field_int(L, 2, "reserve", 0);
 	lua_getfield(L, 2, "hosts");

@@ -15,6 +15,7 @@ static const struct toc_entry entries[] = {
 	{ "bind.policies", bind_policies_open, VM_API | VM_CONSOLE },
 	{ "bind.gate", bind_gate_open, VM_API },
 	{ "bind.logs", bind_logs_open, VM_API },
+	{ "bind.rights", bind_rights_open, VM_API },
 	{ "bind.keys", bind_keys_open, VM_API },
 	{ "bind.stats", bind_stats_open, VM_API },
 };

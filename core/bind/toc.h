@@ -27,8 +27,11 @@ int bind_policies_open(lua_State *L);
 int bind_gate_open(lua_State *L);
 int bind_logs_open(lua_State *L);
 int bind_keys_open(lua_State *L);
+int bind_rights_open(lua_State *L);
 int bind_stats_open(lua_State *L);
 int bind_guard_open(lua_State *L);
+/* fn is told, from within a call on the loop's thread, of the function that found its state full of what is still held. */
+void bind_guard_on_full(void (*fn)(void *data, const char *name), void *data);
 /* Of this machine: processors on line, bytes of memory. */
 int64_t bind_machine_cores(void);
 int64_t bind_machine_bytes(void);

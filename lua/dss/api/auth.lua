@@ -3,6 +3,7 @@ local crypt = require "bind.crypt"
 local files = require "bind.files"
 local gate = require "bind.gate"
 local keys = require "bind.keys"
+local rights = require "bind.rights"
 local id = require "dss.text.id"
 
 local M = {}
@@ -73,7 +74,10 @@ function M.is_local(req)
 	return (loopback[req.peer] or false) and not (f.forwarded or f["x-forwarded-for"] or f["x-real-ip"] or f.via)
 end
 
---- Whose futures these are, and admins' all.
-function M.may(who, owner) return who.is_admin or who.login == owner end
+--- Whose futures these are, and admins' all. verb ("see", "abort") and facts of a task: what the policies' word `access` grants beyond that.
+function M.may(who, owner, verb, facts)
+	if who.is_admin or who.login == owner then return true end
+	return facts ~= nil and rights.may(who.login, verb, facts)
+end
 
 return M

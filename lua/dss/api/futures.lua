@@ -62,7 +62,7 @@ function M.submit(req)
 	if not r then return errors.reply(req, status, why) end
 	local ok, text = fleet.submit(r, function(answer, task, _, reason)
 		if answer ~= "ok" then return errors.reply_answer(req, answer, reason) end
-		req.reply(200, JSON, json.encode { jobId = task, hasResult = false, alive = true })
+		req.reply(200, JSON, '{"alive":true,"hasResult":false,"jobId":"' .. task .. '"}')
 	end)
 	if ok ~= true then errors.reply_answer(req, ok, text) end
 end
@@ -78,7 +78,7 @@ end
 
 local function show(req, task, is_peek)
 	fleet.get(task, not is_peek, function(answer, f, why)
-		if answer == "not_found" or (f and not auth.may(req.who, f.owner)) then return does_not_exist(req, task) end
+		if answer == "not_found" or (f and not auth.may(req.who, f.owner, "see", f.facts)) then return does_not_exist(req, task) end
 		if not f then return errors.reply_answer(req, answer, why) end
 		if f.error_json and not is_peek then return req.reply(422, JSON, f.error_json) end
 		req.reply(200, JSON, f.json)
@@ -93,18 +93,32 @@ function M.get(req, task)
 	if not wait or wait ~= wait or wait < 0 then return errors.reply(req, 400, "wait has to be a number of seconds") end
 	if wait == 0 then return show(req, task, is_peek) end
 	-- whose it is comes first: how long an answer takes must not tell of a foreign task either
+	local function await() fleet.wait(task, math.ceil(math.min(wait, WAIT_MAX_S)), function() show(req, task, is_peek) end) end
+	local owner, has_ended = fleet.whose(task)
+	if owner and auth.may(req.who, owner) then
+		if has_ended then return show(req, task, is_peek) end
+		return await()
+	end
 	fleet.get(task, false, function(answer, f, why)
-		if answer == "not_found" or (f and not auth.may(req.who, f.owner)) then return does_not_exist(req, task) end
+		if answer == "not_found" or (f and not auth.may(req.who, f.owner, "see", f.facts)) then return does_not_exist(req, task) end
 		if not f then return errors.reply_answer(req, answer, why) end
 		if f.ended then return show(req, task, is_peek) end
-		fleet.wait(task, math.ceil(math.min(wait, WAIT_MAX_S)), function() show(req, task, is_peek) end)
+		await()
 	end)
+end
+
+local function may_abort(req, f) return auth.may(req.who, f.owner, "abort", f.facts) end
+
+--- Who may not see it either is not told that it is there.
+local function may_not_abort(req, task, f)
+	if not f or not auth.may(req.who, f.owner, "see", f.facts) then return does_not_exist(req, task) end
+	errors.reply(req, 403, ("Future %s is %s's: you may see it, not abort it"):format(task, f.owner))
 end
 
 function M.abort(req, task)
 	if not id.is_id(task) then return does_not_exist(req, task) end
 	fleet.get(task, false, function(answer, f, why)
-		if answer == "not_found" or (f and not auth.may(req.who, f.owner)) then return does_not_exist(req, task) end
+		if answer == "not_found" or (f and not may_abort(req, f)) then return may_not_abort(req, task, f) end
 		if not f then return errors.reply_answer(req, answer, why) end
 		if not f.ended then
 			local said, text = fleet.abort(task, req.who.login, f.owner ~= req.who.login)

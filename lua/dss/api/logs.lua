@@ -34,7 +34,7 @@ end
 local function show(req, task, offset, wait)
 	-- the state first: what an ended task printed is all there
 	fleet.get(task, false, function(answer, f, why)
-		if answer == "not_found" or (f and not auth.may(req.who, f.owner)) then return does_not_exist(req, task) end
+		if answer == "not_found" or (f and not auth.may(req.who, f.owner, "see", f.facts)) then return does_not_exist(req, task) end
 		if not f then return errors.reply_answer(req, answer, why) end
 		if has_none(req, task, f) then return end
 		local bytes, size = logs.read(task, offset, CHUNK)

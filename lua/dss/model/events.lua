@@ -27,6 +27,7 @@ local all = {
 	["policies.taken"] = policies, ["policies.refused"] = policies,
 	["policy.failed"] = { text = text, source = text },
 	["policy.warned"] = { rule = text, verb = text, reason = text, source = text },
+	["policy.notified"] = { rule = text, verb = text, reason = text, source = text },
 	["alert.raised"] = alert, ["alert.cleared"] = alert,
 	["key.made"] = key, ["key.revoked"] = key,
 }

@@ -86,7 +86,7 @@ end
 -- what was taken.
 local function given(n)
 	return json.encode { control_user = n.control_user, run_user = n.run_user, port = n.port, hosts = json.array(n.hosts or {}),
-		memory = n.memory, reserve = n.reserve }
+		memory = n.memory, reserve = n.reserve, observe = n.observe or nil }
 end
 
 local function backend(model, where)

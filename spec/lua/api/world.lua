@@ -100,6 +100,7 @@ function stats.lag(fn) fn(0.25) end
 function stats.tell(...) M.was.tell = { ... } end
 
 package.preload["bind.fleet"] = function() return fleet end
+package.preload["bind.rights"] = function() return { may = function(login, verb, facts) return M.may ~= nil and M.may(login, verb, facts) end } end
 package.preload["bind.keys"] = function() return keys end
 package.preload["bind.policies"] = function() return M.policy_set end
 package.preload["bind.alerts"] = function() return { list = function() return M.alerts_json or "[]" end } end
