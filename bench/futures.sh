@@ -110,6 +110,6 @@ busy=$(share_of 20)
 head_of "kernels: the backend with hundreds of them" ""
 row "PSS with 500 idle kernels" "$row_pss" MB - "<= 25 MB"
 row "1,000 idle: backend and keeper, of a core" "${idle#* }" % - -
-row "1,000 at work, sampled each second: backend" "${busy%% *}" % - "<= 5 %"
-row "1,000 at work: backend and keeper" "${busy#* }" % - -
+row "1,000 at work, sampled each second: backend" "${busy%% *}" % - -
+row "1,000 at work: backend and keeper" "${busy#* }" % - "<= 5 %"
 node_end
