@@ -128,6 +128,9 @@ enum fleet_answer fleet_submit(struct fleet *fleet, const struct fleet_request *
  * Live ones are answered before fleet_get returns, ended ones later. */
 typedef void fleet_get_fn(void *data, enum fleet_answer answer, const struct future *f, const struct err *why);
 void fleet_get(struct fleet *fleet, const char *id, bool with_result, fleet_get_fn *fn, void *data);
+/* Open or ended lately; NULL: ask with fleet_get. */
+const struct future *fleet_at_hand(const struct fleet *fleet, const char *id);
+uint64_t fleet_count_ends(const struct fleet *fleet); /* that are on disk, since the start */
 /* future_json with the position and reason of a waiting one. */
 int fleet_future_json(const struct fleet *fleet, const struct future *f, bool with_result, struct buf *out);
 

@@ -19,6 +19,22 @@ static void on_got(void *data, struct future *f, const struct err *why)
 	free(w);
 }
 
+uint64_t fleet_count_ends(const struct fleet *fleet)
+{
+	uint64_t n = 0;
+	for (size_t i = 0; i < sizeof(fleet->counts.ended) / sizeof(fleet->counts.ended[0]); i++)
+		n += fleet->counts.ended[i];
+	return n;
+}
+
+const struct future *fleet_at_hand(const struct fleet *fleet, const char *id)
+{
+	const struct future *f = fleet_live(fleet, id);
+	if (!f)
+		f = fleet_recent(fleet, id);
+	return f && !f->waiter ? f : NULL;
+}
+
 void fleet_get(struct fleet *fleet, const char *id, bool with_result, fleet_get_fn *fn, void *data)
 {
 	struct err err = { 0 };

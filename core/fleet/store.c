@@ -42,6 +42,7 @@ static void put_back(struct store *s)
 {
 	s->waiting += store_thread_take(&s->held, &s->writer.todo, SIZE_MAX);
 	s->nheld = 0;
+	s->writer.nurgent++;
 	pthread_cond_signal(&s->writer.news);
 }
 
@@ -118,7 +119,9 @@ static int post(struct store *s, struct store_line *line, struct store_op *op)
 		return -1;
 	}
 	list_push(&line->todo, &op->link);
-	pthread_cond_signal(&line->news);
+	line->nurgent += !op->may_wait;
+	if (!op->may_wait || !line->holds)
+		pthread_cond_signal(&line->news);
 	pthread_mutex_unlock(&s->lock);
 	s->waiting++;
 	return 0;
@@ -133,6 +136,7 @@ static int post_task(struct store *s, enum store_op_kind kind, const struct futu
 	op->fn = fn;
 	op->f = store_op_task(f, kind == STORE_OP_INSERT);
 	op->also = also ? store_op_task(also, false) : NULL;
+	op->may_wait = kind == STORE_OP_INSERT && f->state == FUTURE_QUEUED;
 	if (!op->f || (also && !op->also)) {
 		store_op_free(op);
 		return -1;
@@ -195,6 +199,7 @@ int store_add_fact(struct store *s, const struct store_fact *noted, store_done_f
 	if (!op)
 		return -1;
 	op->fn = fn;
+	op->may_wait = !fn;
 	op->seq = number_fact(s, fact, true);
 	op->wall_ms = fact->wall_ms;
 	op->mono_ms = fact->mono_ms;

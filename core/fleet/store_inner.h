@@ -13,6 +13,10 @@ struct store_line { /* a thread and the operations that wait for it */
 	struct list todo;
 	struct store_sql *sql;
 	bool runs;
+	/* the writer's, under lock: what may wait a moment does so for company, see store_thread.c */
+	size_t nurgent; /* of todo, those that may not */
+	int64_t urgent_mono_us, hold_until_mono_us;
+	bool holds;
 };
 
 struct store {

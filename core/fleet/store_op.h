@@ -9,6 +9,7 @@ enum store_op_kind { STORE_OP_INSERT, STORE_OP_UPDATE, STORE_OP_FACT, STORE_OP_M
 struct store_op {
 	struct list link;
 	enum store_op_kind kind;
+	bool may_wait;                 /* for a moment: no kernel stands idle until it is on disk */
 	struct future *f, *also;       /* of writes: copies */
 	char *what, *subject, *detail; /* of facts */
 	int64_t wall_ms, mono_ms, seq;

@@ -10,6 +10,8 @@
 #include "sys/clock.h"
 
 #define GROUP_MOST        2000 /* operations in one commit */
+#define HOLD_US           500  /* a submit that joins a queue, or a fact, waits so long for a commit that is needed anyway… */
+#define COMPANY_US        3000 /* …if there was one within that time: a commit for each would keep the disk from the ends of tasks */
 #define IDLE_CHECKPOINT_S 2    /* the log goes into the file once nobody writes */
 
 /* --- the writer's thread --- */
@@ -152,6 +154,34 @@ static void wait_for_news(struct store_line *line, bool *may_checkpoint)
 	pthread_mutex_lock(&line->store->lock);
 }
 
+/* Called with the lock held; true: it has waited, look again. */
+static bool hold_back(struct store *s)
+{
+	struct store_line *w = &s->writer;
+	int64_t now = clock_mono_us();
+	bool may_hold = !list_is_empty(&w->todo) && !w->nurgent && !s->is_closing && now - w->urgent_mono_us < COMPANY_US;
+	if (may_hold && !w->hold_until_mono_us)
+		w->hold_until_mono_us = now + HOLD_US;
+	if (!may_hold || now >= w->hold_until_mono_us)
+		return false;
+	struct timespec until = { w->hold_until_mono_us / 1000000, w->hold_until_mono_us % 1000000 * 1000 };
+	w->holds = true;
+	pthread_cond_timedwait(&w->news, &s->lock, &until);
+	w->holds = false;
+	return true;
+}
+
+static size_t take_group(struct store *s, struct list *group)
+{
+	struct store_line *w = &s->writer;
+	if (w->nurgent)
+		w->urgent_mono_us = clock_mono_us();
+	size_t n = store_thread_take(&w->todo, group, GROUP_MOST);
+	w->nurgent = list_is_empty(&w->todo) ? 0 : 1; /* what is left has waited enough */
+	w->hold_until_mono_us = 0;
+	return n;
+}
+
 void *store_thread_write(void *store)
 {
 	struct store *s = store;
@@ -159,7 +189,9 @@ void *store_thread_write(void *store)
 	pthread_mutex_lock(&s->lock);
 	for (;;) {
 		struct list group = LIST_INIT(group);
-		if (store_thread_take(&s->writer.todo, &group, GROUP_MOST) == 0) {
+		if (hold_back(s))
+			continue;
+		if (take_group(s, &group) == 0) {
 			if (s->is_closing)
 				break;
 			wait_for_news(&s->writer, &may_checkpoint);

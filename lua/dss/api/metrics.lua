@@ -13,13 +13,21 @@ local OTHERS = "(others)"
 local M = {}
 
 local requests = {}      -- "METHOD route class" → { method, route, class, count }
+local quick = {}         -- the same rows: method → route → first digit of the status
 
 --- Counts an answer. route: the pattern, as routes.lua has it.
 function M.count(method, route, status)
-	local class = ("%dxx"):format(status // 100)
-	local key = method .. " " .. route .. " " .. class
-	local r = requests[key]
-	if r then r[4] = r[4] + 1 else requests[key] = { method, route, class, 1 } end
+	local digit = status // 100
+	local by_route = quick[method]
+	local by_digit = by_route and by_route[route]
+	local r = by_digit and by_digit[digit]
+	if r then r[4] = r[4] + 1 return end
+	local class = ("%dxx"):format(digit)
+	r = { method, route, class, 1 }
+	requests[method .. " " .. route .. " " .. class] = r
+	quick[method] = by_route or {}
+	quick[method][route] = by_digit or {}
+	quick[method][route][digit] = r
 end
 
 local function escape(v) return (tostring(v):gsub('[\\"\n]', { ["\\"] = "\\\\", ['"'] = '\\"', ["\n"] = "\\n" })) end

@@ -65,27 +65,40 @@ local function compile()
 	return out
 end
 
-local compiled = compile()
+-- by the number of segments
+local compiled = {}
+for _, route in ipairs(compile()) do
+	local n = #route.segments
+	compiled[n] = compiled[n] or {}
+	table.insert(compiled[n], route)
+end
 
---- The captured segments if the pattern fits, else nil.
-local function fit(pattern, segments)
-	local captures = {}
-	if #pattern ~= #segments then return nil end
+local function is_capture(p) return p:byte() == 123 end -- {
+
+local function fits(pattern, segments)
 	for i, p in ipairs(pattern) do
-		if p:sub(1, 1) == "{" then captures[#captures + 1] = segments[i]
-		elseif p ~= segments[i] then return nil end
+		if p ~= segments[i] and not is_capture(p) then return false end
 	end
-	return captures
+	return true
+end
+
+local function captures(pattern, segments)
+	local out = {}
+	for i, p in ipairs(pattern) do
+		if is_capture(p) then out[#out + 1] = segments[i] end
+	end
+	return out
 end
 
 --- The route and its captured segments; or nil and the methods that this path has ({}: the path is unknown).
 function M.find(method, segments)
 	local allowed = {}
 	if method == "HEAD" then method = "GET" end
-	for _, route in ipairs(compiled) do
-		local captures = fit(route.segments, segments)
-		if captures and route.method == method then return route, captures end
-		if captures then allowed[#allowed + 1] = route.method end
+	for _, route in ipairs(compiled[#segments] or {}) do
+		if fits(route.segments, segments) then
+			if route.method == method then return route, captures(route.segments, segments) end
+			allowed[#allowed + 1] = route.method
+		end
 	end
 	return nil, allowed
 end

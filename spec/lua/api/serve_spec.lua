@@ -157,6 +157,20 @@ describe("the API", function()
 			world.was.wait = nil
 			assert.equal(422, (ask("GET", "/api/futures/dead?wait=5")))
 			assert.is_nil(world.was.wait)
+			fleet.at_hand = true -- the same of those in memory, and without reading them before the wait
+			world.was.get = nil
+			local was = fleet.wait
+			function fleet.wait(...)
+				assert.is_nil(world.was.get)
+				was(...)
+			end
+			assert.equal(200, (ask("GET", "/api/futures/mine?wait=7")))
+			fleet.wait, world.was.wait = was, nil
+			assert.equal(422, (ask("GET", "/api/futures/dead?wait=5")))
+			assert.is_nil(world.was.wait)
+			assert.equal(404, (ask("GET", "/api/futures/bobs?wait=9", { fields = { authorization = "Bearer " .. KEY, ["x-dku-proxyuser"] = "eve" } })))
+			assert.is_nil(world.was.wait)
+			fleet.at_hand = nil
 			assert.equal(400, (ask("GET", "/api/futures/mine?wait=x")))
 			assert.equal(400, (ask("GET", "/api/futures/mine?wait=-1")))
 		end)

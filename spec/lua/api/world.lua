@@ -24,6 +24,10 @@ function fleet.get(id, with_result, fn)
 	local f = fleet.futures[id]
 	fn(f and "ok" or "not_found", f, "no such")
 end
+function fleet.whose(id)
+	local f = fleet.at_hand and fleet.futures[id]
+	if f then return f.owner, f.ended end
+end
 function fleet.wait(id, seconds, fn)
 	M.was.wait = { id, seconds }
 	fn()
