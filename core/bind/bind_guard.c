@@ -4,6 +4,7 @@
  *   enter(source, word, name, hash), leave()                  the crumb of what runs now (bind/crumb.h)
  *   is_quarantined(source, word, hash) → bool
  *   rest(source, word, name, hash, why)                       why nil: it is called again
+ *   full(name)                                                a function of that name found no memory: see bind_guard_on_full
  *   hash(text) → SHA-256 as hexadecimal text
  *   now_ms() → monotonic clock
  *   short_of_memory() → "file:line" where memory was refused last, or nil
@@ -86,6 +87,28 @@ static int rest(lua_State *L)
 {
 	quarantine_rest(arg_text(L, 1, NULL), arg_text(L, 2, NULL), luaL_optstring(L, 3, ""), luaL_optstring(L, 4, ""),
 			luaL_optstring(L, 5, NULL));
+	return 0;
+}
+
+static struct {
+	void (*fn)(void *data, const char *name);
+	void *data;
+} on_full;
+
+void bind_guard_on_full(void (*fn)(void *data, const char *name), void *data)
+{
+	on_full.fn = fn;
+	on_full.data = data;
+}
+
+/* What one function keeps in its file's locals is missing to all the others. */
+static int full(lua_State *L)
+{
+	const char *name = arg_text(L, 1, NULL);
+	struct vm *vm = vm_of(L);
+	lua_gc(L, LUA_GCCOLLECT);
+	if (on_full.fn && crumb_thread() == 0 && vm_memory_bytes(vm) > vm_memory_max_bytes(vm) / 4 * 3)
+		on_full.fn(on_full.data, name);
 	return 0;
 }
 
@@ -220,9 +243,11 @@ static int hang(lua_State *L)
 
 int bind_guard_open(lua_State *L)
 {
-	static const luaL_Reg words[] = { { "compile", compile }, { "enter", enter }, { "leave", leave },   { "is_quarantined", is_quarantined },
-					  { "rest", rest },       { "hash", hash },   { "now_ms", now_ms }, { "keys", keys },
-					  { "short_of_memory", short_of_memory },
+	static const luaL_Reg words[] = { { "compile", compile }, { "enter", enter },
+					  { "leave", leave },     { "is_quarantined", is_quarantined },
+					  { "rest", rest },       { "full", full },
+					  { "hash", hash },       { "now_ms", now_ms },
+					  { "keys", keys },       { "short_of_memory", short_of_memory },
 					  { NULL, NULL } };
 	static const luaL_Reg for_specs[] = { { "crash", crash }, { "hang", hang }, { NULL, NULL } };
 	const char *specs = getenv("DSS_SPECS");

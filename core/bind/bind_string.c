@@ -231,13 +231,15 @@ static int rep(lua_State *L)
 	if (ls > CALL_TEXT_MAX || lsep > CALL_TEXT_MAX || n > (lua_Integer)(CALL_TEXT_MAX / (ls + lsep)))
 		return luaL_error(L, "resulting string too large");
 	luaL_Buffer b;
-	luaL_buffinit(L, &b);
-	for (; n > 0; n--) {
-		luaL_addlstring(&b, s, ls);
-		if (n > 1)
-			luaL_addlstring(&b, sep, lsep);
+	size_t total = (size_t)n * (ls + lsep) - lsep, at = 0;
+	char *out = luaL_buffinitsize(L, &b, total);
+	for (; at < total; at += lsep) {
+		memcpy(out + at, s, ls);
+		at += ls;
+		if (at < total)
+			memcpy(out + at, sep, lsep);
 	}
-	luaL_pushresult(&b);
+	luaL_pushresultsize(&b, total);
 	return 1;
 }
 

@@ -198,7 +198,8 @@ static int format(lua_State *L)
 		if (*t == 'p')
 			return luaL_error(L, "%%p is not available here");
 		int type = lua_type(L, arg);
-		if (*t == 's' && (type == LUA_TTABLE || type == LUA_TFUNCTION || type == LUA_TUSERDATA || type == LUA_TLIGHTUSERDATA)) {
+		if (*t == 's' &&
+		    (type == LUA_TTABLE || type == LUA_TFUNCTION || type == LUA_TUSERDATA || type == LUA_TLIGHTUSERDATA)) {
 			lua_pushstring(L, lua_typename(L, type));
 			lua_replace(L, arg);
 		}

@@ -73,6 +73,11 @@ void crumb_use(int thread)
 	my_depth = 0;
 }
 
+int crumb_thread(void)
+{
+	return my_thread;
+}
+
 static void put(char *out, size_t room, const char *text)
 {
 	size_t n = text ? strnlen(text, room - 1) : 0;

@@ -10,7 +10,7 @@
  * call_run puts back what a raise has left open.
  */
 #define CRUMB_THREADS 4
-#define CRUMB_DEPTH   3 /* deeper ones are counted, not written */
+#define CRUMB_DEPTH   3      /* deeper ones are counted, not written */
 #define CRUMB_LOAD    "load" /* the word of a file that is being evaluated as a whole */
 
 struct crumb {
@@ -27,6 +27,7 @@ void crumb_start(void);
 const struct crumb *crumb_last(int thread);
 
 void crumb_use(int thread); /* of the calling thread, for its life */
+int crumb_thread(void);
 /* NULL is "". Texts that are too long are cut. */
 void crumb_enter(const char *source, const char *word, const char *name, const char *hash);
 void crumb_leave(void);

@@ -120,7 +120,7 @@ static int take_specs(lua_State *L)
 
 struct request {
 	const char *dir, *share, *run_user;
-	char bin[PATH_MAX];           /* the folder of our programs; "" = not known */
+	char bin[PATH_MAX]; /* the folder of our programs; "" = not known */
 	const char *texts;  /* NULL: those of dir */
 	size_t len;
 };
@@ -154,8 +154,10 @@ static int note_files(struct policies *out, struct err *err)
 		json_decref(rows);
 		return err_add(err, "unable to keep the policies");
 	}
-	json_array_foreach(rows, i, row) {
-		const char *text = json_string_value(json_object_get(row, "text")), *name = json_string_value(json_object_get(row, "name"));
+	json_array_foreach(rows, i, row)
+	{
+		const char *text = json_string_value(json_object_get(row, "text")),
+			   *name = json_string_value(json_object_get(row, "name"));
 		if (!text || !name || !(out->files[i].name = strdup(name)))
 			break;
 		out->nfiles = i + 1;

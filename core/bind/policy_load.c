@@ -55,8 +55,8 @@ static void *run(void *data)
 	if (load->from == POLICY_TEXTS)
 		load->status = policies_load_texts(load->share, load->run_user, load->texts, load->len, &load->out, &load->errors);
 	else
-		load->status = policies_load(load->dir, load->share, load->run_user, load->from == POLICY_LAST, &load->out,
-					     &load->errors);
+		load->status =
+			policies_load(load->dir, load->share, load->run_user, load->from == POLICY_LAST, &load->out, &load->errors);
 	call_thread_end();
 	pthread_mutex_lock(&lock);
 	is_place_taken[load->place] = false;
@@ -96,8 +96,8 @@ static char *copy(const char *text)
 	return strdup(text ? text : "");
 }
 
-struct policy_load *policy_load_start(enum policy_from from, const char *dir, const char *share, const char *run_user, const char *texts,
-				      size_t len, struct loop_wake *wake, struct err *err)
+struct policy_load *policy_load_start(enum policy_from from, const char *dir, const char *share, const char *run_user,
+				      const char *texts, size_t len, struct loop_wake *wake, struct err *err)
 {
 	struct policy_load *load = calloc(1, sizeof *load);
 	int failed = ENOMEM;

@@ -28,8 +28,8 @@ struct policy_load {
 };
 
 /* texts: copied; for POLICY_TEXTS alone. wake is sent when it is done. NULL: err says why. */
-struct policy_load *policy_load_start(enum policy_from from, const char *dir, const char *share, const char *run_user, const char *texts,
-				      size_t len, struct loop_wake *wake, struct err *err);
+struct policy_load *policy_load_start(enum policy_from from, const char *dir, const char *share, const char *run_user,
+				      const char *texts, size_t len, struct loop_wake *wake, struct err *err);
 bool policy_load_is_done(const struct policy_load *load);
 /* Waits at most that long; whether it is done. */
 bool policy_load_wait(const struct policy_load *load, int most_ms);

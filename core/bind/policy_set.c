@@ -9,6 +9,7 @@
 #include "bind/policies.h"
 #include "bind/policy_load.h"
 #include "bind/quarantine.h"
+#include "bind/toc.h"
 #include "fleet/alerts.h"
 #include "fleet/feed.h"
 #include "fleet/jtext.h"
@@ -17,16 +18,17 @@
 #include "sys/clock.h"
 #include "sys/watch.h"
 
-#define SETTLE_MS    300  /* an editor's several writes are one change */
-#define EMPTY_MS     1000 /* a file of no bytes may be one that is being written: it is looked at once more */
-#define LOOK_MS      2000 /* between tries to watch a folder that is not there */
-#define STALE_MOST   5    /* loads in a row that are thrown away because something changed meanwhile */
-#define CHECKS_MOST  2    /* at once */
-#define END_WAIT_MS  2500
-#define ERRORS_MAX   (64 << 10)
-#define JSON_MAX     (256 << 10)
-#define ALERT        "policies"
-#define QUARANTINE   "quarantine:"
+#define SETTLE_MS   300   /* an editor's several writes are one change */
+#define EMPTY_MS    1000  /* a file of no bytes may be one that is being written: it is looked at once more */
+#define LOOK_MS     2000  /* between tries to watch a folder that is not there */
+#define FULL_MS     60000 /* between two loads because a state was full */
+#define STALE_MOST  5     /* loads in a row that are thrown away because something changed meanwhile */
+#define CHECKS_MOST 2     /* at once */
+#define END_WAIT_MS 2500
+#define ERRORS_MAX  (64 << 10)
+#define JSON_MAX    (256 << 10)
+#define ALERT       "policies"
+#define QUARANTINE  "quarantine:"
 
 struct check {
 	struct policy_load *load;
@@ -45,7 +47,8 @@ struct policy_set {
 	struct policy_load *load; /* of policies/; NULL = none runs */
 	bool is_dirty;            /* something changed since it began */
 	int stale;
-	bool has_waited; /* for an empty file */
+	int64_t full_mono_ms; /* when a state was last thrown away; 0 = never */
+	bool has_waited;      /* for an empty file */
 	struct check checks[CHECKS_MOST];
 	struct policies now; /* text and files of the set in force */
 	bool is_last;
@@ -142,7 +145,8 @@ static void on_quarantine(void *data, const struct quarantined *q, bool is_there
 	char key[sizeof QUARANTINE + sizeof q->source + sizeof q->word];
 	snprintf(key, sizeof key, QUARANTINE "%s %s", q->source, q->word);
 	if (is_there)
-		alerts_raise(alerts_of(s), key, q->is_kept ? ALERT_ERROR : ALERT_WARNING, q->name[0] ? q->name : NULL, q->source, q->why);
+		alerts_raise(alerts_of(s), key, q->is_kept ? ALERT_ERROR : ALERT_WARNING, q->name[0] ? q->name : NULL, q->source,
+			     q->why);
 	else
 		alerts_clear(alerts_of(s), key);
 }
@@ -165,7 +169,8 @@ static void note_version(struct policy_set *s, const struct policies *p)
 {
 	if (s->c.app->versions)
 		ledger_set_version(fleet_ledger(node_fleet(s->c.node)),
-				   versions_take(s->c.app->versions, p->text.data ? p->text.data : "[]", p->text.len ? p->text.len : 2, NULL, NULL));
+				   versions_take(s->c.app->versions, p->text.data ? p->text.data : "[]",
+						 p->text.len ? p->text.len : 2, NULL, NULL));
 }
 
 /* What is new of a set comes into force here, all of it or nothing: pools first, as they can still refuse. */
@@ -284,6 +289,18 @@ static void on_again(void *data)
 	policy_set_reload(data);
 }
 
+/* A state that is full of what policies hold on to answers nothing any more: the same files get a new one. */
+static void on_full(void *data, const char *name)
+{
+	struct policy_set *s = data;
+	int64_t now = clock_mono_ms();
+	if (s->full_mono_ms && now - s->full_mono_ms < FULL_MS)
+		return;
+	s->full_mono_ms = now;
+	log_warn("%s: the policies' memory is used up by what they keep; the set is loaded anew", name);
+	loop_timer_start(s->again, 0); /* not now: its state runs */
+}
+
 /* --- the folder --- */
 
 static void watch_folder(struct policy_set *s);
@@ -363,8 +380,9 @@ static void give_up_check(struct check *check)
 	struct buf out;
 	policy_load_free(&check->load);
 	buf_init(&out, JSON_MAX);
-	buf_puts(&out, "{\"ok\":false,\"errors\":[{\"file\":\"policies\",\"line\":1,\"text\":\"the check did not end within 10 s and was "
-		       "given up\"}]}");
+	buf_puts(&out,
+		 "{\"ok\":false,\"errors\":[{\"file\":\"policies\",\"line\":1,\"text\":\"the check did not end within 10 s and was "
+		 "given up\"}]}");
 	c.fn(c.data, &out);
 	buf_fini(&out);
 }
@@ -420,6 +438,7 @@ struct policy_set *policy_set_new(const struct policy_set_config *config, struct
 	}
 	quarantine_open(config->dir);
 	quarantine_listen(on_quarantine, s);
+	bind_guard_on_full(on_full, s);
 	return s;
 }
 
@@ -482,6 +501,7 @@ void policy_set_free(struct policy_set **sp)
 	if (!s)
 		return;
 	quarantine_listen(NULL, NULL);
+	bind_guard_on_full(NULL, NULL);
 	watch_free(&s->watch);
 	if (s->load)
 		policy_load_wait(s->load, END_WAIT_MS);

@@ -156,10 +156,12 @@ static void add_last(int thread)
 	copy(q.hash, sizeof q.hash, c->hash);
 	if (strcmp(c->word, CRUMB_LOAD) == 0)
 		snprintf(q.why, sizeof q.why,
-			 "%s:1: the backend ended while it evaluated this file; it is refused until its text is another", c->source);
+			 "%s:1: the backend ended while it evaluated this file; it is refused until its text is another",
+			 c->source);
 	else
 		snprintf(q.why, sizeof q.why,
-			 "%s: the backend ended while this function ran (%s of %s); it is not called until the file's text is another",
+			 "%s: the backend ended while this function ran (%s of %s); it is not called until the file's text is "
+			 "another",
 			 c->source, c->word, c->name[0] ? c->name : "the set");
 	log_error("quarantine: %s", q.why);
 	put_in(&q);

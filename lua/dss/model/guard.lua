@@ -54,7 +54,10 @@ end
 
 local function finish(s, f, name, ok, ...)
 	bound.leave()
-	if not ok then return false, ... end
+	if not ok then
+		if ... == "not enough memory" then bound.full(f.at) end
+		return false, ...
+	end
 	s.before = s.failures - 1
 	s.failures = 0
 	if s.rests then
