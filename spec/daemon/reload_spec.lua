@@ -70,6 +70,12 @@ local function count_starts(n)
 	return count
 end
 
+--- Of the backend: a load is one of its own.
+local function count_threads(n)
+	n.backend_pid = n.backend_pid or n:pid "backend"
+	return tonumber(helper.read(("/proc/%d/status"):format(n.backend_pid)):match "Threads:%s*(%d+)")
+end
+
 describe("policies of a running node", function()
 	setup(function() nodes, tasks = {}, work.tasks() end)
 	after_each(function()
@@ -196,14 +202,9 @@ describe("policies of a running node", function()
 	it("that hang in a load are given up while the node works on", function()
 		node = new { ["10-good.lua"] = work.policy("good", tasks) }
 		work.full_pool(node)
-		local pid = node:pid "backend"
-		local function threads()
-			local _, n = (helper.read(("/proc/%d/status"):format(pid)) or ""):gsub("", "")
-			return n > 0 and tonumber(helper.read(("/proc/%d/status"):format(pid)):match "Threads:%s*(%d+)")
-		end
-		local before = threads()
+		local before = count_threads(node)
 		node:write("policies/20-bad.lua", "specs_hang()")
-		helper.wait_for("the load", function() return threads() > before end)
+		helper.wait_for("the load", function() return count_threads(node) > before end)
 		run(node)
 		assert.is_true(health().policies.taken, "the load is still under way")
 		refused(node, "policies:1: the load did not end within 10 s and was given up", 30)
@@ -233,5 +234,31 @@ describe("policies of a running node", function()
 		local row = alert(node, "^quarantine:policies/10%-bad.lua:%d+ recycle$")
 		assert.truthy(row.text:find("failed 5 times in a row; it is asked again in 10 min", 1, true), row.text)
 		assert.equal("bad", work.pool(node).name)
+	end)
+
+	it("that keep what they make until no memory is left are loaded anew", function()
+		node = new { ["10-bad.lua"] = [[local kept, s = {}, ("x"):rep(1e6)
+]] .. work.policy("bad", tasks, [[warm = { min = 1, max = function (p)
+	if p.alive > 0 then for i = 1, 100 do kept[#kept + 1] = s .. #kept end end
+	return 2
+end }, max = 3,]]), ["20-good.lua"] = work.policy("good", tasks) }
+		helper.wait_for("the new state", function()
+			run(node, "good")                                -- something changes: functions are asked
+			return node:read("run/backend.log"):find("10%-bad%.lua:%d+: the policies' memory is used up by what they keep; the set is loaded anew")
+		end, 20)
+		run(node, "good")
+		assert.equal(1, count_starts(node))
+	end)
+
+	it("that change while they are loaded are loaded once more, and what was seen in between is not taken", function()
+		node = new { ["10-pools.lua"] = work.policy("fek", tasks) }
+		local before = #work.facts(node, "policies.taken")
+		local threads = count_threads(node)
+		node:write("policies/20-more.lua", "for i = 1, 1e8 do local _ = i end\n" .. work.policy("second", tasks))
+		helper.wait_for("the load", function() return count_threads(node) > threads end)
+		node:write("policies/20-more.lua", work.policy("third", tasks))
+		helper.wait_for("the third pool", function() return work.pool(node, "third") end, 20)
+		assert.is_nil(work.pool(node, "second"))
+		assert.is_true(#work.facts(node, "policies.taken") >= before)
 	end)
 end)

@@ -271,6 +271,23 @@ describe("a file of policies", function()
 			os.execute(("cd %s/policies && rm -rf 20-b.lua 21-c.lua"):format(dir))
 		end
 	end)
+	it("that is replaced between the listing and the reading is looked for again", function()
+		write("10-a.lua", GOOD)
+		local files = require "bind.files"
+		local list, listed = files.list, 0
+		finally(function() files.list = list end)
+		files.list = function(folder, suffix)
+			local names, why = list(folder, suffix)
+			if suffix == ".lua" and folder:find "policies$" then
+				listed = listed + 1
+				if listed == 1 then table.insert(names, "20-gone.lua") end
+			end
+			return names, why
+		end
+		local specs, errors = require("dss.model.load").folder(dir, ".", nil, nil)
+		assert.truthy(specs, errors)
+		assert.equal(2, listed)
+	end)
 	it("that editors leave beside others is not read", function()
 		write("10-a.lua", GOOD)
 		for _, name in ipairs { ".10-a.lua.swp", "10-a.lua~", "#10-a.lua#", "4913", ".hidden.lua", "10-a.lua.bak" } do write(name, "broken(") end
