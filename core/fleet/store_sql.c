@@ -38,12 +38,13 @@ static const char *const migrations[STORE_SCHEMA] = {
 	"CREATE INDEX decision_last ON decision(last_ms);"
 	"CREATE TABLE policy_version ("
 	"  version INTEGER PRIMARY KEY, taken_ms INTEGER NOT NULL, hash TEXT NOT NULL, by TEXT, note TEXT, text BLOB NOT NULL);",
+	"CREATE INDEX task_ended ON task(ended_ms) WHERE ended_ms IS NOT NULL;",
 };
 
 #define TASK_COLUMNS                                                                                                               \
 	"id, client_key, owner, project, kind, type, pool, title, priority, payload, json_extract(limits,'$.memoryBytes'), "       \
 	"timeout_ms,"                                                                                                              \
-	" retries, state, attempt, kernel, cause, error, created_ms, started_ms, ended_ms, (state = 'done'), tags,"                \
+	" retries, state, attempt, kernel, cause, error, created_ms, started_ms, ended_ms, (state = 'done' AND result IS NOT NULL), tags,"                \
 	" exclusive"
 enum { COL_TAGS = 22, COL_EXCLUSIVE, COL_RESULT };
 

@@ -142,3 +142,72 @@ describe("dssctl why", function()
 		p:close()
 	end)
 end)
+
+describe("a running instance's decisions", function()
+	local node, tasks
+
+	-- rules that look often, a number that moves, a recycle function: each task's way is full of decisions
+	local policies = [[
+		pool "fek" {
+			kernel = python { path = { %q } },
+			limits = { memory = "256m" },
+			warm = { min = function (pool) return pool.busy > 0 and 2 or 1 end, max = 3 }, max = 4,
+			recycle = function (k)
+				if k.tasks >= 2 then return retire("it ran " .. k.tasks .. " tasks") end
+			end,
+		}
+		rule "old kernels" { each = "kernel", every = "1s", mode = "simulate", where = "state = idle and age > 1s", act = retire "{age} old" }
+		rule "few" { each = "pool", every = "1s", where = "idle < 1", act = notify "{idle} idle" }
+		slots "jobs" { each = "user", max = 4 }
+		on "task.ended" { where = "state = done", act = notify { reason = "{subject} is done", level = "note" } }
+	]]
+
+	local function rows(...) return assert(json.decode((node:ctl("--json", "why", ...)))) end
+
+	setup(function()
+		tasks = work.tasks()
+		node = Instance.new { policies = { ["10-all.lua"] = policies:format(tasks) } }
+		node:start()
+		work.full_pool(node)
+		for i = 1, 6 do work.wait_end(node, work.start(node, "echo", { i })) end
+	end)
+	teardown(function() work.clean(node, tasks) end)
+
+	it("tell why a kernel went, with the line, the reason and the facts that were read", function()
+		local retired = helper.wait_for("a decision to retire", function()
+			for _, row in ipairs(rows("recycle", "fek", "--all")) do
+				if row.answer == "retire" then return row end
+			end
+		end, 20)
+		assert.equal("kernel", retired.subjectKind)
+		assert.truthy(retired.source:find "policies/10%-all.lua:%d+", retired.source)
+		assert.equal("it ran 2 tasks", retired.reason)
+		assert.same({ tasks = 2 }, retired.inputs)
+		assert.equal(1, retired.version)
+		local out = node:ctl("why", retired.subject)
+		assert.truthy(out:find("retired kernel " .. retired.subject, 1, true), out)
+	end)
+
+	it("tell what a rule that simulates would have done", function()
+		local would = helper.wait_for("a rule that would have", function() return rows("--would", "rule", "old kernels")[1] end, 20)
+		assert.equal("would", would.outcome)
+		assert.equal("retire", would.answer)
+		assert.truthy(would.inputs.age > 1)
+	end)
+
+	it("of every word are decided the same when they are made again", function()
+		helper.wait_for("decisions of each word", function()
+			for _, word in ipairs { "pool", "recycle", "rule", "slots", "on" } do
+				local _, got = node:http("GET", "/api/decisions?limit=1&word=" .. word)
+				if #got == 0 then return nil, word end
+			end
+			return true
+		end, 20)
+		local out, complaints, status = node:ctl("--json", "policy", "replay")
+		local r = assert(json.decode(out), out .. complaints)
+		assert.same({}, r.differences)
+		assert.equal(0, status)
+		assert.truthy(r.replayed > 10, out)
+		assert.equal(0, r.undecidable + r.unkept + r.gone, out)
+	end)
+end)
