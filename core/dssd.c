@@ -22,6 +22,7 @@
 #include "bind/policy_set.h"
 #include "bind/replay.h"
 #include "fleet/keys.h"
+#include "fleet/purge.h"
 #include "fleet/versions.h"
 #include "gate/server.h"
 #include "node/node.h"
@@ -122,6 +123,7 @@ struct dssd {
 	struct vm *vm;
 	struct gate *page, *admin;
 	struct policies_live *live;
+	struct purge *purge;
 	struct policy_set *policies;
 	struct loop_signal *terms[2];
 	struct loop_timer *drain;
@@ -170,6 +172,11 @@ static int start_policies(struct dssd *d, struct err *err)
 	return d->policies ? policy_set_start(d->policies, safe && strcmp(safe, "1") == 0, err) : -1;
 }
 
+static void on_retention(void *data, const struct policy_retention *retention)
+{
+	purge_set(data, retention);
+}
+
 static int start_node(struct dssd *d, struct err *err)
 {
 	char key[PATH_MAX];
@@ -196,6 +203,10 @@ static int start_node(struct dssd *d, struct err *err)
 	d->app.live = d->live;
 	if (!d->app.events || !d->live)
 		return err_set(err, "unable to start: not enough memory");
+	d->purge = purge_new(d->loop, node_fleet(d->node), d->dir);
+	if (!d->purge)
+		return err_set(err, "unable to start: not enough memory");
+	policies_live_on_retention(d->live, on_retention, d->purge);
 	policies_live_observe(d->live, d->config.is_observe);
 	d->app.keys = keys_new(store, err);
 	d->app.versions = d->app.keys ? versions_open(store, err) : NULL;
@@ -349,6 +360,7 @@ static void stop(struct dssd *d)
 	d->app.node = NULL;
 	keys_free(&d->app.keys);
 	versions_free(&d->app.versions);
+	purge_free(&d->purge);
 	events_free(&d->app.events);
 	if (d->vm) {
 		bind_gate_stop(d->vm);

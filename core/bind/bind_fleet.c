@@ -198,7 +198,7 @@ static int push_got(lua_State *L, void *data)
 	}
 	lua_pushboolean(L, is_ended);
 	lua_setfield(L, t, "ended");
-	lua_pushboolean(L, is_ended && f->state == FUTURE_DONE);
+	lua_pushboolean(L, is_ended && f->state == FUTURE_DONE && f->has_result);
 	lua_setfield(L, t, "has_result");
 	if (policies_live_has_access(((struct app *)vm_app(vm_of(L)))->live))
 		push_facts(L, f, t);

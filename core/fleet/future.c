@@ -187,7 +187,7 @@ int future_json(const struct future *f, bool with_result, int position, const ch
 	const char *state = f->is_ended_unsaved ? "running" : state_names[f->state];
 	buf_putc(out, '{');
 	jtext_text(out, "jobId", f->id);
-	jtext_bool(out, "hasResult", is_ended && f->state == FUTURE_DONE);
+	jtext_bool(out, "hasResult", is_ended && f->state == FUTURE_DONE && f->has_result);
 	jtext_bool(out, "alive", !is_ended);
 	jtext_bool(out, "aborted", is_ended && (f->state == FUTURE_ABORTED || f->state == FUTURE_KILLED));
 	jtext_bool(out, "abortable", !is_ended);

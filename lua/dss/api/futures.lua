@@ -76,11 +76,16 @@ local function is_true(v, otherwise)
 	return v == "true" or v == "1"
 end
 
+local function result_is_gone(req, task)
+	errors.reply(req, 410, ("The result of future %s was deleted: it is older than retention.results of the policies says"):format(task))
+end
+
 local function show(req, task, is_peek)
 	fleet.get(task, not is_peek, function(answer, f, why)
 		if answer == "not_found" or (f and not auth.may(req.who, f.owner, "see", f.facts)) then return does_not_exist(req, task) end
 		if not f then return errors.reply_answer(req, answer, why) end
 		if f.error_json and not is_peek then return req.reply(422, JSON, f.error_json) end
+		if f.ended and f.state == "done" and not f.has_result and not is_peek then return result_is_gone(req, task) end
 		req.reply(200, JSON, f.json)
 	end)
 end
