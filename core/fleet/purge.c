@@ -1,0 +1,284 @@
+#include "fleet/purge.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "fleet/ledger.h"
+#include "fleet/store_sql.h"
+#include "sys/clock.h"
+#include "sys/fds.h"
+
+#define EVERY_MS   3600000
+#define SOON_MS    60000 /* after a start: taking up comes first */
+#define STEP_MS    20    /* between steps: others write as well */
+#define AGAIN_MS   60000 /* a full disk, a locked store */
+#define ROWS_STEP  500
+#define LOGS_STEP  50
+#define LOOKS_STEP 5000 /* folders looked at in one step */
+
+enum kind { TASKS, RESULTS, FACTS, DECISIONS, VERSIONS, LOGS, KINDS };
+
+/* ?1: older than, or how many stay; ?2: rows of one step. */
+static const char *const statements[KINDS] = {
+	[TASKS] = "DELETE FROM task WHERE rowid IN (SELECT rowid FROM task WHERE ended_ms IS NOT NULL AND ended_ms < ?1 ORDER BY "
+		  "ended_ms LIMIT ?2)",
+	[RESULTS] = "UPDATE task SET result = NULL WHERE rowid IN"
+		    " (SELECT rowid FROM task WHERE ended_ms IS NOT NULL AND ended_ms < ?1 AND result IS NOT NULL ORDER BY "
+		    "ended_ms LIMIT ?2)",
+	[FACTS] = "DELETE FROM fact WHERE rowid IN (SELECT rowid FROM fact WHERE wall_ms < ?1 ORDER BY epoch, seq LIMIT ?2)",
+	[DECISIONS] = "DELETE FROM decision WHERE id IN (SELECT id FROM decision WHERE last_ms < ?1 ORDER BY last_ms LIMIT ?2)",
+	[VERSIONS] =
+		"DELETE FROM policy_version WHERE version IN"
+		" (SELECT version FROM policy_version WHERE version <= (SELECT MAX(version) FROM policy_version) - ?1 LIMIT ?2)",
+};
+
+struct purge {
+	struct loop *loop;
+	struct fleet *fleet;
+	struct loop_timer *timer;
+	char jobs[PATH_MAX];
+	struct policy_retention keep;
+	bool is_set, is_running, is_changed;
+	enum kind at;
+	struct purge_stats stats;
+};
+
+struct job {
+	struct store_job base;
+	struct purge *purge; /* of the loop's thread; not touched by run */
+	enum kind kind;
+	int64_t bound;
+	char jobs[PATH_MAX];
+	int64_t done;  /* how many went */
+	bool is_whole; /* none is left */
+};
+
+/* --- rows --- */
+
+static int run_rows(struct store_job *base, struct store_sql *sql, struct err *err)
+{
+	struct job *j = (struct job *)base;
+	sqlite3_stmt *st = NULL;
+	int rc = sqlite3_prepare_v2(store_sql_db(sql), statements[j->kind], -1, &st, NULL);
+	if (rc != SQLITE_OK)
+		return store_sql_fault(sql, rc, "tidy", err);
+	sqlite3_bind_int64(st, 1, j->bound);
+	sqlite3_bind_int(st, 2, ROWS_STEP);
+	rc = sqlite3_step(st);
+	sqlite3_finalize(st);
+	if (rc != SQLITE_DONE)
+		return store_sql_fault(sql, rc, "tidy", err);
+	j->done = sqlite3_changes(store_sql_db(sql));
+	j->is_whole = j->done < ROWS_STEP;
+	return SQLITE_OK;
+}
+
+/* --- logs: jobs/PROJECT/ID/output.log and its older parts --- */
+
+static bool is_open_task(struct store_sql *sql, const char *id)
+{
+	sqlite3_stmt *st = NULL;
+	bool is_open = true; /* what cannot be asked stays */
+	if (sqlite3_prepare_v2(store_sql_db(sql), "SELECT 1 FROM task WHERE id = ?1 AND ended_ms IS NULL", -1, &st, NULL) !=
+	    SQLITE_OK)
+		return true;
+	sqlite3_bind_text(st, 1, id, -1, SQLITE_STATIC);
+	is_open = sqlite3_step(st) != SQLITE_DONE;
+	sqlite3_finalize(st);
+	return is_open;
+}
+
+static DIR *open_folder(int at, const char *name)
+{
+	int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+	if (!dir)
+		fds_close(&fd);
+	return dir;
+}
+
+static bool is_name(const struct dirent *d)
+{
+	return d->d_name[0] != '.' && text_is_id(d->d_name, strlen(d->d_name));
+}
+
+/* Only plain files, and only where all of them are old: nothing of ours makes anything else there. */
+static bool is_old(DIR *dir, int64_t bound_ms)
+{
+	const struct dirent *d;
+	struct stat st;
+	while ((d = readdir(dir)))
+		if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0 &&
+		    (fstatat(dirfd(dir), d->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode) ||
+		     (int64_t)st.st_mtime * 1000 >= bound_ms))
+			return false;
+	return fstat(dirfd(dir), &st) == 0 && (int64_t)st.st_mtime * 1000 < bound_ms;
+}
+
+static bool remove_log(int project, const char *id, int64_t bound_ms)
+{
+	const struct dirent *d;
+	DIR *dir = open_folder(project, id);
+	if (!dir)
+		return false;
+	bool ok = is_old(dir, bound_ms);
+	rewinddir(dir);
+	while (ok && (d = readdir(dir)))
+		if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0)
+			ok = unlinkat(dirfd(dir), d->d_name, 0) == 0;
+	closedir(dir);
+	return ok && unlinkat(project, id, AT_REMOVEDIR) == 0;
+}
+
+static void look_at_project(struct job *j, struct store_sql *sql, int jobs, const char *name, int *looks)
+{
+	const struct dirent *d;
+	DIR *project = open_folder(jobs, name);
+	if (!project)
+		return;
+	while (j->done < LOGS_STEP && *looks < LOOKS_STEP && (d = readdir(project))) {
+		++*looks;
+		if (is_name(d) && !is_open_task(sql, d->d_name) && remove_log(dirfd(project), d->d_name, j->bound))
+			j->done++;
+	}
+	closedir(project);
+}
+
+static int run_logs(struct store_job *base, struct store_sql *sql, struct err *err)
+{
+	struct job *j = (struct job *)base;
+	const struct dirent *d;
+	int looks = 0;
+	DIR *jobs = open_folder(AT_FDCWD, j->jobs);
+	if (!jobs) {
+		j->is_whole = true;
+		if (errno == ENOENT)
+			return SQLITE_OK;
+		err_sys(err, errno, "unable to tidy %s", j->jobs);
+		return SQLITE_ERROR;
+	}
+	while (j->done < LOGS_STEP && looks < LOOKS_STEP && (d = readdir(jobs)))
+		if (is_name(d))
+			look_at_project(j, sql, dirfd(jobs), d->d_name, &looks);
+	closedir(jobs);
+	j->is_whole = j->done < LOGS_STEP;
+	return SQLITE_OK;
+}
+
+/* --- step by step --- */
+
+static int64_t bound_of(const struct purge *p, enum kind kind)
+{
+	int64_t now = clock_wall_ms();
+	const int64_t ages[KINDS] = { [TASKS] = p->keep.tasks_ms,
+				      [RESULTS] = p->keep.results_ms,
+				      [FACTS] = p->keep.facts_ms,
+				      [DECISIONS] = p->keep.decisions_ms,
+				      [LOGS] = p->keep.runs_ms };
+	return kind == VERSIONS ? p->keep.versions : now - ages[kind];
+}
+
+static void note(struct purge *p, const struct job *j)
+{
+	int64_t *const counts[KINDS] = { &p->stats.tasks,     &p->stats.results,  &p->stats.facts,
+					 &p->stats.decisions, &p->stats.versions, &p->stats.logs };
+	*counts[j->kind] += j->done;
+}
+
+static void tell(struct store_job *base, const struct store_answer *answer)
+{
+	struct job *j = (struct job *)base;
+	struct purge *p = j->purge;
+	if (answer->outcome != STORE_OK) {
+		log_warn("%s; next try in %d s", answer->err.text, AGAIN_MS / 1000);
+		p->is_running = false;
+		loop_timer_start(p->timer, AGAIN_MS);
+		return;
+	}
+	note(p, j);
+	if (j->is_whole)
+		p->at++;
+	if (p->at < KINDS) {
+		loop_timer_start(p->timer, STEP_MS);
+		return;
+	}
+	p->is_running = false;
+	loop_timer_start(p->timer, p->is_changed ? STEP_MS : EVERY_MS);
+}
+
+static void release(struct store_job *base)
+{
+	free(base);
+}
+
+static void step(void *data)
+{
+	struct purge *p = data;
+	struct store *store = fleet_store(p->fleet);
+	if (!p->is_running)
+		p->at = TASKS;
+	p->is_changed = p->is_running && p->is_changed;
+	p->is_running = true;
+	struct job *j = calloc(1, sizeof(*j));
+	if (j) {
+		j->base = (struct store_job){ p->at == LOGS ? run_logs : run_rows, tell, release };
+		j->purge = p;
+		j->kind = p->at;
+		j->bound = bound_of(p, p->at);
+		memcpy(j->jobs, p->jobs, sizeof(j->jobs));
+	}
+	if (!j || (p->at == LOGS ? store_read_job(store, &j->base) : store_write_job(store, &j->base)) < 0) {
+		p->is_running = false;
+		loop_timer_start(p->timer, AGAIN_MS);
+	}
+}
+
+struct purge *purge_new(struct loop *loop, struct fleet *fleet, const char *dir)
+{
+	struct purge *p = calloc(1, sizeof(*p));
+	if (!p)
+		return NULL;
+	p->loop = loop;
+	p->fleet = fleet;
+	p->timer = loop_timer_new(loop, step, p);
+	if (!p->timer || snprintf(p->jobs, sizeof(p->jobs), "%s/jobs", dir) >= (int)sizeof(p->jobs))
+		purge_free(&p);
+	return p;
+}
+
+void purge_free(struct purge **p)
+{
+	if (!*p)
+		return;
+	loop_timer_free(&(*p)->timer);
+	free(*p);
+	*p = NULL;
+}
+
+void purge_set(struct purge *p, const struct policy_retention *retention)
+{
+	bool is_same = p->is_set && memcmp(&p->keep, retention, sizeof(*retention)) == 0;
+	if (is_same)
+		return;
+	ledger_set_window(fleet_ledger(p->fleet), retention->ledger_ms, retention->ledger_most_bytes);
+	p->keep = *retention;
+	p->is_changed = true;
+	if (!p->is_running)
+		loop_timer_start(p->timer, p->is_set || getenv("DSS_SPECS") ? STEP_MS : SOON_MS);
+	p->is_set = true;
+}
+
+void purge_get_stats(const struct purge *p, struct purge_stats *out)
+{
+	*out = p->stats;
+}
