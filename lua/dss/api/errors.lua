@@ -5,7 +5,7 @@ local M = {}
 
 local types = {
 	[400] = "IllegalArgumentException", [401] = "NotAuthenticatedException", [403] = "UnauthorizedException",
-	[404] = "NotFoundException", [405] = "MethodNotAllowedException", [409] = "ConflictException", [422] = "TaskEndedException",
+	[404] = "NotFoundException", [405] = "MethodNotAllowedException", [409] = "ConflictException", [410] = "GoneException", [422] = "TaskEndedException",
 	[503] = "UnavailableException",
 }
 
