@@ -35,6 +35,10 @@ for name in backend feed; do
 	# shellcheck disable=SC2086
 	newer "$out/$name" "bench/$name.c" bench/bench.h $libs && compile "$out/$name" "bench/$name.c" $libs -lev
 done
+fleet="$build/lib/fleet.a $build/lib/net.a $build/lib/sys.a $build/lib/base.a"
+# shellcheck disable=SC2086
+newer "$out/ledger" bench/ledger.c $fleet &&
+	compile "$out/ledger" bench/ledger.c $fleet -lev -lsqlite3 -lcurl -lcrypto -ljansson -lhttp_parser -lpthread
 wraps=-Wl,--wrap=waitid,--wrap=spawn_start,--wrap=setsid,--wrap=write,--wrap=execve
 # shellcheck disable=SC2086
 newer "$out/dss-keeper" bench/probe.c bench/bench.h "$build/dss-keeper" &&

@@ -326,7 +326,8 @@ static int thin_out(struct ledger_book *b, sqlite3 *db, const struct ledger_rule
 	if (!is_due && b->rows <= rules->keep_rows)
 		return SQLITE_OK;
 	b->trimmed_ms = rules->now_ms;
-	int rc = b->rows < 0 ? count_rows(b, db) : SQLITE_OK;
+	/* Others remove rows too: the number is looked up where it matters. */
+	int rc = is_due || b->rows < 0 || b->rows > rules->keep_rows ? count_rows(b, db) : SQLITE_OK;
 	int64_t over = b->rows > rules->keep_rows ? b->rows - rules->keep_rows : 0;
 	if (rc == SQLITE_OK)
 		rc = sqlite3_prepare_v2(db,

@@ -271,6 +271,7 @@ void purge_set(struct purge *p, const struct policy_retention *retention)
 	if (is_same)
 		return;
 	ledger_set_window(fleet_ledger(p->fleet), retention->ledger_ms, retention->ledger_most_bytes);
+	ledger_set_keep(fleet_ledger(p->fleet), retention->decisions_ms, 0);
 	p->keep = *retention;
 	p->is_changed = true;
 	if (!p->is_running)

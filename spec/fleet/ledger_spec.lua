@@ -269,6 +269,15 @@ describe("the ledger", function()
 		assert.same({ "1000" }, t_words.sql(dir .. "/dss.sqlite", "SELECT count(*) FROM decision"))
 	end)
 
+	it("thins out no more than it has to where others removed rows meanwhile", function()
+		open { keep_rows = 100 }
+		for i = 1, 100 do l:note(with { subject = "fek-" .. i }) end
+		rows { limit = 1 }
+		assert(t_words.sql(dir .. "/dss.sqlite", "DELETE FROM decision WHERE subject <> 'fek-7'"))
+		for i = 1, 60 do l:note(with { subject = "jek-" .. i }) end
+		assert.equal(61, #rows { limit = 1000 })
+	end)
+
 	it("of a broken folder is refused with its name", function()
 		helper.write(dir .. "/ledger", "no folder")
 		local none, why = t_ledger.open(dir .. "/dss.sqlite", { dir = dir .. "/ledger" })
