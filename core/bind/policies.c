@@ -122,6 +122,7 @@ struct request {
 	const char *dir, *share, *run_user;
 	char bin[PATH_MAX]; /* the folder of our programs; "" = not known */
 	const char *texts;  /* NULL: those of dir */
+	bool is_last;       /* what is in quarantine is left out, it does not refuse the set */
 	size_t len;
 };
 
@@ -177,7 +178,7 @@ static int evaluate(struct vm *vm, const struct request *r, struct policies *out
 {
 	lua_State *L = vm_state(vm);
 	size_t n;
-	if (vm_module(vm, "dss.model.load", r->texts ? "texts" : "folder", err) < 0)
+	if (vm_module(vm, "dss.model.load", r->is_last ? "last" : r->texts ? "texts" : "folder", err) < 0)
 		return -1;
 	lua_pushcfunction(L, push_request);
 	lua_pushlightuserdata(L, (void *)r);
@@ -259,7 +260,9 @@ static int load_last(const char *dir, const char *share, const char *run_user, s
 	if (n < 0)
 		buf_puts(errors, err.text);
 	else
-		ok = policies_load_texts(share, run_user, text, (size_t)n, out, errors);
+		ok = load(
+			&(struct request){ .share = share, .run_user = run_user, .texts = text, .len = (size_t)n, .is_last = true },
+			out, errors);
 	free(text);
 	return ok;
 }

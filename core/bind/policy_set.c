@@ -282,6 +282,8 @@ static void on_give_up(void *data)
 	policy_load_free(&s->load);
 	note_error(s, "policies:1: the load did not end within 10 s and was given up; the set before stays in force");
 	refuse(s);
+	if (s->is_dirty)
+		begin(s);
 }
 
 static void on_again(void *data)

@@ -23,9 +23,16 @@ static char path[PATH_MAX]; /* "" = nothing is kept */
 static quarantine_fn *listener;
 static void *listener_data;
 
+#define LOAD_STRIKES 2
+
+static bool is_in_force(const struct quarantined *q)
+{
+	return strcmp(q->word, CRUMB_LOAD) != 0 || q->strikes >= LOAD_STRIKES;
+}
+
 static void tell(const struct quarantined *q, bool is_there)
 {
-	if (listener)
+	if (listener && is_in_force(q))
 		listener(listener_data, q, is_there);
 }
 
@@ -73,6 +80,7 @@ static void put_one(struct buf *out, const struct quarantined *q)
 	jtext_text(out, "why", q->why);
 	jtext_int(out, "since", q->since_wall_ms);
 	jtext_bool(out, "kept", q->is_kept);
+	jtext_int(out, "strikes", q->strikes);
 	buf_putc(out, '}');
 }
 
@@ -80,7 +88,7 @@ static void put_all(struct buf *out, bool kept_only)
 {
 	buf_putc(out, '[');
 	for (size_t i = 0; i < n; i++) {
-		if (kept_only && !list[i].is_kept)
+		if (kept_only ? !list[i].is_kept : !is_in_force(&list[i]))
 			continue;
 		jtext_next(out);
 		put_one(out, &list[i]);
@@ -110,14 +118,15 @@ static void read_one(const json_t *row)
 {
 	struct quarantined q = { .is_kept = true };
 	const char *source = NULL, *word = NULL, *name = NULL, *hash = NULL, *why = NULL;
-	int64_t since = 0;
+	int64_t since = 0, strikes = 1;
 	struct err err = { 0 };
 	if (!json_is_object(row) || json_get_text(row, "source", JSON_REQUIRED, &source, &err) < 0 ||
 	    json_get_text(row, "word", JSON_REQUIRED, &word, &err) < 0 ||
 	    json_get_text(row, "name", JSON_OPTIONAL, &name, &err) < 0 ||
 	    json_get_text(row, "hash", JSON_REQUIRED, &hash, &err) < 0 ||
 	    json_get_text(row, "why", JSON_OPTIONAL, &why, &err) < 0 ||
-	    json_get_int(row, "since", JSON_OPTIONAL, 0, INT64_MAX, &since, &err) < 0)
+	    json_get_int(row, "since", JSON_OPTIONAL, 0, INT64_MAX, &since, &err) < 0 ||
+	    json_get_int(row, "strikes", JSON_OPTIONAL, 1, 1000, &strikes, &err) < 0)
 		return;
 	copy(q.source, sizeof q.source, source);
 	copy(q.word, sizeof q.word, word);
@@ -125,6 +134,7 @@ static void read_one(const json_t *row)
 	copy(q.hash, sizeof q.hash, hash);
 	copy(q.why, sizeof q.why, why);
 	q.since_wall_ms = since;
+	q.strikes = (int)strikes;
 	put_in(&q);
 }
 
@@ -154,6 +164,8 @@ static void add_last(int thread)
 	copy(q.word, sizeof q.word, c->word);
 	copy(q.name, sizeof q.name, c->name);
 	copy(q.hash, sizeof q.hash, c->hash);
+	int at = find(q.source, q.word);
+	q.strikes = at >= 0 && strcmp(list[at].hash, q.hash) == 0 && list[at].strikes < 1000 ? list[at].strikes + 1 : 1;
 	if (strcmp(c->word, CRUMB_LOAD) == 0)
 		snprintf(q.why, sizeof q.why,
 			 "%s:1: the backend ended while it evaluated this file; it is refused until its text is another",
@@ -163,7 +175,10 @@ static void add_last(int thread)
 			 "%s: the backend ended while this function ran (%s of %s); it is not called until the file's text is "
 			 "another",
 			 c->source, c->word, c->name[0] ? c->name : "the set");
-	log_error("quarantine: %s", q.why);
+	if (is_in_force(&q))
+		log_error("quarantine: %s", q.why);
+	else
+		log_warn("the backend before ended while it evaluated %s; once more, and the file is refused", q.source);
 	put_in(&q);
 }
 
@@ -191,7 +206,7 @@ bool quarantine_has(const char *source, const char *word, const char *hash)
 {
 	pthread_mutex_lock(&lock);
 	int at = find(source, word);
-	bool has = at >= 0 && (!hash || strcmp(list[at].hash, hash) == 0);
+	bool has = at >= 0 && is_in_force(&list[at]) && (!hash || strcmp(list[at].hash, hash) == 0);
 	pthread_mutex_unlock(&lock);
 	return has;
 }
@@ -238,13 +253,15 @@ void quarantine_keep(const char *(*hash_of)(void *data, const char *file), void 
 		file_of(list[i].source, file, sizeof file);
 		const char *hash = hash_of(data, file);
 		/* what rests belongs to the set before, whose count of failures is gone with it */
-		if (hash && list[i].is_kept && strcmp(hash, list[i].hash) == 0)
+		bool was_evaluated = strcmp(list[i].word, CRUMB_LOAD) == 0; /* just now, or there were no set */
+		if (hash && list[i].is_kept && !was_evaluated && strcmp(hash, list[i].hash) == 0)
 			continue;
 		pthread_mutex_lock(&lock);
 		take_out(i, &gone);
 		pthread_mutex_unlock(&lock);
 		has_changed |= gone.is_kept;
-		log_info("quarantine: %s (%s) is free again: its file has changed", gone.source, gone.word);
+		if (is_in_force(&gone))
+			log_info("quarantine: %s (%s) is free again: its file has changed", gone.source, gone.word);
 		tell(&gone, false);
 	}
 	if (has_changed)

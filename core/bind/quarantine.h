@@ -9,7 +9,8 @@
  *   - the backend before us died or hung inside of it (crumb.h): kept in DIR/db/quarantine until the text of its file changes;
  *   - it failed some times in a row: left out for a while (lua/dss/model/guard.lua says how long), in memory only.
  * A function is known by its source ("policies/10-pools.lua:12"), its word ("warm.min") and the SHA-256 of its file's text: whoever
- * edits the file sets it free. Word CRUMB_LOAD: the whole file, which then refuses its set.
+ * edits the file sets it free. Word CRUMB_LOAD: the whole file, which then refuses its set; that takes two such ends in a row, because a
+ * backend that is killed for another reason while it starts is probably just reading its policies.
  *
  * One list a process, as the page of crumbs; quarantine_has may be called by any thread, the rest by the loop's alone.
  */
@@ -18,6 +19,7 @@ struct quarantined {
 	char why[512];
 	long long since_wall_ms;
 	bool is_kept; /* of the first kind: in the file */
+	int strikes;  /* ends of a backend in a row */
 };
 
 /* Reads DIR/db/quarantine and adds what crumb_last tells. A file that cannot be read is told in the log and begun anew. */

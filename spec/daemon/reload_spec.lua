@@ -189,6 +189,24 @@ describe("policies of a running node", function()
 		no_alert(node, "^quarantine:")
 	end)
 
+	it("are not held to have ended a backend that was killed once while it read them; after twice the last good set does without the file", function()
+		node = new { ["10-good.lua"] = work.policy("good", tasks), ["20-bad.lua"] = work.policy("bad", tasks) }
+		local hash = Instance.run({ "sha256sum", node.dir .. "/policies/20-bad.lua" }):match "^%x+"
+		local row = '[{"source":"policies/20-bad.lua","word":"load","hash":"%s","why":"policies/20-bad.lua:1: it ended the backend","since":1,"strikes":%d}]'
+		node:stop()
+		node:write("db/quarantine", row:format(hash, 1))
+		node:start()
+		taken(node)
+		assert.equal("[]", node:read "db/quarantine")
+		node:stop()
+		node:write("db/quarantine", row:format(hash, 2))
+		node:start()
+		refused(node, "policies/20%-bad.lua:1: refused: the backend ended while it evaluated this text")
+		alert(node, "^quarantine:policies/20%-bad.lua load$")
+		assert.is_nil(work.pool(node, "bad"))
+		run(node, "good")
+	end)
+
 	it("that end the backend when they are first asked are taken by the next one with the word's default", function()
 		node = new { ["10-good.lua"] = work.policy("good", tasks) }
 		node:write("policies/20-bad.lua", work.policy("bad", tasks, "warm = { min = function () return specs_crash() end, max = 2 }, max = 3,"))

@@ -130,4 +130,16 @@ function M.texts(text, share, run_user, bin)
 	return pools.specs(model), text
 end
 
+--- The last good set, as M.folder answered it. A file of it that ended the backend is left out: there is nothing older to fall back to.
+function M.last(text, share, run_user, bin)
+	local texts, why = json.decode(text)
+	if not texts then return nil, why end
+	local kept = {}
+	for _, file in ipairs(texts) do
+		local is_file = type(file) == "table" and type(file.name) == "string" and type(file.text) == "string"
+		if not is_file or guard.file(file.name, file.text) then kept[#kept + 1] = file end
+	end
+	return M.texts(#kept == #texts and text or json.encode(json.array(kept)), share, run_user, bin)
+end
+
 return M
