@@ -31,6 +31,12 @@ newer "$out/futures_load" bench/futures_load.c && compile "$out/futures_load" be
 newer "$out/futures_kernel" bench/futures_kernel.c &&
 	compile "$out/futures_kernel" -static bench/futures_kernel.c "$build/lib/net.a" "$build/lib/base.a" -lcrypto 2>&1 | sed '/libcrypto/d;/statically linked/d'
 newer "$out/drive" bench/drive.c bench/bench.h && compile "$out/drive" bench/drive.c
+archives="$build/lib/fleet.a $build/lib/net.a $build/lib/sys.a $build/lib/base.a"
+fleet_libs="-lev -lsqlite3 -lcurl -lhttp_parser -lcrypto -ljansson -lpthread -lm"
+# shellcheck disable=SC2086
+newer "$out/queue" bench/queue.c $archives && compile "$out/queue" bench/queue.c $archives $fleet_libs
+# shellcheck disable=SC2086
+newer "$out/dispatch" bench/dispatch.c $archives && compile "$out/dispatch" -Wl,--wrap=ledger_note bench/dispatch.c $archives $fleet_libs
 for name in backend feed; do
 	# shellcheck disable=SC2086
 	newer "$out/$name" "bench/$name.c" bench/bench.h $libs && compile "$out/$name" "bench/$name.c" $libs -lev

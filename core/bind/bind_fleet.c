@@ -8,7 +8,7 @@
  *   wait(id, seconds, fn())                                 until it has ended or the time is over
  *   list(owner | nil, ended, fn(json | nil, why))           an array
  *   abort(id, by, is_admin_act) → answer, why
- *   pools() kernels() health() node() → json       processes(fn(json | nil, why))
+ *   pools() slots() kernels() health() node() → json       processes(fn(json | nil, why))
  * answer: "ok" "bad" "not_found" "not_allowed" "unavailable" "conflict"
  */
 #include <stdlib.h>
@@ -45,6 +45,15 @@ static int pools(lua_State *L)
 	struct fleet *fleet = fleet_of(L);
 	struct buf *b = json_out_new(L);
 	fleet_pools_json(fleet, b);
+	json_out_push(L, b);
+	return 1;
+}
+
+static int slots(lua_State *L)
+{
+	struct fleet *fleet = fleet_of(L);
+	struct buf *b = json_out_new(L);
+	fleet_slots_json(fleet, b);
 	json_out_push(L, b);
 	return 1;
 }
@@ -460,7 +469,7 @@ int bind_fleet_open(lua_State *L)
 	static const luaL_Reg words[] = {
 		{ "submit", submit },       { "get", get },     { "whose", whose },     { "list", list },
 		{ "abort", abort_future },  { "pools", pools }, { "kernels", kernels }, { "health", health },
-		{ "processes", processes }, { "node", budget }, { NULL, NULL },
+		{ "processes", processes }, { "node", budget }, { "slots", slots },     { NULL, NULL },
 	};
 	luaL_newlib(L, words);
 	ref_guard(L, release_waiters);

@@ -8,6 +8,7 @@
 #include "ctl/opt.h"
 #include "ctl/rest.h"
 #include "ctl/say.h"
+#include "ctl/slots.h"
 #include "ctl/where.h"
 
 enum { COLUMNS_MAX = 12, FILTERS_MAX = 4 };
@@ -132,7 +133,7 @@ struct what {
 	const char *about, *usage, *path;
 	const struct list_column *columns;
 	const char *keys[FILTERS_MAX]; /* members that can be filtered by, NULL-terminated */
-	bool tells_policies;           /* says so when policies/ has a mistake */
+	bool is_pools;                 /* the rules of slots follow, and what is wrong in policies/ */
 	int words_most;                /* words of the command line that are a filter */
 };
 
@@ -211,8 +212,10 @@ static int print_list(struct ctl *ctl, const struct what *what, int argc, char *
 	if (code == CTL_DONE)
 		code = print_answer(ctl, what, filters, &a);
 	rest_answer_fini(&a);
-	if (code == CTL_DONE && what->tells_policies && !ctl->json)
+	if (code == CTL_DONE && what->is_pools && !ctl->json) {
+		slots_print(rest);
 		note_policies(rest);
+	}
 	rest_close(&rest);
 	return code;
 }

@@ -55,12 +55,14 @@ static void assign_waiting(struct fleet *fleet, struct pool *pool, int64_t now)
 
 static void settle_pool(struct fleet *fleet, struct pool *pool, int64_t now, int64_t *next)
 {
+	bool is_served = !fleet->is_draining && !pool->is_retired;
+	if (is_served)
+		fleet_stock_size(fleet, pool, now, next);
 	retire_changed(fleet, pool);
 	assign_waiting(fleet, pool, now);
 	fleet_note_waits(fleet, pool);
-	if (fleet->is_draining || pool->is_retired)
+	if (!is_served)
 		return;
-	fleet_stock_size(fleet, pool, now, next);
 	fleet_stock_make_room(fleet, pool);
 	if (pool->next_start_mono_ms > now)
 		fleet_earlier(next, pool->next_start_mono_ms);
@@ -128,6 +130,7 @@ void fleet_settle(struct fleet *fleet)
 			pool_free(&pool);
 	}
 	fleet_stock_start(fleet, now);
+	fleet_note_due(fleet, now, &next);
 	look_at_deadlines(fleet, now, &next);
 	if (next)
 		loop_timer_start(fleet->due, next > now ? next - now : 1);
@@ -214,6 +217,7 @@ struct fleet *fleet_new(struct loop *loop, const struct fleet_config *config, st
 	list_init(&fleet->active);
 	list_init(&fleet->recent);
 	list_init(&fleet->unplaced);
+	list_init(&fleet->unnoted);
 	fleet->loop = loop;
 	fleet->orders = config->orders;
 	budget_init(&fleet->budget, config->memory_bytes, config->reserve_bytes);

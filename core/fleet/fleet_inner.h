@@ -23,6 +23,7 @@ struct fleet {
 	struct slots *slots;
 	struct usage *usage;
 	struct list unplaced; /* waiting futures whose slots are not known yet */
+	struct list unnoted;  /* those whose wait is not in the ledger yet, the oldest first */
 	int64_t started_wall_ms;
 	struct fleet_orders orders;
 	int64_t abort_grace_ms;
@@ -91,8 +92,9 @@ void fleet_task_enter(struct future *f,
 		      const struct kernel *k); /* at work: its slots and its user's use; k NULL: the kernel is not known yet */
 void fleet_task_leave(struct future *f);       /* fine when it is not */
 void fleet_usage_recall(struct fleet *fleet);  /* what users used before this backend started, roughly */
-void fleet_note_wait(struct fleet *fleet, struct future *f);   /* it waits, or for another reason than was noted */
-void fleet_note_waits(struct fleet *fleet, struct pool *pool); /* those first in line */
+void fleet_note_later(struct fleet *fleet, struct future *f); /* it waits: worth a decision only if it still does in a moment */
+void fleet_note_due(struct fleet *fleet, int64_t now, int64_t *next);
+void fleet_note_waits(struct fleet *fleet, struct pool *pool); /* those first in line, where their reason is another now */
 void fleet_note_assign(struct fleet *fleet, const struct future *f, const struct kernel *k);
 
 /* --- fleet_task.c --- */

@@ -10,9 +10,10 @@
 #include "fleet/usage.h"
 #include "sys/clock.h"
 
-#define PLACE_US     1000 /* of one turn, for asking the policy about tasks that wait */
-#define RECALL_TASKS 500
-#define RECALL_MS    (4 * USAGE_HALF_LIFE_MS)
+#define PLACE_US      1000 /* of one turn, for asking the policy about tasks that wait */
+#define NOTE_AFTER_MS 100  /* a shorter wait is none worth writing down */
+#define RECALL_TASKS  500
+#define RECALL_MS     (4 * USAGE_HALF_LIFE_MS)
 
 /* --- slots --- */
 
@@ -175,7 +176,7 @@ static void note(struct fleet *fleet, const struct future *f, const char *answer
 	ledger_note(fleet->ledger, &d);
 }
 
-void fleet_note_wait(struct fleet *fleet, struct future *f)
+static void note_wait(struct fleet *fleet, struct future *f)
 {
 	char reason[512];
 	int64_t now = clock_mono_ms();
@@ -187,10 +188,33 @@ void fleet_note_wait(struct fleet *fleet, struct future *f)
 	note(fleet, f, "wait", reason, f->position, (int)f->in_pool->nwaiting, NULL);
 }
 
+void fleet_note_later(struct fleet *fleet, struct future *f)
+{
+	f->note_at_mono_ms = clock_mono_ms() + NOTE_AFTER_MS;
+	list_remove(&f->in_unnoted);
+	list_push(&fleet->unnoted, &f->in_unnoted);
+}
+
+void fleet_note_due(struct fleet *fleet, int64_t now, int64_t *next)
+{
+	for (struct list *l; (l = list_first(&fleet->unnoted));) {
+		struct future *f = list_of(l, struct future, in_unnoted);
+		bool waits = !list_is_empty(&f->in_queue);
+		if (waits && now < f->note_at_mono_ms) {
+			fleet_earlier(next, f->note_at_mono_ms);
+			return;
+		}
+		list_remove(l);
+		if (waits)
+			note_wait(fleet, f);
+	}
+}
+
 void fleet_note_waits(struct fleet *fleet, struct pool *pool)
 {
 	for (struct future *f; (f = queue_news(pool));)
-		fleet_note_wait(fleet, f);
+		if (f->told_why) /* it waits for long enough */
+			note_wait(fleet, f);
 }
 
 void fleet_note_assign(struct fleet *fleet, const struct future *f, const struct kernel *k)

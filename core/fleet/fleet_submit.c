@@ -196,7 +196,7 @@ static void on_submitted(void *data, const struct store_answer *answer)
 	if (is_saved)
 		tell_submitted(fleet, f);
 	if (is_saved && f->state == FUTURE_QUEUED)
-		fleet_note_wait(fleet, f);
+		fleet_note_later(fleet, f);
 	fleet_task_go_on(fleet, f);
 	/* Told last, when all is in order: the callee may submit again. */
 	if (is_saved || is_known)

@@ -52,6 +52,7 @@ void fleet_task_free(struct fleet *fleet, struct future *f)
 void fleet_task_leave_queue(struct future *f)
 {
 	queue_remove(f);
+	list_remove(&f->in_unnoted);
 	if (list_is_empty(&f->in_active))
 		list_push(&f->fleet->active, &f->in_active);
 }
@@ -162,6 +163,7 @@ bool fleet_task_pair(struct fleet *fleet, struct future *f, struct kernel *k)
 static void return_to_queue(struct future *f)
 {
 	f->told_why = 0;
+	fleet_note_later(f->fleet, f);
 	list_remove(&f->in_active);
 	queue_push(f->in_pool, f);
 }

@@ -47,6 +47,7 @@ struct future *future_new(void)
 	list_init(&f->in_active);
 	list_init(&f->in_lane);
 	list_init(&f->in_unplaced);
+	list_init(&f->in_unnoted);
 	f->progress = -1;
 	return f;
 }
@@ -60,6 +61,7 @@ void future_free(struct future **fp)
 	list_remove(&f->in_fleet);
 	list_remove(&f->in_active);
 	list_remove(&f->in_unplaced);
+	list_remove(&f->in_unnoted);
 	slots_ticket_free(&f->ticket);
 	free(f->waiter);
 	char *owned[] = { f->client_key, f->owner, f->project, f->kind,    f->type, f->pool,      f->title,

@@ -42,7 +42,7 @@ struct future {
 	struct list in_queue;  /* pool.waiting while it waits for a kernel */
 	struct list in_fleet;  /* all open ones, oldest first */
 	struct list in_active; /* those that left the queue */
-	struct list in_lane, in_unplaced;
+	struct list in_lane, in_unplaced, in_unnoted;
 	char id[FUTURE_ID_MAX]; /* opaque: 16 characters of a-z2-7 */
 	char *client_key, *owner, *project, *kind, *type, *pool,
 		*title;  /* owned; NULL where absent (never owner, kind, type, pool) */
@@ -74,7 +74,8 @@ struct future {
 	bool is_loose;     /* waits, but in no lane */
 	bool is_unplaced;  /* its slots are not known yet: not to be started */
 	int position;      /* as last worked out */
-	int told_why;      /* enum queue_why of the last decision to wait */
+	int told_why;      /* enum queue_why of the last decision to wait that was noted */
+	int64_t note_at_mono_ms;
 	/* what is counted while it is at work: fleet_slots.c */
 	struct slot_ticket *ticket; /* owned; NULL = no rule of slots */
 	struct usage_user *user;    /* borrowed from the fleet's usage */

@@ -9,6 +9,7 @@ local keys = require "dss.api.keys"
 local lists = require "dss.api.lists"
 local logs = require "dss.api.logs"
 local metrics = require "dss.api.metrics"
+local slots = require "dss.api.slots"
 local policies = require "dss.api.policies"
 
 local M = {}
@@ -25,6 +26,7 @@ M.table = {
 	{ "GET", "/api/processes", "user", lists.processes, "Every process of the instance; others' kernels are shown to admins only; ?where=FILTER." },
 	{ "GET", "/api/node", "user", lists.node, "The node's memory: budget, reserve, what is promised to each pool." },
 	{ "GET", "/api/pools", "user", lists.pools, "Pools of kernels: warm, busy, waiting; ?where=FILTER." },
+	{ "GET", "/api/slots", "user", slots.list, "Rules of slots and boxes: used of max, for each key; others' keys are shown to admins only." },
 	{ "GET", "/api/tasks", "user", lists.tasks, "Open tasks and what ended lately; ?ended=N, ?where=FILTER." },
 	{ "GET", "/api/facts", "user", lists.facts, "What filters can ask of processes, tasks and pools: name, type, meaning." },
 	{ "GET", "/api/tasks/{id}/log", "user", logs.get, "What a task printed, from ?offset=N (negative: from the end); ?wait=S waits for more." },

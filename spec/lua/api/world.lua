@@ -41,6 +41,7 @@ function fleet.abort(id, by, is_admin)
 	return "ok", ""
 end
 function fleet.node() return fleet.node_json or '{"machineBytes":0,"reserveBytes":0,"budgetBytes":0,"promisedBytes":0,"servicesBytes":0,"pools":[]}' end
+function fleet.slots() return fleet.slots_json or "[]" end
 function fleet.pools() return fleet.pools_json or "[]" end
 function fleet.health() return '{"instance":"x"}' end
 function fleet.processes(fn)
