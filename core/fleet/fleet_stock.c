@@ -95,6 +95,10 @@ void fleet_stock_size(struct fleet *fleet, struct pool *pool, int64_t now, int64
 	if (most < bounds.max)
 		bounds.max = most > 0 ? (int)most : 0;
 	bool is_first = !pool->sizing.patience_ms;
+	if (is_first) { /* what a former backend held warm is not thrown away for want of measurements */
+		int warm = pool_count_warm(pool);
+		pool->sizing.target = warm < bounds.max ? warm : bounds.max;
+	}
 	int was = sizing_look(&pool->sizing, &bounds, now, next);
 	if (pool->sizing.target != was && !is_first)
 		note_size(fleet, pool, was, now);

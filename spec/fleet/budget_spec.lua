@@ -230,8 +230,7 @@ describe("the memory budget", function()
 			{ name = "a", memory = GB, warm_min = 0, warm_max = 3, after_tasks = 5 },
 			{ name = "b", memory = 2 * GB, warm_min = 0, warm_max = 2 },
 		})
-		local ids = {}
-		for i = 1, 3 do ids[i] = submit { pool = "a", owner = "ann" .. i } end
+		for i = 1, 3 do submit { pool = "a", owner = "ann" .. i } end
 		for i, l in ipairs(wait_rows("spawn", 3)) do f:ready(kernel_of(l), "http://127.0.0.1:" .. i) end
 		wait_rows("send", 3)
 		local id = submit { pool = "b" }
@@ -302,6 +301,25 @@ describe("the memory budget", function()
 		open(0, 0, { { name = "a", memory = 100 * GB, warm_min = 3, max = 4 } })
 		wait_rows("spawn", 3)
 		assert.equal(0, t_json.decode(f:budget()).budgetBytes)
+	end)
+
+	it("keeps a sized stock that a former backend left, until it was too much for long enough", function()
+		local pools = { { name = "a", warm_min = 1, warm_max = 20, max = 30, ready_for_10000 = 9900 } }
+		open(0, 0, pools, true)
+		f:expect("a", 0, 4)
+		f:start()
+		for i, l in ipairs(wait_rows("spawn", 4)) do f:ready(kernel_of(l), "http://127.0.0.1:" .. i) end
+		local labels = wait_rows("label", 4)
+		f:close()
+		log = {}
+		open(0, 0, pools, true)
+		for _, l in ipairs(labels) do assert(f:take_up(kernel_of(l), 1, true, l:match "^%S+ %S+ (.*)$")) end
+		f:taken_up()
+		f:start()
+		settle()
+		assert.equal(0, #rows "stop")
+		assert.equal(4, pool "a".idle)
+		assert.equal(4, pool "a".target)
 	end)
 
 	it("writes down each change of a sized stock, with what it was made of", function()
