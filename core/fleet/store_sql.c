@@ -5,7 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CHECKPOINT_PAGES "8000" /* 32 MB of log: the writer is to do it when idle; under load it would stand in the way */
+#include "fleet/store_wal.h"
+
+#define CHECKPOINT_PAGES 8000 /* 32 MB of log: the writer is to do it when idle; under load it would stand in the way */
 #define BUSY_MS          5000   /* an admin's sqlite3 may hold the file for a moment */
 
 /* Numbered from 1; each runs in one transaction with the update of meta.schema. Never changed once released: added to. */
@@ -106,6 +108,7 @@ static const char *const texts[S_COUNT] = {
 struct store_sql {
 	sqlite3 *db;
 	sqlite3_stmt *statements[S_COUNT];
+	struct store_wal *wal; /* of the writer; NULL: none */
 	char path[4096];
 };
 
@@ -145,6 +148,7 @@ void store_sql_close(struct store_sql **sqlp)
 		return;
 	for (int i = 0; i < S_COUNT; i++)
 		sqlite3_finalize(sql->statements[i]);
+	store_wal_free(&sql->wal);
 	sqlite3_close(sql->db);
 	free(sql);
 	*sqlp = NULL;
@@ -225,7 +229,10 @@ static int run_word(struct store_sql *sql, enum statement which, struct err *err
 
 int store_sql_begin(struct store_sql *sql, struct err *err)
 {
-	return run_word(sql, S_BEGIN, err);
+	int rc = run_word(sql, S_BEGIN, err);
+	if (rc == SQLITE_OK && sql->wal)
+		store_wal_make_room(sql->wal);
+	return rc;
 }
 int store_sql_commit(struct store_sql *sql, struct err *err)
 {
@@ -291,9 +298,9 @@ static int migrate(struct store_sql *sql, struct err *err)
 int store_sql_prepare(struct store_sql *sql, struct err *err)
 {
 	if (store_sql_run(sql, "PRAGMA journal_mode = WAL", err) != SQLITE_OK ||
-	    store_sql_run(sql, "PRAGMA wal_autocheckpoint = " CHECKPOINT_PAGES, err) != SQLITE_OK ||
 	    store_sql_run(sql, "PRAGMA synchronous = FULL", err) != SQLITE_OK)
 		return -1;
+	sql->wal = store_wal_new(sql->db, sql->path, CHECKPOINT_PAGES);
 	return migrate(sql, err);
 }
 
