@@ -21,6 +21,15 @@ describe("the plan", function()
 	end)
 	after_each(function() os.execute("rm -rf " .. dir) end)
 
+	it("tells the backend how much memory is ours and what is kept from kernels, and refuses a reserve that leaves nothing", function()
+		local text = assert(make 'node { memory = "60g", reserve = "4g" }')
+		assert.truthy(block(text, "backend"):find('"memory":64424509440', 1, true))
+		assert.truthy(block(text, "backend"):find('"reserve":4294967296', 1, true))
+		local got, errors = make 'node {\n memory = "4g", reserve = "4g" }'
+		assert.is_nil(got)
+		assert.equal("config/dss.lua:1: reserve is not less than memory: nothing would be left for kernels", errors)
+	end)
+
 	it("of an empty configuration has logger and backend with every default", function()
 		local text = assert(make "")
 		assert.equal(([[
