@@ -45,6 +45,10 @@ fleet="$build/lib/fleet.a $build/lib/net.a $build/lib/sys.a $build/lib/base.a"
 # shellcheck disable=SC2086
 newer "$out/ledger" bench/ledger.c $fleet &&
 	compile "$out/ledger" bench/ledger.c $fleet -lev -lsqlite3 -lcurl -lcrypto -ljansson -lhttp_parser -lpthread
+whole="$build/lib/bind.a $build/lib/node.a $build/lib/gate.a $fleet $build/lib/keeper.a"
+# shellcheck disable=SC2086
+newer "$out/judge" bench/judge.c bench/bench.h $whole &&
+	compile "$out/judge" -I/usr/include/lua5.4 -Wl,-E bench/judge.c -Wl,--start-group $whole -Wl,--end-group $fleet_libs -llua5.4
 wraps=-Wl,--wrap=waitid,--wrap=spawn_start,--wrap=setsid,--wrap=write,--wrap=execve
 # shellcheck disable=SC2086
 newer "$out/dss-keeper" bench/probe.c bench/bench.h "$build/dss-keeper" &&
