@@ -95,6 +95,7 @@ static void read_slots(lua_State *L, int t, struct policy_words *w)
 		r->memory_bytes = arg_field_int(L, list + 1, "memory_bytes", 0);
 		r->name = copy(L, list + 1, "name");
 		r->source = copy(L, list + 1, "source");
+		r->each = copy(L, list + 1, "each");
 	}
 }
 
@@ -150,6 +151,7 @@ void policy_words_fini(struct policy_words *w)
 	for (size_t i = 0; w->slots && i < w->nslots; i++) {
 		free((void *)w->slots[i].name);
 		free((void *)w->slots[i].source);
+		free((void *)w->slots[i].each);
 	}
 	free(w->rules);
 	free(w->events);

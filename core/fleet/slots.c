@@ -85,10 +85,11 @@ static bool copy_rule(struct rule *to, const struct slot_rule *from)
 	to->word = strdup(from->word ? from->word : "slots");
 	to->name = strdup(from->name ? from->name : "");
 	to->source = strdup(from->source ? from->source : "?");
-	to->each = from->each ? strdup(from->each) : NULL;
+	bool is_said = from->each && from->each[0];
+	to->each = is_said ? strdup(from->each) : NULL;
 	to->max = from->max < 0 ? -1 : from->max;
 	to->memory_bytes = from->memory_bytes > 0 ? from->memory_bytes : 0;
-	return to->word && to->name && to->source && (to->each || !from->each);
+	return to->word && to->name && to->source && (to->each || !is_said);
 }
 
 static struct rules *new_rules(struct slots *slots, const struct slot_rule *rules, size_t n)

@@ -18,7 +18,7 @@ struct slot_rule {            /* as the policy set says; all borrowed during slo
 	const char *word;     /* slots | box */
 	const char *name;     /* "jobs of a project" */
 	const char *source;   /* file:line */
-	const char *each;     /* what the keys are, for texts: "project"; NULL = not said */
+	const char *each;     /* what the keys are, for texts: "project"; NULL or "" = not said */
 	int64_t max;          /* tasks at work for each key; -1 = any number */
 	int64_t memory_bytes; /* sum of their kernels' limits for each key; 0 = any */
 };

@@ -12,6 +12,7 @@ describe("the queue of a running node", function()
 pool "one" { kernel = python {}, limits = { memory = "200m" }, warm = { min = 1, max = 1 }, max = 1, recycle = { after_tasks = 1 } }
 pool "two" { kernel = python {}, limits = { memory = "200m" }, warm = { min = 2, max = 2 }, max = 2, recycle = { after_tasks = 100 } }
 ]],
+				["20-slots.lua"] = [[slots "tasks of a project" { each = "project", max = 1 }]] .. "\n",
 			},
 		}
 		node:start()
@@ -73,5 +74,22 @@ pool "two" { kernel = python {}, limits = { memory = "200m" }, warm = { min = 2,
 		end, 10)
 		assert.equal("first of 6: bob used least lately", assigned.reason)
 		assert.equal("done", assigned.outcome)
+	end)
+
+	it("holds a project's second task back with the rule's line, and shows who uses what", function()
+		local function in_project(user)
+			return submit(user, { pool = "two", project = "SALES", payload = { callable = "stats:sleep_for", args = { 2 }, path = { tasks } } })
+		end
+		local first = in_project "ann"
+		helper.wait_for("it at work", function() return task(first).state == "running" end, 20)
+		local second = in_project "bob"
+		local reason = helper.wait_for("a reason", function() return task(second).reason end, 5)
+		assert.equal('Waiting, 1st of 1: slots "tasks of a project" (policies/20-slots.lua:1): 1 of 1 of project SALES are at work', reason)
+		local _, rules = node:http("GET", "/api/slots")
+		assert.equal("tasks of a project", rules[1].name)
+		assert.same({ "SALES", 1 }, { rules[1].keys[1].key, rules[1].keys[1].used })
+		assert.truthy(node:ctl("pools"):find("tasks of a project +project +SALES +1 +1"))
+		wait_ended { first, second }
+		assert.is_true(task(second).startTime >= task(first).endTime)
 	end)
 end)

@@ -64,7 +64,8 @@ end
 function M.slots(model)
 	local out = {}
 	for i, r in ipairs(model.limits) do
-		out[i] = { word = r.word, name = r.name, source = r.source, max = r.max or -1, memory_bytes = r.memory or 0 }
+		local each_key = type(r.each) == "string" and r.each or nil -- for what is told of its keys
+		out[i] = { word = r.word, name = r.name, source = r.source, each = each_key, max = r.max or -1, memory_bytes = r.memory or 0 }
 	end
 	return out
 end

@@ -62,9 +62,9 @@ slots "a user's tasks" { each = "user", max = 4 }
 slots "by tag" { where = "pool = fek", each = "tag:team:", max = function (key) return 2 end }
 box "a user's kernels" { each = "user", memory = "24g", swap = "0", cpu = 8, threads = 100 }]])
 		assert.same({
-			{ word = "slots", name = "a user's tasks", source = FILE .. ":1", max = 4, memory_bytes = 0 },
-			{ word = "slots", name = "by tag", source = FILE .. ":2", max = -1, memory_bytes = 0 },
-			{ word = "box", name = "a user's kernels", source = FILE .. ":3", max = -1, memory_bytes = 24 << 30 },
+			{ word = "slots", name = "a user's tasks", source = FILE .. ":1", each = "user", max = 4, memory_bytes = 0 },
+			{ word = "slots", name = "by tag", source = FILE .. ":2", each = "tag:team:", max = -1, memory_bytes = 0 },
+			{ word = "box", name = "a user's kernels", source = FILE .. ":3", each = "user", max = -1, memory_bytes = 24 << 30 },
 		}, engine.describe().slots)
 	end)
 	it("that are wrong are told with file and line", function()
