@@ -144,7 +144,9 @@ static void over(struct talk *t)
  * keeper kills such a box; what it says then is the end. */
 static bool is_overrun(struct talk *t)
 {
-	if (cgroup_kills_at(t->box) == 0) {
+	if (t->kills_fd < 0)
+		t->kills_fd = cgroup_kills_open(t->box);
+	if (t->kills_fd < 0 || cgroup_kills_read(t->kills_fd) <= 0) {
 		t->unhurt_mono_ms = t->box[0] ? clock_mono_ms() : 0;
 		return false;
 	}

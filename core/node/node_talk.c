@@ -11,6 +11,7 @@
 #include "net/json.h"
 #include "node/node_gc.h"
 #include "sys/clock.h"
+#include "sys/fds.h"
 
 #define WAIT_S         30
 #define SHORT_MS       30000
@@ -286,6 +287,7 @@ static void talk_free(struct talk *t)
 		ask_free(list_of(l, struct ask, link));
 	loop_timer_free(&t->pause);
 	loop_timer_free(&t->read_limit);
+	fds_close(&t->kills_fd);
 	buf_fini(&t->body);
 	explicit_bzero(t->token, sizeof(t->token));
 	free(t);
@@ -300,6 +302,7 @@ struct talk *talk_of(struct node_kernels *all, const struct kernel *k, struct er
 	if (!t)
 		goto out;
 	t->all = all;
+	t->kills_fd = -1;
 	list_init(&t->asks);
 	buf_init(&t->body, TALK_BODY_MAX);
 	snprintf(t->id, sizeof(t->id), "%s", k->id);

@@ -33,7 +33,8 @@ struct node_kernels {
 struct talk {
 	struct node_kernels *all;
 	char id[KERNEL_ID_MAX], url[KERNEL_URL_MAX], token[KERNEL_TOKEN_MAX];
-	char box[256]; /* path of its cgroup; "": not known, or none */
+	char box[256];          /* path of its cgroup; "": not known, or none */
+	int kills_fd;           /* of its OOM counter; -1: not open */
 	int64_t unhurt_mono_ms; /* when that had no OOM kill yet; 0 = never looked */
 	enum talk_step step;
 	char task[FUTURE_ID_MAX];

@@ -239,17 +239,36 @@ const char *cgroup_where(const struct cgroup *cg, const char *path, char *out, s
 	return out;
 }
 
-int64_t cgroup_kills_at(const char *where)
+int cgroup_kills_open(const char *where)
 {
 	static const char *const files[] = { "memory.oom_control", "memory.events" };
-	char path[512], text[1024];
-	for (size_t i = 0; *where && i < sizeof(files) / sizeof(files[0]); i++) {
+	char path[512];
+	int fd = -1;
+	for (size_t i = 0; *where && fd < 0 && i < sizeof(files) / sizeof(files[0]); i++) {
 		int n = snprintf(path, sizeof(path), "%s/%s", where, files[i]);
-		const char *line;
-		if (n > 0 && (size_t)n < sizeof(path) && fds_read_file(path, text, sizeof(text), NULL) >= 0)
-			return (line = strstr(text, "\noom_kill ")) ? strtoll(line + 10, NULL, 10) : 0;
+		if (n > 0 && (size_t)n < sizeof(path))
+			fd = open(path, O_RDONLY | O_CLOEXEC);
 	}
-	return 0;
+	return fd;
+}
+
+int64_t cgroup_kills_read(int fd)
+{
+	char text[1024];
+	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+	if (n < 0)
+		return -1;
+	text[n] = '\0';
+	const char *line = strstr(text, "\noom_kill ");
+	return line ? strtoll(line + 10, NULL, 10) : 0;
+}
+
+int64_t cgroup_kills_at(const char *where)
+{
+	int fd = cgroup_kills_open(where);
+	int64_t kills = fd < 0 ? 0 : cgroup_kills_read(fd);
+	fds_close(&fd);
+	return kills < 0 ? 0 : kills;
 }
 
 /* ---- boxes ---- */

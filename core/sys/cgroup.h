@@ -77,6 +77,9 @@ const char *cgroup_where(const struct cgroup *cg, const char *path, char *out, s
 
 /* OOM kills in the box at `where` (from cgroup_where) since it was made; 0 also where nothing counts. For who may not open the tree. */
 int64_t cgroup_kills_at(const char *where);
+/* The same for who looks often: the counter's descriptor, or -1 where nothing counts; and the count now, -1 where the box has gone. */
+int cgroup_kills_open(const char *where);
+int64_t cgroup_kills_read(int fd);
 
 int cgroup_make(struct cgroup *cg, const char *path, struct err *err); /* an existing one is fine */
 /* Errors by code: EBUSY a memory limit below what is in use and cannot be reclaimed (nothing is killed for it),
