@@ -64,8 +64,9 @@ static size_t cut(const char *s, size_t len, size_t most)
 
 static char *room_for(struct ledger *l, size_t size)
 {
-	struct ledger_chunk *c = list_is_empty(&l->chunks) ? NULL : list_of(l->chunks.prev, struct ledger_chunk, link);
-	if (!c || CHUNK_BYTES - c->used < size) {
+	bool is_none = list_is_empty(&l->chunks);
+	struct ledger_chunk *c = list_of(l->chunks.prev, struct ledger_chunk, link);
+	if (is_none || CHUNK_BYTES - c->used < size) {
 		if (l->bytes + CHUNK_BYTES > WAITING_MOST_BYTES || !(c = malloc(sizeof(*c) + CHUNK_BYTES)))
 			return NULL;
 		c->used = 0;

@@ -18,7 +18,7 @@ struct alerts;
 
 #define LEDGER_READ_MOST 1000
 
-struct decision { /* all borrowed; over-long texts are cut, inputs of over 16 KB left out */
+struct decision {                 /* all borrowed; over-long texts are cut, inputs of over 16 KB left out */
 	const char *word;         /* what decided: pool recycle rule on slots box access sizing budget queue */
 	const char *name;         /* of it: "fek", "idle kernels" */
 	const char *source;       /* "policies/10-pools.lua:4"; "core" = a rule of the core's own */
@@ -63,11 +63,11 @@ bool ledger_is_waiting(const struct ledger *ledger);
 
 struct ledger_query { /* NULL and 0: any. All borrowed for the call */
 	const char *word, *name, *subject_kind, *subject;
-	const char *login;   /* NULL = an admin: all; else everybody's and one's own */
-	bool only_would;     /* outcome would */
+	const char *login; /* NULL = an admin: all; else everybody's and one's own */
+	bool only_would;   /* outcome would */
 	bool oldest_first;
-	int64_t before_seq;  /* older than that row */
-	int limit;           /* 1 … LEDGER_READ_MOST */
+	int64_t before_seq; /* older than that row */
+	int limit;          /* 1 … LEDGER_READ_MOST */
 };
 /* Folded rows, newest first, as a JSON array: seq, at, firstAt, count, word, name, source, subjectKind, subject, answer, reason, inputs, threshold,
  * mode, outcome, outcomeText, owner, version. What is not flushed yet is flushed first, and so in it. Called later, on the loop's

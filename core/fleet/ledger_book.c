@@ -146,7 +146,7 @@ static int batch_init(struct batch *t, size_t most)
 		slots *= 2;
 	*t = (struct batch){ .notes = malloc(most * sizeof(*t->notes)),
 			     .fold_of = malloc(most * sizeof(*t->fold_of)),
-			     .folds = malloc(most * sizeof(*t->folds)),
+			     .folds = calloc(most, sizeof(*t->folds)),
 			     .slots = calloc(slots, sizeof(*t->slots)),
 			     .mask = slots - 1 };
 	return t->notes && t->fold_of && t->folds && t->slots ? 0 : -1;

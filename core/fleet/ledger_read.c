@@ -18,7 +18,7 @@ static const char *const conditions[BY_COUNT] = {
 	[BY_NAME] = " AND name = ?2",
 	[BY_SUBJECT_KIND] = " AND subject_kind = ?3",
 	[BY_SUBJECT] = " AND subject = ?4",
-	[BY_LOGIN] = " AND (owner IS NULL OR (owner = ?5 AND owner <> '" FEED_OWN_ADMIN "'))",
+	[BY_LOGIN] = (" AND (owner IS NULL OR (owner = ?5 AND owner <> '" FEED_OWN_ADMIN "'))"),
 };
 
 struct ledger_reader *ledger_reader_new(const struct ledger_query *q, ledger_read_fn *fn, void *data)
