@@ -3,5 +3,5 @@ std = "lua54"
 max_line_length = 160
 files["spec"] = { std = "+busted", max_line_length = false }      -- tables of cases
 files["policies"] = { read_globals = { "pool", "box", "slots", "rule", "on", "access", "retention", "python", "java", "command", "retire", "kill", "abort",
-	"notify", "keep", "seconds", "bytes" } }
+	"notify", "keep", "seconds", "bytes", "machine" } }
 files["**/config/dss.lua"] = { read_globals = { "node", "backend", "service", "log" } }

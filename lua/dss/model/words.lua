@@ -5,6 +5,8 @@ local limits = require "dss.model.limits"
 local pools = require "dss.model.pools"
 local rights = require "dss.model.rights"
 local rules = require "dss.model.rules"
+local machine = require "bind.machine"
+local sandbox = require "dss.model.sandbox"
 local verbs = require "dss.model.verbs"
 local duration = require "dss.text.duration"
 local size = require "dss.text.size"
@@ -25,7 +27,10 @@ function M.new(where) return { where = where, first = {}, pools = {}, limits = {
 
 --- The words for one file; what they say lands in `model`.
 function M.of(source, model)
-	local out = { seconds = unit(duration.parse, 1000), bytes = unit(size.parse, 1) }
+	local out = {
+		seconds = unit(duration.parse, 1000), bytes = unit(size.parse, 1),
+		machine = sandbox.facts(model.where.machine or machine, "machine"),       -- what numbers may be reckoned from: { cores, total }
+	}
 	for _, some in ipairs { verbs.words(), pools.words(source, model), limits.words(source, model), rules.words(source, model),
 		events.words(source, model), rights.words(source, model), keeping.words(source, model) } do
 		for name, word in pairs(some) do out[name] = word end
