@@ -141,8 +141,17 @@ static const struct {
 	{ "unload", "unloaded", "unload" },
 	{ "place", "placed", "place" },
 	{ "refuse", "refused", "refuse" },
+	{ "admit", "admitted", "admit" },
 	{ "warn", "warned about", "warn about" },
 };
+
+static bool is_among(const char *const *words, const char *word)
+{
+	for (; *words != NULL; words++)
+		if (strcmp(*words, word) == 0)
+			return true;
+	return false;
+}
 
 /* "would have retired", "warned before it retires", "unable to retire". Returns the tone. */
 static enum say_tone answer_in_words(const json_t *row, char *out, size_t room)
@@ -167,8 +176,9 @@ static enum say_tone answer_in_words(const json_t *row, char *out, size_t room)
 		snprintf(out, room, "warned, is going to %s", infinitive);
 		return SAY_WARN;
 	}
-	if (strcmp(outcome, "kept") == 0 && strcmp(answer, "keep") != 0) {
-		snprintf(out, room, "wanted to %s, but somebody said keep", infinitive);
+	static const char *const ends[] = { "retire", "kill", "abort", "unload", "stop", NULL };
+	if (strcmp(outcome, "kept") == 0 && is_among(ends, answer)) {
+		snprintf(out, room, "kept, did not %s", infinitive);
 		return SAY_PLAIN;
 	}
 	snprintf(out, room, "%s%s", past, strcmp(mode, "notify") == 0 ? " (notify only)" : "");
@@ -306,14 +316,6 @@ static void tell_nothing(struct why *w)
 static const char *const kinds[] = { "kernel", "task", "process", "pool", "user", "project", "node", NULL };
 static const char *const policy_words[] = { "rule",   "recycle", "slots", "box",       "on", "access",
 					    "sizing", "budget",  "queue", "retention", NULL };
-
-static bool is_among(const char *const *words, const char *word)
-{
-	for (; *words != NULL; words++)
-		if (strcmp(*words, word) == 0)
-			return true;
-	return false;
-}
 
 static void ask_pool(struct why *w, const char *name)
 {

@@ -297,6 +297,30 @@ describe("the ledger", function()
 		assert.equal(lost, l:stats().lost)
 	end)
 
+	it("on a disk that is full for the store too loses both copies, leaves the store whole, and recovers", function()
+		if not os.execute("mount -t tmpfs -o size=3m,mode=700 none " .. dir .. " 2>/dev/null") then return pending "this machine lets nobody mount" end
+		is_mounted = dir
+		open()
+		l:note(IDLE)
+		rows()
+		os.execute("head -c 10000000 /dev/zero > " .. dir .. "/filler 2>/dev/null")
+		for i = 1, 3000 do l:note(with { subject = "fek-" .. i, reason = ("x"):rep(400) }) end
+		l:flush()
+		helper.wait_for("an alert", function()
+			l:turn()
+			return l:alerts() ~= "[]"
+		end)
+		assert.equal(3000, l:stats().lost)
+		os.remove(dir .. "/filler")
+		l:note(with { subject = "jek-1" })
+		assert.equal("jek-1", rows()[1].subject)
+		assert.equal("[]", l:alerts())
+		l:close()
+		assert.same({ "ok" }, t_words.sql(dir .. "/dss.sqlite", "PRAGMA integrity_check"))
+		open()
+		assert.truthy(l:note(IDLE) > 3001)
+	end)
+
 	it("on a full disk drops, counts, raises an alert, and recovers; no line is torn", function()
 		assert(os.execute("mkdir " .. dir .. "/ledger"))
 		if not os.execute("mount -t tmpfs -o size=256k,mode=700 none " .. dir .. "/ledger 2>/dev/null") then
