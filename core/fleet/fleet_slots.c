@@ -220,6 +220,8 @@ void fleet_note_waits(struct fleet *fleet, struct pool *pool)
 void fleet_note_assign(struct fleet *fleet, const struct future *f, const struct kernel *k)
 {
 	char reason[256];
+	if (!f->told_why) /* it got the kernel that was free, at once: nothing was decided, and thousands of them a second say nothing */
+		return;
 	queue_why_first(f, k, reason, sizeof(reason));
 	note(fleet, f, "assign", reason, 1, (int)f->in_pool->nwaiting, "done");
 }
