@@ -357,7 +357,7 @@ static struct rule *most_due(const struct rule_runs *r)
 static void on_timer(void *data)
 {
 	struct rule_runs *r = data;
-	int64_t began_us = clock_mono_us(), now_us = began_us;
+	int64_t began_us = clock_mono_us(), now_us;
 	do {
 		if (!r->current) {
 			struct rule *next = most_due(r);
