@@ -40,7 +40,8 @@ load round echo 1 100 >/dev/null
 for round in $(seq "$rounds"); do
 	note fsync "$("$bin/futures_load" fsync "$node/db/bench.fsync" 300)"
 	note one "$(load round echo 1 "$((tasks / 3))")"
-	note many "$(load round echo $window "$tasks")"
+	cost_of "$tasks" load round echo $window "$tasks" >"$work/out"
+	note many "$(cat "$work/out")"
 	note dispatch "$(load dispatch clock 1 "$((tasks / 3))")"
 	# a pool takes 10,000 waiting tasks: each round has its own
 	body queue "{\"type\":\"command\",\"pool\":\"queue$((round % QUEUES))\",\"payload\":{\"argv\":[\"true\"]}}"
@@ -80,6 +81,12 @@ row "dssd: durable, over HTTP" "$own" /s 1.00 ">= 2500 /s"
 ! has celery-many rate || row "Celery, Redis with appendfsync always" "$(rate celery-many)" /s "$(ratio "$(rate celery-many)" "$own")" -
 row "ProcessPoolExecutor, in memory" "$(rate executor-many)" /s "$(ratio "$(rate executor-many)" "$own")" -
 row "acknowledged submits, 32 connections" "$(rate submit)" /s "$(ratio "$(rate submit)" "$own")" ">= 5000 /s"
+
+head_of "futures: what a task takes, $window under way" ""
+row "processor time of the backend" "$(cost backend %.0f)" us - -
+row "processor time of the Python kernel" "$(cost kernels %.0f)" us - -
+row "processor time of the keeper" "$(cost keeper %.0f)" us - -
+row "commits" "$(cost commits %.2f)" "" - -
 
 bench_name=dispatch
 own=$(p50_ms dispatch)

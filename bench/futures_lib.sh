@@ -97,6 +97,25 @@ share_of() {
 	awk -v b="$((b1 - b0))" -v k="$((k1 - k0))" -v s="$1" -v hz="$(getconf CLK_TCK)" 'BEGIN { printf "%.1f %.1f\n", 100 * b / hz / s, 100 * (b + k) / hz / s }'
 }
 
+# --- what a task costs; on a machine with other work it says more than the clock ---
+
+kernel_pids() { ps -o pid=,args= --ppid "$(cut -d' ' -f4 "/proc/$(node_pid backend)/stat")" | awk '/DSSFutureKernelMain/ { print $1 }'; }
+cpu_us() { for pid; do cat "/proc/$pid"/task/*/schedstat; done | awk '{ n += $1 } END { printf "%d", n / 1000 }'; }
+commits() { ask "http://127.0.0.1:$port/metrics" | awk '/^[a-z_]*store_commits_total / { print $2 }'; }
+# cost_of TASKS COMMAND…: its output; notes what each task took in backend, kernels, keeper and commits.
+cost_of() {
+	n=$1
+	shift
+	b=$(node_pid backend) k=$(kernel_pids)
+	# shellcheck disable=SC2086
+	was="$(cpu_us "$b") $(cpu_us $k) $(cpu_us "$(cut -d' ' -f4 "/proc/$b/stat")") $(commits)"
+	"$@"
+	# shellcheck disable=SC2086
+	echo "$was $(cpu_us "$b") $(cpu_us $k) $(cpu_us "$(cut -d' ' -f4 "/proc/$b/stat")") $(commits)" |
+		awk -v n="$n" -v to="$work/cost" '{ print ($5 - $1) / n >> (to ".backend"); print ($6 - $2) / n >> (to ".kernels"); print ($7 - $3) / n >> (to ".keeper"); print ($8 - $4) / n >> (to ".commits") }'
+}
+cost() { median <"$work/cost.$1" | awk -v form="$2" '{ printf form, $1 }'; }
+
 # --- peers ---
 
 has_celery() { [ -z "${BENCH_NO_PEERS:-}" ] && command -v redis-server >/dev/null && /usr/bin/python3 -c 'import celery, redis' 2>/dev/null; }
