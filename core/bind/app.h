@@ -7,6 +7,7 @@
 #include "gate/server.h"
 #include "node/node.h"
 #include "sys/loop.h"
+struct console;
 struct events;
 struct keys;
 struct policies_live;
@@ -22,6 +23,7 @@ struct app {
 	struct policies_live *live;    /* NULL before it is there */
 	struct policy_set *policy_set; /* NULL before it is there */
 	struct versions *versions;     /* the same */
+	struct console *console;       /* NULL before somebody asked for a prompt */
 	struct gate *gates[2];         /* page, admin; NULL before they are there */
 	const char *dir, *version;
 	uid_t control_uid; /* whose unix connections count as admin, beside root */

@@ -87,7 +87,7 @@ void call_note_place(struct vm *vm)
 	lua_Debug ar = { .short_src = "?", .currentline = -1 };
 	if (!vm->L || vm->depth == 0)
 		return;
-	find_line(vm->L, &ar);
+	find_line(vm->thread ? vm->thread : vm->L, &ar);
 	if (ar.currentline > 0)
 		snprintf(vm->short_of_memory, sizeof vm->short_of_memory, "%s:%d", ar.short_src, ar.currentline);
 }
@@ -112,9 +112,12 @@ static void on_signal(int signo)
 	struct vm *vm = running;
 	int64_t deadline_us = vm ? vm->deadline_us : 0;
 	armed_us = 0;
-	if (deadline_us && clock_mono_us() >= deadline_us)
+	if (deadline_us && clock_mono_us() >= deadline_us) {
+		lua_State *co = vm->thread;
 		lua_sethook(vm->L, on_time_over, LUA_MASKCOUNT, 1);
-	else if (deadline_us)
+		if (co) /* hooks are each thread's own */
+			lua_sethook(co, on_time_over, LUA_MASKCOUNT, 1);
+	} else if (deadline_us)
 		set_timer(deadline_us); /* it was set for a call that is over */
 }
 
@@ -232,6 +235,23 @@ int call_run(struct vm *vm, int nargs, int nresults, const struct call_budget *b
 	lua_remove(L, base);
 	assert(lua_gettop(L) == base - 1 + nresults);
 	return 0;
+}
+
+int call_resume(lua_State *L, lua_State *co, int nargs, int *nresults)
+{
+	struct vm *vm = vm_of(L);
+	lua_State *outer = vm->thread;
+	vm->thread = co;
+	if (is_late(vm)) /* the signal came before co was known */
+		lua_sethook(co, on_time_over, LUA_MASKCOUNT, 1);
+	int status = lua_resume(co, L, nargs, nresults);
+	vm->thread = outer;
+	lua_sethook(co, NULL, 0, 0);
+	if (status == LUA_OK || status == LUA_YIELD)
+		return status;
+	call_check(L); /* a handler may have swallowed why it ended */
+	lua_xmove(co, L, 1);
+	return lua_error(L);
 }
 
 enum call_fault call_why(const struct vm *vm)

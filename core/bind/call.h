@@ -25,6 +25,9 @@ enum call_fault { CALL_OK, CALL_RAISED, CALL_TIME, CALL_MEMORY };
 /* Calls the function below its nargs arguments on the stack. 0: they are replaced by exactly nresults values. -1: by nothing, and
  * err holds "file:line: message"; call_why and call_trace tell more until the next call. budget may be NULL. */
 int call_run(struct vm *vm, int nargs, int nresults, const struct call_budget *budget, struct err *err);
+/* Within a call: goes on with the coroutine co, nargs values on its stack; the call's time and memory are its own. LUA_OK or LUA_YIELD, with
+ * *nresults values on co's stack; what it raised is raised here. */
+int call_resume(lua_State *L, lua_State *co, int nargs, int *nresults);
 enum call_fault call_why(const struct vm *vm);
 const char *call_trace(const struct vm *vm);
 /* For C functions that take long: raises what the hook would once the call's time is over. */

@@ -13,6 +13,8 @@ static const struct toc_entry entries[] = {
 	{ "bind.alerts", bind_alerts_open, VM_API | VM_CONSOLE },
 	{ "bind.ledger", bind_ledger_open, VM_API | VM_CONSOLE },
 	{ "bind.policies", bind_policies_open, VM_API | VM_CONSOLE },
+	{ "bind.console", bind_console_open, VM_API },
+	{ "bind.change", bind_change_open, VM_CONSOLE },
 	{ "bind.gate", bind_gate_open, VM_API },
 	{ "bind.logs", bind_logs_open, VM_API },
 	{ "bind.rights", bind_rights_open, VM_API },

@@ -24,6 +24,8 @@ int bind_fleet_open(lua_State *L);
 int bind_alerts_open(lua_State *L);
 int bind_ledger_open(lua_State *L);
 int bind_policies_open(lua_State *L);
+int bind_console_open(lua_State *L);
+int bind_change_open(lua_State *L);
 int bind_gate_open(lua_State *L);
 int bind_logs_open(lua_State *L);
 int bind_keys_open(lua_State *L);

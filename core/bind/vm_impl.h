@@ -12,6 +12,7 @@ struct vm {
 	void *app;
 	/* the call that runs now */
 	int depth;
+	lua_State *volatile thread; /* the coroutine that runs; NULL: the main thread, L */
 	int64_t deadline_us; /* of the innermost call; 0 = none */
 	int budget_ms;
 	bool is_over; /* the hook has fired; overtime says where */

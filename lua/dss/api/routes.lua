@@ -1,6 +1,7 @@
 -- routes: every endpoint on one line: method, path, right, handler, what it does. A path that begins with PUBLIC is served beneath both
 -- prefixes of the public API; {name} is one segment and is handed to the handler. Doubled and trailing slashes do not matter.
 local alerts = require "dss.api.alerts"
+local console = require "dss.api.console"
 local decisions = require "dss.api.decisions"
 local events = require "dss.api.events"
 local futures = require "dss.api.futures"
@@ -37,6 +38,8 @@ M.table = {
 	{ "GET", "/api/policies/versions", "admin", policies.versions, "The sets that were in force, newest first; ?limit=N." },
 	{ "GET", "/api/policies/versions/{n}", "admin", policies.version, "The files of one of them." },
 	{ "POST", "/api/policies/check", "admin", policies.check, 'Look for mistakes: {"files":[{"name","text"}]} as a set; nothing is taken.' },
+	{ "POST", "/api/console", "admin", console.line, 'A line of a live prompt, over run/admin.sock alone: {"session"?,"line"}.' },
+	{ "POST", "/api/console/complete", "admin", console.complete, 'What may stand under the cursor there: {"session","line","cursor"}.' },
 	{ "GET", "/metrics", "local", metrics.get, "Numbers for Prometheus; open on this machine, elsewhere with a key." },
 	{ "GET", "/api/events", "user", events.follow, "Facts as server-sent events; Last-Event-ID: EPOCH-SEQ (or ?since=) goes on after it." },
 	{ "POST", "/api/keys", "admin", keys.make, 'Make a key: {"user","label"?,"admin"?}; the answer has it in "key", once.' },

@@ -115,6 +115,18 @@ package.preload["bind.ledger"] = function() return {
 		fn(M.decisions_json, not M.decisions_json and "the store takes nothing now" or nil)
 	end,
 } end
+package.preload["bind.console"] = function() return {
+	line = function(ask, fn)
+		M.was.console = ask
+		if M.console_refusal then return M.console_refusal, "no room" end
+		fn { session = "s1", output = "42", prompt = "dss> ", is_error = false, is_incomplete = false }
+		return "taken"
+	end,
+	complete = function(ask, cursor)
+		M.was.console = { ask.session, ask.line, cursor }
+		return 2, "pool\npools"
+	end,
+} end
 package.preload["bind.stats"] = function() return stats end
 package.preload["bind.logs"] = package.preload["bind.logs"] or function() return {} end
 package.preload["bind.gate"] = function() return {
