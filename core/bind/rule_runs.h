@@ -12,7 +12,7 @@
  * over. What a rule answers is noted in the ledger, and carried out where its mode says so: after the warning time, and at most
  * RULE_ACTS_MOST times a run.
  */
-#define RULE_SLICE_US  1000
+#define RULE_SLICE_US  500
 #define RULE_ACTS_MOST 20
 
 enum rule_mode { RULE_SIMULATE, RULE_NOTIFY, RULE_ACT };
@@ -32,9 +32,10 @@ void rule_runs_free(struct rule_runs **r);
  * there are no rules then. Each runs for the first time after a second. */
 int rule_runs_take(struct rule_runs *r, struct vm *vm, struct rule_spec *specs, size_t n);
 void rule_runs_observe(struct rule_runs *r, bool is_observe); /* every rule is simulated */
-/* For the bench: the longest slice so far, in microseconds, and how many decisions; counts anew. */
+/* For the bench: the longest slice so far, in microseconds of the clock and of this thread's processor time, and how many decisions;
+ * counts anew. */
 struct rule_runs_stats {
-	int64_t decisions, slices, longest_us, total_us;
+	int64_t decisions, slices, longest_us, longest_cpu_us, total_us;
 	bool is_running;
 };
 void rule_runs_get_stats(struct rule_runs *r, struct rule_runs_stats *out);

@@ -40,7 +40,9 @@ static bool add(struct subjects *s, const char *id)
 		s->ids = ids;
 		s->room = room;
 	}
-	snprintf(s->ids[s->n++], SUBJECT_ID_MAX, "%s", id);
+	size_t len = strnlen(id, SUBJECT_ID_MAX - 1);
+	memcpy(s->ids[s->n], id, len);
+	s->ids[s->n++][len] = '\0';
 	return true;
 }
 
