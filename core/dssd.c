@@ -20,6 +20,7 @@
 #include "bind/policies_live.h"
 #include "bind/policy_check.h"
 #include "bind/policy_set.h"
+#include "bind/project_eval.h"
 #include "bind/replay.h"
 #include "fleet/keys.h"
 #include "fleet/purge.h"
@@ -41,6 +42,7 @@ enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 static const char usage[] = "usage: dssd plan DIR [-o FILE]   evaluate DIR/config/dss.lua into the keeper's plan\n"
 			    "       dssd check DIR [-q] [--json]  policies on standard input; dssctl policy check calls it\n"
 			    "       dssd run DIR              the backend; started by dss-keeper\n"
+			    "       dssd project DIR KEY [--absolute]   projects/KEY/project.lua as checked data\n"
 			    "       dssd replay DIR …         decisions that were recorded, made again\n"
 			    "       dssd --help | --version\n";
 
@@ -104,6 +106,20 @@ static int check(int argc, char **argv)
 		return complain(err.text);
 	}
 	return policy_check_input(dir, is_quiet, as_json) == 0 ? EXIT_DONE : EXIT_FAILED;
+}
+
+static int project(int argc, char **argv)
+{
+	bool may_be_absolute = false;
+	static const struct option options[] = { { "absolute", no_argument, NULL, 'a' }, { 0 } };
+	for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+		if (c != 'a')
+			return fputs(usage, stderr), EXIT_USAGE;
+		may_be_absolute = true;
+	}
+	if (optind != argc - 2)
+		return fputs(usage, stderr), EXIT_USAGE;
+	return project_eval_print(argv[optind], argv[optind + 1], may_be_absolute) == 0 ? EXIT_DONE : EXIT_FAILED;
 }
 
 /* --- the backend --- */
@@ -410,7 +426,7 @@ int main(int argc, char **argv)
 	static const struct {
 		const char *name;
 		int (*run)(int argc, char **argv);
-	} commands[] = { { "plan", plan }, { "check", check }, { "run", run }, { "replay", replay_main } };
+	} commands[] = { { "plan", plan }, { "check", check }, { "project", project }, { "run", run }, { "replay", replay_main } };
 
 	if (argc < 2)
 		return fputs(usage, stderr), EXIT_USAGE;
