@@ -36,20 +36,16 @@ void fleet_slots_place(struct fleet *fleet, struct future *f)
 static void place_again(struct fleet *fleet, struct future *f)
 {
 	bool waits = !list_is_empty(&f->in_queue);
-	if (waits)
-		queue_remove(f);
+	queue_displace(f); /* before its ticket goes: that is part of its lane's name */
 	slots_ticket_free(&f->ticket);
-	f->is_unplaced = false;
 	list_remove(&f->in_unplaced);
-	if (waits && slots_count(fleet->slots) && fleet->policy.place) {
+	if (waits && slots_count(fleet->slots) && fleet->policy.place)
 		/* The policy is asked in slices, between turns of the loop: nobody starts before it was. */
-		f->is_unplaced = true;
 		list_push(&fleet->unplaced, &f->in_unplaced);
-	} else if (!waits) {
+	else if (waits)
+		queue_place(f);
+	else if (future_is_open(f) || f->is_at_work)
 		fleet_slots_place(fleet, f);
-	}
-	if (waits)
-		queue_push(f->in_pool, f);
 	if (f->is_at_work)
 		slots_enter(f->ticket, f->work_bytes);
 }
@@ -72,8 +68,10 @@ bool fleet_slots_go_on(struct fleet *fleet)
 	for (struct list *l; (l = list_first(&fleet->unplaced));) {
 		struct future *f = list_of(l, struct future, in_unplaced);
 		list_remove(l);
-		fleet_slots_place(fleet, f);
-		queue_place(f);
+		if (future_is_open(f)) { /* else it was ended meanwhile: a key of slots is not held for it */
+			fleet_slots_place(fleet, f);
+			queue_place(f);
+		}
 		if (clock_mono_us() >= until)
 			break;
 	}

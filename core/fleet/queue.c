@@ -103,6 +103,18 @@ void queue_remove(struct future *f)
 		pool->queue->changes++;
 }
 
+void queue_displace(struct future *f)
+{
+	struct pool *pool = f->in_pool;
+	if (list_is_empty(&f->in_queue) || f->is_unplaced)
+		return;
+	exit_lane(pool, f);
+	f->is_unplaced = true;
+	enter_lane(pool, f);
+	if (pool->queue)
+		pool->queue->changes++;
+}
+
 void queue_place(struct future *f)
 {
 	f->is_unplaced = false;
@@ -145,7 +157,7 @@ static bool fits(const struct kernel *k, const struct lane *l)
 /* Use only rises: what the heap believes of a lane may be too little, never too much. So a first one whose rank is true is the first. */
 static bool is_true(struct heap *h, struct lane *l, int64_t now)
 {
-	double rank = h->order == ORDER_FAIR ? usage_rank(l->client->user, now) : l->rank;
+	double rank = h->order == ORDER_FAIR ? lane_true_rank(l, now) : l->rank;
 	if (rank <= l->rank)
 		return true;
 	l->rank = rank;

@@ -32,8 +32,9 @@ void queue_free(struct queue **queue);
 
 /* Where it belongs in the order, also when it comes back. One that is_unplaced is passed over until queue_place. */
 void queue_push(struct pool *pool, struct future *f);
-void queue_remove(struct future *f); /* fine when it does not wait */
-void queue_place(struct future *f);  /* its slots are known now */
+void queue_remove(struct future *f);   /* fine when it does not wait */
+void queue_place(struct future *f);    /* its slots are known now */
+void queue_displace(struct future *f); /* they are not any more: it keeps its place, and is passed over until queue_place */
 /* 1 = next; 0 = not waiting. *total: how many wait. Beyond a few hundred waiting it may be as of some ms ago. */
 int queue_position(const struct future *f, int *total);
 /* The first waiting future that kernel k, idle or about to be, should run now, or NULL: none, or k should give way. */

@@ -10,6 +10,7 @@ enum queue_order { ORDER_FAIR, ORDER_AGE };
 struct client { /* a user who waits in this pool */
 	struct usage_user *user;
 	struct list lanes; /* struct lane.in_client */
+	double rank;       /* of his use, never falling: what his lanes are put in order by */
 };
 
 struct lane {                /* waiting tasks that differ only in when they came; never empty */
@@ -53,7 +54,9 @@ struct queue {
 };
 
 /* --- queue_lane.c --- */
+/* Of one user in the order of submit, whatever is known of their ranks. */
 bool lane_is_before(enum queue_order order, const struct lane *a, const struct lane *b);
+double lane_true_rank(const struct lane *l, int64_t now_mono_ms);
 bool lane_has_room(const struct lane *l);
 bool lane_join(struct pool *pool, struct future *f); /* false: no memory */
 void lane_leave(struct pool *pool, struct future *f);

@@ -1,4 +1,5 @@
 /* queue_lane: the parts of a queue: who stands behind whom (two heaps), and who is held back. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +11,8 @@
 #include "fleet/usage.h"
 #include "sys/clock.h"
 
-#define NAME_MOST 160
+#define NAME_MOST  160
+#define RANK_NOISE 1e-9
 
 /* --- the two heaps: by fairness and by age --- */
 
@@ -18,6 +20,19 @@ static uint64_t head_seq(const struct lane *l)
 {
 	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): a lane is freed with its last task */
 	return queue_head(l)->seq;
+}
+
+/*
+ * The order within a heap knows no users: lanes of one whose ranks are of different times would stand in a circle with another's between
+ * them, and he would be passed for ever. Their ranks are equal once each was brought up to now, which is_true does before one is taken.
+ */
+static bool is_above(enum queue_order order, const struct lane *a, const struct lane *b)
+{
+	if (order == ORDER_FAIR && a->priority != b->priority)
+		return a->priority > b->priority;
+	if (order == ORDER_FAIR && a->rank != b->rank)
+		return a->rank < b->rank;
+	return head_seq(a) < head_seq(b);
 }
 
 bool lane_is_before(enum queue_order order, const struct lane *a, const struct lane *b)
@@ -38,7 +53,7 @@ static void set_at(struct heap *h, size_t i, struct lane *l)
 static void sift_up(struct heap *h, size_t i)
 {
 	struct lane *l = h->at[i];
-	for (; i > 0 && lane_is_before(h->order, l, h->at[(i - 1) / 2]); i = (i - 1) / 2)
+	for (; i > 0 && is_above(h->order, l, h->at[(i - 1) / 2]); i = (i - 1) / 2)
 		set_at(h, i, h->at[(i - 1) / 2]);
 	set_at(h, i, l);
 }
@@ -47,9 +62,9 @@ void lane_sift_down(struct heap *h, size_t i)
 {
 	struct lane *l = h->at[i];
 	for (size_t child; (child = 2 * i + 1) < h->n; i = child) {
-		if (child + 1 < h->n && lane_is_before(h->order, h->at[child + 1], h->at[child]))
+		if (child + 1 < h->n && is_above(h->order, h->at[child + 1], h->at[child]))
 			child++;
-		if (!lane_is_before(h->order, h->at[child], l))
+		if (!is_above(h->order, h->at[child], l))
 			break;
 		set_at(h, i, h->at[child]);
 	}
@@ -95,10 +110,19 @@ static int make_room_for_lane(struct heap *h, size_t lanes)
 
 /* --- lanes --- */
 
+/* Worked out at two moments, the same use differs in its last digits: that is no difference. */
+double lane_true_rank(const struct lane *l, int64_t now)
+{
+	struct client *c = l->client;
+	double rank = usage_rank(c->user, now);
+	if (rank > c->rank + RANK_NOISE)
+		c->rank = rank;
+	return c->rank;
+}
+
 void lane_put(struct queue *q, struct lane *l)
 {
-	int64_t now = clock_mono_ms();
-	l->rank = usage_rank(l->client->user, now);
+	l->rank = lane_true_rank(l, clock_mono_ms());
 	heap_add(&q->heaps[ORDER_FAIR], l);
 	heap_add(&q->heaps[ORDER_AGE], l);
 }
@@ -180,6 +204,7 @@ static struct client *take_client(struct queue *q, struct usage_user *user)
 		return NULL;
 	}
 	c->user = user;
+	c->rank = -INFINITY;
 	list_init(&c->lanes);
 	return c;
 }

@@ -429,6 +429,10 @@ void slots_keep(struct slot_ticket *t, int64_t memory_bytes)
 	char why[8];
 	if (!t || t->keeps || slots_is_hopeless(t, memory_bytes, why, sizeof(why)))
 		return;
+	/* Two that keep what the other one needs too would wait for each other for ever: who comes second keeps nothing. */
+	for (size_t i = 0; i < t->group->n; i++)
+		if (is_kept(&t->group->places[i], t))
+			return;
 	for (size_t i = 0; i < t->group->n; i++) {
 		struct slot_key *k = t->group->places[i].key;
 		if (is_short(&t->group->places[i], memory_bytes) && !k->kept_for) {

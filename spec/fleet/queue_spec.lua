@@ -119,6 +119,18 @@ describe("the queue", function()
 		assert.equal("b a c", order(3))
 	end)
 
+	it("serves who used least lately first, however many kinds of tasks another waits with", function()
+		pool()
+		local a = submit("ann", "a1")
+		submit("ann", "a2", { memory = GB / 2 | 0 })
+		submit("ann", "a3", { memory = GB / 4 | 0 })
+		local b = submit("bob", "b1")
+		submit("bob", "b2")
+		f:used(a, GB, 60000)
+		f:used(b, GB, 1000)
+		assert.equal("b1 b2 a1 a2 a3", order(5))
+	end)
+
 	it("counts what is at work while it runs", function()
 		pool { warm_min = 1, warm_max = 2, max = 2 }
 		local k = line("spawn ")[2]

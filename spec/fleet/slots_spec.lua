@@ -216,6 +216,39 @@ describe("slots", function()
 		assert.is_true(n <= 60, "the large one starves")
 	end)
 
+	it("are never kept free by two large tasks for each other", function()
+		pool { memory = 4 * GB, warm_min = 5, warm_max = 5, max = 8 }
+		f:set_slots({ { name = "one", memory = 4 * GB }, { name = "other", memory = 4 * GB }, { name = "free", max = 100 } }, function(t)
+			if t.title == "large" then return { { 1, "" }, { 2, "" } } end
+			return { { t.title == "in one" and 1 or t.title == "in other" and 2 or 3, "" } }
+		end)
+		kernels(5)
+		--- Somebody leaves the third rule, so that all look whether there is room for them now.
+		local function look(n)
+			for _ = 1, n do
+				submit("zoe", "goes by")
+				local title, k, id = sent()
+				assert.equal("goes by", title)
+				done(k, id)
+				line("release")
+			end
+		end
+		submit("cem", "in one", { memory = GB })
+		local _, k1, id1 = sent()
+		submit("ann", "large")
+		look(20)
+		submit("dan", "in other", { memory = GB })
+		local _, k2, id2 = sent()
+		submit("bob", "large")
+		look(20)
+		done(k1, id1)
+		done(k2, id2)
+		local title, k, id = sent()
+		assert.equal("large", title)
+		done(k, id)
+		assert.equal("large", (sent()))
+	end)
+
 	it("know a maximum that a function said for one task", function()
 		pool()
 		f:set_slots({ { name = "by function", each = "user", max = 9 } }, function(t) return { { 1, t.owner, t.title == "night" and 1 or nil } } end)
