@@ -20,6 +20,7 @@
 #include "bind/policies_live.h"
 #include "bind/policy_check.h"
 #include "bind/policy_set.h"
+#include "bind/policy_test.h"
 #include "bind/project_eval.h"
 #include "bind/replay.h"
 #include "fleet/keys.h"
@@ -44,6 +45,7 @@ static const char usage[] = "usage: dssd plan DIR [-o FILE]   evaluate DIR/confi
 			    "       dssd run DIR              the backend; started by dss-keeper\n"
 			    "       dssd project DIR KEY [--absolute]   projects/KEY/project.lua as checked data\n"
 			    "       dssd replay DIR …         decisions that were recorded, made again\n"
+			    "       dssd test DIR …           users' specs of their policies\n"
 			    "       dssd --help | --version\n";
 
 static int complain(const char *text)
@@ -426,7 +428,8 @@ int main(int argc, char **argv)
 	static const struct {
 		const char *name;
 		int (*run)(int argc, char **argv);
-	} commands[] = { { "plan", plan }, { "check", check }, { "project", project }, { "run", run }, { "replay", replay_main } };
+	} commands[] = { { "plan", plan }, { "check", check },        { "project", project },
+			 { "run", run },   { "replay", replay_main }, { "test", policy_test_main } };
 
 	if (argc < 2)
 		return fputs(usage, stderr), EXIT_USAGE;

@@ -57,12 +57,12 @@ _dssctl() {
 	local run=("$program")
 	[ -n "$verb" ] && run+=("$verb")
 	case "$verb:$sub" in
-	dss:?* | key:?*) run+=("$sub") ;;
+	dss:?* | key:?* | policy:?*) run+=("$sub") ;;
 	esac
 	if [[ "$cur" == -* ]]; then
 		words=$(_dssctl_words options "${run[@]}")
 		[ -z "$verb" ] && words="-C --json --help --version"
-	elif [ -z "$verb" ] || [ "$verb:$sub" = dss: ] || [ "$verb:$sub" = key: ]; then
+	elif [ -z "$verb" ] || [ "$verb:$sub" = dss: ] || [ "$verb:$sub" = key: ] || [ "$verb:$sub" = policy: ]; then
 		words=$(_dssctl_words commands "${run[@]}")
 	elif [ "$verb" = help ]; then
 		words=$(_dssctl_words commands "$program")
@@ -74,7 +74,10 @@ _dssctl() {
 		words="keeper logger backend jupyter nginx"
 	elif [ "$verb" = restart ] || [ "$verb:$sub" = dss:restart ]; then
 		words="keeper logger backend"
-	elif [ "$verb" = init ]; then
+	elif [ "$verb:$sub" = policy:check ]; then
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+		return
+	elif [ "$verb" = init ] || [ "$verb:$sub" = policy:test ]; then
 		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
 		return
 	fi

@@ -1,16 +1,29 @@
 /* bind.machine: { cores, total = bytes of memory }: what a policy may be sized by when it is loaded. */
 #include <unistd.h>
 #include <lauxlib.h>
+#include "bind/bind_machine.h"
 #include "bind/toc.h"
+
+static int64_t other_cores, other_bytes; /* 0 = this machine's */
+
+void bind_machine_pretend(int64_t cores, int64_t bytes)
+{
+	other_cores = cores;
+	other_bytes = bytes;
+}
 
 int64_t bind_machine_cores(void)
 {
+	if (other_cores > 0)
+		return other_cores;
 	long n = sysconf(_SC_NPROCESSORS_ONLN);
 	return n > 0 ? n : 1;
 }
 
 int64_t bind_machine_bytes(void)
 {
+	if (other_bytes > 0)
+		return other_bytes;
 	long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
 	return pages > 0 && size > 0 ? (int64_t)pages * size : 0;
 }

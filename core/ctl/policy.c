@@ -1,15 +1,17 @@
-/* policy: the policies of an instance: what is in force, a check before saving, differences, the versions before, and back to one of them. */
+/* policy: the policies of an instance: what is in force, a check before saving, their specs, differences, the versions before, and back to one of them. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/text.h"
+#include "ctl/child.h"
 #include "ctl/list.h"
 #include "ctl/opt.h"
 #include "ctl/policy_files.h"
 #include "ctl/rest.h"
 #include "sys/clock.h"
+#include "sys/home.h"
 
 enum { TAKEN_WAIT_MS = 15000, VERSIONS_SHOWN = 20 };
 
@@ -130,6 +132,42 @@ static int check(struct ctl *ctl, int argc, char **argv)
 		code = policy_files_check(ctl, set, false);
 	json_decref(set);
 	return code;
+}
+
+/* --- test --- */
+
+static int test(struct ctl *ctl, int argc, char **argv)
+{
+	const struct opt opts[] = { { 0 } };
+	char program[PATH_MAX];
+	char *child[OPT_WORDS_MAX + 8] = { program, (char *)"test", ctl->dir, (char *)"--" };
+	struct err err = { 0 };
+	int n = 4;
+	struct opt_words words = {
+		.usage = "test [DIR] [-- OPTIONS OF BUSTED]",
+		.about = "Runs the specs in policies/spec, or in DIR/spec: what your policies are meant to do, held against what\n"
+			 "they do. With your rights, and without a backend. Exit 1: some failed. docs/policy-testing.md says how.",
+		.most = 1,
+		.takes_command = true
+	};
+	int code = opt_read(ctl, opts, &words, argc, argv);
+	if (code >= 0 || (words.count == 0 && (code = ctl_find(ctl)) != CTL_DONE))
+		return code;
+	if (home_program("dssd", program, sizeof(program)) < 0)
+		return ctl_fail(CTL_FAILED, "unable to find dssd beside this program");
+	if (words.count > 0)
+		child[2] = words.words[0];
+	if (ctl->json) {
+		child[n++] = (char *)"-o";
+		child[n++] = (char *)"json";
+	}
+	for (int i = 0; i < words.ncommand && n < OPT_WORDS_MAX; i++)
+		child[n++] = words.command[i];
+	fflush(stdout);
+	int status = child_run(child, &err);
+	if (status < 0)
+		return ctl_fail(CTL_FAILED, "%s", err.text);
+	return status <= CTL_USAGE || status == CTL_INTERRUPTED ? status : CTL_FAILED;
 }
 
 /* --- diff --- */
@@ -310,10 +348,12 @@ static int rollback(struct ctl *ctl, int argc, char **argv)
 static const struct ctl_command verbs[] = {
 	{ "show", "what is in force, and what is wrong with policies/", "", show, CTL_NEEDS_DAEMON },
 	{ "check", "look for mistakes before saving", "[FILE…]", check, CTL_NEEDS_INSTANCE },
+	{ "test", "run your own specs of them", "[DIR]", test, CTL_NEEDS_INSTANCE },
 	{ "diff", "what differs from what is in force", "[N [M]]", diff, CTL_NEEDS_DAEMON },
 	{ "history", "the sets that were in force", "", history, CTL_NEEDS_DAEMON },
 	{ "rollback", "back to one of them", "N", rollback, CTL_NEEDS_DAEMON },
-	{ "replay", "recorded decisions made again, also by other policies", "[--policies DIR]", policy_replay_command, CTL_NEEDS_INSTANCE },
+	{ "replay", "recorded decisions made again, also by other policies", "[--policies DIR]", policy_replay_command,
+	  CTL_NEEDS_INSTANCE },
 	{ 0 },
 };
 

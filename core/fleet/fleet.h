@@ -82,6 +82,8 @@ struct fleet_policy {
 void fleet_set_policy(struct fleet *fleet, const struct fleet_policy *policy);
 /* New numbers of a pool in force: checked like a spec. -1: nothing changed. */
 int fleet_tune_pool(struct fleet *fleet, const char *name, const struct pool_numbers *n, struct err *err);
+/* What the numbers of recycle.* of its pool say against an idle kernel; NULL: nothing. Static text. */
+const char *fleet_kernel_why_spent(const struct kernel *k, int64_t now_mono_ms);
 /* Asks `recycle` of every idle kernel of the pool that ran a task or is older than a second. */
 void fleet_ask_recycle(struct fleet *fleet, const char *name);
 /* The set's rules of slots and boxes; every open task is placed again, waiting ones over the next turns: none starts before. -1: the old ones stay. */

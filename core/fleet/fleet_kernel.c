@@ -131,6 +131,18 @@ static bool may_age_out(const struct pool *pool)
 	return going < (most > 1 ? most : 1);
 }
 
+const char *fleet_kernel_why_spent(const struct kernel *k, int64_t now_mono_ms)
+{
+	const struct pool_spec *s = k->pool->spec;
+	if (has_run_enough(k))
+		return "recycled: it ran as many tasks as recycle.after_tasks says";
+	if (is_old(k, now_mono_ms) && may_age_out(k->pool))
+		return aged;
+	if (s->recycle_memory_bytes && k->memory_now_bytes > s->recycle_memory_bytes)
+		return "recycled: it uses more memory than recycle.memory says";
+	return NULL;
+}
+
 /* The text may be of the next call. */
 static const char *why_recycle(const struct fleet *fleet, const struct kernel *k)
 {
@@ -138,12 +150,9 @@ static const char *why_recycle(const struct fleet *fleet, const struct kernel *k
 	const struct pool_spec *s = k->pool->spec;
 	if (k->reserved_for[0])
 		return "it was started for one task";
-	if (has_run_enough(k))
-		return "recycled: it ran as many tasks as recycle.after_tasks says";
-	if (is_old(k, clock_mono_ms()) && may_age_out(k->pool))
-		return aged;
-	if (s->recycle_memory_bytes && k->memory_now_bytes > s->recycle_memory_bytes)
-		return "recycled: it uses more memory than recycle.memory says";
+	const char *spent = fleet_kernel_why_spent(k, clock_mono_ms());
+	if (spent)
+		return spent;
 	if (s->has_recycle && fleet->policy.recycle && fleet->policy.recycle(fleet->policy.data, k, why, sizeof(why)))
 		return why;
 	return NULL;

@@ -38,6 +38,7 @@ for _, fields in pairs(all) do
 	fields.subject, fields.owner, fields.clock = text, text, { type = "clock" }
 end
 local names = S.sorted_keys(all)
+M.names = names
 
 --- The facts that an event of that name tells; nil: there is no such event.
 function M.facts(name) return all[name] end
