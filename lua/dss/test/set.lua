@@ -143,11 +143,9 @@ function Set:place(t)
 			reason = p.reason, clause = p.threshold, source = rule.source,
 		}
 	end
-	return setmetatable(out, { __index = function(list, name)
-		for _, place in ipairs(list) do
-			if place.name == name then return place end
-		end
-	end })
+	local by_name = {}
+	for i = #out, 1, -1 do by_name[out[i].name] = out[i] end
+	return setmetatable(out, { __index = by_name })
 end
 
 local verbs = { "see", "abort" }
