@@ -28,14 +28,20 @@
 
 enum kind { TASKS, RESULTS, FACTS, DECISIONS, VERSIONS, LOGS, KINDS };
 
-/* ?1: older than, or how many stay; ?2: rows of one step. */
+/*
+ * ?1: older than, or how many stay; ?2: rows of one step; ?3: where the step before came to. None looks at more rows than it may take, and
+ * a few: the writer's time is the submits'. Facts are in the order in which they came, so old ones are among the first; those of a clock
+ * that went wrong wait for their time.
+ */
 static const char *const statements[KINDS] = {
 	[TASKS] = "DELETE FROM task WHERE rowid IN (SELECT rowid FROM task WHERE ended_ms IS NOT NULL AND ended_ms < ?1 ORDER BY "
 		  "ended_ms LIMIT ?2)",
-	[RESULTS] = "UPDATE task SET result = NULL WHERE rowid IN"
-		    " (SELECT rowid FROM task WHERE ended_ms IS NOT NULL AND ended_ms < ?1 AND result IS NOT NULL ORDER BY "
-		    "ended_ms LIMIT ?2)",
-	[FACTS] = "DELETE FROM fact WHERE rowid IN (SELECT rowid FROM fact WHERE wall_ms < ?1 ORDER BY epoch, seq LIMIT ?2)",
+	[RESULTS] =
+		"UPDATE task SET result = NULL WHERE rowid IN"
+		" (SELECT rowid FROM task WHERE ended_ms IS NOT NULL AND ended_ms >= ?3 AND ended_ms < ?1 AND result IS NOT NULL"
+		" ORDER BY ended_ms LIMIT ?2) RETURNING ended_ms",
+	[FACTS] = "DELETE FROM fact WHERE rowid IN (SELECT rowid FROM"
+		  " (SELECT rowid, wall_ms FROM fact ORDER BY epoch, seq LIMIT 10 * ?2) WHERE wall_ms < ?1 LIMIT ?2)",
 	[DECISIONS] = "DELETE FROM decision WHERE id IN (SELECT id FROM decision WHERE last_ms < ?1 ORDER BY last_ms LIMIT ?2)",
 	[VERSIONS] =
 		"DELETE FROM policy_version WHERE version IN"
@@ -50,6 +56,8 @@ struct purge {
 	struct policy_retention keep;
 	bool is_set, is_running, is_changed;
 	enum kind at;
+	int64_t results_from_ms; /* those of tasks that ended before have gone */
+	int64_t logs_from;       /* folders that were looked at in this round and stay */
 	struct purge_stats stats;
 };
 
@@ -57,10 +65,11 @@ struct job {
 	struct store_job base;
 	struct purge *purge; /* of the loop's thread; not touched by run */
 	enum kind kind;
-	int64_t bound;
+	int64_t bound, from;
 	char jobs[PATH_MAX];
-	int64_t done;  /* how many went */
-	bool is_whole; /* none is left */
+	int64_t done;    /* how many went */
+	int64_t reached; /* from of the next step */
+	bool is_whole;   /* none is left */
 };
 
 /* --- rows --- */
@@ -74,12 +83,18 @@ static int run_rows(struct store_job *base, struct store_sql *sql, struct err *e
 		return store_sql_fault(sql, rc, "tidy", err);
 	sqlite3_bind_int64(st, 1, j->bound);
 	sqlite3_bind_int(st, 2, ROWS_STEP);
-	rc = sqlite3_step(st);
+	if (j->kind == RESULTS)
+		sqlite3_bind_int64(st, 3, j->from);
+	while ((rc = sqlite3_step(st)) == SQLITE_ROW)
+		if (sqlite3_column_int64(st, 0) > j->reached)
+			j->reached = sqlite3_column_int64(st, 0);
 	sqlite3_finalize(st);
 	if (rc != SQLITE_DONE)
 		return store_sql_fault(sql, rc, "tidy", err);
 	j->done = sqlite3_changes(store_sql_db(sql));
 	j->is_whole = j->done < ROWS_STEP;
+	if (j->is_whole)
+		j->reached = j->bound;
 	return SQLITE_OK;
 }
 
@@ -140,16 +155,26 @@ static bool remove_log(int project, const char *id, int64_t bound_ms)
 	return ok && unlinkat(project, id, AT_REMOVEDIR) == 0;
 }
 
-static void look_at_project(struct job *j, struct store_sql *sql, int jobs, const char *name, int *looks)
+static bool may_go_on(const struct job *j)
+{
+	return j->done < LOGS_STEP && j->reached < j->from + LOOKS_STEP;
+}
+
+/* Folders before j->from were looked at by the steps before: none of them is looked at again before the next round. */
+static void look_at_project(struct job *j, struct store_sql *sql, int jobs, const char *name)
 {
 	const struct dirent *d;
 	DIR *project = open_folder(jobs, name);
 	if (!project)
 		return;
-	while (j->done < LOGS_STEP && *looks < LOOKS_STEP && (d = readdir(project))) {
-		++*looks;
-		if (is_name(d) && !is_open_task(sql, d->d_name) && remove_log(dirfd(project), d->d_name, j->bound))
+	while (may_go_on(j) && (d = readdir(project))) {
+		if (!is_name(d))
+			continue;
+		bool is_new = j->reached >= j->from;
+		if (is_new && !is_open_task(sql, d->d_name) && remove_log(dirfd(project), d->d_name, j->bound))
 			j->done++;
+		else
+			j->reached++;
 	}
 	closedir(project);
 }
@@ -158,7 +183,6 @@ static int run_logs(struct store_job *base, struct store_sql *sql, struct err *e
 {
 	struct job *j = (struct job *)base;
 	const struct dirent *d;
-	int looks = 0;
 	DIR *jobs = open_folder(AT_FDCWD, j->jobs);
 	if (!jobs) {
 		j->is_whole = true;
@@ -167,11 +191,11 @@ static int run_logs(struct store_job *base, struct store_sql *sql, struct err *e
 		err_sys(err, errno, "unable to tidy %s", j->jobs);
 		return SQLITE_ERROR;
 	}
-	while (j->done < LOGS_STEP && looks < LOOKS_STEP && (d = readdir(jobs)))
+	while (may_go_on(j) && (d = readdir(jobs)))
 		if (is_name(d))
-			look_at_project(j, sql, dirfd(jobs), d->d_name, &looks);
+			look_at_project(j, sql, dirfd(jobs), d->d_name);
+	j->is_whole = may_go_on(j);
 	closedir(jobs);
-	j->is_whole = j->done < LOGS_STEP;
 	return SQLITE_OK;
 }
 
@@ -193,6 +217,10 @@ static void note(struct purge *p, const struct job *j)
 	int64_t *const counts[KINDS] = { &p->stats.tasks,     &p->stats.results,  &p->stats.facts,
 					 &p->stats.decisions, &p->stats.versions, &p->stats.logs };
 	*counts[j->kind] += j->done;
+	if (j->kind == RESULTS && j->reached > p->results_from_ms)
+		p->results_from_ms = j->reached;
+	if (j->kind == LOGS)
+		p->logs_from = j->is_whole ? 0 : j->reached;
 }
 
 static void tell(struct store_job *base, const struct store_answer *answer)
@@ -235,6 +263,7 @@ static void step(void *data)
 		j->purge = p;
 		j->kind = p->at;
 		j->bound = bound_of(p, p->at);
+		j->from = p->at == RESULTS ? p->results_from_ms : p->at == LOGS ? p->logs_from : 0;
 		memcpy(j->jobs, p->jobs, sizeof(j->jobs));
 	}
 	if (!j || (p->at == LOGS ? store_read_job(store, &j->base) : store_write_job(store, &j->base)) < 0) {

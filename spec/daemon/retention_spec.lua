@@ -34,6 +34,23 @@ describe("retention", function()
 		Instance.remove_folder(tasks)
 	end)
 
+	it("takes old logs however many young ones come before them", function()
+		work.full_pool(node)
+		node:stop()
+		-- more than one step looks at, in a folder of their own and in one with old ones between
+		assert(os.execute(("mkdir -p %s/jobs/A %s/jobs/B && cd %s/jobs && seq -f 'A/young%%05g' 1 6000 | xargs mkdir && seq -f 'B/old%%05g' 1 120 | xargs mkdir "
+			.. "&& seq -f 'A/old%%05g' 1 120 | xargs mkdir && touch -d '9 days ago' A/old* B/old* && chown -R --reference=. A B"):format(node.dir, node.dir, node.dir)))
+		node:start()
+		work.full_pool(node)
+		node:write("policies/90-retention.lua", 'retention { runs = "5d" }\n')
+		local function folders(name)
+			return tonumber((Instance.run { "sh", "-c", ("find %s/jobs -name '%s*' | wc -l"):format(node.dir, name) }))
+		end
+		helper.wait_for("no old log", function() return folders "old" == 0 end, 20)
+		assert.equal(6000, folders "young")
+		assert(os.execute(("rm -rf %s/jobs/A %s/jobs/B %s/policies/90-retention.lua"):format(node.dir, node.dir, node.dir)))
+	end)
+
 	it("takes what is old and leaves the rest", function()
 		work.full_pool(node)
 		local old = work.start(node, "echo", { "old" })
