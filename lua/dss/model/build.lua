@@ -94,6 +94,20 @@ function Plan:up_to_date(r, wanted)
 	return ("up to date: built %s after all inputs"):format((shown(built, self.now or built, self.zone)))
 end
 
+function Plan:unknown(output, n)
+	local text = ("there is no dataset %s in this project"):format(output)
+	if n then
+		local r = self.graph.recipes[output]
+		return ("%s: %s is a %s%s"):format(text, output, n.kind, r and #r.outputs > 0 and "; ask for " .. table.concat(r.outputs, ", ") or "")
+	end
+	local names = {}
+	for _, name in ipairs(sorted_keys(self.graph.nodes)) do
+		if self.graph.nodes[name].kind == "dataset" then names[#names + 1] = name end
+	end
+	local guess = nearest(output, names)
+	return guess and ('%s, did you mean "%s"?'):format(text, guess) or text
+end
+
 function Plan:missing(input, maker, needs)
 	if maker then
 		local is = self:fact(input).is_partial and "is not finished: its last build did not end well" or "does not exist"
@@ -141,8 +155,7 @@ function Plan:walk(outputs)
 	for _, output in ipairs(outputs) do
 		local n = self.graph.nodes[output]
 		if not n or n.kind ~= "dataset" then
-			local guess = nearest(output, sorted_keys(self.graph.nodes))
-			self:fail(("there is no dataset %s in this project%s"):format(output, guess and (', did you mean "%s"?'):format(guess) or ""), { dataset = output })
+			self:fail(self:unknown(output, n), { dataset = output })
 		elseif want(output) then
 			self.asked[self.graph.maker[output]] = true
 		elseif self:is_there(output) then

@@ -69,19 +69,11 @@ local function too_much(t, left, depth)
 	end
 end
 
---- A table that has a key "line" hides where it stands itself.
-local function unhide(lines)
-	for k, l in pairs(lines) do
-		if type(l) == "table" then unhide(l) end
-		if k == "line" and type(l) == "table" then lines.line = type(l.line) == "number" and l.line or nil end
-	end
-end
-
 --- Where member `name` of a section stands. other: its line where it was made elsewhere.
 local function place_of(source, line, lines, name, other)
 	local l = lines and lines[name]
 	local is_here = type(l) == "table"
-	return { source = source, line = is_here and l.line or other or line, lines = is_here and l or nil }
+	return { source = source, line = is_here and S.line_of(l) or other or line, lines = is_here and l or nil }
 end
 
 local function read_member(source, what, name, value, at, where)
@@ -180,7 +172,6 @@ local function take(source, model, t, line)
 	local why = too_much(t, { values = VALUES_MAX, bytes = BYTES_MAX }, 1)
 	if why then return source:report(line, "project: " .. why) end
 	local lines, copy, open = source:lines(line), {}, {}
-	unhide(lines)
 	for k, v in pairs(t) do copy[k] = v end
 	for _, what in ipairs(sections) do
 		local v = t[what]
@@ -189,7 +180,7 @@ local function take(source, model, t, line)
 	local data = recipes.read(shape, copy, { source = source, line = line, lines = lines })
 	for _, what in ipairs(sections) do
 		local l = lines[what]
-		data[what] = read_section(source, what, open[what] or {}, l and l.line or line, l, model.where)
+		data[what] = read_section(source, what, open[what] or {}, S.line_of(l) or line, l, model.where)
 	end
 	data.key, data.line, data.name, data.variables = model.key, line, data.name or model.key, data.variables or json.object {}
 	data.tags = json.array(data.tags or {})
@@ -200,19 +191,24 @@ local function take(source, model, t, line)
 	if #source.errors == 0 then complete(data) end
 end
 
---- "projects/KEY/project.lua:4: text" → { file, line, text }; the first of too many, each bounded.
+--- "projects/KEY/project.lua:4: text" → { file, line, text }, in the order of the file; the first of too many, each bounded.
 local function tell(errors, name)
-	local out = json.array {}
+	local out = {}
 	for i, said in ipairs(errors) do
-		if i > ERRORS_MAX then
-			out[i] = { file = name, line = 1, text = ("… and %d more"):format(#errors - ERRORS_MAX) }
-			break
-		end
 		local rest = said:sub(1, #name) == name and said:sub(#name + 1) or ""
 		local line, text = rest:match "^:(%d+): (.*)$"
-		out[i] = { file = name, line = math.tointeger(tonumber(line or 1)) or 1, text = mark.line(text or said, ERROR_MAX) }
+		out[i] = { file = name, line = math.tointeger(tonumber(line or 1)) or 1, text = mark.line(text or said, ERROR_MAX), at = i }
 	end
-	return out
+	table.sort(out, function(a, b)
+		if a.line ~= b.line then return a.line < b.line end
+		return a.at < b.at
+	end)
+	for i, e in ipairs(out) do
+		e.at = nil
+		if i > ERRORS_MAX then out[i] = nil end
+	end
+	if #errors > ERRORS_MAX then out[ERRORS_MAX + 1] = { file = name, line = 1, text = ("… and %d more"):format(#errors - ERRORS_MAX) } end
+	return json.array(out)
 end
 
 function M.file(key) return ("projects/%s/project.lua"):format(key) end

@@ -244,7 +244,7 @@ function M.take(opened, at, path_shown, where)
 	if not r or #errors > before then return nil end
 	finish(opened.kind, r, where, function(key, text)
 		local l = key and at.lines and at.lines[key]
-		at.source:report(l and l.line or at.line, path_shown .. ": " .. text)
+		at.source:report(S.line_of(l) or at.line, path_shown .. ": " .. text)
 	end)
 	r.line = at.line
 	return r
