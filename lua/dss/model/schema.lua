@@ -35,10 +35,18 @@ local function sorted_keys(t)
 end
 M.sorted_keys = sorted_keys
 
+--- The line of a place (place.lines), or nil. A table that has a key "line" hides its own: that key's is near.
+function M.line_of(lines)
+	local line = lines and lines.line
+	if type(line) == "table" then return M.line_of(line) end
+	return line
+end
+
 --- Where the key of a table stands: one level down in the source's lines.
 local function below(at, key)
 	local lines = at.lines and at.lines[key]
-	return { source = at.source, line = lines and lines.line or at.line, lines = lines, functions = at.functions }
+	if type(lines) ~= "table" then lines = nil end -- asked for the key "line" itself
+	return { source = at.source, line = M.line_of(lines) or at.line, lines = lines, functions = at.functions }
 end
 
 local function join(path, key) return path == "" and tostring(key) or (math.type(key) and ("%s[%d]"):format(path, key) or path .. "." .. key) end
