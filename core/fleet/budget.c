@@ -14,6 +14,7 @@
 #define HOLD_AFTER_MS 60000
 #define NAMES_MOST    6 /* pools named in a sentence */
 #define OVERCOMMIT    "budget.overcommit"
+#define SIZE_MOST     ((int64_t)1 << 52) /* larger ones count as that: sums of them are none that run over */
 
 void budget_init(struct budget *b, int64_t machine_bytes, int64_t reserve_bytes)
 {
@@ -33,10 +34,21 @@ void budget_init(struct budget *b, int64_t machine_bytes, int64_t reserve_bytes)
 
 /* --- sizes --- */
 
+static int64_t cut(int64_t bytes)
+{
+	return bytes < SIZE_MOST ? bytes : SIZE_MOST;
+}
+
+static int64_t times(int64_t n, int64_t bytes)
+{
+	int64_t out;
+	return __builtin_mul_overflow(n, bytes, &out) ? SIZE_MOST : cut(out);
+}
+
 int64_t budget_kernel_size(const struct pool *pool)
 {
 	if (pool->spec->memory_bytes)
-		return pool->spec->memory_bytes;
+		return cut(pool->spec->memory_bytes);
 	return pool->peak_bytes > BUDGET_KERNEL_LEAST ? pool->peak_bytes : BUDGET_KERNEL_LEAST;
 }
 
@@ -44,8 +56,8 @@ int64_t budget_kernel_size(const struct pool *pool)
 static int64_t size_of(const struct kernel *k)
 {
 	if (k->memory_bytes)
-		return k->memory_bytes;
-	return k->limit_bytes ? k->limit_bytes : budget_kernel_size(k->pool);
+		return cut(k->memory_bytes);
+	return k->limit_bytes ? cut(k->limit_bytes) : budget_kernel_size(k->pool);
 }
 
 int64_t budget_pool_promise(const struct pool *pool)
@@ -67,7 +79,13 @@ int64_t budget_promise(const struct fleet *fleet)
 static int64_t size_for(const struct future *f)
 {
 	int64_t size = budget_kernel_size(f->in_pool);
-	return f->memory_bytes > size ? f->memory_bytes : size;
+	return f->memory_bytes > size ? cut(f->memory_bytes) : size;
+}
+
+bool budget_is_room_without(const struct future *f, const struct kernel *k)
+{
+	const struct fleet *fleet = f->fleet;
+	return !fleet->budget.total_bytes || budget_promise(fleet) - size_of(k) + size_for(f) <= fleet->budget.total_bytes;
 }
 
 /* --- words --- */
@@ -299,12 +317,12 @@ void budget_begin(struct fleet *fleet)
 
 void budget_enter(struct fleet *fleet, struct pool *pool)
 {
-	fleet->budget.min_bytes += pool->spec->warm_min * budget_kernel_size(pool);
+	fleet->budget.min_bytes += times(pool->spec->warm_min, budget_kernel_size(pool));
 }
 
 static int64_t mins_beside(const struct fleet *fleet, const struct pool *pool)
 {
-	return fleet->budget.min_bytes - pool->spec->warm_min * budget_kernel_size(pool);
+	return fleet->budget.min_bytes - times(pool->spec->warm_min, budget_kernel_size(pool));
 }
 
 /* Is its room kept until it is there? Not where it never will be: all the others would wait for nothing. */
@@ -323,6 +341,7 @@ static bool may_hold(const struct fleet *fleet, const struct pool *pool, int64_t
 bool budget_admit(struct fleet *fleet, struct pool *pool, int64_t bytes, enum budget_claim claim, int n, int64_t now)
 {
 	struct budget *b = &fleet->budget;
+	int64_t counts = bytes = cut(bytes);
 	if (!b->total_bytes)
 		return true;
 	if (!pool->spec->memory_bytes && bytes > b->total_bytes - b->services_bytes)
@@ -331,7 +350,7 @@ bool budget_admit(struct fleet *fleet, struct pool *pool, int64_t bytes, enum bu
 		b->promise_bytes = budget_promise(fleet);
 	bool is_room = b->promise_bytes + b->held_bytes + bytes <= b->total_bytes;
 	if (is_room && (claim != BUDGET_STOCK || !b->is_short)) {
-		b->promise_bytes += bytes;
+		b->promise_bytes += counts;
 		return true;
 	}
 	if (claim == BUDGET_STOCK)
@@ -340,7 +359,7 @@ bool budget_admit(struct fleet *fleet, struct pool *pool, int64_t bytes, enum bu
 	if (!pool->claims_bytes || bytes < pool->claims_bytes)
 		pool->claims_bytes = bytes;
 	if (may_hold(fleet, pool, bytes, claim, make_room(fleet, pool, bytes, claim, now), now))
-		b->held_bytes += claim == BUDGET_MIN ? bytes * n : bytes;
+		b->held_bytes += claim == BUDGET_MIN ? times(n, bytes) : bytes;
 	return false;
 }
 
@@ -381,7 +400,7 @@ void budget_end(struct fleet *fleet, int64_t now)
 
 static int64_t most_of(const struct pool *pool)
 {
-	return pool->is_retired ? 0 : pool->spec->max * budget_kernel_size(pool);
+	return pool->is_retired ? 0 : times(pool->spec->max, budget_kernel_size(pool));
 }
 
 void budget_look_over(struct fleet *fleet)

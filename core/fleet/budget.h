@@ -44,6 +44,8 @@ void budget_enter(struct fleet *fleet, struct pool *pool); /* its claims of warm
 /* May so much be started? It counts as started then. n: how many more alike the pool claims (their room is held where this one's is). */
 bool budget_admit(struct fleet *fleet, struct pool *pool, int64_t bytes, enum budget_claim claim, int n, int64_t now);
 void budget_end(struct fleet *fleet, int64_t now);
+/* Would a kernel for f have its place in the node's memory if k went? */
+bool budget_is_room_without(const struct future *f, const struct kernel *k);
 /* Does this waiting task wait for the node's memory? Then out says so with the numbers. */
 bool budget_why(const struct future *f, char *out, size_t room);
 /* -1: no task of that size can ever start here; err has the numbers. bytes 0 = the pool's own size. */

@@ -63,7 +63,7 @@ static void settle_pool(struct fleet *fleet, struct pool *pool, int64_t now, int
 	fleet_note_waits(fleet, pool);
 	if (!is_served)
 		return;
-	fleet_stock_make_room(fleet, pool);
+	fleet_stock_make_room(fleet, pool, now);
 	if (pool->next_start_mono_ms > now)
 		fleet_earlier(next, pool->next_start_mono_ms);
 }

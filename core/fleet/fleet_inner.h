@@ -66,8 +66,8 @@ struct pool *fleet_pool_or_retired(struct fleet *fleet, const char *name);
 
 /* --- fleet_stock.c: what is started --- */
 void fleet_stock_size(struct fleet *fleet, struct pool *pool, int64_t now,
-		      int64_t *next);                               /* by demand, where warm.ready_for is said */
-void fleet_stock_make_room(struct fleet *fleet, struct pool *pool); /* at max: an idle one of no use goes */
+		      int64_t *next);                                            /* by demand, where warm.ready_for is said */
+void fleet_stock_make_room(struct fleet *fleet, struct pool *pool, int64_t now); /* at max: an idle one of no use goes */
 void fleet_stock_start(struct fleet *fleet, int64_t now);
 
 /* --- fleet_sample.c: what kernels use --- */

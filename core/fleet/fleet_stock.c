@@ -16,10 +16,10 @@ static bool is_promised(const struct pool *pool, const struct future *f)
 }
 
 /* A waiting task that no present kernel can take, with the pool at its max: an idle kernel (another user's, or too small) gives way. */
-void fleet_stock_make_room(struct fleet *fleet, struct pool *pool)
+void fleet_stock_make_room(struct fleet *fleet, struct pool *pool, int64_t now)
 {
-	if (queue_count_startable(pool) == 0 || pool_count_alive(pool) < pool->spec->max)
-		return;
+	if (queue_count_startable(pool) == 0 || pool_count_alive(pool) < pool->spec->max || now < fleet->no_assign_before_mono_ms)
+		return; /* the last: an idle one is of use as soon as the disk is */
 	list_each (&pool->kernels, l) {
 		struct kernel *k = list_of(l, struct kernel, in_pool);
 		if (k->state == KERNEL_STOPPING || k->state == KERNEL_STARTING)
@@ -41,8 +41,8 @@ static void start_cold(struct fleet *fleet, struct pool *pool, int64_t now)
 		return;
 	list_each (&pool->waiting, l) {
 		const struct future *f = list_of(l, struct future, in_queue);
-		if (f->memory_bytes <= size || queue_is_held(f) || is_promised(pool, f) ||
-		    (pool->claims_bytes && f->memory_bytes >= pool->claims_bytes))
+		if (f->memory_bytes <= size || queue_is_held(f) || (pool->claims_bytes && f->memory_bytes >= pool->claims_bytes) ||
+		    is_promised(pool, f))
 			continue;
 		if (pool_count_alive(pool) >= pool->spec->max)
 			return;

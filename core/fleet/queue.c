@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/map.h"
+#include "fleet/budget.h"
 #include "fleet/queue_inner.h"
 #include "fleet/slots.h"
 #include "fleet/usage.h"
@@ -237,7 +238,8 @@ static bool gives_way(const struct pool *pool, const struct kernel *k, const str
 	if (!first || first->client == own->client || !lane_is_before(order, first, own))
 		return false;
 	bool is_urgent = order == ORDER_FAIR && first->priority > own->priority;
-	return (is_urgent || is_slice_over(k, now)) && !is_helped(pool, first);
+	/* Where nobody could start in its place it would stand idle, and both would wait. */
+	return (is_urgent || is_slice_over(k, now)) && !is_helped(pool, first) && budget_is_room_without(queue_head(first), k);
 }
 
 static bool is_turn_of_oldest(const struct queue *q)

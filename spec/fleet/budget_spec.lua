@@ -109,6 +109,42 @@ describe("the memory budget", function()
 		wait_rows("spawn", 3)
 	end)
 
+	it("starts kernels without a limit one at a time where the services alone are over it", function()
+		f = assert(t_fleet.open(dir .. "/dss.sqlite", 0, nil, 5 * GB, GB))
+		f:services(6 * GB)
+		assert(f:set_pools { { name = "a", warm_min = 3, warm_max = 3, max = 40 } })
+		f:start()
+		f:ready(kernel_of(wait_rows("spawn", 1)[1]), "http://127.0.0.1:1")
+		settle()
+		assert.equal(1, #rows "spawn")
+	end)
+
+	it("lets a kernel go on with its user's tasks where nobody could start in its place", function()
+		open(3 * GB, GB, { { name = "a", memory = GB, warm_min = 0, warm_max = 1, max = 2, after_tasks = 100 } })
+		submit { pool = "a", owner = "ann" }
+		f:ready(kernel_of(wait_rows("spawn", 1)[1]), "http://127.0.0.1:1")
+		local k, id = wait_rows("send", 1)[1]:match "^send (%S+) (%S+)"
+		f:services(GB + GB // 2)
+		submit { pool = "a", owner = "ann" }
+		submit { pool = "a", owner = "bob", priority = 5 }
+		settle()
+		f:tell("done", k, id, 1, "1")
+		wait_rows("send", 2)
+		assert.equal(0, #rows "stop")
+		assert.equal(1, #rows "spawn")
+	end)
+
+	it("counts pools of absurd sizes without running over", function()
+		open(4 * GB, GB, {
+			{ name = "a", memory = 2 ^ 50 | 0, warm_min = 2 ^ 30 | 0, warm_max = 2 ^ 30 | 0, max = 2 ^ 30 | 0 },
+			{ name = "b", memory = 2 ^ 50 | 0, warm_min = 2 ^ 30 | 0, warm_max = 2 ^ 30 | 0, max = 2 ^ 30 | 0 },
+		})
+		settle()
+		assert.equal(0, #rows "spawn")
+		assert.equal(1, #t_json.decode(f:alerts()))
+		for _, p in ipairs(t_json.decode(f:budget()).pools) do assert.is_true(p.mostBytes > 0) end
+	end)
+
 	it("gives warm.min of each pool its place first, in the order of the file, then waiting tasks, then further stock", function()
 		open(7 * GB, GB, {
 			{ name = "b", memory = GB, warm_min = 1, warm_max = 8, ready_for_10000 = 9900 },
