@@ -17,7 +17,7 @@
 #define KEY_MAX     256
 #define SAID_MAX    900
 #define ALERT       "rule:"
-#define KILLED_TEXT "rule \"%s\" (%s): %s" /* as the owner of a task reads it */
+#define KILLED_TEXT FLEET_BY_RULE "\"%s\" (%s): %s" /* as the owner of a task reads it */
 
 static const char *const mode_names[] = { "simulate", "notify", "act" };
 

@@ -186,9 +186,13 @@ void fleet_task_end(struct fleet *fleet, struct future *f, enum future_event eve
 
 /* --- deaths --- */
 
-/* What another attempt may cure. Who asked for more memory or time than granted, or was ended on purpose, would end so again. */
-static bool may_try_again(const char *cause)
+/* What another attempt may cure. Who asked for more memory or time than granted, or was ended on purpose, would end so again. "policy" is
+ * the cause of a rule's kill, which is a decision, and of a kernel that broke the protocol, which is none. */
+static bool may_try_again(const struct judge_end *end)
 {
+	const char *cause = end->cause;
+	if (strcmp(cause, "policy") == 0 && strncmp(end->text, FLEET_BY_RULE, sizeof(FLEET_BY_RULE) - 1) == 0)
+		return false;
 	static const char *const no[] = { "oom_limit", "oom_heap", "limit_threads", "deadline", "user", "admin", NULL };
 	for (size_t i = 0; no[i]; i++)
 		if (strcmp(no[i], cause) == 0)
@@ -231,16 +235,16 @@ void fleet_task_judge(struct fleet *fleet, struct future *f, struct kernel *k, c
 		return;
 	/* A stop ordered by the backend before this one is known by its cause alone. */
 	bool was_asked = strcmp(end->cause, "user") == 0 || strcmp(end->cause, "admin") == 0;
-	bool is_asked = f->abort_by[0] ? strcmp(f->abort_cause, "deadline") != 0 : was_asked;
-	const char *cause = f->abort_by[0] ? f->abort_cause : end->cause;
+	bool is_asked = f->abort_cause[0] ? strcmp(f->abort_cause, "deadline") != 0 : was_asked;
+	const char *cause = f->abort_cause[0] ? f->abort_cause : end->cause;
 	if (!was_sent && !is_asked)
 		fleet_task_requeue(fleet, f, FUTURE_EV_UNPLACED);
 	else if (is_asked)
 		fleet_task_end(fleet, f, FUTURE_EV_STOPPED, cause,
 			       fleet_task_error("DSS.Aborted", cause,
 						"Aborted by %s. It did not stop when asked, so its process was ended.",
-						f->abort_by[0] ? f->abort_by : cause));
-	else if (f->attempt <= f->retries && may_try_again(end->cause))
+						f->abort_cause[0] ? future_aborter(f) : cause));
+	else if (f->attempt <= f->retries && may_try_again(end))
 		fleet_task_requeue(fleet, f, FUTURE_EV_RETRY);
 	else
 		fleet_task_end(fleet, f, FUTURE_EV_DEATH, end->cause, judged_error(f, k, end));
@@ -331,14 +335,14 @@ void fleet_task_aborted(struct fleet *fleet, const char *kernel, const char *tas
 	(void)len;
 	if (!f)
 		return;
-	if (!f->abort_by[0]) {
+	if (!f->abort_cause[0]) {
 		f->unasked_end_mono_ms = clock_mono_ms() + UNASKED_END_MS;
 		fleet_touch(fleet);
 	} else if (strcmp(f->abort_cause, "deadline") == 0) {
 		fleet_task_end(fleet, f, FUTURE_EV_DEATH, "deadline", timed_out(f));
 	} else {
 		fleet_task_end(fleet, f, FUTURE_EV_STOPPED, f->abort_cause,
-			       fleet_task_error("DSS.Aborted", f->abort_cause, "Aborted by %s.", f->abort_by));
+			       fleet_task_error("DSS.Aborted", f->abort_cause, "Aborted by %s.", future_aborter(f)));
 	}
 }
 
@@ -360,8 +364,8 @@ static void ask_to_stop(struct fleet *fleet, struct future *f, const char *cause
 	struct kernel *k = f->on;
 	if (f->end.is_held)
 		return; /* it has ended */
-	if (!f->abort_by[0]) {
-		snprintf(f->abort_by, sizeof(f->abort_by), "%s", by);
+	if (!f->abort_cause[0]) {
+		f->abort_by = strdup(by);
 		snprintf(f->abort_cause, sizeof(f->abort_cause), "%s", cause);
 	}
 	if (!k || !f->was_sent)
@@ -370,7 +374,8 @@ static void ask_to_stop(struct fleet *fleet, struct future *f, const char *cause
 	if (!k->stop_deadline_mono_ms && k->state != KERNEL_STOPPING) {
 		k->stop_deadline_mono_ms = clock_mono_ms() + fleet->abort_grace_ms;
 		snprintf(k->stop_cause, sizeof(k->stop_cause), "%s", f->abort_cause);
-		snprintf(k->stop_text, sizeof(k->stop_text), "task %s did not stop when asked by %s", f->id, f->abort_by);
+		snprintf(k->stop_text, sizeof(k->stop_text), "task %s did not stop when asked by %s", f->id,
+			 future_aborter(f));
 	}
 	fleet_touch(fleet);
 }

@@ -77,7 +77,8 @@ static void order_stop(struct fleet *fleet, struct kernel *k, const char *cause,
 {
 	struct err err = { 0 };
 	snprintf(k->stop_cause, sizeof(k->stop_cause), "%s", cause);
-	snprintf(k->stop_text, sizeof(k->stop_text), "%s", text);
+	if (text != k->stop_text)
+		snprintf(k->stop_text, sizeof(k->stop_text), "%s", text);
 	k->stop_deadline_mono_ms = 0;
 	if (fleet->orders.stop(fleet->orders.data, k, cause, text, &err) < 0)
 		log_error("unable to stop %s: %s", k->id, err.text);
@@ -222,7 +223,7 @@ void fleet_kernel_task_over(struct fleet *fleet, struct kernel *k, bool was_sent
 
 void fleet_kernel_look(struct fleet *fleet, struct kernel *k, int64_t now, int64_t *next)
 {
-	char text[256], time[48];
+	char text[KERNEL_STOP_TEXT], time[48];
 	int64_t age_ms = k->pool->spec->recycle_age_ms;
 	if (k->state == KERNEL_STARTING && k->ready_deadline_mono_ms) {
 		if (now >= k->ready_deadline_mono_ms) {

@@ -29,7 +29,9 @@ static void settle_down(struct future *f)
 	f->message = NULL;
 	f->progress = -1;
 	f->in_pool = NULL;
-	f->abort_by[0] = 0;
+	free(f->abort_by);
+	f->abort_by = NULL;
+	f->abort_cause[0] = 0;
 	list_remove(&f->in_active);
 	list_remove(&f->in_fleet);
 }

@@ -155,7 +155,7 @@ static void note(struct fleet *fleet, const struct future *f, const char *answer
 	buf_init(&user, 1024);
 	jtext_put(&user, f->owner);
 	snprintf(inputs, sizeof(inputs),
-		 "{\"priority\":%d,\"user\":%.200s,\"usedGbSeconds\":%.3f,\"usedSeconds\":%.3f,\"position\":%d,\"waiting\":%d}",
+		 "{\"priority\":%d,\"user\":%.200s,\"usedGbSeconds\":%.3f,\"usedSeconds\":%.3f,\"position\":%d,\"queued\":%d}",
 		 f->priority, user.failed || user.len > 200 ? "null" : user.data, usage_gb_seconds(f->user, now),
 		 usage_seconds(f->user, now), position, total);
 	buf_fini(&user);

@@ -63,8 +63,10 @@ static void start_some(struct fleet *fleet, struct pool *pool, enum budget_claim
 static void note_size(struct fleet *fleet, const struct pool *pool, int was, int64_t now)
 {
 	const struct pool_spec *s = pool->spec;
-	char answer[48], inputs[256];
-	snprintf(answer, sizeof(answer), "warm %d -> %d", was, pool->sizing.target);
+	char reason[120], inputs[256];
+	snprintf(reason, sizeof(reason), "warm %d -> %d: %s", was, pool->sizing.target,
+		 pool->sizing.target > was ? "more kernels are needed warm at the measured demand"
+					   : "fewer were needed warm for long enough");
 	snprintf(inputs, sizeof(inputs), "{\"demand\":%.4g,\"leadSeconds\":%.3f,\"readyFor\":%.6g,\"min\":%d,\"max\":%d}",
 		 sizing_demand(&pool->sizing, now), (double)sizing_lead_ms(&pool->sizing, fleet->nstarting) / 1000, s->ready_for,
 		 s->warm_min, s->warm_max);
@@ -74,9 +76,8 @@ static void note_size(struct fleet *fleet, const struct pool *pool, int was, int
 		.source = s->source,
 		.subject_kind = "pool",
 		.subject = s->name,
-		.answer = answer,
-		.reason = pool->sizing.target > was ? "more kernels are needed warm at the measured demand"
-						    : "fewer were needed warm for long enough",
+		.answer = "set",
+		.reason = reason,
 		.inputs = inputs,
 		.threshold = "warm.ready_for",
 		.outcome = "done",

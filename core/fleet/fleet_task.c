@@ -98,10 +98,10 @@ static void dispatch(struct fleet *fleet, struct future *f)
 {
 	struct kernel *k = f->on;
 	struct err err = { 0 };
-	if (f->abort_by[0]) {
+	if (f->abort_cause[0]) {
 		fleet_task_end(
 			fleet, f, FUTURE_EV_STOPPED, f->abort_cause,
-			fleet_task_error("DSS.Aborted", f->abort_cause, "Aborted by %s before it was started.", f->abort_by));
+			fleet_task_error("DSS.Aborted", f->abort_cause, "Aborted by %s before it was started.", future_aborter(f)));
 		return;
 	}
 	if (fleet_log_is_awaited(fleet, f))

@@ -6,6 +6,10 @@
  * fleet_verbs: what a policy may order. Subjects are named by id: between a decision and its act they may have gone. Each returns 0, or -1 with
  * the reason why there was nothing to do. why: who decides and why, as the owner of a task reads it.
  */
+/* What `why` begins with where a rule decided: the keeper keeps it, so that the next backend, too, can tell that from a kernel that was ended
+ * for breaking the protocol. */
+#define FLEET_BY_RULE "rule "
+
 /* An idle or starting kernel goes now, a busy one after its task. */
 int fleet_order_retire(struct fleet *fleet, const char *kernel, const char *why, struct err *err);
 /* It goes now; a task on it ends as killed, cause policy. */

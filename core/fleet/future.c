@@ -63,6 +63,7 @@ void future_free(struct future **fp)
 	list_remove(&f->in_unplaced);
 	list_remove(&f->in_unnoted);
 	slots_ticket_free(&f->ticket);
+	free(f->abort_by);
 	free(f->waiter);
 	char *owned[] = { f->client_key, f->owner, f->project, f->kind,    f->type, f->pool,      f->title,
 			  f->payload,    f->error, f->result,  f->message, f->tags, f->exclusive, f->end.error };
@@ -113,6 +114,11 @@ bool future_is_ended(const struct future *f)
 {
 	return f->state >= FUTURE_DONE && !f->is_ended_unsaved;
 }
+const char *future_aborter(const struct future *f)
+{
+	return f->abort_by ? f->abort_by : f->abort_cause;
+}
+
 bool future_is_open(const struct future *f)
 {
 	return f->state < FUTURE_DONE;

@@ -84,8 +84,8 @@ struct future {
 	bool was_sent;                    /* this attempt may have reached the kernel */
 	double progress;                  /* 0..1; < 0 = not told */
 	char *message;                    /* the kernel's own; NULL */
-	char abort_by[160];               /* who asked to abort; "" = nobody */
-	char abort_cause[16];             /* user | admin | deadline */
+	char *abort_by;                   /* who asked to abort, or the rule with its reason; owned, NULL: told by abort_cause alone */
+	char abort_cause[16];             /* user | admin | deadline | policy; "" = nobody asked */
 	int64_t deadline_mono_ms;         /* of this attempt; 0 = none */
 	int64_t save_again_mono_ms;       /* its end could not be saved (disk full): when to try again; 0 = no */
 	int commits;                      /* store operations under way */
@@ -114,6 +114,8 @@ const char *future_state_name(enum future_state s);
 int future_state_named(const char *name); /* -1: no such state */
 /* Steps by the table; false: not in the table, nothing changed, logged. */
 bool future_step(struct future *f, enum future_event event);
+/* Who asked to abort it, in words; "" = nobody. */
+const char *future_aborter(const struct future *f);
 /* What is shown as its name becomes the title, so that the payload is not needed for it; the payload is freed. */
 void future_keep_name(struct future *f);
 bool future_is_ended(const struct future *f); /* and on disk */

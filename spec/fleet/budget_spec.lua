@@ -367,13 +367,14 @@ describe("the memory budget", function()
 		local d = t_json.decode(f:decisions "sizing")
 		local last = d[1]
 		assert.same({ "pool", "a", "policies/10-pools.lua:4" }, { last.subjectKind, last.subject, last.source })
-		assert.truthy(last.answer:find "^warm 1 %-> %d+$", last.answer)
+		assert.equal("set", last.answer)
+		assert.truthy(last.reason:find "^warm %d+ %-> %d+: more kernels", last.reason)
 		local inputs = last.inputs
 		assert.same({ 0.99, 1, 20 }, { inputs.readyFor, inputs.min, inputs.max })
 		assert.is_number(inputs.demand)
 		assert.is_number(inputs.leadSeconds)
 		local p = pool "a"
-		assert.equal(tonumber(last.answer:match "(%d+)$"), p.target)
+		assert.equal(tonumber(last.reason:match "%-> (%d+)"), p.target)
 		assert.equal(0.99, p.readyFor)
 	end)
 

@@ -469,6 +469,31 @@ describe("the fleet", function()
 			wait_state(id, "killed")
 		end)
 
+		it("that a rule ordered is not tried again: it was decided", function()
+			local k, id = running { retries = 3 }
+			f:ended { id = k, cause = "policy", text = 'rule "too long" (policies/30-rules.lua:4): it runs for 3 h' }
+			wait_state(id, "killed")
+			assert.is_false(has_seen("send "))
+		end)
+
+		it("of a kernel that broke the protocol is tried again where its submitter allowed", function()
+			local k = running { retries = 1 }
+			f:ended { id = k, cause = "policy", text = "kernel " .. k .. ": it answered garbage" }
+			line("acknowledge " .. k)
+			assert.equal("2", line("send " .. ready_kernel())[4])
+		end)
+
+		it("by an abort tells a long reason whole", function()
+			local k, id = running()
+			local why = 'rule "' .. ("long "):rep(30) .. '" (policies/30-rules.lua:4): ' .. ("word "):rep(80) .. "end"
+			f:abort(id, why)
+			line("abort " .. k)
+			f:tell("aborted", k, id, 1)
+			wait_state(id, "aborted")
+			local _, err = f:get(id)
+			assert.equal("Aborted by " .. why .. ".", t_words.parse(err).message)
+		end)
+
 		it("stays a result when the kernel dies right after telling it", function()
 			local k, id = running()
 			f:tell("done", k, id, 1, "42")
