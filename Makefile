@@ -74,7 +74,7 @@ $(BUILD)/dssd: $(BUILD)/obj/dssd.o $(call LIB,bind node gate fleet net keeper sy
 	@$(CC) $(LDFLAGS) -Wl,-E -o $@ $^ $(BACKEND_LIBS)
 $(BUILD)/dssctl: $(BUILD)/obj/dssctl.o $(call LIB,ctl net keeper sys base)
 	@echo "  ld $@"
-	@$(CC) $(LDFLAGS) -o $@ $^ -lev -lcurl -lcrypto -ljansson -lhttp_parser
+	@$(CC) $(LDFLAGS) -o $@ $^ -lev -lcurl -lcrypto -ljansson -lhttp_parser -ledit
 
 # --- the specs' windows into C: one Lua module per spec/binding/t_*.c ---
 $(BUILD)/spec/%.so: spec/binding/%.c $(call LIB,bind node gate fleet net logger keeper sys base)

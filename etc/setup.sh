@@ -2,7 +2,7 @@
 # setup.sh build|vm|test|bench: installs the Debian packages that are missing for that purpose. Says what it does; takes no
 # time when nothing is missing.
 set -eu
-build="gcc make pkg-config libc6-dev liblua5.4-dev lua5.4 libev-dev libsqlite3-dev libhttp-parser-dev libcurl4-openssl-dev libssl-dev libjansson-dev lua-lpeg python3 default-jdk-headless libgoogle-gson-java"
+build="gcc make pkg-config libc6-dev liblua5.4-dev lua5.4 libev-dev libsqlite3-dev libhttp-parser-dev libcurl4-openssl-dev libssl-dev libjansson-dev libedit-dev lua-lpeg python3 default-jdk-headless libgoogle-gson-java"
 vm="$build lua-busted qemu-system-x86 busybox-static cpio"
 test="$vm lua-check curl clang-format clang-tidy procps sqlite3 iproute2"
 bench="$test python3 python3-pkg-resources python3-celery python3-redis wrk"

@@ -79,6 +79,7 @@ int policy_command(struct ctl *ctl, int argc, char **argv);
 int alerts_command(struct ctl *ctl, int argc, char **argv);
 int why_command(struct ctl *ctl, int argc, char **argv);
 int policy_replay_command(struct ctl *ctl, int argc, char **argv); /* `policy replay` */
+int repl_command(struct ctl *ctl, int argc, char **argv);
 int completion_command(struct ctl *ctl, int argc, char **argv);
 
 #endif

@@ -2,11 +2,14 @@
 
 #include <curl/curl.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/text.h"
@@ -30,6 +33,8 @@ struct rest {
 	struct ctl *ctl;
 	CURL *curl;
 	struct curl_slist *headers;
+	char socket[PATH_MAX]; /* "" = TCP, as run/ports.json says */
+	int socket_dir;        /* its folder, where the path is too long for a socket; -1 */
 	bool is_noted;    /* "waiting for the backend" was said */
 	int within_ms;    /* for each answer; 0 = ANSWER_MS */
 	int64_t asked_ms; /* monotonic; 0: no request is under way, or one that is meant to wait */
@@ -135,6 +140,7 @@ static struct rest *make(struct ctl *ctl, char *key)
 	struct rest *r = calloc(1, sizeof(*r));
 	if (r != NULL && (r->curl = curl_easy_init()) != NULL) {
 		r->ctl = ctl;
+		r->socket_dir = -1;
 		snprintf(header, sizeof(header), "Authorization: Bearer %s", key);
 		r->headers = curl_slist_append(NULL, header);
 		r->headers = curl_slist_append(r->headers, "Content-Type: application/json");
@@ -164,10 +170,47 @@ int rest_open(struct rest **rest, struct ctl *ctl, const char *key_file)
 	return *rest != NULL ? CTL_DONE : ctl_fail(CTL_FAILED, "no memory");
 }
 
+/* A path that is too long for a socket's address is reached through its folder. */
+static int find_socket(struct rest *r, struct err *err)
+{
+	char run[PATH_MAX];
+	if (ctl_path(r->ctl, "run/admin.sock", r->socket, sizeof(r->socket), err) < 0)
+		return -1;
+	if (access(r->socket, R_OK | W_OK) < 0)
+		return err_sys(err, errno, "unable to reach %s", r->socket);
+	if (strlen(r->socket) < sizeof(((struct sockaddr_un *)0)->sun_path))
+		return 0;
+	if (ctl_path(r->ctl, "run", run, sizeof(run), err) < 0)
+		return -1;
+	if ((r->socket_dir = open(run, O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0)
+		return err_sys(err, errno, "unable to open %s", run);
+	snprintf(r->socket, sizeof(r->socket), "/proc/self/fd/%d/admin.sock", r->socket_dir);
+	return 0;
+}
+
+int rest_open_socket(struct rest **rest, struct ctl *ctl)
+{
+	char none[KEY_MAX] = "";
+	struct err err = { 0 };
+	int code = ctl_find(ctl);
+	if (code != CTL_DONE || (code = check_keeper(ctl)) != CTL_DONE)
+		return code;
+	if ((*rest = make(ctl, none)) == NULL)
+		return ctl_fail(CTL_FAILED, "no memory");
+	curl_slist_free_all((*rest)->headers);
+	(*rest)->headers = curl_slist_append(NULL, "Content-Type: application/json");
+	(*rest)->headers = curl_slist_append((*rest)->headers, "Expect:");
+	if (find_socket(*rest, &err) == 0)
+		return CTL_DONE;
+	rest_close(rest);
+	return err.code == EACCES ? ctl_unreached(ctl, &err) : ctl_fail(CTL_FAILED, "%s", err.text);
+}
+
 void rest_close(struct rest **rest)
 {
 	if (*rest == NULL)
 		return;
+	fds_close(&(*rest)->socket_dir);
 	curl_slist_free_all((*rest)->headers);
 	curl_easy_cleanup((*rest)->curl);
 	free(*rest);
@@ -244,11 +287,14 @@ static int ask_once(struct rest *r, const char *method, const char *path, const 
 {
 	char url[16 * 1024]; /* the backend takes no longer head; filters are long */
 	int port = 0;
-	if (read_port(r, &port, err) < 0)
+	bool is_local = r->socket[0] != '\0';
+	if (!is_local && read_port(r, &port, err) < 0)
 		return -1;
-	if (snprintf(url, sizeof(url), "http://127.0.0.1:%d%s", port, path) >= (int)sizeof(url))
+	if (snprintf(url, sizeof(url), is_local ? "http://localhost%.0d%s" : "http://127.0.0.1:%d%s", port, path) >= (int)sizeof(url))
 		return err_sys(err, ENAMETOOLONG, "unable to ask for %.60s…", path);
 	CURL *c = prepare(r, url);
+	if (is_local)
+		curl_easy_setopt(c, CURLOPT_UNIX_SOCKET_PATH, r->socket);
 	curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, method);
 	curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)(r->within_ms > 0 ? r->within_ms : ANSWER_MS));
 	curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, take_body);
@@ -268,7 +314,10 @@ static int ask_once(struct rest *r, const char *method, const char *path, const 
 		curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &out->status);
 		return 0;
 	}
-	err_set(err, "unable to ask the backend at 127.0.0.1:%d: %s", port, curl_easy_strerror(rc));
+	if (is_local)
+		err_set(err, "unable to ask the backend at run/admin.sock: %s", curl_easy_strerror(rc));
+	else
+		err_set(err, "unable to ask the backend at 127.0.0.1:%d: %s", port, curl_easy_strerror(rc));
 	err->code = rc == CURLE_COULDNT_CONNECT ? ECONNREFUSED
 		    : rc == CURLE_RECV_ERROR || rc == CURLE_SEND_ERROR || rc == CURLE_GOT_NOTHING || rc == CURLE_PARTIAL_FILE
 			    ? ECONNRESET

@@ -22,6 +22,8 @@ struct rest_answer {
 
 /* CTL_DONE, or an exit code after telling why. key_file: NULL = DSS_KEY, else config/admin.key. */
 int rest_open(struct rest **rest, struct ctl *ctl, const char *key_file);
+/* The same over run/admin.sock, without a key: who asks is the uid. rest_ask alone. */
+int rest_open_socket(struct rest **rest, struct ctl *ctl);
 void rest_close(struct rest **rest);
 
 /* One request. body: JSON text or NULL. CTL_DONE when the answer's status is below 400, or is 422 (what became of the

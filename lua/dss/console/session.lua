@@ -88,12 +88,14 @@ local closed = sandbox.environment(words.words)
 local env = setmetatable({}, { __index = closed, __metatable = false })
 
 --- A function, or nil, why, whether the text only breaks off.
+local function breaks_off(why) return why:find "near '?<eof>'?$" ~= nil end
+
 local function compile(text)
-	local chunk = guard.compile("return " .. text, CHUNK, env)
+	local chunk, as_expression = guard.compile("return " .. text, CHUNK, env)
 	if chunk then return chunk end
 	local why
 	chunk, why = guard.compile(text, CHUNK, env)
-	return chunk, why, why and why:find "near <eof>$" ~= nil
+	return chunk, why, why and (breaks_off(why) or breaks_off(as_expression))
 end
 
 local function in_words(raised, text)
