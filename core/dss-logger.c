@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "logger/relay.h"
+#include "logger/stamp.h"
 #include "sys/fds.h"
 #include "sys/loop.h"
 
@@ -97,6 +98,8 @@ int main(int argc, char **argv)
 					 .total_bytes = 10240 * MB,
 					 .floor_bytes = 1024 * MB } };
 	int rc = 1, fd;
+	if (argc > 1 && strcmp(argv[1], "stamp") == 0)
+		return stamp_main(argc - 1, argv + 1);
 	log_init("logger", LOG_INFO);
 	/* Two threads, short-lived chunks: a second arena and a late trim would only keep memory. */
 	mallopt(M_ARENA_MAX, 1);

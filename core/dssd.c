@@ -206,6 +206,8 @@ static int start_node(struct dssd *d, struct err *err)
 		.callback_fd = d->callback_fd,
 		.node_key_path = key,
 		.share_dir = d->share,
+		.run_user = d->config.run_user,
+		.page_port = d->port,
 		.memory_bytes = d->config.memory_bytes,
 		.reserve_bytes = d->config.reserve_bytes,
 		.on_over = on_over,

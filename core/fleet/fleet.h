@@ -41,6 +41,8 @@ struct fleet_orders {
 	int (*route)(void *data, const struct kernel *k, const char *task, bool is_own, struct err *err);
 	/* Reads the box's counters; answered by fleet_task_counted. */
 	int (*count)(void *data, const struct kernel *k, const char *task, struct err *err);
+	/* It has come to its end, which goes to the disk now: processes of its own are to end as well. NULL: none has any. */
+	void (*over)(void *data, const struct future *f);
 };
 
 struct fleet_config {
@@ -117,6 +119,7 @@ struct fleet_request { /* all borrowed */
 	int64_t timeout_ms;   /* 0 = none */
 	int retries, priority;
 	const char *tags;      /* a JSON array of texts, checked by the caller; NULL = none */
+	const char *job;       /* the public id of a job of `project`; NULL = no job */
 	const char *exclusive; /* refused while an open task of the owner has that name; NULL = none */
 };
 

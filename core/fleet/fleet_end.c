@@ -182,6 +182,8 @@ void fleet_task_end(struct fleet *fleet, struct future *f, enum future_event eve
 		f->in_pool->is_quick = f->ended_ms - f->started_ms < QUICK_MS;
 	fleet_task_save_end(fleet, f);
 	save_fact(fleet, f);
+	if (fleet->orders.over)
+		fleet->orders.over(fleet->orders.data, f);
 }
 
 /* --- deaths --- */

@@ -47,6 +47,7 @@ struct future {
 	char *client_key, *owner, *project, *kind, *type, *pool,
 		*title;  /* owned; NULL where absent (never owner, kind, type, pool) */
 	char *tags;      /* JSON: an array of texts, as submitted; NULL = none */
+	char *job;       /* of a job: its public id, unique in its project; NULL = a future of another kind */
 	char *exclusive; /* while it is open, its owner's only one of that name; NULL = none */
 	int priority;
 	char *payload; /* the submitter's JSON object, raw; NULL for an ended one */

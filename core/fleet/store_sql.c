@@ -41,14 +41,24 @@ static const char *const migrations[STORE_SCHEMA] = {
 	"CREATE TABLE policy_version ("
 	"  version INTEGER PRIMARY KEY, taken_ms INTEGER NOT NULL, hash TEXT NOT NULL, by TEXT, note TEXT, text BLOB NOT NULL);",
 	"CREATE INDEX task_ended ON task(ended_ms) WHERE ended_ms IS NOT NULL;",
+	"ALTER TABLE task ADD COLUMN job TEXT;"
+	"CREATE UNIQUE INDEX task_job ON task(project, job) WHERE job IS NOT NULL;"
+	"CREATE TABLE activity ("
+	"  task TEXT NOT NULL, id TEXT NOT NULL, state TEXT NOT NULL, started_ms INTEGER, ended_ms INTEGER, process TEXT,"
+	"  request TEXT, cause TEXT, code INTEGER, signal INTEGER, peak_bytes INTEGER, message TEXT, PRIMARY KEY (task, id));"
+	"CREATE TRIGGER task_gone AFTER DELETE ON task WHEN old.job IS NOT NULL BEGIN"
+	"  DELETE FROM activity WHERE task = old.id; END;"
+	"CREATE TABLE dataset ("
+	"  project TEXT NOT NULL, name TEXT NOT NULL, started_ms INTEGER NOT NULL, built_ms INTEGER, job TEXT NOT NULL,"
+	"  definition TEXT, script TEXT, PRIMARY KEY (project, name));",
 };
 
 #define TASK_COLUMNS                                                                                                               \
 	"id, client_key, owner, project, kind, type, pool, title, priority, payload, json_extract(limits,'$.memoryBytes'), "       \
 	"timeout_ms,"                                                                                                              \
 	" retries, state, attempt, kernel, cause, error, created_ms, started_ms, ended_ms, (state = 'done' AND result IS NOT NULL), tags,"                \
-	" exclusive"
-enum { COL_TAGS = 22, COL_EXCLUSIVE, COL_RESULT };
+	" exclusive, job"
+enum { COL_TAGS = 22, COL_EXCLUSIVE, COL_JOB, COL_RESULT };
 
 enum statement {
 	S_INSERT,
@@ -76,8 +86,8 @@ static const char *const texts[S_COUNT] = {
 	[S_INSERT] = "INSERT INTO task (id, client_key, owner, project, kind, type, pool, title, priority, payload, limits, "
 		     "timeout_ms, retries,"
 		     " state, attempt, kernel, cause, error, created_ms, started_ms, ended_ms, tags,"
-		     " exclusive)"
-		     " VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22,?23)",
+		     " exclusive, job)"
+		     " VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22,?23,?24)",
 	[S_SAME_KEY] = "SELECT id FROM task WHERE owner = ?1 AND client_key = ?2",
 	[S_SAME_NAME] = "SELECT id FROM task WHERE owner = ?1 AND exclusive = ?2 AND state IN ('queued','assigned','running')",
 	[S_UPDATE] = "UPDATE task SET state = ?2, attempt = ?3, kernel = ?4, cause = ?5, error = ?6, result = ?7, started_ms = ?8, "
@@ -352,6 +362,7 @@ int store_sql_insert(struct store_sql *sql, const struct future *f, char first_i
 	bind_some(st, 21, f->ended_ms);
 	bind_text(st, 22, f->tags);
 	bind_text(st, 23, f->exclusive);
+	bind_text(st, 24, f->job);
 	return finish(sql, st, sqlite3_step(st), err, "write");
 }
 
@@ -441,6 +452,7 @@ static struct future *read_row(sqlite3_stmt *st, bool with_result)
 	f->has_result = sqlite3_column_int(st, 21);
 	f->tags = column_copy(st, COL_TAGS);
 	f->exclusive = column_copy(st, COL_EXCLUSIVE);
+	f->job = column_copy(st, COL_JOB);
 	if (with_result && sqlite3_column_type(st, COL_RESULT) != SQLITE_NULL)
 		f->result = column_bytes(st, COL_RESULT, &f->result_len);
 	if (!f->owner || !f->kind || !f->type || !f->pool || !f->payload || s < 0)

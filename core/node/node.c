@@ -11,6 +11,7 @@
 #include "net/digest.h"
 #include "node/node_callback.h"
 #include "node/node_inner.h"
+#include "node/node_job.h"
 #include "node/node_orders.h"
 #include "node/node_takeup.h"
 #include "sys/clock.h"
@@ -151,6 +152,12 @@ static int64_t memory_of(const struct node *n, const struct node_config *config)
 	return machine > 0 ? machine : 0;
 }
 
+static void on_told(void *data, const char *task, const json_t *state)
+{
+	struct node *n = data;
+	node_jobs_told(n->jobs, task, state);
+}
+
 static int open_fleet(struct node *n, const struct node_config *node, struct err *err)
 {
 	char path[4096], id[16] = "";
@@ -173,6 +180,10 @@ static int open_fleet(struct node *n, const struct node_config *node, struct err
 		return -1;
 	n->facts.epoch = store_epoch(fleet_store(n->fleet));
 	node_kernels_set_fleet(n->kernels, n->fleet);
+	n->jobs = node_jobs_new(n, err);
+	if (!n->jobs)
+		return -1;
+	node_kernels_on_told(n->kernels, on_told, n);
 	return 0;
 }
 
@@ -206,6 +217,7 @@ struct node *node_new(struct loop *loop, const struct node_config *config, struc
 	n->on_over = config->on_over;
 	n->data = config->data;
 	list_init(&n->held);
+	n->page_port = config->page_port;
 	snprintf(n->run_user, sizeof(n->run_user), "%s", config->run_user ? config->run_user : "");
 	if (read_key(n, config->node_key_path, err) < 0)
 		goto out;
@@ -229,6 +241,8 @@ void node_free(struct node **np)
 	if (!n)
 		return;
 	loop_prepare_free(&n->prepare);
+	if (n->jobs)
+		node_jobs_stop(n->jobs);
 	gate_free(&n->callbacks);
 	if (n->kernels)
 		node_kernels_free(&n->kernels);
@@ -236,6 +250,7 @@ void node_free(struct node **np)
 		client_free(&n->client);
 	/* The store is closed first: what was queued gets to the disk; the keeper tells the next backend what was not acknowledged. */
 	fleet_free(&n->fleet);
+	node_jobs_free(&n->jobs);
 	node_keeper_free(&n->keeper);
 	node_takeup_free(n);
 	explicit_bzero(n->key, sizeof(n->key));
@@ -248,6 +263,14 @@ void node_free(struct node **np)
 struct fleet *node_fleet(struct node *n)
 {
 	return n->fleet;
+}
+struct jobs *node_jobs(struct node *n)
+{
+	return node_jobs_table(n->jobs);
+}
+const char *node_ticket_owner(struct node *n, const char *ticket)
+{
+	return node_jobs_ticket(n->jobs, ticket);
 }
 const struct node_facts *node_facts(const struct node *n)
 {

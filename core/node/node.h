@@ -25,6 +25,7 @@ struct node_config {               /* borrowed for the call */
 	const char *node_key_path; /* config/node.key, 32 bytes or more; made where it is missing */
 	const char *share_dir;     /* where kernels/ lies; NULL = none is added to paths */
 	const char *run_user;      /* whose kernels run where their pool names nobody; NULL or "" = one-user mode */
+	int page_port;             /* where users' code finds the API */
 	int64_t memory_bytes;      /* of the machine, ours to use; 0 = all of it, or what the cgroups above us leave */
 	int64_t reserve_bytes;     /* see fleet/budget.h; 0 = its rule */
 	node_over_fn *on_over;
@@ -41,6 +42,10 @@ struct node_facts { /* of the keeper's welcome; all "" or 0 until then */
 struct node *node_new(struct loop *loop, const struct node_config *config, struct err *err);
 void node_free(struct node **node);
 struct fleet *node_fleet(struct node *node);
+struct jobs;
+struct jobs *node_jobs(struct node *node); /* fleet/job.h */
+/* The user of the job whose process has that ticket, while the process lives; NULL: it is none. Borrowed. */
+const char *node_ticket_owner(struct node *node, const char *ticket);
 const struct node_facts *node_facts(const struct node *node);
 /* fleet_set_pools, and the start of taking up when it is the first. */
 int node_set_pools(struct node *node, struct pool_spec **specs, size_t n, struct err *err);

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "net/json.h"
+#include "node/node_job.h"
 
 #define PROTOCOL 1
 #define HOST     "http://127.0.0.1:"
@@ -106,9 +107,14 @@ void node_callback_handle(void *data, struct gate_request *req)
 	struct err err = { 0 };
 	size_t at = 0, count = sizeof(routes) / sizeof(routes[0]);
 	bool is_ours = http->nsegments == 3 && strcmp(http->segment[0], "kernel") == 0 && strcmp(http->segment[1], "v1") == 0;
+	if ((is_ours || http->nsegments == 4) && strcmp(http->segment[0], "kernel") == 0 && strcmp(http->segment[1], "v1") == 0 &&
+	    strcmp(http->segment[2], "processes") == 0) {
+		node_jobs_handle(n->jobs, req);
+		return;
+	}
 	while (is_ours && at < count && strcmp(http->segment[2], routes[at].name) != 0)
 		at++;
-	if (!is_ours || at == count) { /* /kernel/v1/processes is for job kernels: there are none yet */
+	if (!is_ours || at == count) {
 		gate_reply_error(req, 404, NULL, "%s does not exist", http->path);
 		return;
 	}

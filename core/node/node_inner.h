@@ -9,13 +9,17 @@
 /* node_inner: what the files of node share. Nobody else includes it. */
 #define NODE_KEY_MAX 128
 
+struct node_jobs;
+
 struct node {
 	struct loop *loop;
 	struct fleet *fleet;
 	struct node_keeper *keeper; /* NULL: none */
 	struct client *client;
 	struct node_kernels *kernels;
+	struct node_jobs *jobs;
 	struct gate *callbacks; /* NULL: none */
+	int page_port;          /* where users' code finds the API; 0 = not told */
 	unsigned char key[NODE_KEY_MAX];
 	size_t key_len;
 	char backend_url[64], run_user[64];

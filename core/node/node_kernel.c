@@ -9,6 +9,7 @@
 #include "base/map.h"
 #include "base/text.h"
 #include "fleet/die.h"
+#include "fleet/job.h"
 #include "fleet/jtext.h"
 #include "net/digest.h"
 #include "net/json.h"
@@ -68,7 +69,9 @@ static int put_task(const struct kernel *k, const struct future *f, struct buf *
 	if (f->timeout_ms)
 		jtext_int(out, "timeoutMs", f->timeout_ms);
 	jtext_member(out, "payload");
-	if (!put_path(f, k->pool->spec, out))
+	if (f->job)
+		job_put_kernel_payload(f, out);
+	else if (!put_path(f, k->pool->spec, out))
 		buf_put(out, f->payload, f->payload_len);
 	buf_putc(out, '}');
 	return out->failed ? -1 : 0;
@@ -247,7 +250,12 @@ static void take_state(struct talk *t, const struct client_answer *a)
 	} else if (!task || !state || strcmp(task, t->task) != 0 || !json_is_integer(version) ||
 		   json_integer_value(attempt) != t->attempt) {
 		talk_refused(t, "it told the state of another task or attempt, or none");
-	} else if (strcmp(state, "running") == 0) {
+		json_decref(body);
+		return;
+	}
+	if (t->all->told && json_object_get(body, "activities"))
+		t->all->told(t->all->told_data, task, body);
+	if (strcmp(state, "running") == 0) {
 		const json_t *progress = json_object_get(body, "progress");
 		t->seen = json_integer_value(version);
 		t->has_seen = true;

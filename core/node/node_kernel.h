@@ -2,6 +2,7 @@
 #define DSS_NODE_NODE_KERNEL_H
 #include <stdbool.h>
 #include <stddef.h>
+#include <jansson.h>
 #include "base/err.h"
 #include "fleet/fleet.h"
 #include "net/client.h"
@@ -19,6 +20,9 @@ struct node_kernels;
 struct node_kernels *node_kernels_new(struct loop *loop, struct client *client, const void *key, size_t key_len, struct err *err);
 void node_kernels_free(struct node_kernels **t);
 void node_kernels_set_fleet(struct node_kernels *t, struct fleet *fleet);
+
+/* fn hears each state that a job kernel tells: one with "activities". */
+void node_kernels_on_told(struct node_kernels *t, void (*fn)(void *data, const char *task, const json_t *state), void *data);
 
 /* POST the task and follow it to its end. The payload is copied. */
 int node_kernel_send(struct node_kernels *t, const struct kernel *k, const struct future *f, struct err *err);

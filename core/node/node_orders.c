@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "fleet/die.h"
 #include "fleet/jtext.h"
+#include "node/node_job.h"
 #include "node/node_sample.h"
 
 #define PATH_DEFAULT "/usr/local/bin:/usr/bin:/bin"
@@ -63,7 +64,7 @@ static void put_environment(const struct node *n, const struct kernel *k, struct
 	put_env(b, "DSS_BACKEND_URL", n->backend_url);
 	put_env(b, "DSS_KERNEL_LISTEN", "127.0.0.1:0");
 	put_env(b, "DSS_KERNEL_POOL", k->pool->spec->name);
-	put_env(b, "DSS_KERNEL_KIND", "future");
+	put_env(b, "DSS_KERNEL_KIND", pool_spec_takes(k->pool->spec, "job") ? "job" : "future");
 	put_env(b, "DSS_KERNEL_LEASE_S", "0");
 }
 
@@ -279,13 +280,17 @@ static void on_routed(void *data, const struct wire_view *msg)
 static int route(void *data, const struct kernel *k, const char *task, bool is_own, struct err *err)
 {
 	struct node *n = data;
-	char text[KERNEL_ID_MAX + 16];
+	char text[300];
+	const struct future *f = is_own ? fleet_live(n->fleet, task) : NULL;
 	struct about_task *a = about_task(n, k, task, err);
 	if (!a)
 		return -1;
 	struct buf *b = node_keeper_begin(n->keeper, WIRE_route);
 	wire_text(b, WF_id, k->id);
-	snprintf(text, sizeof(text), "%s%s", is_own ? "job:RUN:" : "kernel:", is_own ? task : k->id);
+	if (f && f->job)
+		snprintf(text, sizeof(text), "job:%s:%s", f->project, f->job);
+	else
+		snprintf(text, sizeof(text), "%s%s", is_own ? "job:RUN:" : "kernel:", is_own ? task : k->id);
 	wire_text(b, WF_sink, text);
 	snprintf(text, sizeof(text), "[%s] ", k->id);
 	if (!is_own)
@@ -327,6 +332,8 @@ static int count(void *data, const struct kernel *k, const char *task, struct er
 static int send_task(void *data, const struct kernel *k, const struct future *f, struct err *err)
 {
 	struct node *n = data;
+	if (f->job)
+		node_jobs_open(n->jobs, f->id);
 	if (!node_kernel_is_unhurt(n->kernels, k->id) && ask_usage(n, k->id, true) < 0)
 		log_warn("unable to mark the counters of %s", k->id);
 	return node_kernel_send(n->kernels, k, f, err);
@@ -339,6 +346,12 @@ static void abort_task(void *data, const struct kernel *k, const char *task)
 static void release_task(void *data, const struct kernel *k, const char *task)
 {
 	node_kernel_release(((struct node *)data)->kernels, k, task);
+}
+static void over(void *data, const struct future *f)
+{
+	struct node *n = data;
+	if (f->job)
+		node_jobs_over(n->jobs, f);
 }
 static void drop(void *data, const char *kernel)
 {
@@ -360,5 +373,6 @@ struct fleet_orders node_orders_for(struct node *n)
 		.abort = abort_task,
 		.release = release_task,
 		.drop = drop,
+		.over = over,
 	};
 }

@@ -6,6 +6,7 @@
 #include "fleet/jtext.h"
 #include "base/map.h"
 #include "node/node_inner.h"
+#include "node/node_job.h"
 #include "node/node_sample.h"
 
 #define ANSWER_WITHIN_MS 5000
@@ -121,6 +122,8 @@ static char *row_json(const struct query *q, const struct wire_view *msg)
 	jtext_some_text(&out, "taskId", k ? k->task : NULL);
 	const struct future *f = k && k->task[0] ? fleet_live(q->node->fleet, k->task) : NULL;
 	jtext_some_text(&out, "project", f ? f->project : NULL);
+	if (!k)
+		node_jobs_put_row(q->node->jobs, id, &out);
 	if (k) {
 		jtext_int(&out, "tasksRun", k->tasks_run);
 		jtext_some_int(&out, "idleSince", k->idle_wall_ms > 0 ? k->idle_wall_ms : -1);

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "fleet/die.h"
 #include "fleet/jtext.h"
+#include "node/node_job.h"
 #include "node/node_orders.h"
 
 struct event {
@@ -88,6 +89,8 @@ static void handle(struct event *ev)
 {
 	struct node *n = ev->node;
 	if (strcmp(ev->what, "exited") == 0) {
+		if (node_jobs_ended(n->jobs, &ev->end, on_saved, ev))
+			return;
 		node_kernel_finish(n->kernels, ev->end.id, on_read, ev);
 		return;
 	}
@@ -130,6 +133,8 @@ static void take_row(struct node *n, const struct wire_view *msg)
 {
 	struct err err = { 0 };
 	const char *id = wire_get_text(msg, WF_id), *kind = wire_get_text(msg, WF_kind), *state = wire_get_text(msg, WF_state);
+	if (strcmp(kind, "recipe") == 0)
+		node_jobs_take_row(n->jobs, id, wire_get_text(msg, WF_label), is_to_be_asked(state));
 	if (strcmp(kind, "kernel") != 0)
 		return;
 	bool is_alive = is_to_be_asked(state);
@@ -143,6 +148,8 @@ static void take_row(struct node *n, const struct wire_view *msg)
 	}
 	struct future *f = k->state == KERNEL_BUSY ? fleet_live(n->fleet, k->task) : NULL;
 	log_info("took up kernel %s (pid %d, %s%s%s)", k->id, k->pid, state, f ? ", task " : "", f ? f->id : "");
+	if (f && f->job)
+		node_jobs_open(n->jobs, f->id);
 	if (f && node_kernel_follow(n->kernels, k, f, &err) < 0)
 		log_error("%s", err.text);
 }
@@ -169,6 +176,7 @@ static void on_list(void *data, const struct wire_view *msg)
 		return;
 	}
 	n->facts.is_taken_up = true;
+	node_jobs_taken_up(n->jobs);
 	fleet_taken_up(n->fleet);
 	release_held(n);
 	fleet_start(n->fleet);

@@ -337,6 +337,12 @@ void node_kernels_set_fleet(struct node_kernels *all, struct fleet *fleet)
 	all->fleet = fleet;
 }
 
+void node_kernels_on_told(struct node_kernels *t, void (*fn)(void *data, const char *task, const json_t *state), void *data)
+{
+	t->told = fn;
+	t->told_data = data;
+}
+
 void node_kernels_free(struct node_kernels **allp)
 {
 	struct node_kernels *all = *allp;

@@ -26,6 +26,8 @@ struct node_kernels {
 	struct fleet *fleet;
 	const void *key;
 	size_t key_len;
+	void (*told)(void *data, const char *task, const json_t *state); /* NULL: nobody asks for states of jobs */
+	void *told_data;
 	struct map *talks;           /* by kernel id */
 	struct loop_timer *gc_timer; /* runs while a JVM has a task */
 };
