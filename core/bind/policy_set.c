@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "bind/policies.h"
 #include "bind/policy_load.h"
+#include "bind/policy_trial.h"
 #include "bind/quarantine.h"
 #include "bind/toc.h"
 #include "fleet/alerts.h"
@@ -23,18 +24,10 @@
 #define LOOK_MS     2000  /* between tries to watch a folder that is not there */
 #define FULL_MS     60000 /* between two loads because a state was full */
 #define STALE_MOST  5     /* loads in a row that are thrown away because something changed meanwhile */
-#define CHECKS_MOST 2     /* at once */
 #define END_WAIT_MS 2500
 #define ERRORS_MAX  (64 << 10)
-#define JSON_MAX    (256 << 10)
 #define ALERT       "policies"
 #define QUARANTINE  "quarantine:"
-
-struct check {
-	struct policy_load *load;
-	policy_check_fn *fn;
-	void *data;
-};
 
 struct policy_set {
 	struct policy_set_config c;
@@ -49,7 +42,7 @@ struct policy_set {
 	int stale;
 	int64_t full_mono_ms; /* when a state was last thrown away; 0 = never */
 	bool has_waited;      /* for an empty file */
-	struct check checks[CHECKS_MOST];
+	struct policy_trials *trials;
 	struct policies now; /* text and files of the set in force */
 	bool is_last;
 	struct buf errors; /* of the last load of policies/, one a line; empty = in force */
@@ -343,68 +336,9 @@ static void watch_folder(struct policy_set *s)
 	loop_timer_start(s->look, LOOK_MS);
 }
 
-/* --- checks --- */
-
-static void put_set(struct buf *out, const struct policies *p)
-{
-	buf_puts(out, "{\"ok\":true");
-	jtext_int(out, "files", (int64_t)p->nfiles);
-	jtext_member(out, "pools");
-	buf_putc(out, '[');
-	for (size_t i = 0; i < p->n; i++) {
-		jtext_next(out);
-		jtext_put(out, p->specs[i]->name);
-	}
-	buf_puts(out, "]}");
-}
-
-static void answer_check(struct check *check)
-{
-	struct check c = *check;
-	struct buf out;
-	check->load = NULL; /* fn may ask for the next one */
-	buf_init(&out, JSON_MAX);
-	if (c.load->status == 0) {
-		put_set(&out, &c.load->out);
-	} else {
-		buf_puts(&out, "{\"ok\":false,\"errors\":");
-		policy_set_put_errors(&out, &c.load->errors);
-		buf_putc(&out, '}');
-	}
-	policy_load_free(&c.load);
-	c.fn(c.data, &out);
-	buf_fini(&out);
-}
-
-static void give_up_check(struct check *check)
-{
-	struct check c = *check;
-	struct buf out;
-	policy_load_free(&check->load);
-	buf_init(&out, JSON_MAX);
-	buf_puts(&out,
-		 "{\"ok\":false,\"errors\":[{\"file\":\"policies\",\"line\":1,\"text\":\"the check did not end within 10 s and was "
-		 "given up\"}]}");
-	c.fn(c.data, &out);
-	buf_fini(&out);
-}
-
 int policy_set_check(struct policy_set *s, const char *texts, size_t len, policy_check_fn *fn, void *data, struct err *err)
 {
-	for (int i = 0; i < CHECKS_MOST; i++) {
-		struct check *c = &s->checks[i];
-		if (c->load && clock_mono_ms() - c->load->started_mono_ms > POLICY_SET_GIVE_UP_MS)
-			give_up_check(c);
-		if (c->load)
-			continue;
-		c->load = policy_load_start(POLICY_TEXTS, s->c.dir, s->c.share, s->c.run_user, texts, len, s->wake, err);
-		if (!c->load)
-			return -1;
-		c->fn = fn;
-		c->data = data;
-		return 0;
-	}
-	return err_set(err, "unable to check policies: %d checks run already; try again", CHECKS_MOST);
+	return policy_trials_begin(s->trials, texts, len, fn, data, err);
 }
 
 static void on_wake(void *data)
@@ -412,9 +346,6 @@ static void on_wake(void *data)
 	struct policy_set *s = data;
 	if (s->load && policy_load_is_done(s->load))
 		on_loaded(s);
-	for (int i = 0; i < CHECKS_MOST; i++)
-		if (s->checks[i].load && policy_load_is_done(s->checks[i].load))
-			answer_check(&s->checks[i]);
 }
 
 /* --- life --- */
@@ -432,8 +363,9 @@ struct policy_set *policy_set_new(const struct policy_set_config *config, struct
 	s->give_up = loop_timer_new(config->loop, on_give_up, s);
 	s->again = loop_timer_new(config->loop, on_again, s);
 	s->look = loop_timer_new(config->loop, on_look, s);
+	s->trials = policy_trials_new(&s->c);
 	bool is_long = snprintf(s->folder, sizeof s->folder, "%s/policies", config->dir) >= (int)sizeof s->folder;
-	if (is_long || !s->wake || !s->give_up || !s->again || !s->look) {
+	if (is_long || !s->wake || !s->give_up || !s->again || !s->look || !s->trials) {
 		err_set(err, "unable to hold policies: %s", is_long ? "the path is too long" : "not enough memory");
 		policy_set_free(&s);
 		return NULL;
@@ -508,9 +440,7 @@ void policy_set_free(struct policy_set **sp)
 	if (s->load)
 		policy_load_wait(s->load, END_WAIT_MS);
 	policy_load_free(&s->load);
-	for (int i = 0; i < CHECKS_MOST; i++)
-		if (s->checks[i].load)
-			give_up_check(&s->checks[i]);
+	policy_trials_free(&s->trials);
 	loop_wake_free(&s->wake);
 	loop_timer_free(&s->give_up);
 	loop_timer_free(&s->again);

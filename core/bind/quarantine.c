@@ -272,8 +272,8 @@ void quarantine_listen(quarantine_fn *fn, void *data)
 {
 	listener = fn;
 	listener_data = data;
-	for (size_t i = 0; fn && i < n; i++)
-		fn(data, &list[i], true);
+	for (size_t i = 0; i < n; i++)
+		tell(&list[i], true);
 }
 
 void quarantine_json(struct buf *out)

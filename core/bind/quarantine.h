@@ -31,7 +31,7 @@ bool quarantine_has(const char *source, const char *word, const char *hash);
 void quarantine_rest(const char *source, const char *word, const char *name, const char *hash, const char *why);
 /* A set is in force: entries whose file is another or not there go. hash_of: NULL where there is no such file. */
 void quarantine_keep(const char *(*hash_of)(void *data, const char *file), void *data);
-/* fn is told each one that is there (at once) or comes (is_there), or goes. */
+/* fn is told each one in force that is there (at once) or comes (is_there), or goes. */
 typedef void quarantine_fn(void *data, const struct quarantined *q, bool is_there);
 void quarantine_listen(quarantine_fn *fn, void *data);
 /* An array: source, word, name, why, since, kept. */
