@@ -272,11 +272,12 @@ static int wait_taken(struct rest *rest, const json_t *set)
 	int64_t until = clock_mono_ms() + TAKEN_WAIT_MS;
 	int pause = 0;
 	for (;;) {
-		struct rest_answer state;
+		struct rest_answer state = { 0 };
 		json_t *now = NULL;
-		int code = get(rest, "/api/policies/state", &state);
+		/* The files first: a version that is asked for after them is theirs, one from before may be that of the set before. */
+		int code = get_list(rest, "/api/policies", &now);
 		if (code == CTL_DONE)
-			code = get_list(rest, "/api/policies", &now);
+			code = get(rest, "/api/policies/state", &state);
 		bool is_there = code == CTL_DONE && policy_files_equal(now, set);
 		if (is_there)
 			printf("version %.0f is in force\n", rest_number(state.json, "version", 0));
