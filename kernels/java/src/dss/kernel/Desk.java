@@ -69,10 +69,7 @@ final class Desk {
 			return;
 		if (t.stopReason == null)
 			t.stopReason = reason;
-		if (t.thread != null)
-			t.thread.interrupt();
-		if (t.work != null)
-			Runner.callAbort(t);
+		t.work.stop();
 	}
 
 	synchronized void forget(Task t) {
@@ -110,7 +107,7 @@ final class Desk {
 			if (!t.isRunning())
 				return;
 			t.payload = null;
-			t.work = null;
+			t.work.made = null;
 			t.version = ++version;
 			if (t.stopReason == Task.Stop.ABORT) {
 				t.error = error != null ? error : Outcome.error("TaskAborted", "aborted on request", "");

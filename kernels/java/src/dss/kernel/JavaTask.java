@@ -34,12 +34,17 @@ final class JavaTask {
 
 	/** Refuses a payload before anything is done with it. */
 	static void check(JsonObject payload) throws Refuse {
-		JsonElement name = payload.get("class"), state = payload.get("state");
+		check(payload, "a java task", "payload");
+	}
+
+	/** {@code what} is to have the fields of a java task, and stands at {@code place} of the request. */
+	static void check(JsonObject given, String what, String place) throws Refuse {
+		JsonElement name = given.get("class"), state = given.get("state");
 		if (!Json.isText(name) || !isClassName(name.getAsString()))
-			throw new Refuse(400, "BadPayload", "a java task needs payload.class: text like \"com.example.Export\"");
+			throw new Refuse(400, "BadPayload", what + " needs " + place + ".class: text like \"com.example.Export\"");
 		if (state != null && !state.isJsonNull() && !state.isJsonObject())
-			throw new Refuse(400, "BadPayload", "payload.state of a java task must be an object, the fields of its class");
-		checkTexts(payload.get("classpath"), "payload.classpath of a java task must be a list of jar files and folders");
+			throw new Refuse(400, "BadPayload", place + ".state of " + what + " must be an object, the fields of its class");
+		checkTexts(given.get("classpath"), place + ".classpath of " + what + " must be a list of jar files and folders");
 	}
 
 	static void checkTexts(JsonElement list, String wanted) throws Refuse {
@@ -64,8 +69,17 @@ final class JavaTask {
 		return !isStart && name.length() <= CLASS_CHARS;
 	}
 
-	static byte[] run(Task task) throws Throwable {
-		JsonObject payload = task.payload;
+	/** Returns the value as JSON. */
+	static byte[] run(JsonObject payload, Work work) throws Throwable {
+		return run(payload, work, true);
+	}
+
+	/** Runs one whose value nobody asks for. */
+	static void runForItsDeeds(JsonObject payload, Work work) throws Throwable {
+		run(payload, work, false);
+	}
+
+	private static byte[] run(JsonObject payload, Work work, boolean isValueWanted) throws Throwable {
 		List<File> path = classpath(payload.get("classpath"));
 		// Also without a path: a loader of the task's own, so that nothing of it hangs on ours.
 		try (URLClassLoader loader = new URLClassLoader("task", urls(path), JavaTask.class.getClassLoader())) {
@@ -73,11 +87,12 @@ final class JavaTask {
 			Class<?> type = load(payload.get("class").getAsString(), path, loader);
 			JsonObject state = payload.get("state") instanceof JsonObject given ? given : new JsonObject();
 			Gson gson = Outcome.gson();
-			FutureThread<?> work = make(gson, type, state);
-			task.work = work;
-			if (task.stopReason != null)
+			FutureThread<?> made = make(gson, type, state);
+			work.made = made;
+			if (work.isStopped())
 				throw new InterruptedException("aborted before it began");
-			return Outcome.toJson(gson, work.run());
+			Object value = made.run();
+			return isValueWanted ? Outcome.toJson(gson, value) : null;
 		}
 	}
 

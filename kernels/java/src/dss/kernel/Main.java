@@ -5,6 +5,7 @@ import java.io.FileOutputStream;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
+import java.util.function.Function;
 
 /** Start and end of a kernel, in order. */
 public final class Main {
@@ -21,31 +22,43 @@ public final class Main {
 
 	/** Exits 0 when asked to end, 64 when started wrongly, 69 when it cannot listen, 3 (by the JVM's flag) when the heap is full. */
 	public static void serveFutures() {
+		start("future", "DSSFutureKernelMain", settings -> new FutureTrade());
+	}
+
+	/** As {@link #serveFutures}; what its recipes print is tagged with their activity. */
+	public static void serveJobs() {
+		start("job", "DSSJobKernelMain", settings -> {
+			ActivityLog.install();
+			return new JobTrade(settings);
+		});
+	}
+
+	private static void start(String kind, String mark, Function<Settings, Trade> trade) {
 		// Logs are UTF-8, whatever locale the environment has.
 		System.setOut(new PrintStream(new FileOutputStream(FileDescriptor.out), true, StandardCharsets.UTF_8));
 		System.setErr(new PrintStream(new FileOutputStream(FileDescriptor.err), true, StandardCharsets.UTF_8));
 		Settings settings = null;
 		Server server = null;
 		try {
-			settings = new Settings("future");
+			settings = new Settings(kind, mark);
 			server = new Server(settings.listenHost, settings.listenPort);
 		} catch (Settings.Wrong e) {
 			fail(EXIT_USAGE, e.getMessage());
 		} catch (IOException e) {
 			fail(EXIT_UNAVAILABLE, "unable to listen on " + settings.listenHost + ":" + settings.listenPort + ": " + e.getMessage());
 		}
-		serve(settings, server);
+		serve(settings, server, trade.apply(settings));
 	}
 
 	/** Does not return. */
-	static void serve(Settings settings, Server server) {
+	static void serve(Settings settings, Server server, Trade trade) {
 		Desk desk = new Desk(server::wake);
-		Runner runner = new Runner(desk);
-		Routes routes = new Routes(settings, desk, runner);
+		Runner runner = new Runner(desk, trade);
+		Routes routes = new Routes(settings, desk, runner, trade);
 		String host = settings.listenHost.contains(":") ? "[" + settings.listenHost + "]" : settings.listenHost;
-		Announcer announcer = new Announcer(settings, "http://" + host + ":" + server.port(), Routes.TYPES, server::hasBackend);
+		Announcer announcer = new Announcer(settings, "http://" + host + ":" + server.port(), trade.types(), server::hasBackend);
 		Runtime.getRuntime().addShutdownHook(new Thread(() -> onExit(desk, routes, server), "kernel-exit"));
-		Warmup.run(routes);
+		Warmup.run(routes, trade);
 		server.start(routes, announcer::lose);
 		announcer.start();
 		desk.awaitEnd();
@@ -63,6 +76,8 @@ public final class Main {
 			routes.leave();
 			desk.awaitEnd();
 		} else if (task != null && task.isRunning()) {
+			if (task.detail != null)
+				task.detail.leave(caller);
 			desk.finish(task, null, Outcome.error("SystemExit", "the task called System.exit, which would end the kernel, not the task;"
 					+ " throw an exception instead", Outcome.stack(caller.getStackTrace())));
 		}

@@ -271,7 +271,7 @@ final class Outcome {
 
 	private static JsonObject describe(Throwable e, int causesLeft, Map<Throwable, Boolean> seen) {
 		seen.put(e, true);
-		boolean isOurs = e instanceof BadResult || e instanceof JavaTask.BadTask;
+		boolean isOurs = e instanceof BadResult || e instanceof JavaTask.BadTask || e instanceof Job.ActivityFailed;
 		String clazz = isOurs ? e.getClass().getSimpleName() : e.getClass().getName();
 		String message = clean(messageOf(e), MESSAGE_CHARS);
 		StringBuilder text = new StringBuilder(clazz).append(message.isEmpty() ? "" : ": ").append(message).append('\n');

@@ -12,7 +12,6 @@ import java.util.function.BooleanSupplier;
 
 /** What the kernel answers: the protocol's requests, in terms of the desk. All in the server thread, {@link #leave} in any. */
 final class Routes {
-	static final String[] TYPES = { "java", "command" };
 	private static final int INLINE_BYTES = 64 * 1024; // larger results are fetched from /task/ID/result
 	private static final double WAIT_S = 300; // the longest wait; a longer one is cut
 	private static final int NONCE_CHARS = 256, SHOWN_CHARS = 200;
@@ -22,15 +21,17 @@ final class Routes {
 
 	private final Desk desk;
 	private final Runner runner;
+	private final Trade trade;
 	private final GcClock gc = new GcClock();
 	private final byte[] taskToken;
 	private final long leaseNs; // 0: none
 	private long heardAt = System.nanoTime(); // the last request of the backend
 	private long leaveBy = Desk.NEVER; // once the lease ran out
 
-	Routes(Settings settings, Desk desk, Runner runner) {
+	Routes(Settings settings, Desk desk, Runner runner, Trade trade) {
 		this.desk = desk;
 		this.runner = runner;
+		this.trade = trade;
 		taskToken = settings.taskToken;
 		leaseNs = (long) (settings.leaseS * 1e9);
 	}
@@ -152,19 +153,18 @@ final class Routes {
 		if (desk.isStopping())
 			throw new Refuse(503, "Stopping", "this kernel is about to end");
 		String type = Json.isText(said.get("type")) ? said.get("type").getAsString() : "";
-		if (!Arrays.asList(TYPES).contains(type))
-			throw new Refuse(400, "BadType", "this kernel takes tasks of type java and command, not " + shown(String.valueOf(said.get("type"))));
+		if (!Arrays.asList(trade.types()).contains(type))
+			throw new Refuse(400, "BadType", "this kernel takes tasks of type " + String.join(" and ", trade.types()) + ", not "
+					+ shown(String.valueOf(said.get("type"))));
 		JsonElement limit = said.get("timeoutMs");
 		long timeoutMs = limit == null || limit.isJsonNull() ? 0 : Json.whole(limit, 1, TIMEOUT_MS);
 		if (timeoutMs < 0)
 			throw new Refuse(400, "timeoutMs must be a whole number of milliseconds, 1 or more");
 		if (!(said.get("payload") instanceof JsonObject payload))
 			throw new Refuse(400, "BadPayload", "payload must be an object");
-		if (type.equals("java"))
-			JavaTask.check(payload);
-		else
-			CommandTask.check(payload);
+		trade.check(type, payload);
 		Task task = new Task(id, attempt, type, payload, timeoutMs, desk.wake());
+		trade.take(task);
 		desk.take(task);
 		gc.restart(System.nanoTime());
 		runner.start(task);

@@ -1,7 +1,6 @@
 package dss.kernel;
 
 import com.google.gson.JsonObject;
-import dss.FutureThread;
 import dss.Progress;
 import java.io.InputStream;
 import java.io.PrintStream;
@@ -14,19 +13,22 @@ final class Runner {
 	private static final int NAMED_THREADS = 5; // of those left behind, in the log
 
 	private final Desk desk;
+	private final Trade trade;
 
-	Runner(Desk desk) {
+	Runner(Desk desk, Trade trade) {
 		this.desk = desk;
+		this.trade = trade;
 	}
 
 	@SuppressWarnings({ "deprecation", "removal" }) // up to Java 18 a group stays for ever unless told to go with its last thread
 	void start(Task task) {
 		ThreadGroup group = new ThreadGroup("task " + task.id);
 		group.setDaemon(true);
-		task.thread = new Thread(group, () -> run(task, group), "task " + task.id);
-		task.thread.setDaemon(true);
+		Thread thread = new Thread(group, () -> run(task, group), "task " + task.id);
+		thread.setDaemon(true);
+		task.work.thread = thread;
 		try {
-			task.thread.start();
+			thread.start();
 		} catch (OutOfMemoryError e) { // no thread left, under the box's limit
 			desk.finish(task, null, Outcome.error(e));
 		}
@@ -38,20 +40,20 @@ final class Runner {
 		JsonObject error = null;
 		Progress.connect(task);
 		try {
-			result = task.kind.equals("java") ? JavaTask.run(task) : CommandTask.run(task);
+			result = trade.run(task);
 		} catch (Throwable e) {
 			error = describe(e);
 		}
 		try {
 			Progress.connect(null);
 			before.restore();
-			noteThreads(task, group);
+			noteThreads("task " + task.id, group);
 		} finally {
 			desk.finish(task, result, error);
 		}
 	}
 
-	private static JsonObject describe(Throwable e) {
+	static JsonObject describe(Throwable e) {
 		try {
 			return Outcome.error(e);
 		} catch (Throwable worse) {
@@ -60,7 +62,7 @@ final class Runner {
 	}
 
 	/** They go on, with whatever they hold; the log tells whose they are. */
-	private static void noteThreads(Task task, ThreadGroup group) {
+	static void noteThreads(String whose, ThreadGroup group) {
 		Thread[] left = new Thread[NAMED_THREADS + 1];
 		int n = group.enumerate(left, true);
 		StringBuilder names = new StringBuilder();
@@ -69,26 +71,7 @@ final class Runner {
 			if (left[i] != Thread.currentThread() && shown++ < NAMED_THREADS)
 				names.append(names.length() > 0 ? ", " : "").append('"').append(left[i].getName()).append('"');
 		if (shown > 0)
-			Main.log("task " + task.id + " left threads behind: " + names + (n == left.length ? ", …" : ""));
-	}
-
-	/** Tells the work itself that it is to stop; in a thread of its own, as it may do anything. */
-	static void callAbort(Task task) {
-		FutureThread<?> work = task.work;
-		Thread caller = new Thread(() -> {
-			try {
-				work.abort();
-			} catch (Throwable e) {
-				Main.log("abort() of task " + task.id + " failed: " + e);
-			}
-		}, "abort of task " + task.id);
-		caller.setDaemon(true);
-		caller.setContextClassLoader(work.getClass().getClassLoader());
-		try {
-			caller.start();
-		} catch (OutOfMemoryError e) {
-			Main.log("unable to call abort() of task " + task.id + ": " + e.getMessage());
-		}
+			Main.log(whose + " left threads behind: " + names + (n == left.length ? ", …" : ""));
 	}
 
 	/** What a task finds around it, and the next one again. */

@@ -18,7 +18,6 @@ import java.util.Arrays;
 final class Settings {
 	private static final int SECRETS_BYTES = 64 * 1024; // also what a pipe holds without a reader
 	private static final int ENVIRON_BYTES = 4 * 1024 * 1024; // over what the Linux kernel hands to a process
-	private static final String MARK = "DSSFutureKernelMain";
 
 	/** A setting is missing or makes no sense; the text says which and why. */
 	static final class Wrong extends Exception {
@@ -32,16 +31,17 @@ final class Settings {
 	final double leaseS;
 	final byte[] kernelToken, taskToken;
 
-	Settings(String kindWanted) throws Wrong {
+	/** {@code mark}: the main class. */
+	Settings(String kindWanted, String mark) throws Wrong {
 		// Before anything asks System.getenv, which keeps a copy of the environment for life.
 		String fd = takeVariable("DSS_KERNEL_SECRETS_FD");
 		String secrets = takeVariable("DSS_KERNEL_SECRETS");
 		kernelId = required("DSS_KERNEL_ID");
 		if (!isId(kernelId))
 			throw new Wrong("DSS_KERNEL_ID is no id: " + kernelId);
-		String kind = optional("DSS_KERNEL_KIND", "future");
+		String kind = optional("DSS_KERNEL_KIND", kindWanted);
 		if (!kind.equals(kindWanted))
-			throw new Wrong("DSS_KERNEL_KIND is '" + kind + "'; " + MARK + " is for kind '" + kindWanted + "' only");
+			throw new Wrong("DSS_KERNEL_KIND is '" + kind + "'; " + mark + " is for kind '" + kindWanted + "' only");
 		URI backend = backend(required("DSS_BACKEND_URL"));
 		backendHost = backend.getHost().replace("[", "").replace("]", "");
 		backendPort = backend.getPort() < 0 ? 80 : backend.getPort();

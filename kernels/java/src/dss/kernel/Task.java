@@ -1,7 +1,6 @@
 package dss.kernel;
 
 import com.google.gson.JsonObject;
-import dss.FutureThread;
 import dss.Progress;
 
 /** One attempt. What it said is the running task's; all else changes under the desk's lock. */
@@ -11,19 +10,27 @@ final class Task implements Progress.Sink {
 		ABORT, TIMEOUT
 	}
 
+	/** More than a fraction and a message, from tasks that have it. Called in any thread, under the desk's lock. */
+	interface Detail {
+		void tell(JsonObject state);
+
+		/** The process ends: {@code caller} called System.exit. */
+		void leave(Thread caller);
+	}
+
 	private record Said(double progress, String message) {
 	}
 
-	final String id, kind;
+	final String id, type;
 	final int attempt;
 	final long timeoutMs; // 0: none
+	final Work work;
 	private final Runnable wake;
 	JsonObject payload; // null once ended
 	volatile long version;
 	volatile String state = "running";
 	volatile Stop stopReason;
-	volatile FutureThread<?> work; // once made: its abort() is called
-	Thread thread;
+	volatile Detail detail; // null: there is none
 	long deadline; // nanoTime, with timeoutMs only
 	long newsAt; // nanoTime of the last version that grew by progress
 	JsonObject error;
@@ -31,10 +38,11 @@ final class Task implements Progress.Sink {
 	private volatile boolean hasNews; // said something that the version does not tell yet
 	private volatile Said said = new Said(Double.NaN, null);
 
-	Task(String id, int attempt, String kind, JsonObject payload, long timeoutMs, Runnable wake) {
+	Task(String id, int attempt, String type, JsonObject payload, long timeoutMs, Runnable wake) {
 		this.id = id;
 		this.attempt = attempt;
-		this.kind = kind;
+		this.type = type;
+		this.work = new Work("task " + id);
 		this.payload = payload;
 		this.timeoutMs = timeoutMs;
 		this.wake = wake;
@@ -50,6 +58,13 @@ final class Task implements Progress.Sink {
 		synchronized (this) {
 			Said before = said;
 			said = new Said(Double.isNaN(progress) ? before.progress : progress, message == null ? before.message : message);
+		}
+		addNews();
+	}
+
+	/** Something is new to whoever watches. */
+	void addNews() {
+		synchronized (this) {
 			if (hasNews)
 				return;
 			hasNews = true;
@@ -77,5 +92,8 @@ final class Task implements Progress.Sink {
 			state.addProperty("progress", now.progress);
 		if (now.message != null)
 			state.addProperty("message", now.message);
+		Detail more = detail;
+		if (more != null)
+			more.tell(state);
 	}
 }
