@@ -4,108 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/list.h"
-#include "base/map.h"
 #include "base/text.h"
 #include "fleet/jtext.h"
-
-#define NAME_MOST ((size_t)4096) /* of a group's own text: keys are short, see GROUP_KEY */
-#define GROUP_KEY 200
-
-struct rule {
-	char *word, *name, *source, *each; /* each: NULL = not said */
-	int64_t max, memory_bytes;
-	struct list keys; /* struct slot_key.in_rule, oldest first */
-};
-
-/* The rules that are in force, or were: tickets outlive a change of policies by a moment. */
-struct rules {
-	int refs;
-	struct slots *slots; /* NULL: not in force any more */
-	size_t n;
-	struct rule at[];
-};
-
-/* One rule's count for one key. Lives as long as a ticket has a place there. */
-struct slot_key {
-	struct list in_rule;
-	struct rules *rules;
-	struct rule *rule;
-	int refs;
-	int64_t used, memory_bytes;
-	const struct slot_ticket *kept_for; /* NULL = for nobody */
-	char key[];
-};
-
-struct place {
-	struct slot_key *key;
-	int64_t max; /* -1 = any number */
-};
-
-/* Tickets with the same places share one group, so that who is held back is known without looking at each. */
-struct group {
-	int refs;
-	struct rules *rules;
-	size_t n;
-	struct place places[SLOTS_OF_TASK];
-	char name[];
-};
-
-struct slot_ticket {
-	struct group *group;
-	bool has_entered, keeps;
-	int64_t memory_bytes;
-};
-
-struct slots {
-	struct rules *rules;
-	struct map *keys;   /* "RULE:KEY" → struct slot_key */
-	struct map *groups; /* its places as text → struct group */
-	uint64_t version;
-};
-
-/* --- rules --- */
-
-static void release_rules(struct rules *r)
-{
-	if (!r || --r->refs > 0)
-		return;
-	for (size_t i = 0; i < r->n; i++) {
-		free(r->at[i].word);
-		free(r->at[i].name);
-		free(r->at[i].source);
-		free(r->at[i].each);
-	}
-	free(r);
-}
-
-static bool copy_rule(struct rule *to, const struct slot_rule *from)
-{
-	list_init(&to->keys);
-	to->word = strdup(from->word ? from->word : "slots");
-	to->name = strdup(from->name ? from->name : "");
-	to->source = strdup(from->source ? from->source : "?");
-	bool is_said = from->each && from->each[0];
-	to->each = is_said ? strdup(from->each) : NULL;
-	to->max = from->max < 0 ? -1 : from->max;
-	to->memory_bytes = from->memory_bytes > 0 ? from->memory_bytes : 0;
-	return to->word && to->name && to->source && (to->each || !is_said);
-}
-
-static struct rules *new_rules(struct slots *slots, const struct slot_rule *rules, size_t n)
-{
-	struct rules *r = calloc(1, sizeof(*r) + n * sizeof(r->at[0]));
-	bool is_fine = r;
-	if (!r)
-		return NULL;
-	r->refs = 1;
-	r->slots = slots;
-	for (; is_fine && r->n < n; r->n++)
-		is_fine = copy_rule(&r->at[r->n], &rules[r->n]);
-	if (!is_fine)
-		release_rules(r);
-	return is_fine ? r : NULL;
-}
+#include "fleet/slots_inner.h"
 
 struct slots *slots_new(void)
 {
@@ -113,7 +14,7 @@ struct slots *slots_new(void)
 	if (!s)
 		return NULL;
 	s->version = 1;
-	s->rules = new_rules(s, NULL, 0);
+	s->rules = slots_rules_new(s, NULL, 0);
 	s->keys = map_new();
 	s->groups = map_new();
 	if (!s->rules || !s->keys || !s->groups)
@@ -128,7 +29,7 @@ void slots_free(struct slots **slots)
 		return;
 	if (s->rules)
 		s->rules->slots = NULL;
-	release_rules(s->rules);
+	slots_rules_release(s->rules);
 	map_free(&s->keys);
 	map_free(&s->groups);
 	free(s);
@@ -137,16 +38,16 @@ void slots_free(struct slots **slots)
 
 int slots_set(struct slots *slots, const struct slot_rule *rules, size_t n, struct err *err)
 {
-	struct rules *fresh = new_rules(slots, rules, n);
+	struct rules *fresh = slots_rules_new(slots, rules, n);
 	struct map *keys = map_new(), *groups = map_new();
 	if (!fresh || !keys || !groups) {
-		release_rules(fresh);
+		slots_rules_release(fresh);
 		map_free(&keys);
 		map_free(&groups);
 		return err_set(err, "unable to take the rules of slots: no memory");
 	}
 	slots->rules->slots = NULL;
-	release_rules(slots->rules);
+	slots_rules_release(slots->rules);
 	map_free(&slots->keys);
 	map_free(&slots->groups);
 	slots->rules = fresh;
@@ -161,122 +62,6 @@ size_t slots_count(const struct slots *slots)
 	return slots->rules->n;
 }
 
-/* --- keys and groups --- */
-
-static void key_name(const struct rules *rules, const struct rule *rule, const char *key, char *out, size_t room)
-{
-	snprintf(out, room, "%zu:%.*s", (size_t)(rule - rules->at), GROUP_KEY, key);
-}
-
-static void release_key(struct slot_key *k)
-{
-	char name[GROUP_KEY + 32];
-	if (--k->refs > 0)
-		return;
-	key_name(k->rules, k->rule, k->key, name, sizeof(name));
-	if (k->rules->slots)
-		map_remove(k->rules->slots->keys, name);
-	list_remove(&k->in_rule);
-	release_rules(k->rules);
-	free(k);
-}
-
-static struct slot_key *take_key(struct slots *slots, struct rule *rule, const char *key)
-{
-	char name[GROUP_KEY + 32];
-	key_name(slots->rules, rule, key, name, sizeof(name));
-	struct slot_key *k = map_get(slots->keys, name);
-	if (k) {
-		k->refs++;
-		return k;
-	}
-	size_t len = strnlen(key, GROUP_KEY);
-	k = calloc(1, sizeof(*k) + len + 1);
-	if (!k || map_set(slots->keys, name, k) < 0) {
-		free(k);
-		return NULL;
-	}
-	memcpy(k->key, key, len);
-	k->refs = 1;
-	k->rule = rule;
-	k->rules = slots->rules;
-	k->rules->refs++;
-	list_push(&rule->keys, &k->in_rule);
-	return k;
-}
-
-static void release_group(struct group *g)
-{
-	if (--g->refs > 0)
-		return;
-	if (g->rules->slots)
-		map_remove(g->rules->slots->groups, g->name);
-	for (size_t i = 0; i < g->n; i++)
-		release_key(g->places[i].key);
-	release_rules(g->rules);
-	free(g);
-}
-
-static bool has_place(const struct group *g, const struct slot_key *key)
-{
-	for (size_t i = 0; i < g->n; i++)
-		if (g->places[i].key == key)
-			return true;
-	return false;
-}
-
-static struct group *new_group(struct slots *slots, const char *name, const struct slot_place *places, size_t n)
-{
-	struct group *g = calloc(1, sizeof(*g) + strlen(name) + 1);
-	if (!g)
-		return NULL;
-	memcpy(g->name, name, strlen(name) + 1);
-	g->refs = 1;
-	g->rules = slots->rules;
-	g->rules->refs++;
-	for (size_t i = 0; i < n && g->n < SLOTS_OF_TASK; i++) {
-		if (places[i].rule < 0 || (size_t)places[i].rule >= g->rules->n)
-			continue;
-		struct rule *rule = &g->rules->at[places[i].rule];
-		struct slot_key *key = take_key(slots, rule, places[i].key ? places[i].key : "");
-		if (key && has_place(g, key))
-			release_key(key);
-		else if (key)
-			g->places[g->n++] = (struct place){ key, places[i].max >= 0 ? places[i].max : rule->max };
-		else
-			goto out;
-	}
-	if (map_set(slots->groups, name, g) == 0)
-		return g;
-out:
-	g->name[0] = 0; /* it is not in the map: no other's entry goes with it */
-	release_group(g);
-	return NULL;
-}
-
-static struct group *take_group(struct slots *slots, const struct slot_place *places, size_t n)
-{
-	struct buf name;
-	struct group *g = NULL;
-	buf_init(&name, SLOTS_OF_TASK * NAME_MOST);
-	buf_puts(&name, "|");
-	for (size_t i = 0; i < n && i < SLOTS_OF_TASK; i++) {
-		const char *key = places[i].key ? places[i].key : "";
-		/* With its length, so that no key can be written that reads as two. */
-		buf_printf(&name, "%d:%lld:%zu:%.*s|", places[i].rule, (long long)places[i].max, strnlen(key, GROUP_KEY), GROUP_KEY,
-			   key);
-	}
-	if (!name.failed) {
-		g = map_get(slots->groups, name.data);
-		if (g)
-			g->refs++;
-		else
-			g = new_group(slots, name.data, places, n);
-	}
-	buf_fini(&name);
-	return g;
-}
-
 /* --- tickets --- */
 
 struct slot_ticket *slots_ticket(struct slots *slots, const struct slot_place *places, size_t n)
@@ -284,7 +69,7 @@ struct slot_ticket *slots_ticket(struct slots *slots, const struct slot_place *p
 	struct slot_ticket *t = calloc(1, sizeof(*t));
 	if (!t)
 		return NULL;
-	t->group = take_group(slots, places, n);
+	t->group = slots_group_take(slots, places, n);
 	if (!t->group) {
 		free(t);
 		return NULL;
@@ -316,7 +101,7 @@ void slots_ticket_free(struct slot_ticket **ticket)
 		return;
 	slots_leave(t);
 	stop_keeping(t);
-	release_group(t->group);
+	slots_group_release(t->group);
 	free(t);
 	*ticket = NULL;
 }
