@@ -17,6 +17,8 @@
 #define MINUTE_MS     60000
 #define POOL_NAME_MAX 64
 #define COMPLAINTS    1024
+#define TOO_MANY      "a task falls under more than 16 words slots and box at once: those after the 16th do not count it"
+_Static_assert(SLOTS_OF_TASK == 16, "the text says how many");
 
 struct policies_live {
 	struct loop *loop;
@@ -258,9 +260,15 @@ static void take_place(lua_State *L, struct placing *p)
 		v[k] = lua_tostring(L, -1);
 	}
 	const struct policy_words *w = &p->live->words;
-	if (rule < 0 || (size_t)rule >= w->nslots || (v[0] && p->n == SLOTS_OF_TASK))
+	if (rule < 0 || (size_t)rule >= w->nslots)
 		return;
 	const struct slot_rule *r = &w->slots[rule];
+	if (v[0] && p->n == SLOTS_OF_TASK) {
+		/* A task may have more tags than places; more rules are worth an alert. */
+		if (!r->each || strncmp(r->each, "tag:", 4) != 0)
+			troubles_note(p->live->troubles, r->source, r->name, TOO_MANY);
+		return;
+	}
 	struct decision d = { .word = r->word,
 			      .name = r->name,
 			      .source = r->source,

@@ -10,7 +10,7 @@
  *
  * Two copies of each. The exact one: every decision as one line of JSON in an append-only segment of DIR/db/ledger/, written by the store's
  * writer thread, kept for a window (hours and bytes), enough to replay it. The folded one: table `decision`, where equal repeated
- * decisions (word, name, source, subject, answer, outcome, mode, version) are one row with count, first and last time and the last
+ * decisions (word, name, source, subject, owner, answer, outcome, mode, version) are one row with count, first and last time and the last
  * inputs and reason; kept as retention says. A decision is noted in memory in about a microsecond; nothing waits for the disk.
  */
 struct ledger;

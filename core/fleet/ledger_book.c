@@ -63,22 +63,28 @@ static uint64_t mix(uint64_t a, uint64_t b)
 	return (uint64_t)m ^ (uint64_t)(m >> 64);
 }
 
+static void mix_in(const struct ledger_book *b, struct hash *h, const char *p, size_t len)
+{
+	while (len) {
+		uint64_t word = 0;
+		size_t take = len < 8 ? len : 8;
+		memcpy(&word, p, take);
+		h->a = mix(h->a ^ word, b->seed[2] | 1);
+		h->b = mix(h->b + word, b->seed[3] | 1) ^ h->a;
+		p += take;
+		len -= take;
+	}
+}
+
 static struct hash hash_of(const struct ledger_book *b, const struct ledger_note *n)
 {
 	size_t len = 0;
 	for (int i = 0; i < LEDGER_KEY_PARTS; i++)
 		len += n->len[i] + 1u;
 	struct hash h = { b->seed[0] ^ (uint64_t)n->version, b->seed[1] ^ len };
-	const char *p = n->text;
-	while (len) {
-		uint64_t word = 0;
-		size_t take = len < 8 ? len : 8;
-		memcpy(&word, p, take);
-		h.a = mix(h.a ^ word, b->seed[2] | 1);
-		h.b = mix(h.b + word, b->seed[3] | 1) ^ h.a;
-		p += take;
-		len -= take;
-	}
+	mix_in(b, &h, n->text, len);
+	/* A row is shown to its owner: what a kernel did for nobody and for somebody are two. */
+	mix_in(b, &h, ledger_part(n, LEDGER_OWNER), n->len[LEDGER_OWNER] + 1u);
 	return h;
 }
 

@@ -95,6 +95,23 @@ describe("the ledger", function()
 		assert.equal(29, l:stats().folded)
 	end)
 
+	it("shows nobody what was read for another one's decision, however equal they are", function()
+		open()
+		l:note(IDLE)
+		rows()
+		for _ = 1, 2 do
+			l:note(with { owner = "ann", inputs = '{"user":"ann","project":"SECRET"}' })
+			l:note(with { owner = "bob", inputs = '{"user":"bob"}' })
+			rows()
+		end
+		for login, wanted in pairs { ann = 2, bob = 2, eve = 1 } do
+			local got = rows { login = login }
+			assert.equal(wanted, #got)
+			for _, row in ipairs(got) do assert.truthy(row.inputs.user == nil or row.inputs.user == login, login) end
+		end
+		assert.equal(3, #rows())
+	end)
+
 	it("folds thousands of subjects side by side", function()
 		open()
 		for _ = 1, 3 do

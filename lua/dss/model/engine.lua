@@ -104,9 +104,9 @@ local function keys_by_name(rule, r)
 		if v == nil or v == "" then return nil end         -- a task without a project is in no project's slots
 		return { v }
 	end
-	local out = {}
+	local out, seen = {}, {}
 	for _, tag in ipairs(r:get "tags" or {}) do
-		if tag:sub(1, #prefix) == prefix then out[#out + 1] = tag end
+		if tag:sub(1, #prefix) == prefix and not seen[tag] then out[#out + 1], seen[tag] = tag, true end
 	end
 	return #out > 0 and out or nil
 end
@@ -118,8 +118,8 @@ local function keys_of(rule, r)
 	local ok, v = where.ask(f, rule.name, r.view)
 	if not ok then return nil, v end
 	if v == nil then return nil end
-	if math.type(v) then v = tostring(v) end
-	if type(v) ~= "string" or #v > 200 or v:find "%c" then
+	if math.type(v) and v - v == 0 then v = tostring(math.tointeger(v) or v) end
+	if type(v) ~= "string" or #v > 200 or v:find "%c" or not utf8.len(v) then
 		local what = type(v) == "string" and "that text" or "a " .. type(v)
 		return nil, where.refuse(f, "each: answer a short text, or nothing where the task does not count, not " .. what)
 	end
@@ -154,14 +154,16 @@ end
 
 --- The rules that a task falls under: a list of { rule = number, key, max (-1 = the rule's), reason, threshold, inputs } and of
 --- { rule, failure, … } where a function failed: the task does not count there then.
+-- Those of tags, of which a task may have many, stand last: a task has a bounded number of places (fleet/slots.h), and its own tags must not
+-- push out what counts its user.
 function M.place(given)
-	local out = {}
+	local out, of_tags = {}, {}
 	for i, rule in ipairs(set.limits) do
 		local r = reading.open("task", where.names "submit", given)
-		place_under(out, i, rule, r)
+		place_under(type(rule.each) == "string" and rule.each:find "^tag:" and of_tags or out, i, rule, r)
 		r:close()
 	end
-	return out
+	return table.move(of_tags, 1, #of_tags, #out + 1, out)
 end
 
 -- --- access ---

@@ -13,6 +13,7 @@ local FAILURES = 5
 local REST_MS = 10 * 60 * 1000
 
 local hashes = {}                                       -- "policies/10-pools.lua" → SHA-256 of its text, of the set that is loaded here
+local asking = 0                                        -- functions that run now
 local states = setmetatable({}, { __mode = "k" })       -- f → what is known of it
 
 --- A file's text is about to be evaluated. nil and why, where the backend before us did not survive that.
@@ -53,6 +54,7 @@ local function resting(s, f, name)
 end
 
 local function finish(s, f, name, ok, ...)
+	asking = asking - 1
 	bound.leave()
 	if not ok then
 		if ... == "not enough memory" then bound.full(f.at) end
@@ -74,8 +76,12 @@ function M.call(f, name, ...)
 	if why then return nil, why end
 	s.failures = s.failures + 1                         -- taken back below; a call whose time is over never comes back here
 	bound.enter(f.at, s.word, name, s.hash)
+	asking = asking + 1
 	return finish(s, f, name, pcall(f.fn, ...))
 end
+
+--- Does a function run now? One whose time was over counts until its state goes, which then reads no file any more.
+function M.is_asking() return asking > 0 end
 
 --- Whether it is left out: in quarantine, or resting.
 function M.is_out(f)

@@ -24,7 +24,9 @@ local function or_function(spec)
 	return spec
 end
 
-local Kernel = {}          -- marks what our own words have made
+-- Marks what our own words have made. The user's file gets an empty table: what was checked cannot be changed afterwards.
+local Kernel = { __newindex = function() error("a kernel is read-only", 2) end }
+local held = setmetatable({}, { __mode = "k" })
 
 local shapes = {
 	python = S.record {
@@ -57,7 +59,8 @@ local shapes = {
 	},
 	pool = S.record {
 		about = S.text { may_be_empty = true },
-		kernel = S.tagged { tag = Kernel, required = true, wanted = "python { … }, java { … } or command { … }" },
+		kernel = S.tagged { tag = Kernel, required = true, wanted = "python { … }, java { … } or command { … }",
+			check = function(handle) return held[handle] end },
 		limits = S.record {
 			memory = S.size { least = 16 << 20, live = true },
 			memory_max = S.size { least = 16 << 20 },
@@ -113,6 +116,7 @@ end
 local function kernel_word(source, model, kind)
 	return function(t)
 		local line = source:line()
+		source:want_open(kind)
 		if type(t) ~= "table" then return source:report(line, ("%s wants a table: %s { … }"):format(kind, kind)) end
 		local lines = source:lines(line)
 		if kind == "command" then
@@ -129,10 +133,12 @@ local function kernel_word(source, model, kind)
 		if #source.errors == before then made, why = kinds[kind](k, model.where) end
 		if why then source:report(line, why) end
 		made = made or {}
-		return setmetatable({
+		local handle = setmetatable({}, Kernel)
+		held[handle] = {
 			kind = kind, argv = made.argv, path = made.path, env = environment_list(made.env or k.env or {}), types = k.types or made.types,
 			heap_bytes = k.heap or 0,
-		}, Kernel)
+		}
+		return handle
 	end
 end
 

@@ -12,14 +12,16 @@ local nearest = require "dss.text.nearest"
 local sorted_keys = require("dss.model.schema").sorted_keys
 
 local M = {}
-local Unknown = {}
+
+-- what is raised → the fact that is not known; users may catch it, and write into what they hold
+local unknown = setmetatable({}, { __mode = "k" })
 
 --- The name of the fact that was not known, where that is what was raised or answered; else nil.
-function M.unknown(v) return getmetatable(v) == Unknown and v.fact or nil end
+function M.unknown(v) return type(v) == "table" and unknown[v] or nil end
 
 local function settle(ok, v, ...)
 	if ok then return v, ... end
-	if getmetatable(v) == Unknown then return v end
+	if M.unknown(v) then return v end
 	error(v, 0)
 end
 
@@ -58,7 +60,11 @@ local function new_view(r, name)
 			if not r.facts then error(name .. " was kept beyond its decision: facts are read while they hold", 2) end
 			if not r.names[key] then refuse(name, key, r.names) end
 			local v = r:get(key)
-			if v == nil then error(setmetatable({ fact = key }, Unknown)) end
+			if v == nil then
+				local raised = {}
+				unknown[raised] = key
+				error(raised)
+			end
 			if type(v) ~= "table" then return v end
 			return key == "clock" and sandbox.facts(v, "clock") or sandbox.read_only(v, key)
 		end,

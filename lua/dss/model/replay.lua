@@ -27,6 +27,17 @@ local function is_same(d, answer, reason)
 	return told_by_reason[d.word] or d.answer == answer
 end
 
+local texts = { "word", "name", "source", "outcome", "reason", "threshold", "answer" }
+
+--- A line may have been damaged, or written by another version.
+local function is_decision(d)
+	if type(d) ~= "table" or type(d.word) ~= "string" then return false end
+	for _, key in ipairs(texts) do
+		if d[key] ~= nil and type(d[key]) ~= "string" then return false end
+	end
+	return d.inputs == nil or type(d.inputs) == "table" and (next(d.inputs) == nil or not json.is_array(d.inputs))
+end
+
 local function difference(d, answer, reason)
 	return json.encode {
 		seq = d.seq, at = d.at, word = d.word, name = d.name, source = d.source, subjectKind = d.kind, subject = d.subject, inputs = d.inputs,
@@ -39,11 +50,13 @@ end
 -- "failed": it failed then; "core": no policy decided it.
 function M.one(line, is_other)
 	local d = json.decode(line)
-	if not d or not made_by_policies[d.word] or d.source == "core" then return "core" end
+	if not is_decision(d) then return "undecidable" end
+	if not made_by_policies[d.word] or d.source == "core" then return "core" end
 	local has_failed = (d.outcome or ""):find "^failed" ~= nil
 	if d.inputs == nil then return has_failed and "failed" or "undecidable" end
-	local answer, reason = engine.again { word = d.word, name = d.name, source = d.source, inputs = json.encode(d.inputs), threshold = d.threshold,
-		reason = d.reason }
+	local is_asked, answer, reason = pcall(engine.again, { word = d.word, name = d.name, source = d.source, inputs = json.encode(d.inputs),
+		threshold = d.threshold, reason = d.reason })
+	if not is_asked then return "undecidable" end -- facts of other types than the registry's
 	if is_same(d, answer, reason) then return "same" end
 	if is_other and answer == nil and d.word ~= "slots" and d.word ~= "box" then return "gone" end
 	if is_other and is_unknown(reason) then return "undecidable" end

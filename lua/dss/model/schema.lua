@@ -86,16 +86,20 @@ function readers.chance(_, v, at, path)
 	return n
 end
 
-local function with_unit(parse)
+-- Sums and deadlines of them stay far below 2^63.
+local SIZE_MOST, DURATION_MOST = 1 << 60, 100 * 366 * 86400000
+
+local function with_unit(parse, most)
 	return function(spec, v, at, path)
 		local n, why = parse(v)
 		if not n then return fail(at, path, why) end
 		if n < (spec.least or 0) then return fail(at, path, ("%q is too little"):format(v)) end
+		if n > most then return fail(at, path, ("%q is too much"):format(v)) end
 		return n
 	end
 end
-readers.size = with_unit(size.parse)
-readers.duration = with_unit(duration.parse)
+readers.size = with_unit(size.parse, SIZE_MOST)
+readers.duration = with_unit(duration.parse, DURATION_MOST)
 
 function readers.choice(spec, v, at, path)
 	for _, word in ipairs(spec.words) do

@@ -1,4 +1,5 @@
 -- source: one file of the user's while it is evaluated: its name and text, where its code stands now, and the errors found so far.
+local guard = require "dss.model.guard"
 local place = require "dss.model.place"
 local getinfo = debug.getinfo
 
@@ -28,11 +29,17 @@ function Source:report(line, text) table.insert(self.errors, ("%s: %s"):format(s
 --- Lines of the keys of the table that a word at `line` was given.
 function Source:lines(line) return place.lines(self.text, line) end
 
+--- Words are heard while their file is read: one that a function of the file says later would change a set that was checked as a whole.
+function Source:want_open(word)
+	if self.is_closed or guard.is_asking() then error(("%s stands in a file, not in a function that is asked"):format(word), 3) end
+end
+
 --- A word with a name and a table: pool "fek" { … }. `fn(name, table, line)` is called once both are there; a name alone is an error at
 -- the end of the file (Source:close).
 function Source:named(word, fn)
 	return function(name)
 		local line = self:line()
+		self:want_open(word)
 		if type(name) ~= "string" then
 			self:report(line, ('%s wants a name and a table: %s "name" { … }'):format(word, word))
 			return function() end
@@ -40,6 +47,7 @@ function Source:named(word, fn)
 		local waiting = { line = line, text = ('%s "%s" has no table: write %s "%s" { … }'):format(word, name, word, name) }
 		self.open[#self.open + 1] = waiting
 		return function(t)
+			self:want_open(word)
 			waiting.text = nil
 			if type(t) ~= "table" then
 				self:report(line, ('%s "%s" wants a table, not a %s'):format(word, name, type(t)))
@@ -69,6 +77,7 @@ end
 function Source:single(word, model, fn)
 	return function(t)
 		local line = self:line()
+		self:want_open(word)
 		if type(t) ~= "table" then return self:report(line, ("%s wants a table: %s { … }"):format(word, word)) end
 		if model.first[word] then return self:report(line, ("%s stands twice, first at %s"):format(word, model.first[word])) end
 		model.first[word] = self:at(line)
@@ -77,6 +86,7 @@ function Source:single(word, model, fn)
 end
 
 function Source:close()
+	self.is_closed = true
 	for _, waiting in ipairs(self.open) do
 		if waiting.text then self:report(waiting.line, waiting.text) end
 	end

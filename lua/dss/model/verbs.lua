@@ -6,7 +6,12 @@ local size = require "dss.text.size"
 
 local M = {}
 
-local Verb = {}
+-- What was checked is not changed afterwards: a verb is empty, and shows what is held here.
+local held = setmetatable({}, { __mode = "k" })
+local Verb = {
+	__index = function(verb, key) return held[verb][key] end,
+	__newindex = function() error("a verb is read-only", 2) end,
+}
 local REASON_MAX = 500
 local levels = { "note", "warning", "error" }
 
@@ -105,7 +110,9 @@ function M.word(word)
 			arg = arg.reason
 		end
 		check_reason(word, arg)
-		return setmetatable({ word = word, reason = arg, level = level }, Verb)
+		local verb = setmetatable({}, Verb)
+		held[verb] = { word = word, reason = arg, level = level }
+		return verb
 	end
 end
 

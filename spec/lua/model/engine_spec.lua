@@ -78,6 +78,67 @@ rule "c" { each = "node", act = function () return notify("still " .. kept.memor
 	end)
 end)
 
+describe("what was checked at the load", function()
+	local function refused(text, message)
+		local model, errors = load.evaluate({ { name = FILE, text = text } }, { share = "/usr/share/dssd" })
+		assert.is_nil(model, text)
+		assert.truthy(errors[1]:find(message, 1, true), errors[1])
+	end
+
+	it("cannot be changed by who holds a kernel or a verb", function()
+		refused('local k = python {} pool "p" { kernel = k } k.argv = { "/bin/other" }', "a kernel is read-only")
+		refused('local k = python {} k.argv[1] = "/bin/other" pool "p" { kernel = k }', "nil value (field 'argv')")
+		refused('local k = python {} table.insert(k, "x") pool "p" { kernel = k }', "a kernel is read-only")
+		refused('local v = keep "x" rule "r" { each = "task", act = v } v.word = "kill"', "a verb is read-only")
+		refused('local v = keep "x" rule "r" { each = "task", act = v } v.reason = nil', "a verb is read-only")
+	end)
+	it("cannot be changed through a table that a word was given", function()
+		take [[
+local argv, types, users, may = { "/bin/true" }, { "a" }, { "olga" }, { "see" }
+pool "p" { kernel = command { argv = argv, types = types } }
+access "a" { users = users, may = may }
+argv[1], types[1], users[1], may[1], may[2] = 5, {}, "eve", "abort", "see"]]
+		assert.is_true((engine.access("olga", "see", { user = "bob", unix_s = NOW })))
+		assert.is_false((engine.access("eve", "see", { user = "bob", unix_s = NOW })))
+		assert.is_false((engine.access("olga", "abort", { user = "bob", unix_s = NOW })))
+	end)
+	it("gets no word added by a function, neither at the load nor later", function()
+		refused([[local access = access
+rule "r" { each = "task", act = keep "x", where = function (t)
+  access "g" { users = { "eve" }, may = { "see" } }
+  return false
+end }]], FILE .. ":3: access stands in a file, not in a function that is asked")
+		take [[
+local words = { access = access, slots = slots, retention = retention, python = python, rule = rule "later" }
+rule "r" { each = "task", act = keep "x", where = function (t)
+  if t.user == "one" then words.access "g" { users = { "eve" }, may = { "see" } } end
+  if t.user == "two" then words.slots "s" { max = 0 } end
+  if t.user == "three" then words.retention {} end
+  if t.user == "four" then words.python {} end
+  if t.user == "five" then words.rule { each = "task", act = keep "x" } end
+  return true
+end }
+words.rule { each = "node", act = keep "x" }]]
+		for _, user in ipairs { "one", "two", "three", "four", "five" } do
+			local d = judge({ user = user }, 1)
+			assert.equal("failed", d.state)
+			assert.truthy(d.reason:find("stands in a file, not in a function that is asked", 1, true), d.reason)
+			assert.equal("no", judge({ user = "bob" }, 1).state) -- it does not rest
+		end
+		assert.is_false((engine.access("eve", "see", { user = "bob", unix_s = NOW })))
+		assert.same({}, engine.place { user = "bob", unix_s = NOW })
+	end)
+	it("is asked for unknown facts that are named by us, whatever is written into what a function catches", function()
+		take [[
+rule "r" { each = "task", act = keep "x", where = function (t)
+  local _, raised = pcall(function () return t.memory end)
+  raised.fact = "user\nERROR"
+  return raised
+end }]]
+		assert.equal("skipped: memory is unknown", judge({}).reason)
+	end)
+end)
+
 describe("placing a task", function()
 	local function place(facts)
 		local f = { kind = "future", type = "python", pool = "fek", user = "bob", project = "", tags = {}, title = "t", priority = 0, memory = 1 << 30, unix_s = NOW }
@@ -96,6 +157,28 @@ slots "t" { each = "tag:team:", max = 1 }]]
 		assert.same({ { 1, "bob", -1 }, { 3, "", -1 }, { 4, "fek", -1 } }, place())
 		assert.same({ { 1, "bob", -1 }, { 2, "SALES", -1 }, { 4, "jek", -1 }, { 5, "team:a", -1 }, { 5, "team:b", -1 } },
 			place { pool = "jek", project = "SALES", tags = { "team:a", "x", "team:b" } })
+	end)
+	it("counts its user although it has more tags than a task has places, each tag once", function()
+		take [[
+slots "tags" { each = "tag:t", max = 9 }
+slots "users" { each = "user", max = 1 }]]
+		local tags = {}
+		for i = 1, 20 do tags[i] = "t" .. i // 2 end
+		local p = engine.place { user = "bob", tags = tags, unix_s = NOW }
+		assert.equal(12, #p)
+		assert.same({ 2, "bob" }, { p[1].rule, p[1].key })
+		assert.same({ 1, "t0" }, { p[2].rule, p[2].key })
+	end)
+	it("takes a number for a key where it is one, and no text that a terminal or JSON would not bear", function()
+		take [[
+slots "s" { max = 1, each = function (task)
+  return ({ nan = 0/0, inf = 1/0, minus = -0.0, large = 2^53, half = 0.5, bytes = "\xff\xfe", nul = "a\0b", long = ("x"):rep(201) })[task.title]
+end }]]
+		local function key(title) return engine.place({ title = title, user = "bob", unix_s = NOW })[1] end
+		for title, wanted in pairs { minus = "0", large = "9007199254740992", half = "0.5" } do assert.equal(wanted, key(title).key) end
+		for _, title in ipairs { "nan", "inf", "bytes", "nul" } do assert.truthy(key(title).failure:find "each: answer a short text") end
+		take 'slots "s" { max = 1, each = function (task) return ("x"):rep(201) end }'
+		assert.truthy(key("long").failure:find "not that text")
 	end)
 	it("takes keys and numbers of functions; one that fails holds nobody up, or lets one at a time", function()
 		take [[
@@ -160,5 +243,20 @@ pool "p" { kernel = python {}, max = function (pool) return pool.busy + 1 end, r
 		take ""
 		assert.is_nil(engine.again { word = "rule", name = "r", inputs = "{}" })
 		assert.is_nil(engine.again { word = "queue", name = "r", inputs = "{}" })
+	end)
+	it("is not to be had from a line that was damaged, or has facts of other types", function()
+		local one = require("dss.model.replay").one
+		take [[
+rule "r" { each = "kernel", where = "memory > 1g", act = retire "x" }
+on "task.ended" { where = "subject ~ \"a*b\"", act = notify "{subject}" }
+slots "s" { each = "tag:x", max = 1, where = "tags = b" }
+pool "p" { kernel = python {}, max = function (pool) return pool.idle + 1 end }]]
+		for _, line in ipairs {
+			"5", "[]", "null", "{}", "true", "{", "", '"x"', '{"word":{}}', '{"word":"rule","name":"r","outcome":5}', '{"word":"rule","name":"r","inputs":5}',
+			'{"word":"rule","name":"r","inputs":[1]}', '{"word":"rule","name":"r","inputs":{"memory":"x"}}', '{"word":"rule","name":{},"inputs":{}}',
+			'{"word":"pool","name":"p","threshold":[],"inputs":{}}', '{"word":"pool","name":"p","threshold":"max","inputs":{"idle":{}}}',
+			'{"word":"rule","name":"r","reason":7,"inputs":{"memory":1}}', '{"word":"slots","name":"s","inputs":{"tags":5}}',
+			'{"word":"on","name":"task.ended","source":"' .. FILE .. ':2","inputs":{"subject":5}}',
+		} do assert.truthy(({ undecidable = true, differs = true })[one(line, false)], line) end
 	end)
 end)

@@ -42,6 +42,20 @@ describe("the schema", function()
 		assert.matches("^config/dss.lua:%d: env.line: a text is wanted, not the number 5$", errors[1])
 		assert.equal("config/dss.lua:3: env.other: a text is wanted, not the number 6", errors[2])
 	end)
+	it("refuses sizes and durations with which nobody could reckon", function()
+		for _, size in ipairs { "1025p", math.maxinteger, "9223372036854775807" } do
+			local v, errors = read(shape(), { must = "x", limits = { memory = size } })
+			assert.is_nil(v.limits.memory)
+			assert.truthy(errors[1]:find("too much", 1, true), errors[1])
+		end
+		for _, time in ipairs { "40000d", "106751991167d" } do
+			local v, errors = read(shape(), { must = "x", stop = time })
+			assert.is_nil(v.stop)
+			assert.truthy(errors[1]:find("too much", 1, true), errors[1])
+		end
+		local _, errors = read(shape(), { must = "x", stop = "36500d", limits = { memory = "1024p" } })
+		assert.same({}, errors)
+	end)
 	it("refuses functions where a word takes none", function()
 		local _, errors = read(shape(), { must = "x", port = print })
 		assert.same({ "config/dss.lua:1: port: a plain value is wanted here, not a function" }, errors)
