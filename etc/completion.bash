@@ -68,6 +68,8 @@ _dssctl() {
 		words=$(_dssctl_words commands "$program")
 	elif [ "$verb:$sub" = submit: ]; then
 		words="python java command"
+	elif [ "$verb" = repl ] && [ "$prev" = -e ]; then
+		words="pools() kernels() tasks() processes() alerts() policies() node() help() :delta"
 	elif [ "$verb:$sub" = why: ]; then
 		words="node kernel task process pool user project rule recycle slots box on access sizing budget queue"
 	elif [ "$verb:$sub" = logs: ]; then

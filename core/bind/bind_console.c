@@ -2,7 +2,7 @@
  * bind.console: prompts for admins (console.h). Who may ask is checked by dss.api.console.
  *   line({ session | nil, uid, who, line }, fn(t))  → "taken" | refusal, why     t: session | nil, output, prompt, is_error, is_incomplete
  *   complete({ session | nil, uid, who, line }, cursor) → from, words (one a line) | nil, refusal, why
- * refusal: "not_found" "conflict" "unavailable"
+ * refusal: "not_found" "conflict"
  */
 #include <stdlib.h>
 #include <lauxlib.h>
@@ -16,7 +16,7 @@ static const char *const refusals[] = {
 	[CONSOLE_TAKEN] = "taken",
 	[CONSOLE_NOT_FOUND] = "not_found",
 	[CONSOLE_BUSY] = "conflict",
-	[CONSOLE_FULL] = "unavailable",
+	[CONSOLE_FULL] = "conflict", /* not 503: who asks should not try again for a minute */
 };
 
 static void release(void *p)

@@ -2,7 +2,7 @@
  * bind.change: what the words of a console's session change, and what they wait by (console.h). What changes raises in a session that is
  * read-only, and answers true, or nil and why.
  *   writing(on | nil) → bool                    may it change things?
- *   who() → text
+ *   who() → text                                wall_ms() → ms since 1970
  *   tune(pool, { max, warm_min, warm_max, memory })      numbers in force until policies are loaded the next time; each may be absent
  *   stop(kernel, why)  retire(kernel, why)  abort(task, why)  reload()
  *   changes() → a list { at_ms, version, who, what, subject, before, after }, forgotten      before, after: JSON
@@ -19,6 +19,7 @@
 #include "bind/toc.h"
 #include "fleet/fleet_verbs.h"
 #include "fleet/jtext.h"
+#include "sys/clock.h"
 
 #define TEXT_MAX       600
 #define LINE_MAX_BYTES 1024
@@ -48,6 +49,12 @@ static int writing(lua_State *L)
 static int who(lua_State *L)
 {
 	lua_pushstring(L, console_who(console_session_of(L)));
+	return 1;
+}
+
+static int wall_ms(lua_State *L)
+{
+	lua_pushinteger(L, clock_wall_ms());
 	return 1;
 }
 
@@ -279,7 +286,7 @@ static int wait(lua_State *L)
 int bind_change_open(lua_State *L)
 {
 	static const luaL_Reg words[] = {
-		{ "writing", writing },  { "who", who },       { "tune", tune },       { "stop", stop },   { "retire", retire },
+		{ "writing", writing },  { "who", who }, { "wall_ms", wall_ms },      { "tune", tune },       { "stop", stop },   { "retire", retire },
 		{ "abort", abort_task }, { "reload", reload }, { "changes", changes }, { "above", above }, { "ask", ask },
 		{ "told", told },        { "wait", wait },     { NULL, NULL },
 	};

@@ -56,9 +56,9 @@ function M.line(req)
 	if answer ~= "taken" then errors.reply_answer(req, answer, why) end
 end
 
---- {"session"?, "line", "cursor"} → {"from", "words"}: what may stand in the place of the bytes from `from` to the cursor.
+--- {"session", "line", "cursor"} → {"from", "words"}: what may stand in the place of the bytes from `from` to the cursor.
 function M.complete(req)
-	local ask = read(req, { session = members.session, line = members.line, sudo = members.sudo,
+	local ask = read(req, { session = { kind = "text", required = true }, line = members.line, sudo = members.sudo,
 		cursor = { kind = "int", least = 0, most = LINE_MAX, required = true } })
 	if not ask then return end
 	if ask.cursor > #ask.line then return errors.reply(req, 400, '"cursor" is behind the end of the line') end

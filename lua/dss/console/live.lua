@@ -96,7 +96,7 @@ local states = setmetatable({}, { __mode = "k" })       -- object → { kind, id
 local methods = { pool = {}, kernel = {}, task = {}, process = {} }
 M.methods = methods
 
-local function now() return os.time() end
+local function now() return change.wall_ms() / 1000 end
 
 local function current(st)
 	if st.looked ~= looked then
