@@ -250,22 +250,28 @@ function methods.pool:set(t)
 		change.tune(st.id, n))
 end
 
+--- Orders say why, for whoever owns the task.
+local function reason(why, usage)
+	if change.writing() and (type(why) ~= "string" or why == "" or #why > 300) then error("say why, in up to 300 bytes: " .. usage, 3) end
+	return why
+end
+
 --- kernel "ID":stop "why": ends it now; a task on it ends as killed, cause admin
 function methods.kernel:stop(why)
 	local st = state_of(self, "kernel", 'kernel "fek-3":stop "why"')
-	return told(("kernel %s is told to end"):format(st.id), change.stop(st.id, why))
+	return told(("kernel %s is told to end"):format(st.id), change.stop(st.id, reason(why, 'kernel "fek-3":stop "it hangs"')))
 end
 
 --- kernel "ID":retire "why": an idle one goes now, a busy one after its task
 function methods.kernel:retire(why)
 	local st = state_of(self, "kernel", 'kernel "fek-3":retire "why"')
-	return told(("kernel %s goes once it has no task"):format(st.id), change.retire(st.id, why))
+	return told(("kernel %s goes once it has no task"):format(st.id), change.retire(st.id, reason(why, 'kernel "fek-3":retire "it hangs"')))
 end
 
 --- task "ID":abort "why": a waiting one ends now, one at work is asked to, and ends with its kernel after the grace
 function methods.task:abort(why)
 	local st = state_of(self, "task", 'task "ID":abort "why"')
-	return told(("task %s is told to stop"):format(st.id), change.abort(st.id, why))
+	return told(("task %s is told to stop"):format(st.id), change.abort(st.id, reason(why, 'task "ID":abort "not needed"')))
 end
 
 for kind, of in pairs(methods) do

@@ -101,6 +101,7 @@ end
 local function in_words(raised, text)
 	if type(raised) == "table" and show.hint(raised) == nil then raised = "raised " .. show.value(raised) end
 	if type(raised) ~= "string" then raised = "raised a " .. type(raised) end
+	raised = raised:gsub("^/[^:]*/lua/dss/[^:]*:%d+: ", "")  -- where in our own code is nobody's business
 	if not text:find "\n" then raised = raised:gsub("^console:%d+: ", "") end
 	raised = raised:gsub("stack overflow %(message.*", "stack overflow: a function calls itself without end")
 	return raised
