@@ -595,6 +595,17 @@ def it_gives_up_lost_processes():
         same([h for h in k.house.heard if h[0] == "POST"], [("POST", "a")])
 
 
+def it_keeps_states_small():
+    """keeps the state of two thousand activities under what the backend takes, whatever their texts"""
+    text = "\u20ac" * 5000
+    with world(lie=lambda method, path, body: (403, {"error": {"message": text}}) if method == "POST" else None) as k:
+        task = k.begin([process("a" * 120 + str(i), title=text[:900]) for i in range(2000)])
+        state = k.end_state(task)
+        same((state["state"], set(states(state).values())), ("failed", {"FAILED"}))
+        size = len(k.ask_raw("GET", "/task/" + task)[1])
+        assert size < 2 << 20, size
+
+
 def it_tells_refusals():
     """fails an activity that the backend refuses, with the backend's words"""
     for status, text in ((400, "no such activity"), (403, "not yours"), (404, "that kernel does not exist"), (500, "a bug")):

@@ -7,7 +7,6 @@ import java.util.List;
 /** One step of a job. What never changes is open; the rest is guarded by its job's lock. */
 final class Activity {
 	static final String JAVA = "java"; // the kind that runs in this kernel
-	private static final int MESSAGE_CHARS = 300; // each: two thousand activities are one answer
 
 	/** From DONE on it has ended. */
 	enum State {
@@ -43,23 +42,25 @@ final class Activity {
 		return kind.equals(JAVA);
 	}
 
-	JsonObject toJson() {
+	/** {@code textChars}: so much of each text. */
+	JsonObject toJson(int textChars) {
 		JsonObject o = new JsonObject();
 		o.addProperty("kind", kind);
-		put(o, "title", title);
+		put(o, "title", title, textChars);
 		o.addProperty("state", state.name());
 		o.addProperty("readyTime", readyAt);
 		o.addProperty("startTime", startAt);
 		o.addProperty("endTime", endAt);
-		put(o, "message", message);
+		put(o, "message", message, textChars);
 		if (state == State.WAITING) {
-			put(o, "waitingReason", waitingReason);
+			put(o, "waitingReason", waitingReason, textChars);
 			if (position > 0)
 				o.addProperty("position", position);
 		}
 		if (!Double.isNaN(progress))
 			o.addProperty("progress", progress);
-		put(o, "processId", processId);
+		if (processId != null)
+			o.addProperty("processId", processId);
 		if (exit != null)
 			o.add("exit", exit);
 		if (error != null)
@@ -67,9 +68,9 @@ final class Activity {
 		return o;
 	}
 
-	private static void put(JsonObject o, String name, String value) {
+	private static void put(JsonObject o, String name, String value, int mostChars) {
 		if (value != null && !value.isEmpty())
-			o.addProperty(name, line(value, MESSAGE_CHARS));
+			o.addProperty(name, line(value, mostChars));
 	}
 
 	/** Text of others as one line of bounded length. */

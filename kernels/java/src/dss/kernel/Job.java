@@ -26,6 +26,7 @@ import java.util.List;
  */
 final class Job implements Task.Detail, Progress.Sink {
 	private static final int FULL_ERRORS = 10; // so many activities show class and stack of what they threw; the log has all
+	private static final int SHOWN_CHARS = 300, ALL_CHARS = 120_000; // of a text of one activity in a state; of those of all: the backend takes 2 MB
 	private static final int STACK_CHARS = 4000, TEXT_CHARS = 1000;
 
 	/** An activity failed, and the job with it. */
@@ -324,8 +325,9 @@ final class Job implements Task.Detail, Progress.Sink {
 	@Override
 	public synchronized void tell(JsonObject state) {
 		JsonObject all = new JsonObject();
+		int chars = Math.min(SHOWN_CHARS, ALL_CHARS / Math.max(1, plan.activities.size()));
 		for (Activity a : plan.activities.values())
-			all.add(a.id, a.toJson());
+			all.add(a.id, a.toJson(chars));
 		state.add("activities", all);
 		if (firstFailed == null)
 			return;

@@ -37,7 +37,7 @@ final class JobTrade implements Trade {
 		String payload = "{\"jobId\":\"j\",\"activities\":[{\"activityId\":\"a\",\"kind\":\"java\",\"class\":\"a.B\"}]}";
 		Plan plan = new Plan((JsonObject) Json.parse(payload.getBytes(StandardCharsets.UTF_8)));
 		for (Activity activity : plan.activities.values())
-			activity.toJson();
+			activity.toJson(100);
 		ActivityLog.prefix("warm", "INFO", "dss.job");
 		Job.requestId("t", 1, "a");
 		followers.warm();
