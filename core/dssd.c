@@ -12,6 +12,7 @@
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "bind/bind_machine.h"
 #include "bind/app.h"
 #include "bind/bind_events.h"
 #include "bind/bind_gate.h"
@@ -217,6 +218,7 @@ static int start_node(struct dssd *d, struct err *err)
 	d->node = node_new(d->loop, &c, err);
 	if (!d->node)
 		return -1;
+	bind_machine_pretend(0, node_facts(d->node)->memory_bytes);
 	struct store *store = fleet_store(node_fleet(d->node));
 	d->app.events = events_new(d->loop, store); /* before the first fact */
 	d->live = policies_live_new(d->loop, node_fleet(d->node));
@@ -226,8 +228,10 @@ static int start_node(struct dssd *d, struct err *err)
 	d->purge = purge_new(d->loop, node_fleet(d->node), d->dir);
 	if (!d->purge)
 		return err_set(err, "unable to start: not enough memory");
+	d->app.purge = d->purge;
 	policies_live_on_retention(d->live, on_retention, d->purge);
-	policies_live_observe(d->live, d->config.is_observe);
+	d->app.is_observe = d->config.is_observe;
+	policies_live_observe(d->live, d->app.is_observe);
 	d->app.keys = keys_new(store, err);
 	d->app.versions = d->app.keys ? versions_open(store, err) : NULL;
 	return d->app.versions ? 0 : -1;

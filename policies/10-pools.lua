@@ -4,7 +4,7 @@
 -- and the set that was good stays in force. `dssctl policy check` tells before you save. Every word stands in docs/policies.md.
 
 -- Numbers may be reckoned: `machine` is this node. Two cores: 8 kernels at most; 64 cores: 256, or as many as 3/4 of the memory hold.
-local most = math.max(4, math.min(machine.cores * 4, machine.total * 3 // 4 // bytes "1g"))
+local most = math.max(2, math.min(machine.cores * 4, machine.total * 3 // 4 // bytes "1g"))
 
 pool "fek" {
   about   = "Future kernels: one task each, in a box of its own",

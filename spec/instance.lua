@@ -101,7 +101,7 @@ function Instance.new(what)
 	self.id = helper.read(self.dir .. "/config/instance.id"):match "%x+"
 	if what.config then self:write("config/dss.lua", self:read "config/dss.lua" .. "\n" .. what.config .. "\n") end
 	if what.policies then
-		os.execute("rm -f " .. quote(self.dir) .. "/policies/*")
+		os.execute("rm -rf " .. quote(self.dir) .. "/policies/*")
 		for name, text in pairs(what.policies) do self:write("policies/" .. name, text) end
 	end
 	return self

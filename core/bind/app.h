@@ -11,6 +11,7 @@ struct console;
 struct events;
 struct keys;
 struct policies_live;
+struct purge;
 struct policy_set;
 struct versions;
 
@@ -23,6 +24,7 @@ struct app {
 	struct policies_live *live;    /* NULL before it is there */
 	struct policy_set *policy_set; /* NULL before it is there */
 	struct versions *versions;     /* the same */
+	struct purge *purge;           /* NULL before it is there */
 	struct console *console;       /* NULL before somebody asked for a prompt */
 	struct gate *gates[2];         /* page, admin; NULL before they are there */
 	const char *dir, *version;
@@ -33,6 +35,7 @@ struct app {
 	int64_t started_wall_ms;
 	bool is_ending; /* whoever waits is answered now, before the gates close */
 	/* told by /health */
+	bool is_observe;    /* policies only say what they would do */
 	bool is_safe;       /* runs on the last good policies */
 	char policies[512]; /* the errors of the last load, first line; "" = taken */
 	struct ref handler; /* bind_gate.c: the Lua function that takes requests */

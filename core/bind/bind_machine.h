@@ -3,7 +3,8 @@
 #include <stdint.h>
 /* bind_machine: what policies hear of this machine; toc.h has the numbers. */
 
-/* For users' specs of their policies: sets that are loaded from now on are told of another machine. 0: of this one. */
+/* Sets that are loaded from now on are told of another machine: in users' specs of their policies; or of as much memory as is ours to use.
+ * 0: of this one's. */
 void bind_machine_pretend(int64_t cores, int64_t bytes);
 
 #endif

@@ -1,6 +1,6 @@
 /*
  * bind.policies: the set of policies in force, its versions, and a look at one that is not in force.
- *   current() → { version, is_last, text = JSON [{name, text}], errors = JSON [{file, line, text}] }
+ *   current() → { version, is_last, is_observe, text = JSON [{name, text}], errors = JSON [{file, line, text}] }
  *   versions(limit, fn(json | nil, why))               newest first
  *   version(n, fn(text | nil, why))                    as it was taken: JSON [{name, text}]; nil, nil: there is no such one
  *   check(text, fn(json)) → true | nil, why            a JSON list of {name, text}, evaluated as a set of its own and not taken
@@ -35,6 +35,8 @@ static int current(lua_State *L)
 	lua_setfield(L, t, "version");
 	lua_pushboolean(L, policy_set_is_last(app->policy_set));
 	lua_setfield(L, t, "is_last");
+	lua_pushboolean(L, app->is_observe);
+	lua_setfield(L, t, "is_observe");
 	lua_pushlstring(L, text->len ? text->data : "[]", text->len ? text->len : 2);
 	lua_setfield(L, t, "text");
 	struct buf *b = json_out_new(L);

@@ -1,7 +1,7 @@
 /*
  * bind.stats: numbers for /metrics that no list has.
  *   read() → { submitted, kernels_started, ended = { done … }, open = { queued … }, store = { commits … }, gate = { requests … },
- *              keeper_events, followers, followers_cut, lua_bytes }          counters since the backend's start
+ *              purged = { tasks … }, keeper_events, followers, followers_cut, lua_bytes }          counters since the backend's start
  *   lag(fn(seconds))        how much later than asked a timer of the loop comes, measured now
  *   tell(what, subject, owner | nil, json | nil)     a fact, for the store and those who follow; owner "admin": for admins alone
  */
@@ -12,6 +12,7 @@
 #include "bind/bind_events.h"
 #include "bind/later.h"
 #include "bind/toc.h"
+#include "fleet/purge.h"
 #include "sys/clock.h"
 
 #define LAG_MS 10
@@ -79,6 +80,17 @@ static void set_gates(lua_State *L, const struct app *app)
 	set_table(L, "gate", gate, COUNT(gate));
 }
 
+/* What retention let go. */
+static void set_purged(lua_State *L, const struct app *app)
+{
+	struct purge_stats p = { 0 };
+	if (app->purge)
+		purge_get_stats(app->purge, &p);
+	const struct number purged[] = { { "tasks", p.tasks },         { "results", p.results },   { "facts", p.facts },
+					 { "decisions", p.decisions }, { "versions", p.versions }, { "logs", p.logs } };
+	set_table(L, "purged", purged, COUNT(purged));
+}
+
 static int read_numbers(lua_State *L)
 {
 	struct app *app = app_of(L);
@@ -87,7 +99,7 @@ static int read_numbers(lua_State *L)
 	struct store_stats s;
 	fleet_get_counts(fleet, &c);
 	store_get_stats(fleet_store(fleet), &s);
-	lua_createtable(L, 0, 12);
+	lua_createtable(L, 0, 13);
 	const struct number plain[] = {
 		{ "submitted", c.submitted },
 		{ "kernels_started", c.kernels_started },
@@ -109,6 +121,7 @@ static int read_numbers(lua_State *L)
 					{ "waiting", (int64_t)s.waiting } };
 	set_table(L, "store", store, COUNT(store));
 	set_gates(L, app);
+	set_purged(L, app);
 	return 1;
 }
 

@@ -96,9 +96,12 @@ static void add_fact(struct policy_set *s, bool is_taken)
 	struct buf detail;
 	buf_init(&detail, 8192);
 	buf_putc(&detail, '{');
-	jtext_text(&detail, "error", s->c.app->policies);
+	if (!is_taken)
+		jtext_text(&detail, "error", s->c.app->policies);
+	else if (s->c.app->versions)
+		jtext_int(&detail, "version", versions_now(s->c.app->versions));
 	buf_putc(&detail, '}');
-	if (!is_taken && !detail.failed)
+	if (!detail.failed)
 		fact.detail = detail.data;
 	store_add_fact(fleet_store(node_fleet(s->c.node)), &fact, NULL, NULL);
 	buf_fini(&detail);
@@ -180,7 +183,10 @@ static int take(struct policy_set *s, struct policies *p, bool from_last)
 	note_version(s, p);
 	policies_live_take(s->c.live, &p->vm);
 	s->is_last = s->c.app->is_safe = from_last;
-	log_info("policies: %zu pool%s from %s", n, n == 1 ? "" : "s", from_last ? "the last good set" : "policies/");
+	log_info("policies: version %lld is in force: %zu pool%s, %zu file%s of %s%s",
+		 s->c.app->versions ? (long long)versions_now(s->c.app->versions) : 0, n, n == 1 ? "" : "s", p->nfiles,
+		 p->nfiles == 1 ? "" : "s", from_last ? "the last good set" : "policies/",
+		 s->c.app->is_observe ? "; observe: rules only say what they would do" : "");
 	if (!from_last) {
 		if (policies_save(s->c.dir, p, &err) < 0)
 			log_warn("%s; a backend in safe mode will take an older set", err.text);

@@ -172,7 +172,7 @@ static void finish_alert(struct rule_runs *r, struct rule *rule)
 	if (rule->held)
 		snprintf(text + n, sizeof text - (size_t)n, "%s%d held back: more than %d at once", n ? "; " : "", rule->held,
 			 RULE_ACTS_MOST);
-	alerts_raise(fleet_alerts(r->fleet), key, (enum alert_level)rule->level, rule->notices ? rule->subject : NULL,
+	alerts_renew(fleet_alerts(r->fleet), key, (enum alert_level)rule->level, rule->notices ? rule->subject : NULL,
 		     rule->spec.source, text);
 }
 

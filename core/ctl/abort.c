@@ -89,10 +89,7 @@ static int end_each(struct rest *rest, json_t *rows, size_t *failed)
 
 static void print_rows(const json_t *rows)
 {
-	struct say_table *t = list_table(rows, list_tasks);
-	if (t != NULL)
-		say_table_print(t, stdout);
-	say_table_free(&t);
+	list_print_tasks(rows);
 	fflush(stdout);
 }
 

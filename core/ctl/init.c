@@ -107,9 +107,8 @@ static bool fill_in(const struct init *in, const char *name, size_t len, char *o
 		snprintf(out, room,
 			 "  -- No control_user and run_user: all runs as one user, and code in any kernel can act as admin.");
 	else if (i == 3)
-		snprintf(out, room,
-			 "  %sobserve = true,              -- for the policy engine: policies only say what they would do",
-			 in->observe ? "" : "-- ");
+		snprintf(out, room, "  %s = true,           -- policies only say what they would do: `dssctl why --would`",
+			 in->observe ? "observe     " : "-- observe  ");
 	return i < n;
 }
 

@@ -11,7 +11,7 @@
 #include "ctl/slots.h"
 #include "ctl/where.h"
 
-enum { COLUMNS_MAX = 12, FILTERS_MAX = 4 };
+enum { COLUMNS_MAX = 12, FILTERS_MAX = 4, WIDE = 160, REASONS_MOST = 10 };
 
 const struct list_column list_processes[] = {
 	{ "ID", "id", LIST_TEXT },
@@ -80,6 +80,8 @@ static void put_cell(struct say_table *t, const json_t *row, const struct list_c
 {
 	char text[64] = "";
 	double n = rest_number(row, c->key, -1);
+	if (strcmp(c->key, "runningTime") == 0 && rest_text(row, "kernel")[0] == '\0')
+		n = -1; /* it never began */
 	if (c->form == LIST_TEXT || c->form == LIST_STATE) {
 		say_cell(t, c->form == LIST_STATE ? tone_of(text_of(row, c->key)) : SAY_PLAIN, text_of(row, c->key));
 		return;
@@ -107,6 +109,41 @@ struct say_table *list_table(const json_t *rows, const struct list_column *colum
 		return NULL;
 	json_array_foreach(rows, i, row) for (size_t c = 0; c < n; c++) put_cell(t, row, &columns[c]);
 	return t;
+}
+
+static void print_reasons(const json_t *rows)
+{
+	const json_t *row;
+	size_t i, n = 0;
+	char id[64], reason[1200];
+	json_array_foreach(rows, i, row)
+	{
+		const char *why = rest_text(row, "reason"), *which = rest_text(row, "jobId");
+		if (*why == '\0' || n++ >= REASONS_MOST)
+			continue;
+		text_escape(id, sizeof(id), which, strlen(which));
+		text_escape(reason, sizeof(reason), why, strlen(why));
+		printf("%s%s  %s\n", n == 1 ? "\n" : "", id, reason);
+	}
+	if (n > REASONS_MOST)
+		printf("and %zu more that wait: dssctl tasks --where 'state = queued' | cat\n", n - REASONS_MOST);
+}
+
+void list_print_tasks(const json_t *rows)
+{
+	struct list_column narrow[COLUMNS_MAX];
+	size_t n = 0, columns = say_columns(stdout, NULL);
+	bool is_narrow = columns > 0 && columns < WIDE;
+	for (const struct list_column *c = list_tasks; c->title != NULL; c++)
+		if (strcmp(c->key, "reason") != 0)
+			narrow[n++] = *c;
+	narrow[n] = (struct list_column){ 0 };
+	struct say_table *t = list_table(rows, is_narrow ? narrow : list_tasks);
+	if (t != NULL)
+		say_table_print(t, stdout);
+	say_table_free(&t);
+	if (is_narrow)
+		print_reasons(rows);
 }
 
 struct filter {
@@ -151,12 +188,15 @@ static int print_answer(struct ctl *ctl, const struct what *what, const struct f
 	/* Integers stay integers where they are printed again. */
 	json_t *whole = json_loadb(a->body.data, a->body.len, 0, NULL);
 	json_t *rows = filtered(whole, filters);
-	struct say_table *t = ctl->json ? NULL : list_table(rows, what->columns);
+	bool is_tasks = what->columns == list_tasks;
+	struct say_table *t = ctl->json || is_tasks ? NULL : list_table(rows, what->columns);
 	if (ctl->json) {
 		json_dumpf(rows, stdout, JSON_COMPACT);
 		putchar('\n');
 	} else if (t != NULL) {
 		say_table_print(t, stdout);
+	} else if (is_tasks) {
+		list_print_tasks(rows);
 	}
 	say_table_free(&t);
 	json_decref(rows);

@@ -74,6 +74,8 @@ static void print_state(const json_t *state, const json_t *files)
 		printf("%s%s", i == 0 ? ", " : " ", slash != NULL ? slash + 1 : name);
 	}
 	printf("%s\n", rest_is(state, "lastGood") ? " (the last good set, not policies/)" : "");
+	if (rest_is(state, "observe"))
+		printf("observe: rules only say what they would do (dssctl why --would); config/dss.lua says so\n");
 }
 
 static int show(struct ctl *ctl, int argc, char **argv)
@@ -172,6 +174,41 @@ static int test(struct ctl *ctl, int argc, char **argv)
 
 /* --- diff --- */
 
+static const char *text_in(const json_t *set, const char *name)
+{
+	const json_t *row;
+	size_t i;
+	json_array_foreach(set, i, row) if (strcmp(rest_text(row, "name"), name) == 0) return rest_text(row, "text");
+	return NULL;
+}
+
+static void put_changes(json_t *out, const json_t *set, const json_t *other, bool is_new)
+{
+	const json_t *row;
+	size_t i;
+	json_array_foreach(set, i, row)
+	{
+		const char *name = rest_text(row, "name"), *text = text_in(other, name);
+		if (text == NULL)
+			json_array_append_new(out, json_pack("{s:s,s:s}", "file", name, "change", is_new ? "added" : "removed"));
+		else if (is_new && strcmp(text, rest_text(row, "text")) != 0)
+			json_array_append_new(out, json_pack("{s:s,s:s}", "file", name, "change", "changed"));
+	}
+}
+
+/* For programs: which files, not which lines. */
+static void print_changes(const json_t *a, const char *a_name, const json_t *b, const char *b_name)
+{
+	json_t *files = json_array();
+	put_changes(files, a, b, false);
+	put_changes(files, b, a, true);
+	json_t *all =
+		json_pack("{s:s,s:s,s:b,s:o}", "from", a_name, "to", b_name, "differs", json_array_size(files) > 0, "files", files);
+	json_dumpf(all, stdout, JSON_COMPACT);
+	putchar('\n');
+	json_decref(all);
+}
+
 static int diff(struct ctl *ctl, int argc, char **argv)
 {
 	const char *key_file = NULL;
@@ -199,9 +236,11 @@ static int diff(struct ctl *ctl, int argc, char **argv)
 	} else if (code == CTL_DONE) {
 		code = policy_files_read(ctl, &b);
 	}
-	if (code == CTL_DONE)
+	if (code == CTL_DONE && ctl->json)
+		print_changes(a, a_name, b, b_name);
+	else if (code == CTL_DONE)
 		code = policy_files_diff(a, a_name, b, b_name, &differs);
-	if (code == CTL_DONE && !differs)
+	if (code == CTL_DONE && !differs && !ctl->json)
 		ctl_note("No difference.");
 	json_decref(a);
 	json_decref(b);

@@ -18,7 +18,7 @@ int policy_replay_command(struct ctl *ctl, int argc, char **argv)
 		{ 0 },
 	};
 	struct opt_words words = {
-		.usage = "[--since TIME] [--policies DIR] [--limit N] [--json]",
+		.usage = "replay [--since TIME] [--policies DIR] [--limit N] [--json]",
 		.about = "Makes recorded decisions of policies again, from the facts that were recorded with them, by the version\n"
 			 "that made each, or by other policies. Exit 1: something differs."
 	};

@@ -311,6 +311,16 @@ static void tell_nothing(struct why *w)
 	rest_answer_fini(&a);
 }
 
+/* Of everything, or of a task that is there. */
+static void tell_none(const struct why *w)
+{
+	const char *about = w->what[0] ? " about " : "";
+	if (w->only_would)
+		ctl_note("Nothing would have been done%s%s so far: what only simulates found nothing.", about, w->what);
+	else
+		ctl_note("No decision%s%s is recorded%s", about, w->what, w->what[0] ? "." : " yet.");
+}
+
 /* --- the command --- */
 
 static const char *const kinds[] = { "kernel", "task", "process", "pool", "user", "project", "node", NULL };
@@ -391,7 +401,7 @@ static int answer(struct why *w)
 	}
 	if (n > 0 || is_task || w->what[0] == '\0') {
 		if (n == 0 && !w->ctl->json)
-			ctl_note("No decision about %s is recorded.", w->what[0] ? w->what : "anything");
+			tell_none(w);
 		return CTL_DONE;
 	}
 	ctl_fail(CTL_NOT_FOUND, "no decision about %s is recorded%s", w->what, w->only_would ? " that would have been" : "");

@@ -126,8 +126,13 @@ static struct alert *find_or_make(struct alerts *a, const char *key)
 	return one;
 }
 
-void alerts_raise(struct alerts *a, const char *key, enum alert_level level, const char *subject, const char *source,
-		  const char *text)
+static bool is_same(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+static void put_up(struct alerts *a, const char *key, enum alert_level level, const char *subject, const char *source,
+		   const char *text, bool is_renewed)
 {
 	char cut[TEXT_ROOM];
 	struct alert *one = find_or_make(a, key);
@@ -136,7 +141,8 @@ void alerts_raise(struct alerts *a, const char *key, enum alert_level level, con
 		return;
 	}
 	snprintf(cut, sizeof(cut), "%s", text);
-	bool is_news = one->count == 0 || one->level != level || strcmp(one->text, cut) != 0;
+	bool is_news = one->count == 0 || one->level != level ||
+		       (is_renewed ? !is_same(one->subject, subject) : strcmp(one->text, cut) != 0);
 	one->level = level;
 	memcpy(one->text, cut, sizeof(cut));
 	one->last_ms = clock_wall_ms();
@@ -145,6 +151,18 @@ void alerts_raise(struct alerts *a, const char *key, enum alert_level level, con
 		log_warn("unable to keep whom an alert is about: not enough memory");
 	if (is_news)
 		tell(a, "alert.raised", one);
+}
+
+void alerts_raise(struct alerts *a, const char *key, enum alert_level level, const char *subject, const char *source,
+		  const char *text)
+{
+	put_up(a, key, level, subject, source, text, false);
+}
+
+void alerts_renew(struct alerts *a, const char *key, enum alert_level level, const char *subject, const char *source,
+		  const char *text)
+{
+	put_up(a, key, level, subject, source, text, true);
 }
 
 void alerts_clear(struct alerts *a, const char *key)

@@ -19,7 +19,10 @@ void alerts_free(struct alerts **alerts);
  * 500 alerts are kept; of more the oldest goes, and that is said. */
 void alerts_raise(struct alerts *alerts, const char *key, enum alert_level level, const char *subject, const char *source,
 		  const char *text);
-void alerts_clear(struct alerts *alerts, const char *key);          /* nothing where it is not raised */
+/* The same; of one that is raised already, about the same subject and as grave, a new text is no news: for texts that count. */
+void alerts_renew(struct alerts *alerts, const char *key, enum alert_level level, const char *subject, const char *source,
+		  const char *text);
+void alerts_clear(struct alerts *alerts, const char *key);            /* nothing where it is not raised */
 void alerts_clear_all(struct alerts *alerts, const char *key_begins); /* all whose key begins so */
 int alerts_count(const struct alerts *alerts, enum alert_level least);
 /* An array, worst first, then newest: key level subject source text since last count. */

@@ -131,6 +131,17 @@ static void print_shares(struct share *shares, size_t n, char *out, size_t room)
 		snprintf(out + len, room - len, ", others %s", text_print_size(others.bytes, size, sizeof(size)));
 }
 
+/* "1.0 GB, 1016 MB are left": rounded sums alone read as if it fitted. */
+static void print_need(int64_t need, int64_t left, char *out, size_t room)
+{
+	char a[32], b[32];
+	text_print_size(need, a, sizeof(a));
+	if (left > 0)
+		snprintf(out, room, "%s, %s are left", a, text_print_size(left, b, sizeof(b)));
+	else
+		snprintf(out, room, "%s, nothing is left", a);
+}
+
 /* What is promised to whom. */
 static void print_promise(const struct fleet *fleet, char *out, size_t room)
 {
@@ -148,16 +159,16 @@ bool budget_why(const struct future *f, char *out, size_t room)
 {
 	const struct fleet *fleet = f->fleet;
 	const struct pool *p = f->in_pool;
-	char part[96], shares[400], size[32], held[160] = "";
+	char part[96], shares[400], need[96], held[160] = "";
 	if (!fleet || !p || !p->short_bytes || size_for(f) < p->short_bytes)
 		return false;
 	int64_t promise = budget_promise(fleet);
 	print_part(promise, fleet->budget.total_bytes, part, sizeof(part));
 	print_promise(fleet, shares, sizeof(shares));
+	print_need(size_for(f), fleet->budget.total_bytes - promise, need, sizeof(need));
 	if (promise + size_for(f) <= fleet->budget.total_bytes)
 		snprintf(held, sizeof(held), "; what is free is kept for others that come first");
-	snprintf(out, room, "the node's memory is promised: %s (%s); it needs %s%s", part, shares,
-		 text_print_size(size_for(f), size, sizeof(size)), held);
+	snprintf(out, room, "the node's memory is promised: %s (%s); it needs %s%s", part, shares, need, held);
 	return true;
 }
 
@@ -365,10 +376,10 @@ bool budget_admit(struct fleet *fleet, struct pool *pool, int64_t bytes, enum bu
 
 static void begin_short(struct fleet *fleet, struct pool *pool, int64_t now)
 {
-	char why[256], part[96], size[32];
+	char why[256], part[96], need[96];
 	print_part(fleet->budget.promise_bytes, fleet->budget.total_bytes, part, sizeof(part));
-	snprintf(why, sizeof(why), "the node's memory is promised: %s; it needs %s", part,
-		 text_print_size(pool->claims_bytes, size, sizeof(size)));
+	print_need(pool->claims_bytes, fleet->budget.total_bytes - fleet->budget.promise_bytes, need, sizeof(need));
+	snprintf(why, sizeof(why), "the node's memory is promised: %s; it needs %s", part, need);
 	note(fleet, pool, NULL, "wait", pool->claims_bytes, why);
 	pool->short_since_ms = now;
 }

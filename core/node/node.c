@@ -168,11 +168,12 @@ static int open_fleet(struct node *n, const struct node_config *node, struct err
 	if (fds_make_dirs(path, 0700, err) < 0)
 		return -1;
 	snprintf(path, sizeof(path), "%s/db/dss.sqlite", dir);
+	n->facts.memory_bytes = memory_of(n, node);
 	struct fleet_config config = {
 		.store_path = path,
 		.orders = node_orders_for(n),
 		.on_fatal = on_fatal,
-		.memory_bytes = memory_of(n, node),
+		.memory_bytes = n->facts.memory_bytes,
 		.reserve_bytes = node->reserve_bytes,
 	};
 	n->fleet = fleet_new(n->loop, &config, err);

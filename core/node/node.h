@@ -36,6 +36,7 @@ struct node_facts { /* of the keeper's welcome; all "" or 0 until then */
 	char instance[64], isolation[200], cgroups[64], boot[64];
 	int keeper_pid;
 	int64_t epoch, keeper_events; /* events since this backend's start */
+	int64_t memory_bytes;         /* the machine's, the least limit above our boxes, or node { memory = … }; 0 = unknown */
 	bool is_connected, is_taken_up;
 };
 

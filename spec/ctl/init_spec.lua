@@ -204,7 +204,7 @@ sys.exit(subprocess.run([sys.argv[1], "init", sys.argv[2], "--port", str(port)])
 
 	it("writes `observe = true` where that was asked for, and `dssd plan` takes it", function()
 		init(root .. "/a", "--port", "0", "--observe")
-		assert.truthy(helper.read(root .. "/a/config/dss.lua"):find "\n  observe = true,")
+		assert.truthy(helper.read(root .. "/a/config/dss.lua"):find "\n  observe += true,")
 		local out, status = Instance.run({ Instance.program "dssd", "plan", root .. "/a" }, env)
 		assert.equal(0, status, out)
 	end)

@@ -177,12 +177,12 @@ describe("the memory budget", function()
 		assert.equal(2, #rows "spawn")
 		local id = submit { pool = "jek" }
 		settle()
-		assert.equal("Waiting, 1st of 1: the node's memory is promised: 3.5 of 4.0 GB (jek 2.0 GB, fek 1.0 GB, services 512 MB); it needs 2.0 GB", reason(id))
+		assert.equal("Waiting, 1st of 1: the node's memory is promised: 3.5 of 4.0 GB (jek 2.0 GB, fek 1.0 GB, services 512 MB); it needs 2.0 GB, 512 MB are left", reason(id))
 		local wait
 		for _, d in ipairs(t_json.decode(f:decisions "budget")) do
 			if d.answer == "wait" then wait = d end
 		end
-		assert.same({ "jek", "pool", "policies/10-pools.lua:4", "the node's memory is promised: 3.5 of 4.0 GB; it needs 2.0 GB" },
+		assert.same({ "jek", "pool", "policies/10-pools.lua:4", "the node's memory is promised: 3.5 of 4.0 GB; it needs 2.0 GB, 512 MB are left" },
 			{ wait.name, wait.subjectKind, wait.source, wait.reason })
 	end)
 

@@ -20,6 +20,13 @@ local printers = {
 -- what functions of pools read has names of its own
 local units = { age = "duration", idle = "duration", memory = "size", peak = "size", limit = "size" }
 
+-- the core's own facts tell their unit in their names
+local function unit_of(name)
+	if units[name] then return units[name] end
+	if type(name) ~= "string" then return nil end
+	return name:find "Bytes$" and "size" or name:find "[^b]Seconds$" and "duration" or nil
+end
+
 local function sorted(t)
 	local names = {}
 	for name in pairs(t) do names[#names + 1] = name end
@@ -41,7 +48,7 @@ local function put(out, registry, path, name, value)
 		for _, key in ipairs(sorted(value)) do put(out, registry, shown, key, value[key]) end
 		if next(value) == nil then out[#out + 1] = shown .. " = none" end
 	else
-		local print = type(value) == "number" and value == value and math.abs(value) < 2 ^ 62 and printers[fact and fact.type or units[name]]
+		local print = type(value) == "number" and value == value and math.abs(value) < 2 ^ 62 and printers[fact and fact.type or unit_of(name)]
 		if fact and fact.type == "count" and math.type(value) == "float" and value == value // 1 then value = value // 1 | 0 end
 		out[#out + 1] = shown .. " = " .. (value == "" and "none" or print and print(value) or tostring(value))
 	end

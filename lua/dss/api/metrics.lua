@@ -3,6 +3,7 @@
 local fleet = require "bind.fleet"
 local gate = require "bind.gate"
 local json = require "bind.json"
+local ledger = require "bind.ledger"
 local sorted_keys = require("dss.model.schema").sorted_keys
 local stats = require "bind.stats"
 
@@ -132,7 +133,7 @@ local function put_requests(out)
 end
 
 local function put_numbers(out)
-	local n = stats.read()
+	local n, l = stats.read(), ledger.stats()
 	family(out, "futures", "gauge", "Open futures by state.", by("state", n.open))
 	family(out, "futures_submitted_total", "counter", "Futures accepted.", one(n.submitted))
 	family(out, "futures_ended_total", "counter", "Futures that ended, by state.", by("state", n.ended))
@@ -150,6 +151,13 @@ local function put_numbers(out)
 	family(out, "http_bad_total", "counter", "Requests that were no HTTP, too large or too slow.", one(n.gate.bad + n.gate.timed_out))
 	family(out, "http_waiting", "gauge", "Requests that wait for their answer, long polls and streams among them.", one(n.gate.waiting))
 	family(out, "http_buffer_bytes", "gauge", "Bytes held for bodies and unsent answers.", one(n.gate.memory_bytes))
+	family(out, "ledger_decisions_total", "counter", "Decisions noted.", one(l.noted))
+	family(out, "ledger_folded_total", "counter", "Of those, folded into a row that was there.", one(l.folded))
+	family(out, "ledger_lost_total", "counter", "Decisions that could not be kept: a full disk, no memory.", one(l.lost))
+	family(out, "ledger_rows", "gauge", "Rows of folded decisions.", one(l.rows))
+	family(out, "ledger_segments", "gauge", "Files of exact decisions.", one(l.segments))
+	family(out, "ledger_segment_bytes", "gauge", "Bytes of those files.", one(l.segment_bytes))
+	family(out, "purged_total", "counter", "What retention let go, by kind.", by("kind", n.purged))
 	family(out, "api_memory_bytes", "gauge", "Memory of the API's Lua state.", one(n.lua_bytes))
 end
 

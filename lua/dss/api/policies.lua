@@ -17,10 +17,10 @@ function M.list(req)
 	req.reply(200, JSON, json.encode(json.array(out)))
 end
 
---- version: of the set in force; lastGood: that is the last good set, not policies/; errors: of policies/, {file, line, text}.
+--- version: of the set in force; lastGood: that is the last good set, not policies/; observe: they only say what they would do; errors: of policies/, {file, line, text}.
 function M.state(req)
 	local now = policies.current()
-	req.reply(200, JSON, json.encode { version = now.version, lastGood = now.is_last, errors = json.decode(now.errors) })
+	req.reply(200, JSON, json.encode { version = now.version, lastGood = now.is_last, observe = now.is_observe, errors = json.decode(now.errors) })
 end
 
 function M.versions(req)
@@ -36,10 +36,10 @@ end
 --- The files of one version, as they were taken: name, text.
 function M.version(req, number)
 	local n = number:find "^%d+$" and #number < 16 and math.tointeger(tonumber(number))
-	if not n or n < 1 then return errors.reply(req, 404, ("Version %s does not exist"):format(number)) end
+	if not n or n < 1 then return errors.reply(req, 404, ("Version %s does not exist; dssctl policy history lists those that are kept"):format(number)) end
 	local ok, trouble = policies.version(n, function(text, why)
 		if why then return errors.reply_answer(req, "unavailable", why) end
-		if not text then return errors.reply(req, 404, ("Version %d does not exist"):format(n)) end
+		if not text then return errors.reply(req, 404, ("Version %d does not exist; dssctl policy history lists those that are kept"):format(n)) end
 		req.reply(200, JSON, text)
 	end)
 	if not ok then errors.reply_answer(req, "unavailable", trouble) end

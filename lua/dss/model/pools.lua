@@ -149,8 +149,10 @@ function M.contradictions(p)
 	local limits, warm = p.limits or {}, p.warm or {}
 	if warm.min and warm.max and warm.min > warm.max then say("warm.min is %d, more than warm.max, %d", warm.min, warm.max) end
 	if warm.min and p.max and warm.min > p.max then say("warm.min is %d, more than max, %d", warm.min, p.max) end
-	if limits.memory_max and limits.memory_max < (limits.memory or math.huge) then
-		say("limits.memory_max is less than limits.memory, or limits.memory is missing")
+	if limits.memory_max and not limits.memory then
+		say("limits.memory_max stands without limits.memory")
+	elseif limits.memory_max and limits.memory_max < limits.memory then
+		say("limits.memory_max is %s, less than limits.memory, %s", size.print(limits.memory_max), size.print(limits.memory))
 	end
 	local heap = p.kernel and p.kernel.heap_bytes or 0
 	if heap > 0 and limits.memory and limits.memory < heap * HEAP_ROOM then
@@ -167,7 +169,7 @@ function M.words(source, model)
 	local words = {}
 	for _, kind in ipairs { "python", "java", "command" } do words[kind] = kernel_word(source, model, kind) end
 	words.pool = source:named("pool", function(name, t, line)
-		local functions = {}
+		local functions, before = {}, #source.errors
 		local p = S.read(shapes.pool, t, { source = source, line = line, lines = source:lines(line), functions = functions })
 		if not id.is_id(name) or name:find "[:()]" or #name > 32 then
 			return source:report(line, ("%q is no name for a pool: up to 32 letters, digits and _.-"):format(name))
@@ -176,7 +178,9 @@ function M.words(source, model)
 		model.first["pool " .. name] = source:at(line)
 		p.name, p.source, p.run_as, p.functions = name, source:at(line), p.run_as or model.where.run_user, functions
 		for _, trouble in ipairs(live.first(p, model.where.machine or machine)) do source:report(trouble.line or line, trouble.text) end
-		for _, why in ipairs(M.contradictions(p)) do source:report(line, why) end
+		if #source.errors == before then -- what is missing for a mistake that is told contradicts nothing
+			for _, why in ipairs(M.contradictions(p)) do source:report(line, why) end
+		end
 		table.insert(model.pools, p)
 	end)
 	return words

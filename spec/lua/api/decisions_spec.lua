@@ -53,6 +53,8 @@ describe("GET /api/decisions", function()
 	it("writes facts with their units, in the order of their names", function()
 		assert.same({ "idle = 1 h", "kind = kernel", "memory = 700 MB", "tasks = 12", "user = none" },
 			texts("kernel", '{"memory":734003200,"idle":3600,"kind":"kernel","tasks":12,"user":""}'))
+		assert.same({ "leadSeconds = 1.5 s", "needBytes = 1.0 GB", "usedGbSeconds = 2.5" },
+			texts("pool", '{"needBytes":1073741824,"leadSeconds":1.5,"usedGbSeconds":2.5}'))
 		assert.same({ "submitted = " .. os.date("%Y-%m-%d %H:%M:%S", 1700000000), "waiting = 1.5 s" }, texts("task", '{"waiting":1.5,"submitted":1700000000}'))
 		assert.same({ "clock.hour = 7", "clock.weekday = mon", "demand = 0.25" }, texts("pool", '{"demand":0.25,"clock":{"weekday":"mon","hour":7}}'))
 		assert.same({ "idle is not known", "tags = a, b" }, texts("task", '{"tags":["a","b"],"idle":null}'))

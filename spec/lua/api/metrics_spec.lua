@@ -23,7 +23,8 @@ describe("/metrics", function()
 		for _, line in ipairs {
 			'dss_futures{state="running"} 2', 'dss_futures_ended_total{state="killed"} 2', "dss_futures_submitted_total 7", 'dss_pool_kernels{pool="fek",state="busy"} 3',
 			'dss_pool_waiting{pool="fek"} 4', 'dss_processes{kind="kernel"} 2', 'dss_process_memory_bytes{kind="kernel"} 11', "dss_store_commits_total 5",
-			"dss_keeper_events_total 11", "dss_loop_lag_seconds 0.25", "dss_policies_ok 1", "dss_keeper_answers 1", "# TYPE dss_futures_ended_total counter",
+			"dss_keeper_events_total 11", "dss_ledger_decisions_total 12", "dss_ledger_lost_total 1", "dss_ledger_segment_bytes 900",
+			'dss_purged_total{kind="tasks"} 6', "dss_loop_lag_seconds 0.25", "dss_policies_ok 1", "dss_keeper_answers 1", "# TYPE dss_futures_ended_total counter",
 		} do assert.matches("\n" .. line .. "\n", text, 1, true) end
 	end)
 	it("is text that Prometheus reads: each family once, with help and type, each line a name, labels and a number", function()

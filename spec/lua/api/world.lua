@@ -96,6 +96,7 @@ M.stats = stats
 function stats.read()
 	return {
 		submitted = 7, kernels_started = 3, keeper_events = 11, followers = 1, followers_cut = 0, lua_bytes = 1000,
+		purged = { tasks = 6, results = 0, facts = 0, decisions = 0, versions = 0, logs = 0 },
 		ended = { done = 4, failed = 1, aborted = 0, killed = 2 }, open = { queued = 1, assigned = 0, running = 2 },
 		store = { commits = 5, failed_commits = 0, operations = 9, waiting = 0 },
 		gate = { accepted = 1, requests = 1, refused = 0, bad = 0, timed_out = 0, cut_slow = 0, connections = 1, waiting = 1, memory_bytes = 0 },
@@ -110,6 +111,7 @@ package.preload["bind.keys"] = function() return keys end
 package.preload["bind.policies"] = function() return M.policy_set end
 package.preload["bind.alerts"] = function() return { list = function() return M.alerts_json or "[]" end } end
 package.preload["bind.ledger"] = function() return {
+	stats = function() return { noted = 12, lost = 1, folded = 8, rows = 4, segments = 1, segment_bytes = 900 } end,
 	read = function(query, fn)
 		M.was.decisions = query
 		fn(M.decisions_json, not M.decisions_json and "the store takes nothing now" or nil)
