@@ -420,6 +420,22 @@ def it_aborts_between():
             gone(k)
 
 
+def it_aborts_at_the_end():
+    """ends each of many jobs that are aborted right when the last process is forgotten"""
+    doing = {}
+
+    def lie(method, path, body):
+        if method == "DELETE" and doing:    # the order to stop and our answer reach the kernel together
+            threading.Thread(target=k.ask, args=("DELETE", "/task/" + doing["task"])).start()
+
+    with world(lie=lie) as k:
+        for _ in range(300):
+            doing["task"] = fresh()
+            k.begin([process(n) for n in "abcd"], task_id=doing["task"])
+            wait_for("its end", lambda: k.health()["state"] == "idle")
+            gone(k)
+
+
 def it_waits_for_slow_ends():
     """waits for a process that takes its time to stop, and says so when it does not end"""
     with world(holds=("a",)) as k:

@@ -31,7 +31,7 @@ final class ProcessTalk {
 
 	// Guarded by this object; the job's lock is never taken inside.
 	private int ticket; // of the step that is due; older ones are void
-	private boolean isStepping, isStopping, isLong;
+	private boolean isStepping, isStopping, isLong, isOver;
 	private Call call; // under way
 	private long stopBy; // nanoTime, once isStopping
 
@@ -61,8 +61,8 @@ final class ProcessTalk {
 
 	/** Once is enough. */
 	synchronized void stop() {
-		if (isStopping)
-			return;
+		if (isStopping || isOver)
+			return; // over: the job hears of it at any moment
 		isStopping = true;
 		stopBy = System.nanoTime() + STOP_MS * 1_000_000;
 		if (!isStepping) {
@@ -99,7 +99,8 @@ final class ProcessTalk {
 		}
 		synchronized (this) {
 			isStepping = false;
-			if (ms != OVER)
+			isOver = ms == OVER;
+			if (!isOver)
 				in(isStopping && !wasStopping ? 0 : ms);
 		}
 		if (ms == OVER)
