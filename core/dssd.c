@@ -23,6 +23,7 @@
 #include "bind/policy_set.h"
 #include "bind/policy_test.h"
 #include "bind/project_eval.h"
+#include "bind/project_tell.h"
 #include "bind/replay.h"
 #include "fleet/keys.h"
 #include "fleet/purge.h"
@@ -113,15 +114,18 @@ static int check(int argc, char **argv)
 
 static int project(int argc, char **argv)
 {
-	bool may_be_absolute = false;
-	static const struct option options[] = { { "absolute", no_argument, NULL, 'a' }, { 0 } };
+	bool may_be_absolute = false, is_told = false;
+	static const struct option options[] = { { "absolute", no_argument, NULL, 'a' }, { "tell", no_argument, NULL, 't' }, { 0 } };
 	for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
-		if (c != 'a')
+		if (c != 'a' && c != 't')
 			return fputs(usage, stderr), EXIT_USAGE;
-		may_be_absolute = true;
+		may_be_absolute |= c == 'a';
+		is_told |= c == 't';
 	}
 	if (optind != argc - 2)
 		return fputs(usage, stderr), EXIT_USAGE;
+	if (is_told)
+		return project_tell(argv[optind], argv[optind + 1]);
 	return project_eval_print(argv[optind], argv[optind + 1], may_be_absolute) == 0 ? EXIT_DONE : EXIT_FAILED;
 }
 

@@ -124,6 +124,7 @@ static int submit(lua_State *L)
 		.project = arg_field_text(L, 1, "project"),
 		.title = arg_field_text(L, 1, "title"),
 		.client_key = arg_field_text(L, 1, "client_key"),
+		.job = arg_field_text(L, 1, "job"),
 		.exclusive = arg_field_text(L, 1, "exclusive"),
 		.payload = arg_field_bytes(L, 1, "payload", &len),
 		.memory_bytes = arg_field_int(L, 1, "memory_bytes", 0),

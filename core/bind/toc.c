@@ -16,6 +16,7 @@ static const struct toc_entry entries[] = {
 	{ "bind.console", bind_console_open, VM_API },
 	{ "bind.change", bind_change_open, VM_CONSOLE },
 	{ "bind.gate", bind_gate_open, VM_API },
+	{ "bind.jobs", bind_jobs_open, VM_API },
 	{ "bind.logs", bind_logs_open, VM_API },
 	{ "bind.rights", bind_rights_open, VM_API },
 	{ "bind.keys", bind_keys_open, VM_API },

@@ -13,6 +13,7 @@
 #include "node/node_inner.h"
 #include "node/node_job.h"
 #include "node/node_orders.h"
+#include "node/node_project.h"
 #include "node/node_takeup.h"
 #include "sys/clock.h"
 #include "sys/fds.h"
@@ -22,7 +23,7 @@
 
 #define KEY_LEAST         32
 #define CONNECTIONS_KEPT  16384 /* two for each kernel: one that is not kept has to prove itself again, for ever */
-#define CALLBACK_BODY_MAX (64 * 1024)
+#define CALLBACK_BODY_MAX (2 * 1024 * 1024) /* what a project says */
 #define SERVICES_STEP     ((int64_t)8 << 20) /* a few pages more are no news */
 #define SERVICES_MS       60000              /* between two looks at the services' memory, while something happens at all */
 
@@ -182,7 +183,8 @@ static int open_fleet(struct node *n, const struct node_config *node, struct err
 	n->facts.epoch = store_epoch(fleet_store(n->fleet));
 	node_kernels_set_fleet(n->kernels, n->fleet);
 	n->jobs = node_jobs_new(n, err);
-	if (!n->jobs)
+	n->projects = n->jobs ? node_projects_new(n, dir, err) : NULL;
+	if (!n->projects)
 		return -1;
 	node_kernels_on_told(n->kernels, on_told, n);
 	return 0;
@@ -244,6 +246,8 @@ void node_free(struct node **np)
 	loop_prepare_free(&n->prepare);
 	if (n->jobs)
 		node_jobs_stop(n->jobs);
+	if (n->projects)
+		node_projects_stop(n->projects);
 	gate_free(&n->callbacks);
 	if (n->kernels)
 		node_kernels_free(&n->kernels);
@@ -252,6 +256,7 @@ void node_free(struct node **np)
 	/* The store is closed first: what was queued gets to the disk; the keeper tells the next backend what was not acknowledged. */
 	fleet_free(&n->fleet);
 	node_jobs_free(&n->jobs);
+	node_projects_free(&n->projects);
 	node_keeper_free(&n->keeper);
 	node_takeup_free(n);
 	explicit_bzero(n->key, sizeof(n->key));
@@ -268,6 +273,10 @@ struct fleet *node_fleet(struct node *n)
 struct jobs *node_jobs(struct node *n)
 {
 	return node_jobs_table(n->jobs);
+}
+void node_project(struct node *n, const char *key, node_project_fn *fn, void *data)
+{
+	node_projects_ask(n->projects, key, fn, data);
 }
 const char *node_ticket_owner(struct node *n, const char *ticket)
 {

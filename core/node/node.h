@@ -32,6 +32,11 @@ struct node_config {               /* borrowed for the call */
 	void *data;
 };
 
+/* What projects/KEY/project.lua says: JSON (of a bad one {"errors":[{"file","line","text"}]}), borrowed for the call; at once or later. FAILED: why. */
+enum node_project { NODE_PROJECT_GOOD, NODE_PROJECT_BAD, NODE_PROJECT_MISSING, NODE_PROJECT_FAILED };
+typedef void node_project_fn(void *data, enum node_project state, const char *json, size_t len, const struct err *why);
+void node_project(struct node *node, const char *key, node_project_fn *fn, void *data);
+
 struct node_facts { /* of the keeper's welcome; all "" or 0 until then */
 	char instance[64], isolation[200], cgroups[64], boot[64];
 	int keeper_pid;

@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "net/json.h"
 #include "node/node_job.h"
+#include "node/node_project.h"
 
 #define PROTOCOL 1
 #define HOST     "http://127.0.0.1:"
@@ -110,6 +111,10 @@ void node_callback_handle(void *data, struct gate_request *req)
 	if ((is_ours || http->nsegments == 4) && strcmp(http->segment[0], "kernel") == 0 && strcmp(http->segment[1], "v1") == 0 &&
 	    strcmp(http->segment[2], "processes") == 0) {
 		node_jobs_handle(n->jobs, req);
+		return;
+	}
+	if (is_ours && strcmp(http->segment[2], "projects") == 0) {
+		node_projects_handle(n->projects, req);
 		return;
 	}
 	while (is_ours && at < count && strcmp(http->segment[2], routes[at].name) != 0)

@@ -10,6 +10,7 @@
 #define NODE_KEY_MAX 128
 
 struct node_jobs;
+struct node_projects;
 
 struct node {
 	struct loop *loop;
@@ -18,6 +19,7 @@ struct node {
 	struct client *client;
 	struct node_kernels *kernels;
 	struct node_jobs *jobs;
+	struct node_projects *projects;
 	struct gate *callbacks; /* NULL: none */
 	int page_port;          /* where users' code finds the API; 0 = not told */
 	unsigned char key[NODE_KEY_MAX];

@@ -9,6 +9,7 @@
 #include "fleet/jtext.h"
 #include "node/node_job.h"
 #include "node/node_orders.h"
+#include "node/node_project.h"
 
 struct event {
 	struct list link;
@@ -91,6 +92,11 @@ static void handle(struct event *ev)
 	if (strcmp(ev->what, "exited") == 0) {
 		if (node_jobs_ended(n->jobs, &ev->end, on_saved, ev))
 			return;
+		if (node_projects_ended(n->projects, &ev->end)) {
+			node_keeper_ack(n->keeper, ev->seq);
+			free(ev);
+			return;
+		}
 		node_kernel_finish(n->kernels, ev->end.id, on_read, ev);
 		return;
 	}

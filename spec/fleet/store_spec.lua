@@ -174,7 +174,7 @@ describe("the store", function()
 	end)
 
 	it("acknowledges an end of the keeper's only once its fact is written, also where the disk was full meanwhile", function()
-		if not os.execute("mount -t tmpfs -o size=1m tmpfs " .. dir .. " 2>/dev/null") then
+		if not os.execute("mount -t tmpfs -o size=2m tmpfs " .. dir .. " 2>/dev/null") then
 			pending("needs the right to mount a small disk")
 			return
 		end

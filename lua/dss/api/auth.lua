@@ -2,6 +2,7 @@
 local crypt = require "bind.crypt"
 local files = require "bind.files"
 local gate = require "bind.gate"
+local jobs = require "bind.jobs"
 local keys = require "bind.keys"
 local rights = require "bind.rights"
 local id = require "dss.text.id"
@@ -48,7 +49,11 @@ end
 
 local function who_asks(req)
 	if req.fields.authorization then return by_key(req) end
-	if req.fields["x-dku-apiticket"] then return nil, 401, "Unknown ticket: there are none yet; use a key" end
+	if req.fields["x-dku-apiticket"] then
+		local login = jobs.ticket(req.fields["x-dku-apiticket"])
+		if not login then return nil, 401, "Unknown ticket: it lives as long as the process it was made for" end
+		return { login = login, is_admin = false }
+	end
 	if req.uid then return by_socket(req) end
 	return nil, 401, "No API key: send Authorization: Bearer KEY, or the key as the user of Basic"
 end

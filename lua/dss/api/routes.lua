@@ -6,10 +6,12 @@ local decisions = require "dss.api.decisions"
 local events = require "dss.api.events"
 local futures = require "dss.api.futures"
 local health = require "dss.api.health"
+local jobs = require "dss.api.jobs"
 local keys = require "dss.api.keys"
 local lists = require "dss.api.lists"
 local logs = require "dss.api.logs"
 local metrics = require "dss.api.metrics"
+local projects = require "dss.api.projects"
 local slots = require "dss.api.slots"
 local policies = require "dss.api.policies"
 
@@ -48,6 +50,22 @@ M.table = {
 	{ "GET", "PUBLIC/futures", "user", futures.list, "Running tasks; allUsers=true needs an admin." },
 	{ "GET", "PUBLIC/futures/{id}", "user", futures.get, "State of a task; peek=False has the result, or 422 with the reason." },
 	{ "DELETE", "PUBLIC/futures/{id}", "user", futures.abort, "Abort a task." },
+	{ "GET", "/api/jobs", "user", jobs.all, "Jobs of all projects, newest first: own ones, admins all; ?limit=N." },
+	{ "GET", "/api/jobs/{project}/{job}/log", "user", jobs.piece, "A piece of a job's log, from ?offset=N (negative: from the end)." },
+	{ "GET", "/api/projects/{project}", "user", projects.data, "What project.lua says, checked." },
+	{ "GET", "PUBLIC/projects", "user", projects.list, "Projects that you may read." },
+	{ "GET", "PUBLIC/projects/{project}", "user", projects.get, "One project." },
+	{ "GET", "PUBLIC/projects/{project}/metadata", "user", projects.metadata, "Its label, description, tags." },
+	{ "GET", "PUBLIC/projects/{project}/permissions", "user", projects.permissions, "Its owner, and who may do what." },
+	{ "GET", "PUBLIC/projects/{project}/variables", "user", projects.variables, "Its variables." },
+	{ "GET", "PUBLIC/projects/{project}/variables-resolved", "user", projects.resolved, "Its variables, flat." },
+	{ "GET", "PUBLIC/projects/{project}/tags", "user", projects.tags, "Its tags." },
+	{ "GET", "PUBLIC/projects/{project}/flow/graph", "user", projects.graph, "Its recipes and datasets as a graph." },
+	{ "GET", "PUBLIC/projects/{project}/jobs", "user", jobs.list, "Its jobs, newest first; ?limit=N." },
+	{ "POST", "PUBLIC/projects/{project}/jobs", "user", jobs.start, 'Start a job: {"type","outputs":[{"type":"DATASET","id"}]}.' },
+	{ "GET", "PUBLIC/projects/{project}/jobs/{job}", "user", jobs.status, "A job's state and its activities." },
+	{ "POST", "PUBLIC/projects/{project}/jobs/{job}/abort", "user", jobs.abort, "Abort a job." },
+	{ "GET", "PUBLIC/projects/{project}/jobs/{job}/log", "user", jobs.log, "A job's log; ?activity=ID." },
 }
 
 local function split(path)

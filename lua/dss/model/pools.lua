@@ -10,6 +10,7 @@ local M = {}
 
 -- The command line says what it is: people and tools look for it.
 local MARK = "DSSFutureKernelMain"
+local JOB_MARK = "DSSJobKernelMain"
 -- A heap is not all of a JVM: threads, code and buffers come on top, or the kernel's limit ends it before its own does.
 local HEAP_ROOM = 1.25
 
@@ -101,7 +102,8 @@ function kinds.java(k, where)
 	if not folder then return nil, "no dss-kernel.jar is there: `make` builds kernels/java where a JDK is installed" end
 	local argv = {
 		k.bin, ("-Xmx%dk"):format(k.heap // 1024), "-Xshare:auto", "-XX:SharedArchiveFile=" .. folder .. "/dss-kernel.jsa", "-XX:+UseSerialGC",
-		"-XX:+ExitOnOutOfMemoryError", "-XX:+DisableAttachMechanism", "-XX:-UsePerfData", "-Dfile.encoding=UTF-8", "-Ddss.kernel=" .. MARK,
+		"-XX:+ExitOnOutOfMemoryError", "-XX:+DisableAttachMechanism", "-XX:-UsePerfData", "-Dfile.encoding=UTF-8",
+		"-Ddss.kernel=" .. (k.main == JOB_MARK and JOB_MARK or MARK),
 	}
 	for _, word in ipairs(k.options) do argv[#argv + 1] = word end
 	argv[#argv + 1] = "-cp"
@@ -109,7 +111,7 @@ function kinds.java(k, where)
 	argv[#argv + 1] = k.main
 	local env = { LANG = "C.UTF-8" }
 	for name, value in pairs(k.env) do env[name] = value end
-	return { argv = argv, env = env }
+	return { argv = argv, env = env, types = k.main == JOB_MARK and { "job" } or nil }
 end
 
 --- python { … } and its kin: checked where they stand, so that an error names their own line.

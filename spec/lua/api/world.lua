@@ -48,6 +48,15 @@ function fleet.processes(fn)
 	if fleet.processes_json then fn(fleet.processes_json) else fn(nil, "the keeper does not answer") end
 end
 
+-- What projects say, and jobs: KEY → { state, json }.
+M.jobs = { projects = {}, tickets = {}, look = function() return 1000 end, hash = function() return "h" end, datasets = function() return "{}" end,
+	check = function() return true end, keys = function() return {} end }
+function M.jobs.ticket(text) return M.jobs.tickets[text] end
+function M.jobs.project(key, fn)
+	local p = M.jobs.projects[key]
+	if p then fn(p[1], p[2], p[3]) else fn("missing") end
+end
+
 -- Keys in a list; a secret is "secret-of-ID".
 local keys = { rows = {} }
 M.keys = keys
@@ -131,6 +140,7 @@ package.preload["bind.console"] = function() return {
 } end
 package.preload["bind.stats"] = function() return stats end
 package.preload["bind.logs"] = package.preload["bind.logs"] or function() return {} end
+package.preload["bind.jobs"] = function() return M.jobs end
 package.preload["bind.gate"] = function() return {
 	facts = { dir = dir, version = "9.9", control_uid = 1234, is_one_user = true, started_ms = 1000 },
 	wall_ms = function() return 3000 end,

@@ -1,0 +1,380 @@
+#include "node/node_project.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/map.h"
+#include "base/text.h"
+#include "net/digest.h"
+#include "net/json.h"
+#include "node/node_orders.h"
+#include "sys/clock.h"
+#include "sys/fds.h"
+#include "sys/home.h"
+
+#define TIME_MS      10000
+#define MEMORY_BYTES ((int64_t)256 << 20)
+#define PIDS         16
+#define KEPT_MOST    1000
+#define ID_MAX       64
+#define KEY_MOST     36 /* as lua/dss/model/project.lua says */
+
+struct identity {
+	dev_t dev;
+	ino_t ino;
+	off_t size;
+	struct timespec changed, modified;
+};
+
+struct waiter {
+	struct list link;
+	node_project_fn *fn;
+	void *data;
+};
+
+struct project {
+	struct node_projects *in;
+	char key[KEY_MOST + 1];
+	struct identity of;  /* what the answer was made of, or is being made of */
+	char *answer;        /* owned; NULL: none yet */
+	size_t answer_len;
+	bool is_good;        /* data; else {"errors"} */
+	char process[ID_MAX]; /* that reads it now; "" = none */
+	struct list waiters;
+	struct loop_timer *limit;
+};
+
+struct node_projects {
+	struct node *node;
+	char dir[4096];
+	struct map *by_key; /* owned */
+	int64_t last;       /* counts processes of this backend */
+};
+
+/* --- the file --- */
+
+/* -1 with errno. Links out of projects/ are not followed: what stands there is users'. */
+static int look(const struct node_projects *t, const char *key, struct identity *out)
+{
+	char path[sizeof(t->dir) + 16], below[KEY_MOST + 16];
+	struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS };
+	struct stat st;
+	snprintf(path, sizeof(path), "%s/projects", t->dir);
+	snprintf(below, sizeof(below), "%s/project.lua", key);
+	int dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return -1;
+	int fd = (int)syscall(SYS_openat2, dir, below, &how, sizeof(how)), why = errno;
+	fds_close(&dir);
+	if (fd < 0)
+		return errno = why, -1;
+	int rc = fstat(fd, &st);
+	fds_close(&fd);
+	if (rc == 0)
+		*out = (struct identity){ st.st_dev, st.st_ino, st.st_size, st.st_ctim, st.st_mtim };
+	return rc;
+}
+
+static bool is_same(const struct identity *a, const struct identity *b)
+{
+	return a->dev == b->dev && a->ino == b->ino && a->size == b->size && a->changed.tv_sec == b->changed.tv_sec &&
+	       a->changed.tv_nsec == b->changed.tv_nsec && a->modified.tv_sec == b->modified.tv_sec && a->modified.tv_nsec == b->modified.tv_nsec;
+}
+
+static bool is_key(const char *key)
+{
+	size_t n = strspn(key, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
+	return n > 0 && n <= KEY_MOST && key[n] == '\0';
+}
+
+/* --- answers --- */
+
+static void tell(struct project *p, const char *why)
+{
+	struct list all;
+	struct err err = { 0 };
+	list_init(&all);
+	list_each (&p->waiters, l) { /* who is told may ask again */
+		list_remove(l);
+		list_push(&all, l);
+	}
+	p->process[0] = '\0';
+	loop_timer_stop(p->limit);
+	if (why)
+		err_set(&err, "%s", why);
+	for (struct list *l; (l = list_first(&all));) {
+		struct waiter w = *list_of(l, struct waiter, link);
+		list_remove(l);
+		free(list_of(l, struct waiter, link));
+		w.fn(w.data, why ? NODE_PROJECT_FAILED : p->is_good ? NODE_PROJECT_GOOD : NODE_PROJECT_BAD, why ? NULL : p->answer,
+		     why ? 0 : p->answer_len, why ? &err : NULL);
+	}
+}
+
+static int token_of(const struct node *n, const char *process, char out[DIGEST_HEX_SIZE])
+{
+	char text[ID_MAX + 16];
+	snprintf(text, sizeof(text), "project:%s", process);
+	digest_hmac_sha256_hex(n->key, n->key_len, text, strlen(text), out);
+	return 0;
+}
+
+static struct project *by_process(struct node_projects *t, const char *process)
+{
+	size_t cursor = 0;
+	for (struct project *p; (p = map_next(t->by_key, &cursor));)
+		if (p->process[0] && strcmp(p->process, process) == 0)
+			return p;
+	return NULL;
+}
+
+void node_projects_handle(struct node_projects *t, struct gate_request *req)
+{
+	const struct http_request *http = req->http;
+	const char *given = http_field(http, "authorization"), *id = http_query(http, "process"), *status = http_query(http, "status");
+	char token[DIGEST_HEX_SIZE];
+	struct err err = { 0 };
+	struct project *p = id ? by_process(t, id) : NULL;
+	if (strcmp(http->method, "POST") != 0) {
+		gate_reply_error(req, 405, NULL, "%s takes POST only", http->path);
+		return;
+	}
+	bool is_its = p && given && strncasecmp(given, "Bearer ", 7) == 0 && token_of(t->node, id, token) == 0 &&
+		      strlen(given + 7) == strlen(token) && text_is_same_secret(given + 7, token, strlen(token));
+	if (!is_its) {
+		gate_reply_error(req, 404, NULL, "nobody waits for that");
+		return;
+	}
+	if (!json_is_valid(http->body.data ? http->body.data : "", http->body.len, &err)) {
+		gate_reply_error(req, 400, NULL, "%s", err.text);
+		return;
+	}
+	char *answer = malloc(http->body.len + 1);
+	if (answer) {
+		memcpy(answer, http->body.data, http->body.len);
+		answer[http->body.len] = '\0';
+		free(p->answer);
+		p->answer = answer;
+		p->answer_len = http->body.len;
+		p->is_good = status && strcmp(status, "0") == 0;
+	}
+	gate_reply_json(req, 200, "{}", 2);
+	tell(p, answer ? NULL : "no memory for what the project says");
+}
+
+static void give_up(struct project *p, const char *why)
+{
+	char text[1200];
+	memset(&p->of, 0, sizeof(p->of)); /* the next one asks anew */
+	free(p->answer);
+	p->answer = NULL;
+	snprintf(text, sizeof(text), "unable to read projects/%s/project.lua: %s", p->key, why);
+	tell(p, text);
+}
+
+bool node_projects_ended(struct node_projects *t, const struct judge_end *end)
+{
+	struct project *p = by_process(t, end->id);
+	char text[1000];
+	if (strncmp(end->id, "project-", 8) != 0)
+		return false;
+	if (!p)
+		return true;
+	if (strcmp(end->cause, "oom_limit") == 0)
+		snprintf(text, sizeof(text), "it needs more than 256 MB of memory");
+	else
+		snprintf(text, sizeof(text), "the process that read it ended without an answer (%s): %.700s", end->cause, end->text);
+	give_up(p, text);
+	return true;
+}
+
+static void on_limit(void *data)
+{
+	struct project *p = data;
+	struct err err = { 0 };
+	if (node_orders_stop(p->in->node, p->process, "deadline", "it took longer than 10 s", 0, &err) < 0)
+		log_warn("unable to stop %s: %s", p->process, err.text);
+	give_up(p, "it took longer than 10 s");
+}
+
+/* --- the process --- */
+
+struct about {
+	struct node_projects *in;
+	char process[ID_MAX];
+};
+
+static void on_spawned(void *data, const struct wire_view *msg)
+{
+	struct about *a = data;
+	struct project *p = by_process(a->in, a->process);
+	if (p && msg->type == WIRE_fail)
+		give_up(p, wire_get_text(msg, WF_text));
+	free(a);
+}
+
+static void put_environment(const struct node *n, const struct project *p, struct buf *b)
+{
+	char line[4300], share[4096];
+	wire_text(b, WF_env, "PATH=/usr/local/bin:/usr/bin:/bin");
+	wire_text(b, WF_env, "LANG=C.UTF-8");
+	snprintf(line, sizeof(line), "DSS_BACKEND_URL=%s", n->backend_url);
+	wire_text(b, WF_env, line);
+	snprintf(line, sizeof(line), "DSS_PROJECT_PROCESS=%s", p->process);
+	wire_text(b, WF_env, line);
+	if (home_share(share, sizeof(share)) == 0) {
+		snprintf(line, sizeof(line), "DSS_SHARE=%s", share);
+		wire_text(b, WF_env, line);
+	}
+}
+
+static int spawn(struct node_projects *t, struct project *p, struct err *err)
+{
+	struct node *n = t->node;
+	char program[4096], text[200], token[DIGEST_HEX_SIZE];
+	struct about *a = n->keeper && n->facts.is_connected ? calloc(1, sizeof(*a)) : NULL;
+	if (!a || home_program("dssd", program, sizeof(program)) < 0) {
+		free(a);
+		return err_set(err, "there is no keeper to order it");
+	}
+	snprintf(p->process, sizeof(p->process), "project-%lld-%lld", (long long)n->facts.epoch, (long long)++t->last);
+	*a = (struct about){ .in = t };
+	memcpy(a->process, p->process, sizeof(a->process));
+	struct buf *b = node_keeper_begin(n->keeper, WIRE_spawn);
+	wire_text(b, WF_id, p->process);
+	wire_text(b, WF_kind, "project");
+	wire_text(b, WF_argv, program);
+	wire_text(b, WF_argv, "project");
+	wire_text(b, WF_argv, "--tell");
+	wire_text(b, WF_argv, t->dir);
+	wire_text(b, WF_argv, p->key);
+	put_environment(n, p, b);
+	wire_text(b, WF_cwd, "/");
+	if (n->run_user[0] && strcmp(n->facts.isolation, "none") != 0)
+		wire_text(b, WF_user, n->run_user);
+	snprintf(text, sizeof(text), "run/projects/%s/%s", p->key, p->process);
+	wire_text(b, WF_box, text);
+	snprintf(text, sizeof(text), "kernel:%s", p->process);
+	wire_text(b, WF_sink, text);
+	snprintf(text, sizeof(text), "[project %s] ", p->key);
+	wire_text(b, WF_prefix, text);
+	wire_text(b, WF_ready, "exec");
+	snprintf(text, sizeof(text), "memory=%lld", (long long)MEMORY_BYTES);
+	wire_text(b, WF_limit, text);
+	wire_text(b, WF_limit, "swap=0");
+	snprintf(text, sizeof(text), "pids=%d", PIDS);
+	wire_text(b, WF_limit, text);
+	token_of(n, p->process, token);
+	wire_bytes(b, WF_secrets, token, strlen(token));
+	wire_text(b, WF_mask, token);
+	if (node_keeper_end(n->keeper, on_spawned, a, err) == 0) {
+		loop_timer_start(p->limit, TIME_MS);
+		return 0;
+	}
+	free(a);
+	p->process[0] = '\0';
+	return -1;
+}
+
+/* --- asking --- */
+
+static struct project *project_of(struct node_projects *t, const char *key)
+{
+	struct project *p = map_get(t->by_key, key);
+	if (p || map_count(t->by_key) >= KEPT_MOST)
+		return p;
+	p = calloc(1, sizeof(*p));
+	if (!p)
+		return NULL;
+	p->in = t;
+	snprintf(p->key, sizeof(p->key), "%s", key);
+	list_init(&p->waiters);
+	p->limit = loop_timer_new(t->node->loop, on_limit, p);
+	if (!p->limit || map_set(t->by_key, key, p) < 0) {
+		loop_timer_free(&p->limit);
+		free(p);
+		return NULL;
+	}
+	return p;
+}
+
+void node_projects_ask(struct node_projects *t, const char *key, node_project_fn *fn, void *data)
+{
+	struct err err = { 0 };
+	struct identity now = { 0 };
+	if (!is_key(key) || look(t, key, &now) < 0) {
+		bool is_missing = !is_key(key) || errno == ENOENT || errno == ENOTDIR;
+		err_sys(&err, is_missing ? ENOENT : errno, "unable to read projects/%.40s/project.lua", key);
+		fn(data, is_missing ? NODE_PROJECT_MISSING : NODE_PROJECT_FAILED, NULL, 0, &err);
+		return;
+	}
+	struct project *p = project_of(t, key);
+	if (p && p->answer && !p->process[0] && is_same(&p->of, &now)) {
+		fn(data, p->is_good ? NODE_PROJECT_GOOD : NODE_PROJECT_BAD, p->answer, p->answer_len, NULL);
+		return;
+	}
+	struct waiter *w = p ? calloc(1, sizeof(*w)) : NULL;
+	if (!w) {
+		err_set(&err, "no memory");
+		fn(data, NODE_PROJECT_FAILED, NULL, 0, &err);
+		return;
+	}
+	*w = (struct waiter){ .fn = fn, .data = data };
+	list_init(&w->link);
+	list_push(&p->waiters, &w->link);
+	if (p->process[0]) /* saved once more meanwhile: the next one sees it */
+		return;
+	p->of = now;
+	if (spawn(t, p, &err) < 0)
+		give_up(p, err.text);
+}
+
+/* --- set-up --- */
+
+struct node_projects *node_projects_new(struct node *n, const char *dir, struct err *err)
+{
+	struct node_projects *t = calloc(1, sizeof(*t));
+	if (t) {
+		t->node = n;
+		snprintf(t->dir, sizeof(t->dir), "%s", dir);
+		t->by_key = map_new();
+	}
+	if (!t || !t->by_key) {
+		err_set(err, "unable to start: no memory");
+		free(t);
+		return NULL;
+	}
+	return t;
+}
+
+void node_projects_stop(struct node_projects *t)
+{
+	size_t cursor = 0;
+	for (struct project *p; (p = map_next(t->by_key, &cursor));)
+		tell(p, "the backend is ending");
+}
+
+void node_projects_free(struct node_projects **tp)
+{
+	struct node_projects *t = *tp;
+	size_t cursor = 0;
+	if (!t)
+		return;
+	for (struct project *p; (p = map_next(t->by_key, &cursor));) {
+		loop_timer_free(&p->limit);
+		free(p->answer);
+		free(p);
+	}
+	map_free(&t->by_key);
+	free(t);
+	*tp = NULL;
+}

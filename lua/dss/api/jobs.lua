@@ -1,0 +1,208 @@
+-- jobs: start one, look at it, read its log, abort it; as the public API's clients expect it.
+local activity = require "dss.model.activity"
+local auth = require "dss.api.auth"
+local build = require "dss.model.build"
+local errors = require "dss.api.errors"
+local fleet = require "bind.fleet"
+local gate = require "bind.gate"
+local id = require "dss.text.id"
+local jobs = require "bind.jobs"
+local json = require "bind.json"
+local nearest = require "dss.text.nearest"
+local projects = require "dss.api.projects"
+
+local JSON = "application/json;charset=utf-8"
+local TYPE = "job"
+local MODE = "NON_RECURSIVE_FORCED_BUILD"
+local LOG_MOST = 60 << 20
+local CHUNK = 256 * 1024
+local NAME_MAX = 60             -- of a dataset in a job's id
+local OFFSET_MAX = 1 << 53
+
+local M = {}
+
+local function does_not_exist(req, key, job) errors.reply(req, 404, ("Job %s does not exist in project %s"):format(job, key)) end
+
+-- --- what is asked for ---
+
+local function text(v) return type(v) == "string" and v ~= "" and v or nil end
+
+--- One output of a job definition, in the new form or the old; or nil and why.
+local function read_output(o, key)
+	if type(o) ~= "table" then return nil, "an output has to be an object" end
+	local name, kind = text(o.id) or text(o.targetDataset), text(o.type) or "DATASET"
+	local project = text(o.projectKey) or text(o.targetDatasetProjectKey) or key
+	local partition = text(o.partition) or text(o.targetPartition)
+	if text(o.targetManagedFolder) then return nil, "managed folders cannot be built here; datasets can" end
+	if not name then return nil, 'an output needs "id", the name of a dataset' end
+	if kind ~= "DATASET" then return nil, ("outputs of type %s cannot be built here; DATASET can"):format(kind) end
+	if project ~= key then return nil, ("dataset %s is of project %s; a job builds those of its own project, %s"):format(name, project, key) end
+	if partition and partition ~= "NP" then return nil, ("dataset %s has no partitions"):format(name) end
+	return name
+end
+
+--- { mode, outputs } or nil and why. Keys that we do not know are others' business.
+local function read_definition(req, key)
+	local def, why = json.decode(req.body ~= "" and req.body or "{}")
+	if type(def) ~= "table" or json.is_array(def) then return nil, why or "the body has to be a JSON object" end
+	local mode, outputs = text(def.type) or MODE, json.array {}
+	local known = false
+	for _, m in ipairs(build.modes) do known = known or m == mode end
+	if not known then
+		local guess = nearest(mode, build.modes)
+		return nil, ("type %s is unknown%s"):format(mode, guess and (", did you mean %s?"):format(guess) or "; there are " .. table.concat(build.modes, ", "))
+	end
+	if type(def.outputs) ~= "table" or #def.outputs == 0 then return nil, '"outputs" is missing: a list of {"type":"DATASET","id":NAME}' end
+	local seen = {}
+	for _, o in ipairs(def.outputs) do
+		local name, trouble = read_output(o, key)
+		if not name then return nil, trouble end
+		if not seen[name] then outputs[#outputs + 1] = name end
+		seen[name] = true
+	end
+	return { mode = mode, outputs = outputs, given = def }
+end
+
+-- --- ids ---
+
+local last_ms = 0
+
+--- Never the same twice: a millisecond is one job's.
+local function make_id(outputs)
+	last_ms = math.max(gate.wall_ms(), last_ms + 1)
+	local name = #outputs == 1 and outputs[1] or outputs[1] .. "_and_" .. (#outputs - 1)
+	return ("Build_%s_(NP)_%s.%03d"):format(name:sub(1, NAME_MAX), os.date("!%Y-%m-%dT%H-%M-%S", last_ms // 1000), last_ms % 1000)
+end
+
+local function definition(job, key, who, request, now)
+	local outputs = json.array {}
+	for i, name in ipairs(request.outputs) do
+		outputs[i] = { type = "DATASET", targetDataset = name, targetDatasetProjectKey = key, targetPartition = "NP", id = name, projectKey = key }
+	end
+	local given = request.given
+	return {
+		id = job, name = #request.outputs == 1 and ("Build %s (NP)"):format(request.outputs[1]) or ("Build %s and %d more"):format(request.outputs[1], #request.outputs - 1),
+		type = request.mode, initiator = who.login, initiationTimestamp = now, projectKey = key, outputs = outputs, triggeredFrom = "API",
+		mailNotification = false, refreshHiveMetastore = given.refreshHiveMetastore == true, refreshIntermediateMirrors = false, refreshTargetMirrors = false,
+		autoUpdateSchemaBeforeEachRecipeRun = given.autoUpdateSchemaBeforeEachRecipeRun == true,
+	}
+end
+
+--- What the planner says is wrong, as one text: with the line of project.lua where it knows it.
+local function planning_text(key, list)
+	local out = {}
+	for i, e in ipairs(list) do out[i] = (e.line and ("projects/%s/project.lua:%d: "):format(key, e.line) or "") .. e.text end
+	return table.concat(out, "; ")
+end
+
+local function make_plan(key, data, request, who)
+	local facts, now = projects.facts(key, data), gate.wall_ms()
+	local plan, why = build.plan(data, request, facts, { now = now })
+	if not plan then return nil, planning_text(key, why) end
+	local job, activities, dir = make_id(request.outputs), json.array {}, projects.dir(key)
+	for i, step in ipairs(plan.activities) do
+		activities[i] = activity.new(step, data.recipes[step.recipe], dir, facts.recipes[step.recipe])
+	end
+	return {
+		jobId = job, projectKey = key, dir = dir, def = definition(job, key, who, request, now), activities = activities,
+		skipped = json.array(plan.skipped),
+	}
+end
+
+function M.start(req, key)
+	local request, why = read_definition(req, key)
+	if not request then return errors.reply(req, 400, why) end
+	projects.with(req, key, "run", function(data)
+		local plan, trouble = make_plan(key, data, request, req.who)
+		if not plan then return errors.reply(req, 400, trouble) end
+		local payload = json.encode(plan)
+		local ok, refusal = jobs.check(payload)
+		if not ok then return errors.reply(req, 400, refusal) end
+		local said, reason = fleet.submit({ owner = req.who.login, type = TYPE, project = key, job = plan.jobId, title = plan.def.name, payload = payload },
+			function(answer, _, _, text_of)
+				if answer ~= "ok" then return errors.reply_answer(req, answer, text_of) end
+				req.reply(200, JSON, json.encode { id = plan.jobId })
+			end)
+		if said ~= true then errors.reply_answer(req, said, reason) end
+	end)
+end
+
+-- --- what became of it ---
+
+--- Calls fn(json, owner, task) where req's user may see that job: who may read its project, and whoever started it.
+local function with_job(req, key, job, fn)
+	if not id.is_id(key) or not id.is_id(job) then return does_not_exist(req, key, job) end
+	jobs.status(key, job, function(status, owner, task, why)
+		if why then return errors.reply_answer(req, "unavailable", why) end
+		if not status then return does_not_exist(req, key, job) end
+		if auth.may(req.who, owner) then return fn(status, owner, task) end
+		jobs.project(key, function(state, raw)
+			if state ~= "good" or not projects.may(req.who, json.decode(raw), "read") then return does_not_exist(req, key, job) end
+			fn(status, owner, task, json.decode(raw))
+		end)
+	end)
+end
+
+function M.status(req, key, job)
+	with_job(req, key, job, function(status) req.reply(200, JSON, status) end)
+end
+
+function M.list(req, key)
+	local limit = math.tointeger(tonumber(req.query.limit or 0))
+	if not limit or limit < 0 then return errors.reply(req, 400, "limit has to be a whole number") end
+	projects.with(req, key, "read", function()
+		jobs.list(key, nil, math.min(limit, 100000), function(rows, why)
+			if not rows then return errors.reply_answer(req, "unavailable", why) end
+			req.reply(200, JSON, rows)
+		end)
+	end)
+end
+
+--- Jobs of all projects: own ones, admins all.
+function M.all(req)
+	local limit = math.tointeger(tonumber(req.query.limit or 100))
+	if not limit or limit < 0 then return errors.reply(req, 400, "limit has to be a whole number") end
+	jobs.list(nil, not req.who.is_admin and req.who.login or nil, math.min(limit, 100000), function(rows, why)
+		if not rows then return errors.reply_answer(req, "unavailable", why) end
+		req.reply(200, JSON, rows)
+	end)
+end
+
+function M.abort(req, key, job)
+	with_job(req, key, job, function(_, owner, task, data)
+		if not auth.may(req.who, owner) and not projects.may(req.who, data or {}, "run") then
+			return errors.reply(req, 403, ("Job %s is %s's: you may see it, not abort it"):format(job, owner))
+		end
+		local said, why = fleet.abort(task, req.who.login, owner ~= req.who.login)
+		if said ~= "ok" and said ~= "not_found" then return errors.reply_answer(req, said, why) end
+		req.reply(200, JSON, "{}")
+	end)
+end
+
+--- Its whole log as text, or the lines of one activity.
+function M.log(req, key, job)
+	local wanted = text(req.query.activity)
+	if wanted and not id.is_id(wanted) then return errors.reply(req, 400, "activity is no valid id") end
+	with_job(req, key, job, function()
+		local bytes, why = jobs.log(key, job, -LOG_MOST, LOG_MOST, wanted)
+		if not bytes then return errors.reply(req, 500, why) end
+		req.reply(200, "text/plain; charset=utf-8", bytes)
+	end)
+end
+
+--- A piece of it, from ?offset=N, for those who follow it: Log-Offset, Log-Size, Log-Whole as for a task's log.
+function M.piece(req, key, job)
+	local offset = math.tointeger(tonumber(req.query.offset or 0))
+	if not offset or offset < -OFFSET_MAX or offset > OFFSET_MAX then return errors.reply(req, 400, "offset has to be a whole number") end
+	with_job(req, key, job, function(status)
+		local has_ended = (json.decode(status).baseStatus or {}).stableState == true
+		local bytes, size = jobs.log(key, job, offset, CHUNK)
+		if not bytes then return errors.reply(req, 500, size) end
+		local start = offset >= 0 and math.min(offset, size) or math.max(0, size + offset)
+		req.reply(200, "application/octet-stream", bytes, {
+			["Log-Offset"] = ("%d"):format(start), ["Log-Size"] = ("%d"):format(size), ["Log-Whole"] = tostring(has_ended and start + #bytes >= size),
+		})
+	end)
+end
+
+return M
