@@ -17,6 +17,7 @@
 #define MINUTE_MS     60000
 #define POOL_NAME_MAX 64
 #define COMPLAINTS    1024
+#define PLACE_TRIES   3 /* functions that may hang on one task before it is placed without any */
 #define TOO_MANY      "a task falls under more than 16 words slots and box at once: those after the 16th do not count it"
 _Static_assert(SLOTS_OF_TASK == 16, "the text says how many");
 
@@ -234,6 +235,7 @@ static bool on_recycle(void *data, const struct kernel *k, char *why, size_t roo
 /* --- slots --- */
 
 struct placing {
+	const char *how, *why; /* of dss.model.engine's place */
 	struct policies_live *live;
 	const struct future *f;
 	struct slot_place *out;
@@ -242,8 +244,11 @@ struct placing {
 
 static int push_placing(lua_State *L, void *data)
 {
-	subject_push_submitted(L, ((struct placing *)data)->f);
-	return 1;
+	const struct placing *p = data;
+	subject_push_submitted(L, p->f);
+	lua_pushstring(L, p->how);
+	lua_pushstring(L, p->why);
+	return 3;
 }
 
 /* { rule, key, max, reason, threshold, inputs } or { rule, failure, … } at the top of the stack */
@@ -306,12 +311,16 @@ static size_t on_place(void *data, const struct future *f, struct slot_place *ou
 {
 	struct policies_live *live = data;
 	struct err err = { 0 };
-	struct placing p = { live, f, out, 0 };
+	struct placing p = { NULL, err.text, live, f, out, 0 };
 	struct decide_question q = { "place", push_placing, take_places, 1, &p };
 	if (!live->vm || !live->words.nslots)
 		return 0;
-	if (decide(live->vm, &q, &err) < 0) {
+	/* What hangs on this task's words frees it of that limit alone. */
+	for (int tries = 0; decide(live->vm, &q, &err) < 0; tries++) {
 		char source[DECIDE_SOURCE_MAX];
+		p.how = tries < PLACE_TRIES ? "on" : "plain";
+		if (tries <= PLACE_TRIES)
+			continue;
 		source_of(err.text, source, sizeof source);
 		troubles_note(live->troubles, source, f->id, err.text);
 		return 0;

@@ -156,6 +156,28 @@ rule "told" { mode = "notify", every = "1s", each = "pool", where = "idle > 0", 
 		for _, id in ipairs { first, second, other } do assert.equal(200, (work.wait_end(node, id))) end
 	end)
 
+	it("keep a task within the other limits where a function hangs on its words, and where it has more tags than places", function()
+		rules [[
+slots "hangs" { max = 100, each = function (task) if task.title == "hang" then while true do end end return "k" end }
+slots "labels" { each = "tag:t", max = 100 }
+slots "one each" { where = "project = P7", each = "user", max = 1 }]]
+		local bob = make "bob7"
+		local gate, tags = tasks .. "/gate7", {}
+		local args = { tasks .. "/lines", "slot", gate }
+		local first = start(bob, "until", args, { project = "P7" })
+		work.wait_state(node, first, "running")
+		for i = 1, 20 do tags[i] = "t" .. i end
+		local hanging, tagged = start(bob, "until", args, { project = "P7", title = "hang" }), start(bob, "until", args, { project = "P7", tags = json.array(tags) })
+		for _, id in ipairs { hanging, tagged } do
+			assert.matches('slots "one each"', work.wait_state(node, id, "queued").reason, 1, true)
+		end
+		local a = wait_alert("policy:policies/30-rules.lua:1")
+		assert.equal("policies/30-rules.lua:1: used up its time budget of 50 ms", a.text)
+		assert.equal("failed", wait_decision("word=slots&name=hangs&subject=" .. hanging, "failed").outcome)
+		helper.write(gate, "")
+		for _, id in ipairs { first, hanging, tagged } do assert.equal(200, (work.wait_end(node, id))) end
+	end)
+
 	it("answer events once each", function()
 		rules 'on "task.ended" { where = "state = failed", act = notify "{subject} of {owner} failed" }'
 		local bob = make "bob5"

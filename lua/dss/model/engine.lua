@@ -95,6 +95,8 @@ end
 
 -- --- slots and boxes ---
 
+local placing -- what a call of place has so far: { at = the rule that is asked, out, of_tags }; nil = it came to its end
+
 local function keys_by_name(rule, r)
 	local name = rule.each
 	if not name then return { "" } end
@@ -156,14 +158,23 @@ end
 --- { rule, failure, … } where a function failed: the task does not count there then.
 -- Those of tags, of which a task may have many, stand last: a task has a bounded number of places (fleet/slots.h), and its own tags must not
 -- push out what counts its user.
-function M.place(given)
-	local out, of_tags = {}, {}
-	for i, rule in ipairs(set.limits) do
-		local r = reading.open("task", where.names "submit", given)
-		place_under(type(rule.each) == "string" and rule.each:find "^tag:" and of_tags or out, i, rule, r)
-		r:close()
+-- how: nil; "on" = after a call that ended within a rule, its time or memory being over, as `why` says: with the next one, so that a function
+-- that hangs on one task's words frees it of no other limit; "plain" = so, and without those that have functions.
+function M.place(given, how, why)
+	local p = how and placing or { at = 0, out = {}, of_tags = {} }
+	placing = p
+	if how and p.at > 0 then p.out[#p.out + 1] = { rule = p.at, failure = why } end
+	while p.at < #set.limits do
+		p.at = p.at + 1
+		local rule = set.limits[p.at]
+		if how ~= "plain" or not next(rule.functions) then
+			local r = reading.open("task", where.names "submit", given)
+			place_under(type(rule.each) == "string" and rule.each:find "^tag:" and p.of_tags or p.out, p.at, rule, r)
+			r:close()
+		end
 	end
-	return table.move(of_tags, 1, #of_tags, #out + 1, out)
+	placing = nil
+	return table.move(p.of_tags, 1, #p.of_tags, #p.out + 1, p.out)
 end
 
 -- --- access ---

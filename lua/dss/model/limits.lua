@@ -11,6 +11,7 @@ local where = require "dss.model.where"
 local M = {}
 
 local keys = { "user", "project", "pool" }
+local WORDS_MOST = 1000       -- each task is asked for each of them
 
 local function each(words)
 	return S.text { live = true, check = function(v)
@@ -49,6 +50,7 @@ local function word(source, model, kind)
 		local lines, functions, before = source:lines(line), {}, #source.errors
 		local r = S.read(shapes[kind], t, { source = source, line = line, lines = lines, functions = functions })
 		if not source:is_name(kind, name, line, model) or #source.errors > before then return end
+		if #model.limits == WORDS_MOST then return source:report(line, ("more than %d words slots and box"):format(WORDS_MOST)) end
 		r.word, r.name, r.source, r.functions = kind, name, source:at(line), functions
 		r.where = where.compile(source, r.where, "submit")
 		if functions.where then where.try(source, functions.where, "submit", lines.where and lines.where.line or line) end

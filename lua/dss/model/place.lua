@@ -15,20 +15,28 @@ local name = (R("az", "AZ") + P "_") * (R("az", "AZ", "09") + P "_") ^ 0
 local blank = S " \t\r\n" ^ 1
 
 local function token(kind, pattern) return Ct(Cc(kind) * Cp() * C(pattern)) end
-local stream = Ct((blank + comment + token("text", quoted) + Ct(Cc "text" * Cp() * long) + token("name", name)
-	+ token("number", R "09" * (R("09", "az", "AZ") + S ".") ^ 0) + token("mark", P "==" + P(1))) ^ 0)
+local next_token = (blank + comment) ^ 0 * (token("text", quoted) + Ct(Cc "text" * Cp() * long) + token("name", name)
+	+ token("number", R "09" * (R("09", "az", "AZ") + S ".") ^ 0) + token("mark", P "==" + P(1))) * Cp()
 
 local M = {}
 
-local function line_counter(text)
-	local line, at = 1, 1
-	return function(pos)
-		while true do
-			local nl = text:find("\n", at, true)
-			if not nl or nl >= pos then return line end
+local MARK_EVERY = 4          -- lines
+
+--- Tokens from a mark { pos, line } on, each read when it is asked for, in their order; adds marks for later.
+local function tokens_from(text, marks, mark)
+	local pos, line, at, n = mark.pos, mark.line, mark.pos, 0
+	return setmetatable({}, { __index = function(tokens, i)
+		local t, stop = nil, nil
+		if i == n + 1 then t, stop = next_token:match(text, pos) end
+		if not t then return nil end
+		for nl in function() return text:find("\n", at, true) end do
+			if nl >= t[2] then break end
 			line, at = line + 1, nl + 1
 		end
-	end
+		if line >= marks[#marks].line + MARK_EVERY then marks[#marks + 1] = { pos = t[2], line = line } end
+		t.line, tokens[i], n, pos = line, t, i, stop
+		return t
+	end })
 end
 
 local openers, closers = { ["{"] = true, ["("] = true, ["["] = true }, { ["}"] = true, [")"] = true, ["]"] = true }
@@ -89,16 +97,16 @@ function read_table(tokens, i, into)
 	return i
 end
 
---- The lines of the keys of the first table constructor that opens at `line` or after it; {} if there is none.
-function M.lines(text, line)
-	local count, into = line_counter(text), {}
-	local tokens = stream:match(text)
-	local first
-	for i, t in ipairs(tokens) do
-		t.line = count(t[2])
-		if not first and t.line >= line and t[3] == "{" and t[1] == "mark" then first = i end
-	end
-	if first then read_table(tokens, first, into) end
+--- The lines of the keys of the first table constructor that opens at `line` or after it; {} if there is none. marks: a table that is kept
+-- for further calls with the same text, so that a file of thousands of words is not read anew for each.
+function M.lines(text, line, marks)
+	marks = marks or {}
+	marks[1] = marks[1] or { pos = 1, line = 1 }
+	local k, i, into = #marks, 1, {}
+	while k > 1 and marks[k].line >= line do k = k - 1 end
+	local tokens = tokens_from(text, marks, marks[k])
+	while tokens[i] and not (tokens[i].line >= line and tokens[i][3] == "{" and tokens[i][1] == "mark") do i = i + 1 end
+	if tokens[i] then read_table(tokens, i, into) end
 	return into
 end
 

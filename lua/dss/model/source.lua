@@ -10,7 +10,7 @@ local LEVELS_MAX = 50
 local NAME_MAX = 100
 
 --- name: as shown to people ("policies/10-pools.lua"); errors: a list that report appends to.
-local function new(name, text, errors) return setmetatable({ name = name, text = text, errors = errors, open = {} }, Source) end
+local function new(name, text, errors) return setmetatable({ name = name, text = text, errors = errors, open = {}, marks = {} }, Source) end
 
 --- The line of this file that is running now; 1 where a tail call has hidden it.
 function Source:line()
@@ -27,7 +27,7 @@ function Source:at(line) return ("%s:%d"):format(self.name, line) end
 function Source:report(line, text) table.insert(self.errors, ("%s: %s"):format(self:at(line), text)) end
 
 --- Lines of the keys of the table that a word at `line` was given.
-function Source:lines(line) return place.lines(self.text, line) end
+function Source:lines(line) return place.lines(self.text, line, self.marks) end
 
 --- Words are heard while their file is read: one that a function of the file says later would change a set that was checked as a whole.
 function Source:want_open(word)

@@ -158,6 +158,13 @@ slots "t" { each = "tag:team:", max = 1 }]]
 		assert.same({ { 1, "bob", -1 }, { 2, "SALES", -1 }, { 4, "jek", -1 }, { 5, "team:a", -1 }, { 5, "team:b", -1 } },
 			place { pool = "jek", project = "SALES", tags = { "team:a", "x", "team:b" } })
 	end)
+	it("asks for a bounded number of words", function()
+		local text = {}
+		for i = 1, 1001 do text[i] = ('slots "s%d" { max = %d }'):format(i, i) end
+		local model, errors = load.evaluate({ { name = FILE, text = table.concat(text, "\n") } }, { share = "/usr/share/dssd" })
+		assert.is_nil(model)
+		assert.same({ FILE .. ":1001: more than 1000 words slots and box" }, errors)
+	end)
 	it("counts its user although it has more tags than a task has places, each tag once", function()
 		take [[
 slots "tags" { each = "tag:t", max = 9 }

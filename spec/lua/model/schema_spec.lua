@@ -85,6 +85,18 @@ node {
 		assert.equal(11, lines[2].two.line)
 		assert.is_nil(lines.q)
 	end)
+	it("is the same in a long file that is asked word by word, in any order", function()
+		local text, marks = {}, {}
+		for i = 1, 400 do text[i] = ('pool "p%d" { -- }\n  a = [[ {\n ]], b = "{", f = function () return {} end,\n  c = 1 }'):format(i) end
+		text = table.concat(text, "\n")
+		for _, i in ipairs { 1, 2, 399, 3, 200, 400, 1, 17 } do
+			local line = (i - 1) * 4 + 1
+			local lines = place.lines(text, line, marks)
+			assert.same({ line + 1, line + 2, line + 2, line + 3 }, { lines.a.line, lines.b.line, lines.f.line, lines.c.line })
+			assert.same(place.lines(text, line), lines)
+		end
+		assert.same({}, place.lines(text, 1601, marks))
+	end)
 	it("takes any text without raising", function()
 		for _, text in ipairs { "", "{", "{ a =", '{ a = "', "{ [", "[[", "{ a = { b }", "}}}}" } do assert.is_table(place.lines(text, 1)) end
 	end)
