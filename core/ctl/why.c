@@ -169,7 +169,7 @@ static enum say_tone answer_in_words(const json_t *row, char *out, size_t room)
 		return SAY_WARN;
 	}
 	if (strcmp(outcome, "failed") == 0) {
-		snprintf(out, room, "was unable to %s", infinitive);
+		snprintf(out, room, "was unable to %s", strcmp(answer, "keep") == 0 ? "decide about" : infinitive);
 		return SAY_BAD;
 	}
 	if (strcmp(outcome, "warned") == 0) {

@@ -11,9 +11,11 @@
 #include "fleet/usage.h"
 #include "sys/clock.h"
 
-#define ABORT_GRACE_MS 10000
-#define DRAIN_LOOK_MS  20
-#define FLUSH_MS       1000
+#define ABORT_GRACE_MS      10000
+#define DRAIN_LOOK_MS       20
+#define START_ALERT         "pool.start:"
+#define START_FAILURES_TOLD 3
+#define FLUSH_MS            1000
 
 /* --- what every turn looks over --- */
 
@@ -53,9 +55,38 @@ static void assign_waiting(struct fleet *fleet, struct pool *pool, int64_t now)
 	}
 }
 
+static void clear_start_alert(struct fleet *fleet, struct pool *pool)
+{
+	char key[96];
+	if (!pool->told_failures)
+		return;
+	snprintf(key, sizeof(key), START_ALERT "%s", pool->spec->name);
+	alerts_clear(fleet->alerts, key);
+	pool->told_failures = 0;
+}
+
+/* One start may fail for what is over in a moment. */
+static void tell_of_starts(struct fleet *fleet, struct pool *pool)
+{
+	const struct pool_spec *s = pool->spec;
+	char key[96], text[700];
+	if (!pool->failure[0] || pool->is_retired) {
+		clear_start_alert(fleet, pool);
+		return;
+	}
+	if (pool->failed_starts < START_FAILURES_TOLD || pool->failed_starts == pool->told_failures)
+		return;
+	pool->told_failures = pool->failed_starts;
+	snprintf(key, sizeof(key), START_ALERT "%s", s->name);
+	snprintf(text, sizeof(text), "pool %s: no kernel starts, %d times in a row: %s", s->name, pool->failed_starts,
+		 pool->failure);
+	alerts_renew(fleet->alerts, key, ALERT_ERROR, s->name, s->source, text);
+}
+
 static void settle_pool(struct fleet *fleet, struct pool *pool, int64_t now, int64_t *next)
 {
 	bool is_served = !fleet->is_draining && !pool->is_retired;
+	tell_of_starts(fleet, pool);
 	if (is_served)
 		fleet_stock_size(fleet, pool, now, next);
 	retire_changed(fleet, pool);

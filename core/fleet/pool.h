@@ -78,6 +78,7 @@ struct pool {
 	int failed_starts;          /* in a row */
 	int64_t next_start_mono_ms; /* back-off: no start before */
 	char failure[512];          /* why the last start failed; "" = it did not */
+	int told_failures;          /* failed_starts as the alert has them; 0 = there is none */
 	int64_t minute, arrived[2]; /* submits of this minute of the monotonic clock, and of the one before */
 	int order;                  /* among the pools of the set */
 	struct sizing sizing;

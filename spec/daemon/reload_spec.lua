@@ -259,7 +259,7 @@ describe("policies of a running node", function()
 		work.full_pool(node)
 		for _ = 1, 8 do run(node) end
 		local row = alert(node, "^quarantine:policies/10%-bad.lua:%d+ recycle$")
-		assert.truthy(row.text:find("failed 5 times in a row; it is asked again in 10 min", 1, true), row.text)
+		assert.truthy(row.text:find "failed 5 times in a row: policies/10%-bad.lua:%d+: no luck; it is asked again in 10 min", row.text)
 		assert.equal("bad", work.pool(node).name)
 	end)
 

@@ -45,7 +45,8 @@ local function resting(s, f, name)
 	local now = bound.now_ms()
 	if not s.until_ms then
 		s.until_ms = now + REST_MS
-		s.rests = ("%s: %s of %s failed %d times in a row; it is asked again in 10 min, or once the file has changed"):format(f.at, s.word, name, s.failures)
+		s.rests = ("%s: %s of %s failed %d times in a row: %s; it is asked again in 10 min, or once the file has changed"):format(
+			f.at, s.word, name, s.failures, s.error)
 		bound.rest(f.at, s.word, name, s.hash, s.rests)
 	end
 	if now < s.until_ms then return s.rests end
@@ -58,6 +59,8 @@ local function finish(s, f, name, ok, ...)
 	bound.leave()
 	if not ok then
 		if ... == "not enough memory" then bound.full(f.at) end
+		local raised = ...
+		s.error = type(raised) == "string" and raised:sub(1, 200) or "it raised a " .. type(raised)
 		return false, ...
 	end
 	s.before = s.failures - 1
@@ -75,6 +78,7 @@ function M.call(f, name, ...)
 	local why = resting(s, f, name)
 	if why then return nil, why end
 	s.failures = s.failures + 1                         -- taken back below; a call whose time is over never comes back here
+	s.error = "its time was over"
 	bound.enter(f.at, s.word, name, s.hash)
 	asking = asking + 1
 	return finish(s, f, name, pcall(f.fn, ...))
@@ -92,7 +96,7 @@ end
 --- The answer that was just given cannot be used.
 function M.refuse(f)
 	local s = states[f]
-	if s and s.before then s.failures, s.before = s.before + 1, nil end
+	if s and s.before then s.failures, s.before, s.error = s.before + 1, nil, "its answer made no sense" end
 end
 
 function M.enter_file(name, hash) bound.enter(name, "load", "", hash) end
