@@ -190,7 +190,8 @@ static const char *file_of(const json_t *row)
 {
 	const char *name = rest_text(row, "name"), *slash = strrchr(name, '/');
 	name = slash != NULL ? slash + 1 : name;
-	return *name != '\0' && *name != '.' ? name : NULL;
+	size_t n = strlen(name);
+	return *name != '.' && n > 4 && strcmp(name + n - 4, ".lua") == 0 ? name : NULL;
 }
 
 static int unpack(const char *dir, const char *folder, const json_t *set)
@@ -302,26 +303,20 @@ static bool has(const json_t *set, const char *name)
 	return false;
 }
 
-int policy_files_write(struct ctl *ctl, const json_t *set, char *kept)
+/* Makes the folder that set. */
+static int replace_all(struct ctl *ctl, const char *folder, const struct stat *owner, const json_t *set, char *kept)
 {
-	char folder[PATH_MAX], path[PATH_MAX + 300];
-	struct err err = { 0 };
-	struct stat owner;
+	char path[PATH_MAX + 300];
 	struct names names;
 	json_t *row;
 	size_t i;
-	*kept = '\0';
-	if (ctl_path(ctl, folder_name, folder, sizeof(folder), &err) < 0)
-		return ctl_fail(CTL_FAILED, "%s", err.text);
-	if (stat(folder, &owner) < 0)
-		return ctl_fail(CTL_FAILED, "unable to look at %s: %s", folder, strerror(errno));
-	int code = keep_present(ctl, folder, &owner, kept);
+	int code = keep_present(ctl, folder, owner, kept);
 	json_array_foreach(set, i, row)
 	{
 		if (code == CTL_DONE && file_of(row) == NULL)
 			code = ctl_fail(CTL_FAILED, "a policy has a name that is none: %s", rest_text(row, "name"));
 		if (code == CTL_DONE)
-			code = write_one(folder, file_of(row), rest_text(row, "text"), &owner);
+			code = write_one(folder, file_of(row), rest_text(row, "text"), owner);
 	}
 	if (code != CTL_DONE || (code = list_folder(folder, &names)) != CTL_DONE)
 		return code;
@@ -331,5 +326,28 @@ int policy_files_write(struct ctl *ctl, const json_t *set, char *kept)
 			code = ctl_fail(CTL_FAILED, "unable to remove %s: %s", path, strerror(errno));
 	}
 	names_fini(&names);
+	return code;
+}
+
+/* Root writes as whoever owns the folder, or a link in its place: that one could lead root's hand to anywhere. */
+int policy_files_write(struct ctl *ctl, const json_t *set, char *kept)
+{
+	char folder[PATH_MAX];
+	struct err err = { 0 };
+	struct stat link, owner;
+	*kept = '\0';
+	if (ctl_path(ctl, folder_name, folder, sizeof(folder), &err) < 0)
+		return ctl_fail(CTL_FAILED, "%s", err.text);
+	if (lstat(folder, &link) < 0 || stat(folder, &owner) < 0)
+		return ctl_fail(CTL_FAILED, "unable to look at %s: %s", folder, strerror(errno));
+	if (link.st_uid != 0)
+		owner = link;
+	bool is_for_other = geteuid() == 0 && owner.st_uid != 0;
+	gid_t own_gid = getegid();
+	if (is_for_other && (setegid(owner.st_gid) < 0 || seteuid(owner.st_uid) < 0))
+		return ctl_fail(CTL_FAILED, "unable to write as the owner of %s: %s", folder, strerror(errno));
+	int code = replace_all(ctl, folder, &owner, set, kept);
+	if (is_for_other && (seteuid(0) < 0 || setegid(own_gid) < 0))
+		return ctl_fail(CTL_FAILED, "unable to be root again: %s", strerror(errno));
 	return code;
 }

@@ -1,6 +1,7 @@
 -- dssctl policy and alerts against a real instance: a check before saving, what differs, the versions before, and back to one of them.
 local helper = require "spec.helper"
 local Instance = require "spec.instance"
+local work = require "spec.daemon.work"
 
 local NAME = "10-pools.lua"
 local good = [[
@@ -117,6 +118,24 @@ describe("policy", function()
 		assert.equal(4, code)
 		assert.truthy(err:find("Version 9999 does not exist", 1, true), err)
 		assert.equal(2, (ctl("policy", "rollback", "latest")))
+	end)
+
+	it("is written by root as whoever owns the folder, or a link in its place, and so to nowhere else", function()
+		if not work.is_root then return pending "needs root" end
+		local first, other = version(), Instance.folder()
+		save(NAME, good:format(3))
+		helper.wait_for("the next version", function() return version() > first end)
+		local policies = node.dir .. "/policies"
+		assert(os.execute(("cd %s && mv policies policies.own && cp policies.own/%s %s/ && ln -s %s policies && chown -h 65534 policies && chmod 755 %s")
+			:format(node.dir, NAME, other, other, other)))
+		local code, _, err = ctl("policy", "rollback", tostring(first), "--yes")
+		local files = Instance.run { "ls", "-A", other }
+		assert(os.execute(("cd %s && rm policies && mv policies.own policies"):format(node.dir)))
+		local text = helper.read(other .. "/" .. NAME)
+		Instance.remove_folder(other)
+		assert.equal(1, code, err)
+		assert.same({ NAME, good:format(3) }, { files:match "%S+", text })
+		assert.truthy(err:find(policies, 1, true), err)
 	end)
 
 	it("is for admins", function()
