@@ -60,7 +60,7 @@ end
 
 --- Is that a name for a word, and its first use? Reports what is wrong. Names are for people: one line of text.
 function Source:is_name(word, name, line, model)
-	if name == "" or #name > NAME_MAX or name:find "%c" then
+	if name == "" or #name > NAME_MAX or name:find "%c" or not utf8.len(name) then
 		self:report(line, ("%s: a name is one line of up to %d bytes"):format(word, NAME_MAX))
 		return false
 	end

@@ -85,7 +85,7 @@ function M.trouble(verb, kind, types)
 end
 
 local function check_reason(word, why)
-	if type(why) ~= "string" or why == "" or why:find "%c" then
+	if type(why) ~= "string" or why == "" or why:find "%c" or not utf8.len(why) then
 		error(('%s wants a reason: %s "it has grown"'):format(word, word), 3)
 	end
 	if #why > REASON_MAX then error(("%s: the reason is longer than %d bytes"):format(word, REASON_MAX), 3) end
@@ -99,7 +99,7 @@ function M.word(word)
 			for k in pairs(arg) do
 				if k ~= "reason" and k ~= "level" then
 					local guess = nearest(k, { "reason", "level" })
-					error(('%s: unknown key "%s"%s'):format(word, tostring(k), guess and (', did you mean "%s"?'):format(guess) or "; there are level, reason"), 2)
+					error(('%s: unknown key "%s"%s'):format(word, type(k) == "string" and k or type(k), guess and (', did you mean "%s"?'):format(guess) or "; there are level, reason"), 2)
 				end
 			end
 			level = arg.level or level

@@ -92,6 +92,12 @@ describe("what was checked at the load", function()
 		refused('local v = keep "x" rule "r" { each = "task", act = v } v.word = "kill"', "a verb is read-only")
 		refused('local v = keep "x" rule "r" { each = "task", act = v } v.reason = nil', "a verb is read-only")
 	end)
+	it("has names and reasons that logs and JSON bear, and shows no address", function()
+		refused([[rule "\xff" { each = "task", act = keep "x" }]], "a name is one line")
+		refused([[rule "a\nb" { each = "task", act = keep "x" }]], "a name is one line")
+		refused([[rule "a" { each = "task", act = keep "\xff\xfe" }]], "keep wants a reason")
+		refused([[rule "a" { each = "task", act = notify { reason = "x", [{}] = 1 } }]], 'unknown key "table"')
+	end)
 	it("cannot be changed through a table that a word was given", function()
 		take [[
 local argv, types, users, may = { "/bin/true" }, { "a" }, { "olga" }, { "see" }
