@@ -1,7 +1,9 @@
 #include "bind/policy_check.h"
 
 #include <errno.h>
+#include <grp.h>
 #include <limits.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -43,6 +45,20 @@ static void print_good(const struct policies *p)
 	printf("%zu file%s, %zu pool%s: no mistakes\n", p->nfiles, p->nfiles == 1 ? "" : "s", p->n, p->n == 1 ? "" : "s");
 }
 
+/* What users of the instance wrote is not evaluated as root: as the control user, who evaluates it in the backend as well. */
+static int become(const char *user, struct err *err)
+{
+	if (geteuid() != 0 || !*user)
+		return 0;
+	const struct passwd *pw = getpwnam(user);
+	if (!pw)
+		return err_set(err, "unable to check as user %s: there is no such user", user);
+	if (initgroups(user, pw->pw_gid) < 0 || setresgid(pw->pw_gid, pw->pw_gid, pw->pw_gid) < 0 ||
+	    setresuid(pw->pw_uid, pw->pw_uid, pw->pw_uid) < 0)
+		return err_sys(err, errno, "unable to check as user %s", user);
+	return 0;
+}
+
 static int check(const char *dir, struct buf *text, struct policies *set, struct buf *errors, struct err *err)
 {
 	char share[PATH_MAX];
@@ -51,6 +67,10 @@ static int check(const char *dir, struct buf *text, struct policies *set, struct
 		return err_set(err, "unable to find lua/dss near our program; set DSS_SHARE");
 	if (config_node(dir, &config, err) < 0 || read_input(text, err) < 0)
 		return -1;
+	if (become(config.control_user, err) < 0) {
+		config_node_fini(&config);
+		return -1;
+	}
 	int ok = policies_load_texts(share, config.run_user, text->data ? text->data : "", text->len, set, errors);
 	config_node_fini(&config);
 	return ok;

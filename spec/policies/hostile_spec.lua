@@ -28,7 +28,7 @@ local function refused(text, message, o)
 	return why
 end
 
-local function stopped(text) assert.equal(TIME, refused(text, "used up its time budget of 30 ms", { ms = 30 })) end
+local function stopped(text) assert.equal(TIME, refused(text, "used up its time budget of 250 ms", { ms = 250 })) end
 
 describe("a policy file that runs too long", function()
 	local cases = {

@@ -1,9 +1,17 @@
--- health: is the backend well, for monitors; open to all, so nothing in it names users or tasks.
+-- health: is the backend well, for monitors; open to all, so nothing in it names users or tasks, and what is wrong with a policy is
+-- told to admins alone: everybody else reads where.
+local auth = require "dss.api.auth"
 local fleet = require "bind.fleet"
 local gate = require "bind.gate"
 local json = require "bind.json"
 
 local M = {}
+
+local function shown(req, trouble)
+	local who = req.fields.authorization and auth.identify(req)
+	if who and who.is_admin then return trouble end
+	return (trouble:match "^[^%s:]+:%d+" or "policies/") .. ": refused; an admin is told why"
+end
 
 function M.get(req)
 	local h = json.decode(fleet.health()) or json.object {}
@@ -11,7 +19,7 @@ function M.get(req)
 	h.status = trouble == "" and not is_safe and "ok" or "warning"
 	h.version = gate.facts.version
 	h.upMs = gate.wall_ms() - gate.facts.started_ms
-	h.policies = { taken = trouble == "", lastGood = is_safe, error = trouble ~= "" and trouble or nil }
+	h.policies = { taken = trouble == "", lastGood = is_safe, error = trouble ~= "" and shown(req, trouble) or nil }
 	req.reply(200, "application/json;charset=utf-8", json.encode(h))
 end
 
