@@ -35,7 +35,7 @@ _dssctl() {
 	case "$prev" in
 	-C | --path | --cwd) mapfile -t COMPREPLY < <(compgen -d -- "$cur"); return ;;
 	--by) mapfile -t COMPREPLY < <(compgen -W "memory cpu" -- "$cur"); return ;;
-	--kind) mapfile -t COMPREPLY < <(compgen -W "service kernel" -- "$cur"); return ;;
+	--kind) mapfile -t COMPREPLY < <(compgen -W "service kernel recipe project" -- "$cur"); return ;;
 	--key-file | --classpath | --arg) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
 	--cgroups) mapfile -t COMPREPLY < <(compgen -W "auto v2 v1 none" -- "$cur"); return ;;
 	esac
@@ -57,12 +57,12 @@ _dssctl() {
 	local run=("$program")
 	[ -n "$verb" ] && run+=("$verb")
 	case "$verb:$sub" in
-	dss:?* | key:?* | policy:?*) run+=("$sub") ;;
+	dss:?* | key:?* | job:?* | policy:?*) run+=("$sub") ;;
 	esac
 	if [[ "$cur" == -* ]]; then
 		words=$(_dssctl_words options "${run[@]}")
 		[ -z "$verb" ] && words="-C --json --help --version"
-	elif [ -z "$verb" ] || [ "$verb:$sub" = dss: ] || [ "$verb:$sub" = key: ] || [ "$verb:$sub" = policy: ]; then
+	elif [ -z "$verb" ] || [ "$verb:$sub" = dss: ] || [ "$verb:$sub" = key: ] || [ "$verb:$sub" = job: ] || [ "$verb:$sub" = policy: ]; then
 		words=$(_dssctl_words commands "${run[@]}")
 	elif [ "$verb" = help ]; then
 		words=$(_dssctl_words commands "$program")

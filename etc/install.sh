@@ -25,6 +25,9 @@ for folder in lua policies kernels; do
 	done
 done
 install -m 644 etc/dss.lua.in etc/completion.bash "$share.new/etc/"
+install -d "$share.new/etc/demo/recipes"
+install -m 644 etc/demo/*.lua "$share.new/etc/demo/"
+install -m 644 etc/demo/recipes/* "$share.new/etc/demo/recipes/"
 if [ -f "$build/java/dss-kernel.jar" ]; then
 	install -d "$share.new/java"
 	install -m 644 "$build"/java/*.jar "$share.new/java/"

@@ -1,14 +1,18 @@
 #include "ctl/demo.h"
 
 #include <limits.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "ctl/say.h"
+#include "sys/fds.h"
+#include "sys/home.h"
 
-enum { ROWS = 100000, BYTES_MAX = 16 * 1024 * 1024, DAYS = 365, CUSTOMERS = 5000, SHOPS = 24 };
+enum { ROWS = 100000, BYTES_MAX = 16 * 1024 * 1024, DAYS = 365, CUSTOMERS = 5000, SHOPS = 24, TEXT_MAX = 16 * 1024 };
 
 static const struct {
 	const char *name;
@@ -52,7 +56,85 @@ static void put_row(struct buf *b, int row, uint64_t *state)
 		buf_printf(b, "%u.%02u\n", cents / 100, cents % 100);
 }
 
-int demo_make(const struct layout *l, struct err *err)
+/* --- its flow: files of share's etc/demo --- */
+
+static int read_text(const char *share, const char *name, char *out, size_t room, struct err *err)
+{
+	char path[PATH_MAX + 64];
+	snprintf(path, sizeof(path), "%s/etc/demo/%s", share, name);
+	return fds_read_file(path, out, room, err) < 0 ? -1 : 0;
+}
+
+static bool is_program(const char *name)
+{
+	static const char *const folders[] = { "/usr/local/bin", "/usr/bin", "/bin" };
+	char path[PATH_MAX];
+	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
+		snprintf(path, sizeof(path), "%s/%s", folders[i], name);
+		if (access(path, X_OK) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* @AGGREGATE@ is what this machine can run. */
+static int write_project(const struct layout *l, const char *share, struct err *err)
+{
+	static const char mark[] = "@AGGREGATE@";
+	static char text[TEXT_MAX], recipe[TEXT_MAX];
+	struct buf b;
+	if (read_text(share, "project.lua", text, sizeof(text), err) < 0 ||
+	    read_text(share, is_program("Rscript") ? "aggregate-r.lua" : "aggregate-shell.lua", recipe, sizeof(recipe), err) < 0)
+		return -1;
+	char *at = strstr(text, mark);
+	if (at == NULL)
+		return err_set(err, "unable to make the demo's project: etc/demo/project.lua has no %s", mark);
+	for (size_t n = strlen(recipe); n > 0 && recipe[n - 1] == '\n'; n--)
+		recipe[n - 1] = '\0';
+	buf_init(&b, BYTES_MAX);
+	buf_put(&b, text, (size_t)(at - text));
+	buf_puts(&b, recipe);
+	buf_puts(&b, at + strlen(mark));
+	int rc = b.failed ? err_set(err, "unable to make the demo's project: no memory")
+			  : layout_write(l, "projects/DEMO/project.lua", b.data, b.len, LAYOUT_RUN, LAYOUT_CONTROL, 0640, err);
+	buf_fini(&b);
+	return rc;
+}
+
+bool demo_has_jobs(const char *share)
+{
+	char path[PATH_MAX + 64], program[PATH_MAX];
+	snprintf(path, sizeof(path), "%s/kernels/java/dss-kernel.jar", share);
+	if (access(path, R_OK) == 0 && is_program("java"))
+		return true;
+	return home_program("java/dss-kernel.jar", program, sizeof(program)) == 0 && access(program, R_OK) == 0 && is_program("java");
+}
+
+/* The pool of job kernels, where there can be one: a policy that names what is not there would keep the whole set from being taken. */
+static int write_pool(const struct layout *l, const char *share, struct err *err)
+{
+	static char text[TEXT_MAX];
+	if (!demo_has_jobs(share))
+		return 0;
+	return read_text(share, "15-jobs.lua", text, sizeof(text), err) < 0
+		       ? -1
+		       : layout_write(l, "policies/15-jobs.lua", text, strlen(text), LAYOUT_ADMIN, LAYOUT_CONTROL, 0640, err);
+}
+
+static int make_flow(const struct layout *l, const char *share, struct err *err)
+{
+	char from[PATH_MAX + 64];
+	snprintf(from, sizeof(from), "%s/etc/demo/recipes", share);
+	if (access(from, R_OK) < 0)
+		return 0; /* an older share: the data set alone */
+	return write_project(l, share, err) < 0 || layout_folder(l, "projects/DEMO/recipes", LAYOUT_RUN, LAYOUT_CONTROL, 0750, err) < 0 ||
+			       layout_copy_files(l, from, "projects/DEMO/recipes", LAYOUT_RUN, LAYOUT_CONTROL, 0640, err) < 0 ||
+			       write_pool(l, share, err) < 0
+		       ? -1
+		       : 0;
+}
+
+int demo_make(const struct layout *l, const char *share, struct err *err)
 {
 	static const char *const folders[] = { "projects/DEMO", "projects/DEMO/data", "projects/DEMO/data/sales" };
 	uint64_t state = 0x9e3779b97f4a7c15ULL;
@@ -69,10 +151,10 @@ int demo_make(const struct layout *l, struct err *err)
 	if (rc == 0)
 		rc = layout_write(l, "projects/DEMO/data/sales/sales.csv", b.data, b.len, LAYOUT_RUN, LAYOUT_RUN, 0644, err);
 	buf_fini(&b);
-	return rc;
+	return rc == 0 ? make_flow(l, share, err) : rc;
 }
 
-void demo_print_next(const char *dir)
+void demo_print_next(const char *dir, const char *share)
 {
 	static const struct {
 		const char *function, *arg, *rest;
@@ -89,6 +171,12 @@ void demo_print_next(const char *dir)
 		snprintf(path, sizeof(path), "%s%s", lines[i].arg[0] == '/' ? dir : "", lines[i].arg);
 		say_put_word(&b, path);
 		buf_printf(&b, "%s --wait\n", lines[i].rest);
+	}
+	if (demo_has_jobs(share)) {
+		buf_puts(&b, "  ");
+		snprintf(path, sizeof(path), "%s/bin/dssctl", dir);
+		say_put_word(&b, path);
+		buf_puts(&b, " job run DEMO revenue\n");
 	}
 	printf("try:\n%s", b.failed ? "" : b.data);
 	buf_fini(&b);

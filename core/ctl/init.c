@@ -363,7 +363,7 @@ static void print_next(const struct init *in)
 		printf("runuser -u %s -- ", in->control_user);
 	printf("%s/bin/dss start\n", dir);
 	if (in->demo)
-		demo_print_next(in->dir);
+		demo_print_next(in->dir, in->share);
 	buf_fini(&b);
 }
 
@@ -393,7 +393,7 @@ static int fill_folder(struct init *in, struct err *err)
 	for (size_t i = 0; i < sizeof(secrets) / sizeof(secrets[0]); i++)
 		if (write_secret(in, secrets[i], err) < 0)
 			return -1;
-	if (copy_policies(in, err) < 0 || (in->demo && demo_make(&in->layout, err) < 0))
+	if (copy_policies(in, err) < 0 || (in->demo && demo_make(&in->layout, in->share, err) < 0))
 		return -1;
 	return write_id(in, err) < 0 ? -1 : layout_hand_over(&in->layout, err);
 }

@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "ctl/opt.h"
 #include "ctl/rest.h"
+#include "ctl/job_tree.h"
 #include "ctl/say.h"
 #include "ctl/slots.h"
 #include "ctl/where.h"
@@ -172,9 +173,10 @@ struct what {
 	const char *keys[FILTERS_MAX]; /* members that can be filtered by, NULL-terminated */
 	bool is_pools;                 /* the rules of slots follow, and what is wrong in policies/ */
 	int words_most;                /* words of the command line that are a filter */
+	bool may_be_tree;              /* --tree: below those that started them */
 };
 
-static int print_answer(struct ctl *ctl, const struct what *what, const struct filter *filters, const struct rest_answer *a)
+static int print_answer(struct ctl *ctl, const struct what *what, const struct filter *filters, bool is_tree, const struct rest_answer *a)
 {
 	bool is_all = true;
 	for (const struct filter *f = filters; f->key != NULL; f++)
@@ -188,6 +190,8 @@ static int print_answer(struct ctl *ctl, const struct what *what, const struct f
 	/* Integers stay integers where they are printed again. */
 	json_t *whole = json_loadb(a->body.data, a->body.len, 0, NULL);
 	json_t *rows = filtered(whole, filters);
+	if (is_tree && !ctl->json)
+		job_tree_sort(&rows);
 	bool is_tasks = what->columns == list_tasks;
 	struct say_table *t = ctl->json || is_tasks ? NULL : list_table(rows, what->columns);
 	if (ctl->json) {
@@ -224,17 +228,22 @@ static int print_list(struct ctl *ctl, const struct what *what, int argc, char *
 	struct rest *rest = NULL;
 	struct rest_answer a = { 0 };
 	struct filter filters[FILTERS_MAX + 1] = { 0 };
-	struct opt opts[FILTERS_MAX + 3] = {
+	bool is_tree = false;
+	struct opt opts[FILTERS_MAX + 4] = {
 		{ "key-file", "FILE", "the API key (else DSS_KEY, else config/admin.key)", OPT_TEXT, &key_file, 0, 0, NULL },
 		{ "where", "FILTER", "only those it is true of: \"memory > 1g and age > 2h\"", OPT_TEXT, &where, 0, 0, NULL },
 	};
 	char joined[WHERE_MAX + 2];
 	char help[FILTERS_MAX][48];
-	for (size_t i = 0; i < FILTERS_MAX && what->keys[i] != NULL; i++) {
+	size_t nkeys = 0;
+	for (size_t i = 0; i < FILTERS_MAX && what->keys[i] != NULL; i++, nkeys++) {
 		filters[i].key = what->keys[i];
 		snprintf(help[i], sizeof(help[i]), "only those of this %s", what->keys[i]);
 		opts[i + 2] = (struct opt){ what->keys[i], "WORD", help[i], OPT_TEXT, &filters[i].wanted, 0, 0, NULL };
 	}
+	if (what->may_be_tree)
+		opts[nkeys + 2] =
+			(struct opt){ "tree", NULL, "each below the one that started it", OPT_FLAG, &is_tree, 0, 0, NULL };
 	struct opt_words words = { .usage = what->usage, .about = what->about, .most = what->words_most };
 	int code = opt_read(ctl, opts, &words, argc, argv);
 	if (code >= 0)
@@ -250,7 +259,7 @@ static int print_list(struct ctl *ctl, const struct what *what, int argc, char *
 		return code;
 	code = where_ask(rest, what->path, where, &a);
 	if (code == CTL_DONE)
-		code = print_answer(ctl, what, filters, &a);
+		code = print_answer(ctl, what, filters, is_tree, &a);
 	rest_answer_fini(&a);
 	if (code == CTL_DONE && what->is_pools && !ctl->json) {
 		slots_print(rest);
@@ -263,12 +272,13 @@ static int print_list(struct ctl *ctl, const struct what *what, int argc, char *
 int ps_command(struct ctl *ctl, int argc, char **argv)
 {
 	static const struct what what = { "Every process of the instance.",
-					  "[FILTER] [--kind WORD] [--pool NAME] [--state WORD] [--json]",
+					  "[FILTER] [--tree] [--kind WORD] [--pool NAME] [--state WORD] [--json]",
 					  "/api/processes",
 					  list_processes,
 					  { "kind", "pool", "state" },
 					  false,
-					  OPT_WORDS_MAX };
+					  OPT_WORDS_MAX,
+					  true };
 	return print_list(ctl, &what, argc, argv);
 }
 
@@ -280,7 +290,8 @@ int tasks_command(struct ctl *ctl, int argc, char **argv)
 					  list_tasks,
 					  { "state", "pool", "owner" },
 					  false,
-					  0 };
+					  0,
+					  false };
 	return print_list(ctl, &what, argc, argv);
 }
 
@@ -292,6 +303,7 @@ int pools_command(struct ctl *ctl, int argc, char **argv)
 					  pool_columns,
 					  { 0 },
 					  true,
-					  0 };
+					  0,
+					  false };
 	return print_list(ctl, &what, argc, argv);
 }

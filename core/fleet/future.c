@@ -210,6 +210,7 @@ int future_json(const struct future *f, bool with_result, int position, const ch
 	jtext_text(out, "pool", f->pool);
 	jtext_int(out, "priority", f->priority);
 	jtext_some_text(out, "project", f->project);
+	jtext_some_text(out, "job", f->job);
 	if (f->tags)
 		jtext_raw(out, "tags", f->tags, strlen(f->tags));
 	jtext_some_text(out, "exclusive", f->exclusive);

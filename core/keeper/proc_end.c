@@ -123,6 +123,30 @@ static bool is_box_in_use(const struct proc *p)
 	return false;
 }
 
+static bool is_used_below(const struct proc *p, const char *box, size_t len)
+{
+	list_each (&p->procs->all, at) {
+		const struct proc *o = list_of(at, struct proc, link);
+		if (o != p && !o->is_box_gone && o->state < PROC_DEAD && !strncmp(o->desc.box, box, len) && o->desc.box[len] == '/')
+			return true;
+	}
+	return false;
+}
+
+/* The levels above a box below run/ are made for it: they go with the last that is in them. */
+static void remove_above(const struct proc *p)
+{
+	char box[sizeof(p->desc.box)];
+	memcpy(box, p->desc.box, sizeof(box));
+	if (strncmp(box, "run/", 4) != 0 || cgroup_mode(p->procs->cg) == CGROUP_NONE || is_box_in_use(p))
+		return;
+	for (char *slash; (slash = strrchr(box, '/')) && slash > box + 3;) {
+		*slash = '\0';
+		if (is_used_below(p, box, strlen(box)) || cgroup_remove(p->procs->cg, box, NULL) < 0)
+			return;
+	}
+}
+
 static void quiet_if(struct proc *p)
 {
 	struct err err = { 0 };
@@ -135,6 +159,8 @@ static void quiet_if(struct proc *p)
 		}
 		log_error("%s", err.text);
 	}
+	if (!p->owner.ended)
+		remove_above(p);
 	proc_feed(p, PROC_QUIET);
 }
 

@@ -551,8 +551,8 @@ static void on_delete(struct node_jobs *t, struct job_activity *a, struct gate_r
 		gate_reply_json(req, 200, "{}", 2);
 		return;
 	}
-	if (f && f->abort_by[0]) {
-		snprintf(text, sizeof(text), "its job was aborted by %s", f->abort_by);
+	if (f && f->abort_cause[0]) {
+		snprintf(text, sizeof(text), "its job was aborted by %.200s", f->abort_by ? f->abort_by : f->abort_cause);
 		cause = f->abort_cause;
 	}
 	stop_process(t, a, cause, text);
@@ -606,8 +606,8 @@ void node_jobs_over(struct node_jobs *t, const struct future *f)
 		return;
 	job_over(job, f);
 	snprintf(text, sizeof(text), "its job has ended (%s)", future_state_name(f->state));
-	if (f->state == FUTURE_ABORTED && f->abort_by[0]) {
-		snprintf(text, sizeof(text), "its job was aborted by %s", f->abort_by);
+	if (f->state == FUTURE_ABORTED && f->abort_cause[0]) {
+		snprintf(text, sizeof(text), "its job was aborted by %.200s", f->abort_by ? f->abort_by : f->abort_cause);
 		cause = f->abort_cause;
 	}
 	for (size_t i = 0; i < job->n; i++)

@@ -139,6 +139,14 @@ project { recipes = {
 		assert.truthy(log:find "%[null%-err%-%d+%] %[INFO%] %[act%.count_NP%]  %- counted\n", log)
 		assert.falsy(log_of("FLOW", job, "?activity=count_NP"):find("key FLOW", 1, true))
 		assert.are.equal(log, node:read("jobs/FLOW/" .. job .. "/output.log"))
+		-- the boxes of all that ended are gone, with the levels above them
+		wait_for("the end of the boxes", function()
+			local n = 0
+			for _, box in ipairs(node:boxes()) do
+				for line in io.popen("find " .. Instance.quote(box) .. " -path '*/run/*' -type d"):lines() do n = n + (line ~= "" and 1 or 0) end
+			end
+			return n == 0, n
+		end)
 		-- nothing is stale now
 		local again = ended("FLOW", start("FLOW", "counted"))
 		assert.are.same({ "DONE", 0 }, { again.baseStatus.state, again.globalState.total })
@@ -233,6 +241,88 @@ project { recipes = {
 		assert.are.equal(1, asleep)
 		node:http("POST", path("LONG", other .. "/abort"))
 		assert.are.equal("ABORTED", ended("LONG", other).baseStatus.state)
+	end)
+
+	it("are started, shown, followed and ended from the command line", function()
+		open()
+		project("CTL", [[
+project { recipes = {
+  quick = shell { command = "echo made; echo 1 > data/made/x", outputs = { "made" } },
+  bad = shell { command = "exit 4", outputs = { "broken" } },
+  slow = shell { command = "echo begun; sleep 300", outputs = { "never" } },
+} }]])
+		local out, said, code = node:ctl("job", "run", "CTL", "made")
+		assert.are.equal(0, code, said)
+		assert.truthy(out:find("- made\n", 1, true), out)
+		out, said, code = node:ctl("job", "run", "CTL", "broken")
+		assert.are.equal(1, code, out .. said)
+		out, said, code = node:ctl("job", "start", "CTL", "never")
+		assert.are.equal(0, code, said)
+		local job = out:match "%S+"
+		wait_for("the recipe to run", function() return node:ctl("job", "log", "CTL", job):find("begun", 1, true) end, 40)
+		out = node:ctl("ps", "--tree")
+		assert.truthy(out:find "\n  jek%-%d+ .-\n    job%-[^\n]+recipe[^\n]+slow_NP", out)
+		out = node:ctl("job", "status", "CTL", job)
+		assert.truthy(out:find("slow_NP", 1, true) and out:find("running", 1, true), out)
+		out = node:ctl("jobs", "CTL")
+		assert.truthy(out:find(job:gsub("%p", "%%%0") .. " +running"), out)
+		assert.are.equal(0, select(3, node:ctl("job", "abort", "CTL", job)))
+		assert.are.equal("ABORTED", ended("CTL", job).baseStatus.state)
+		assert.are.equal(4, select(3, node:ctl("job", "status", "CTL", "nope")))
+		assert.are.equal(2, select(3, node:ctl("job", "start", "CTL", "made", "--build", "sometimes")))
+	end)
+
+	it("build the demo's project from 100,000 rows to revenue", function()
+		node = Instance.new { init = { "--demo" } }
+		node:start()
+		local job = start("DEMO", "revenue")
+		local s = ended("DEMO", job, 60)
+		assert.are.equal("DONE", s.baseStatus.state, json.encode(s) .. log_of("DEMO", job))
+		local rows = node:read "projects/DEMO/data/revenue/revenue.csv"
+		assert.truthy(rows:find "^month,channel,amount\n2025%-01,phone,%d+%.%d%d\n", rows:sub(1, 200))
+		assert.are.equal(37, select(2, rows:gsub("\n", "")))
+		local _, graph = node:http("GET", "/public/api/projects/DEMO/flow/graph/")
+		assert.are.same({ "clean" }, graph.nodes.sales_clean.predecessors)
+	end)
+
+	it("wait their turn and say why, with their place", function()
+		open(POOLS .. [[ slots "jobs of a project" { where = "kind = job", each = "project", max = 1 } ]])
+		project("TURN", [[
+project { recipes = {
+  a = shell { command = "echo begun; sleep 300", outputs = { "one" } },
+  b = shell { command = "true", outputs = { "two" } },
+} }]])
+		local first = start("TURN", "one")
+		wait_for("the first to run", function() return log_of("TURN", first):find "begun" end, 40)
+		local second = start("TURN", "two")
+		local base
+		wait_for("a reason", function()
+			base = status_of("TURN", second).baseStatus
+			return base.state == "WAITING" and base.reason, json.encode(base)
+		end)
+		assert.truthy(base.reason:find("TURN", 1, true), base.reason)
+		-- aborted before it began: it never gets a kernel
+		assert.are.equal(200, (node:http("POST", path("TURN", second .. "/abort"))))
+		base = ended("TURN", second).baseStatus
+		assert.are.same({ "ABORTED", "ABORTED", 0 }, { base.state, base.activities.b_NP.state, base.startTime })
+		node:http("POST", path("TURN", first .. "/abort"))
+		assert.are.equal("ABORTED", ended("TURN", first).baseStatus.state)
+	end)
+
+	it("run java recipes in their kernel, and are the same job for the same clientKey", function()
+		open()
+		project("JAVA", [[
+project { recipes = { j = java { class = "no.such.Recipe", outputs = { "x" } } } }]])
+		local s = ended("JAVA", start("JAVA", "x"))
+		local a = s.baseStatus.activities.j_NP
+		assert.are.same({ "FAILED", "FAILED" }, { s.baseStatus.state, a.state }, json.encode(s))
+		assert.truthy(a.firstFailure.message:find("no.such.Recipe", 1, true), a.firstFailure.message)
+		assert.falsy(a.processId)
+		local body = { outputs = { { id = "x" } }, clientKey = "once" }
+		local _, one = node:http("POST", path "JAVA", body)
+		local _, two = node:http("POST", path "JAVA", body)
+		assert.are.equal(one.id, two.id)
+		ended("JAVA", one.id)
 	end)
 
 	it("fail with the cause when their kernel is killed, and end its recipes", function()

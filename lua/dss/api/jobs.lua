@@ -81,7 +81,9 @@ local function definition(job, key, who, request, now)
 	end
 	local given = request.given
 	return {
-		id = job, name = #request.outputs == 1 and ("Build %s (NP)"):format(request.outputs[1]) or ("Build %s and %d more"):format(request.outputs[1], #request.outputs - 1),
+		id = job,
+		name = #request.outputs == 1 and ("Build %s (NP)"):format(request.outputs[1])
+			or ("Build %s and %d more"):format(request.outputs[1], #request.outputs - 1),
 		type = request.mode, initiator = who.login, initiationTimestamp = now, projectKey = key, outputs = outputs, triggeredFrom = "API",
 		mailNotification = false, refreshHiveMetastore = given.refreshHiveMetastore == true, refreshIntermediateMirrors = false, refreshTargetMirrors = false,
 		autoUpdateSchemaBeforeEachRecipeRun = given.autoUpdateSchemaBeforeEachRecipeRun == true,
@@ -118,11 +120,17 @@ function M.start(req, key)
 		local payload = json.encode(plan)
 		local ok, refusal = jobs.check(payload)
 		if not ok then return errors.reply(req, 400, refusal) end
-		local said, reason = fleet.submit({ owner = req.who.login, type = TYPE, project = key, job = plan.jobId, title = plan.def.name, payload = payload },
-			function(answer, _, _, text_of)
-				if answer ~= "ok" then return errors.reply_answer(req, answer, text_of) end
-				req.reply(200, JSON, json.encode { id = plan.jobId })
+		local r = {
+			owner = req.who.login, type = TYPE, project = key, job = plan.jobId, title = plan.def.name, payload = payload,
+			client_key = text(request.given.clientKey),
+		}
+		local said, reason = fleet.submit(r, function(answer, task, is_first, text_of)
+			if answer ~= "ok" then return errors.reply_answer(req, answer, text_of) end
+			if is_first then return req.reply(200, JSON, json.encode { id = plan.jobId }) end
+			fleet.get(task, false, function(_, f) -- the same clientKey again: the job that it started
+				req.reply(200, JSON, json.encode { id = f and (json.decode(f.json) or {}).job or plan.jobId })
 			end)
+		end)
 		if said ~= true then errors.reply_answer(req, said, reason) end
 	end)
 end

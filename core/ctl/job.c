@@ -1,0 +1,413 @@
+/* job, jobs: datasets of a project are built; what became of it; its log; an end to it. */
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "ctl/body.h"
+#include "ctl/list.h"
+#include "ctl/opt.h"
+#include "ctl/rest.h"
+
+enum { PATH_ROOM = 1000, PIECE = 64 * 1024, LOOK_MS = 300, JOBS_SHOWN = 40 };
+
+static const char key_help[] = "the API key (else DSS_KEY, else config/admin.key)";
+static volatile sig_atomic_t stop;
+
+static void on_signal(int signo)
+{
+	(void)signo;
+	stop = 1;
+}
+
+static void catch_signals(void)
+{
+	struct sigaction act = { .sa_handler = on_signal };
+	sigaction(SIGINT, &act, NULL);
+	sigaction(SIGTERM, &act, NULL);
+}
+
+/* "/public/api/projects/P/jobs/J" and what follows. */
+static int path_of(const char *project, const char *job, const char *rest, char *out, size_t room)
+{
+	char p[PATH_ROOM / 3], j[PATH_ROOM / 3] = "";
+	if (!text_is_id(project, strlen(project)) || (job != NULL && !text_is_id(job, strlen(job))) || rest_escape(project, p, sizeof(p)) < 0 ||
+	    (job != NULL && rest_escape(job, j, sizeof(j)) < 0))
+		return ctl_misuse("job", NULL, NULL, "\"%s\" is no %s", job != NULL ? job : project, job != NULL ? "job's id" : "project's key");
+	snprintf(out, room, "/public/api/projects/%s/jobs/%s%s", p, j, rest);
+	return CTL_DONE;
+}
+
+/* --- status --- */
+
+static const struct list_column activity_columns[] = {
+	{ "ACTIVITY", "activityId", LIST_TEXT },
+	{ "KIND", "recipeType", LIST_TEXT },
+	{ "STATE", "shown", LIST_STATE },
+	{ "SINCE", "startTime", LIST_SINCE },
+	{ "RAN", "ran", LIST_DURATION },
+	{ "PEAK", "peakBytes", LIST_SIZE },
+	{ "WHY", "why", LIST_TEXT },
+	{ NULL, NULL, LIST_TEXT },
+};
+
+static const struct list_column job_columns[] = {
+	{ "PROJECT", "project", LIST_TEXT },
+	{ "JOB", "jobId", LIST_TEXT },
+	{ "STATE", "shown", LIST_STATE },
+	{ "SINCE", "startTime", LIST_SINCE },
+	{ "RAN", "ran", LIST_DURATION },
+	{ "USER", "user", LIST_TEXT },
+	{ NULL, NULL, LIST_TEXT },
+};
+
+static const char *lower(const char *s, char *out, size_t room)
+{
+	size_t i = 0;
+	for (; s[i] != '\0' && i + 1 < room; i++)
+		out[i] = s[i] >= 'A' && s[i] <= 'Z' ? (char)(s[i] + 32) : s[i];
+	out[i] = '\0';
+	return out;
+}
+
+static void set_shown(json_t *row)
+{
+	char text[40];
+	json_object_set_new(row, "shown", json_string(lower(rest_text(row, "state"), text, sizeof(text))));
+	if (rest_number(row, "startTime", 0) <= 0)
+		json_object_del(row, "startTime");
+}
+
+static void print_table(const json_t *rows, const struct list_column *columns)
+{
+	struct say_table *t = list_table(rows, columns);
+	if (t != NULL)
+		say_table_print(t, stdout);
+	say_table_free(&t);
+}
+
+static void print_text(const char *before, const char *text)
+{
+	char shown[1500];
+	text_escape(shown, sizeof(shown), text, strlen(text));
+	printf("%s%s\n", before, shown);
+}
+
+static void print_status(const json_t *status)
+{
+	const json_t *base = json_object_get(status, "baseStatus");
+	json_t *all = json_object_get(base, "activities"), *rows = json_array(), *row;
+	const char *id;
+	char state[40];
+	printf("%s: %s", rest_text(json_object_get(base, "def"), "id"), lower(rest_text(base, "state"), state, sizeof(state)));
+	if (rest_text(base, "kernelId")[0] != '\0')
+		printf(", kernel %s", rest_text(base, "kernelId"));
+	if (rest_number(base, "kernelPid", 0) > 0)
+		printf(" (pid %.0f)", rest_number(base, "kernelPid", 0));
+	putchar('\n');
+	if (rest_text(base, "reason")[0] != '\0')
+		print_text("", rest_text(base, "reason"));
+	json_object_foreach(all, id, row)
+	{
+		set_shown(row);
+		if (rest_number(row, "startTime", 0) > 0)
+			json_object_set(row, "ran", json_object_get(row, "runningTime"));
+		json_array_append(rows, row);
+	}
+	if (json_array_size(rows) > 0)
+		print_table(rows, activity_columns);
+	else
+		printf("nothing to build\n");
+	if (rest_text(status, "errorMessage")[0] != '\0')
+		print_text("", rest_text(status, "errorMessage"));
+	size_t i;
+	json_array_foreach(rows, i, row)
+	{
+		const char *why = rest_text(json_object_get(row, "firstFailure"), "message");
+		if (why[0] != '\0')
+			print_text("  ", why);
+	}
+	json_decref(rows);
+}
+
+/* The exit code that a state is; -1: it has not ended. */
+static int code_of(const json_t *status)
+{
+	const char *state = rest_text(json_object_get(status, "baseStatus"), "state");
+	return strcmp(state, "DONE") == 0 ? CTL_DONE : strcmp(state, "FAILED") == 0 ? CTL_FAILED : strcmp(state, "ABORTED") == 0 ? CTL_ABORTED : -1;
+}
+
+static int show_status(struct ctl *ctl, struct rest *rest, const char *project, const char *job)
+{
+	char path[PATH_ROOM];
+	struct rest_answer a = { 0 };
+	int code = path_of(project, job, "/", path, sizeof(path));
+	if (code == CTL_DONE)
+		code = rest_ask(rest, "GET", path, NULL, &a);
+	if (code == CTL_DONE && ctl->json)
+		printf("%s\n", a.body.data);
+	else if (code == CTL_DONE)
+		print_status(a.json);
+	rest_answer_fini(&a);
+	return code;
+}
+
+/* --- logs --- */
+
+/* From the beginning; with is_following on to the job's end. */
+static int show_log(struct rest *rest, const char *project, const char *job, bool is_following)
+{
+	char path[PATH_ROOM], p[PATH_ROOM / 3], j[PATH_ROOM / 3];
+	int64_t offset = 0;
+	bool is_whole = false;
+	int code = path_of(project, job, "", path, sizeof(path));
+	if (code != CTL_DONE)
+		return code;
+	rest_escape(project, p, sizeof(p));
+	rest_escape(job, j, sizeof(j));
+	while (code == CTL_DONE && !stop && !is_whole && !ferror(stdout)) {
+		struct rest_answer a = { 0 };
+		snprintf(path, sizeof(path), "/api/jobs/%s/%s/log?offset=%lld", p, j, (long long)offset);
+		code = rest_ask(rest, "GET", path, NULL, &a);
+		if (code == CTL_DONE) {
+			if (a.body.len > 0)
+				fwrite(a.body.data, 1, a.body.len, stdout);
+			fflush(stdout);
+			offset = (int64_t)rest_field(&a, "Log-Offset", 0) + (int64_t)a.body.len;
+			is_whole = strcasestr(a.head.data != NULL ? a.head.data : "", "\nLog-Whole: true") != NULL ||
+				   (!is_following && offset >= (int64_t)rest_field(&a, "Log-Size", 0));
+			if (!is_whole && a.body.len == 0)
+				poll(NULL, 0, LOOK_MS);
+		}
+		rest_answer_fini(&a);
+	}
+	return stop ? CTL_INTERRUPTED : code;
+}
+
+/* --- start --- */
+
+static json_t *definition(const struct opt_words *words, const char *mode, const char *client_key)
+{
+	json_t *body = json_object(), *outputs = json_array();
+	for (int i = 1; i < words->count; i++) {
+		json_t *o = json_object();
+		json_object_set_new(o, "type", json_string("DATASET"));
+		json_object_set_new(o, "id", json_string(words->words[i]));
+		json_array_append_new(outputs, o);
+	}
+	json_object_set_new(body, "outputs", outputs);
+	body_text(body, "type", mode);
+	body_text(body, "clientKey", client_key);
+	return body;
+}
+
+static const struct {
+	const char *word, *mode;
+} modes[] = { { "stale", "RECURSIVE_BUILD" },
+	      { "only", "NON_RECURSIVE_FORCED_BUILD" },
+	      { "all", "RECURSIVE_FORCED_BUILD" },
+	      { "missing", "RECURSIVE_MISSING_ONLY_BUILD" } };
+
+static const char *mode_named(const char *word)
+{
+	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
+		if (strcmp(modes[i].word, word) == 0 || strcmp(modes[i].mode, word) == 0)
+			return modes[i].mode;
+	return NULL;
+}
+
+/* Follows the log to the job's end; then says how it ended, on standard error. */
+static int follow(struct rest *rest, const char *project, const char *job)
+{
+	char path[PATH_ROOM];
+	struct rest_answer a = { 0 };
+	int code = show_log(rest, project, job, true);
+	if (code != CTL_DONE || (code = path_of(project, job, "/", path, sizeof(path))) != CTL_DONE)
+		return code;
+	if ((code = rest_ask(rest, "GET", path, NULL, &a)) == CTL_DONE) {
+		char text[1500];
+		const char *why = rest_text(a.json, "errorMessage");
+		text_escape(text, sizeof(text), why, strlen(why));
+		code = code_of(a.json);
+		ctl_note("%s: %s%s%s", job, rest_text(json_object_get(a.json, "baseStatus"), "state"), text[0] != '\0' ? ": " : "", text);
+	}
+	rest_answer_fini(&a);
+	return code < 0 ? CTL_FAILED : code;
+}
+
+static int begin(struct ctl *ctl, int argc, char **argv, bool is_run)
+{
+	const char *key_file = NULL, *word = "stale";
+	char path[PATH_ROOM], client_key[BODY_KEY_ROOM];
+	struct rest *rest = NULL;
+	struct rest_answer a = { 0 };
+	const struct opt opts[] = { { "build", "WHAT", "stale (what is out of date, the default), only (these, in any case), all (these and all they are made of), "
+						       "missing (these, and what is not there)",
+				      OPT_TEXT, &word, 0, 0, NULL },
+				    { "key-file", "FILE", key_help, OPT_TEXT, &key_file, 0, 0, NULL },
+				    { 0 } };
+	struct opt_words words = { .usage = is_run ? "run PROJECT DATASET… [--build WHAT]" : "start PROJECT DATASET… [--build WHAT]",
+				   .about = is_run ? "Builds datasets and shows the log to the end; exits as the job ended."
+						   : "Starts a job that builds datasets, and prints its id.",
+				   .least = 2,
+				   .most = OPT_WORDS_MAX };
+	int code = opt_read(ctl, opts, &words, argc, argv);
+	if (code >= 0)
+		return code;
+	if (mode_named(word) == NULL)
+		return ctl_misuse(ctl->verb, NULL, NULL, "--build \"%s\" is none of stale, only, all, missing", word);
+	if ((code = path_of(words.words[0], NULL, "", path, sizeof(path))) != CTL_DONE || (code = body_client_key(client_key)) != CTL_DONE ||
+	    (code = rest_open(&rest, ctl, key_file)) != CTL_DONE)
+		return code;
+	json_t *body = definition(&words, mode_named(word), client_key);
+	char *text = json_dumps(body, JSON_COMPACT);
+	json_decref(body);
+	code = text != NULL ? rest_ask(rest, "POST", path, text, &a) : ctl_fail(CTL_FAILED, "no memory");
+	free(text);
+	if (code == CTL_DONE && is_run) {
+		catch_signals();
+		rest_stop_on(rest, &stop);
+		code = follow(rest, words.words[0], rest_text(a.json, "id"));
+	} else if (code == CTL_DONE) {
+		printf("%s\n", ctl->json ? a.body.data : rest_text(a.json, "id"));
+	}
+	rest_answer_fini(&a);
+	rest_close(&rest);
+	return code;
+}
+
+static int start(struct ctl *ctl, int argc, char **argv)
+{
+	return begin(ctl, argc, argv, false);
+}
+static int run(struct ctl *ctl, int argc, char **argv)
+{
+	return begin(ctl, argc, argv, true);
+}
+
+/* --- the others --- */
+
+static int status(struct ctl *ctl, int argc, char **argv)
+{
+	const char *key_file = NULL;
+	struct rest *rest = NULL;
+	const struct opt opts[] = { { "key-file", "FILE", key_help, OPT_TEXT, &key_file, 0, 0, NULL }, { 0 } };
+	struct opt_words words = { .usage = "status PROJECT JOB [--json]", .about = "A job's state and its activities: what ran, how long, why.", .least = 2, .most = 2 };
+	int code = opt_read(ctl, opts, &words, argc, argv);
+	if (code >= 0 || (code = rest_open(&rest, ctl, key_file)) != CTL_DONE)
+		return code;
+	code = show_status(ctl, rest, words.words[0], words.words[1]);
+	rest_close(&rest);
+	return code;
+}
+
+static int end_job(struct ctl *ctl, int argc, char **argv)
+{
+	const char *key_file = NULL;
+	char path[PATH_ROOM];
+	struct rest *rest = NULL;
+	struct rest_answer a = { 0 };
+	const struct opt opts[] = { { "key-file", "FILE", key_help, OPT_TEXT, &key_file, 0, 0, NULL }, { 0 } };
+	struct opt_words words = { .usage = "abort PROJECT JOB", .about = "Ends a job and all that it started.", .least = 2, .most = 2 };
+	int code = opt_read(ctl, opts, &words, argc, argv);
+	if (code >= 0 || (code = path_of(words.words[0], words.words[1], "/abort", path, sizeof(path))) != CTL_DONE ||
+	    (code = rest_open(&rest, ctl, key_file)) != CTL_DONE)
+		return code;
+	code = rest_ask(rest, "POST", path, NULL, &a);
+	if (code == CTL_DONE)
+		printf("%s\n", ctl->json ? "{}" : "asked to stop");
+	rest_answer_fini(&a);
+	rest_close(&rest);
+	return code;
+}
+
+static int print_log(struct ctl *ctl, int argc, char **argv)
+{
+	const char *key_file = NULL;
+	bool is_following = false;
+	struct rest *rest = NULL;
+	const struct opt opts[] = { { "follow", NULL, "go on to the job's end", OPT_FLAG, &is_following, 0, 0, NULL },
+				    { "f", NULL, "the same", OPT_FLAG, &is_following, 0, 0, NULL },
+				    { "key-file", "FILE", key_help, OPT_TEXT, &key_file, 0, 0, NULL },
+				    { 0 } };
+	struct opt_words words = { .usage = "log PROJECT JOB [-f]", .about = "What a job and its recipes printed.", .least = 2, .most = 2 };
+	int code = opt_read(ctl, opts, &words, argc, argv);
+	if (code >= 0 || (code = rest_open(&rest, ctl, key_file)) != CTL_DONE)
+		return code;
+	catch_signals();
+	rest_stop_on(rest, &stop);
+	code = show_log(rest, words.words[0], words.words[1], is_following);
+	rest_close(&rest);
+	return code;
+}
+
+int job_command(struct ctl *ctl, int argc, char **argv)
+{
+	static const struct ctl_command verbs[] = {
+		{ "run", "build datasets and show the log to the end", "PROJECT DATASET…", run, CTL_NEEDS_DAEMON },
+		{ "start", "start a job and print its id", "PROJECT DATASET…", start, CTL_NEEDS_DAEMON },
+		{ "status", "a job's state and its activities", "PROJECT JOB", status, CTL_NEEDS_DAEMON },
+		{ "log", "what it printed", "PROJECT JOB [-f]", print_log, CTL_NEEDS_DAEMON },
+		{ "abort", "end it", "PROJECT JOB", end_job, CTL_NEEDS_DAEMON },
+		{ 0 },
+	};
+	if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+		printf("usage: dssctl job VERB …\n\nverbs:\n");
+		for (const struct ctl_command *c = verbs; c->name != NULL; c++)
+			printf("  %-10s %s\n", c->name, c->help);
+		return CTL_DONE;
+	}
+	if (argc < 2)
+		return ctl_misuse(ctl->verb, NULL, NULL, "which? usage: dssctl job run | start | status | log | abort PROJECT …");
+	return ctl_dispatch(ctl, verbs, "verb", argc - 1, argv + 1);
+}
+
+static void complete_rows(json_t *rows)
+{
+	json_t *row;
+	size_t i;
+	json_array_foreach(rows, i, row)
+	{
+		const json_t *def = json_object_get(row, "def");
+		double from = rest_number(row, "startTime", 0), to = rest_number(row, "endTime", 0);
+		set_shown(row);
+		json_object_set(row, "project", json_object_get(def, "projectKey"));
+		json_object_set(row, "user", json_object_get(def, "initiator"));
+		if (from > 0 && to >= from)
+			json_object_set_new(row, "ran", json_real(to - from));
+	}
+}
+
+int jobs_command(struct ctl *ctl, int argc, char **argv)
+{
+	const char *key_file = NULL;
+	int64_t most = JOBS_SHOWN;
+	char path[PATH_ROOM], query[40];
+	struct rest *rest = NULL;
+	struct rest_answer a = { 0 };
+	const struct opt opts[] = { { "n", "N", "how many (40)", OPT_INT, &most, 1, 10000, NULL },
+				    { "key-file", "FILE", key_help, OPT_TEXT, &key_file, 0, 0, NULL },
+				    { 0 } };
+	struct opt_words words = { .usage = "[PROJECT] [-n N] [--json]", .about = "Jobs, newest first: of a project, or your own of all (admins: all).", .most = 1 };
+	int code = opt_read(ctl, opts, &words, argc, argv);
+	if (code >= 0)
+		return code;
+	snprintf(query, sizeof(query), "?limit=%lld", (long long)most);
+	snprintf(path, sizeof(path), "/api/jobs%s", query);
+	if (words.count > 0 && (code = path_of(words.words[0], NULL, query, path, sizeof(path))) != CTL_DONE)
+		return code;
+	if ((code = rest_open(&rest, ctl, key_file)) != CTL_DONE)
+		return code;
+	code = rest_ask(rest, "GET", path, NULL, &a);
+	if (code == CTL_DONE && ctl->json) {
+		printf("%s\n", a.body.data);
+	} else if (code == CTL_DONE) {
+		complete_rows(a.json);
+		print_table(a.json, job_columns);
+	}
+	rest_answer_fini(&a);
+	rest_close(&rest);
+	return code;
+}
