@@ -117,14 +117,14 @@ end
 function Link:wait(what, fact, seconds)
 	local deadline = clock.now() + (seconds or 15)
 	while true do
-		local r = table.pack(fact())
-		if r[1] then return table.unpack(r, 1, r.n) end
 		local now = clock.now()
-		if now > deadline then error("waited in vain for: " .. what, 2) end
 		if self.beat_at and now > self.beat_at then -- a slow machine must not make us look lost
 			self:send("heartbeat", { seq = math.floor(now) })
 			self.beat_at = now + BEAT_S
 		end
+		local r = table.pack(fact())
+		if r[1] then return table.unpack(r, 1, r.n) end
+		if now > deadline then error("waited in vain for: " .. what, 2) end
 		if self.fd then self:pump(20) else clock.pause(0.01) end
 	end
 end
