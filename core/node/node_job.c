@@ -19,11 +19,13 @@
 #define GRACE_MS     3000 /* a recipe's, from TERM to the end of its box */
 #define PATH_DEFAULT "/usr/local/bin:/usr/bin:/bin"
 #define BOX_MAX      255
+#define LOOK_MS      500 /* at recipes that may run for a limited time */
 
 struct node_jobs {
 	struct node *node;
 	struct jobs *jobs;
 	struct list waits; /* struct wait.link */
+	struct loop_timer *look;
 	bool is_stopped;
 };
 
@@ -478,6 +480,8 @@ static void begin(struct node_jobs *t, struct job_activity *a, const char *reque
 	a->ended_ms = 0;
 	a->cause[0] = 0;
 	a->is_alive = w->is_held = true;
+	if (json_object_get(a->spec, "timeoutMs") && !loop_timer_is_running(t->look))
+		loop_timer_start(t->look, LOOK_MS);
 	if (job_save(a, on_row_saved, w) < 0) {
 		struct store_answer answer = { .outcome = STORE_FAILED };
 		err_set(&answer.err, "the store takes nothing now");
@@ -583,6 +587,39 @@ void node_jobs_handle(struct node_jobs *t, struct gate_request *req)
 		gate_reply_error(req, 405, NULL, "%s takes GET and DELETE", http->path);
 }
 
+/* --- timeouts of recipes: since their start on the wall clock, which the next backend knows as well --- */
+
+struct looking {
+	struct node_jobs *t;
+	int64_t now_ms;
+	bool has_more;
+};
+
+static void look_at_job(void *data, struct job *job)
+{
+	struct looking *l = data;
+	char text[200], time[48];
+	for (size_t i = 0; i < job->n; i++) {
+		const struct job_activity *a = &job->activities[i];
+		int64_t most = (int64_t)json_integer_value(json_object_get(a->spec, "timeoutMs"));
+		if (!a->is_alive || most <= 0)
+			continue;
+		l->has_more = true;
+		if (l->now_ms - a->started_ms < most)
+			continue;
+		snprintf(text, sizeof(text), "it ran longer than its timeout of %s", text_print_duration(most, time, sizeof(time)));
+		stop_process(l->t, a, "deadline", text);
+	}
+}
+
+static void on_look(void *data)
+{
+	struct looking l = { .t = data, .now_ms = clock_wall_ms() };
+	jobs_each(l.t->jobs, look_at_job, &l);
+	if (l.has_more)
+		loop_timer_start(l.t->look, LOOK_MS);
+}
+
 /* --- the job's own life --- */
 
 void node_jobs_open(struct node_jobs *t, const char *task)
@@ -662,6 +699,7 @@ static void end_unseen(void *data, struct job *job)
 void node_jobs_taken_up(struct node_jobs *t)
 {
 	jobs_each(t->jobs, end_unseen, t);
+	on_look(t);
 }
 
 /* --- what others ask --- */
@@ -705,7 +743,8 @@ struct node_jobs *node_jobs_new(struct node *n, struct err *err)
 	}
 	t->node = n;
 	list_init(&t->waits);
-	t->jobs = jobs_new(n->fleet, err);
+	t->look = loop_timer_new(n->loop, on_look, t);
+	t->jobs = t->look ? jobs_new(n->fleet, err) : NULL;
 	if (!t->jobs)
 		node_jobs_free(&t);
 	return t;
@@ -728,6 +767,7 @@ void node_jobs_free(struct node_jobs **tp)
 	struct node_jobs *t = *tp;
 	if (!t)
 		return;
+	loop_timer_free(&t->look);
 	jobs_free(&t->jobs);
 	free(t);
 	*tp = NULL;

@@ -363,6 +363,45 @@ project { recipes = {
 		assert.are.equal(1, count)
 	end)
 
+	it("end a recipe at its timeout, and leave nothing of a script that goes to the background", function()
+		open()
+		project("TIME", [[
+project { recipes = {
+  slow = shell { command = "sleep 300", outputs = { "never" }, timeout = "1s" },
+  daemon = shell { command = "(setsid sleep 301 &); echo gone", outputs = { "left" } },
+  binary = shell { command = "printf 'a\\000\\033[31mb\\n'; head -c 100000 /dev/urandom", outputs = { "noise" } },
+} }]])
+		local s = ended("TIME", start("TIME", "never"))
+		local a = s.baseStatus.activities.slow_NP
+		assert.are.same({ "FAILED", "deadline" }, { a.state, a.cause }, json.encode(s))
+		assert.truthy(a.firstFailure.message:find("timeout of 1", 1, true), a.firstFailure.message)
+		assert.are.equal("DONE", ended("TIME", start("TIME", "left")).baseStatus.state)
+		wait_for("what went to the background to be gone", function()
+			for _, line in pairs(node:processes()) do
+				if line:find "^sleep 301" then return false end
+			end
+			return true
+		end)
+		local job = start("TIME", "noise")
+		assert.are.equal("DONE", ended("TIME", job).baseStatus.state)
+		local log = node:read("jobs/TIME/" .. job .. "/output.log")
+		assert.truthy(log:find("- a??[31mb\n", 1, true))
+		assert.falsy(log:find "[%z\27]")
+	end)
+
+	it("are all done when a hundred come at once", function()
+		open()
+		project("MANY", [[
+project { recipes = { one = shell { command = "echo $DSS_JOB_ID", outputs = { "x" } } } }]])
+		local ids = {}
+		for i = 1, 100 do ids[i] = start("MANY", "x", "NON_RECURSIVE_FORCED_BUILD") end
+		for _, id in ipairs(ids) do
+			assert.are.equal("DONE", ended("MANY", id, 120).baseStatus.state)
+			assert.truthy(log_of("MANY", id):find("- " .. id, 1, true))
+		end
+		assert.are.equal(0, #processes "recipe")
+	end)
+
 	it("tell a recipe that outgrew its memory, by name and number", function()
 		open()
 		project("BIG", [[
