@@ -1,0 +1,187 @@
+-- The routes of projects and jobs: what they take, what they refuse, what goes to the fleet.
+local world = require "spec.lua.api.world"
+local json = world.json
+
+local PROJECT = {
+	key = "P", name = "Sales", owner = "carol", rights = { read = { "dave" }, run = { "erin" } }, variables = { year = 2025 }, tags = { "demo" },
+	datasets = { raw = { made = false }, tidy = { made = true }, out = { made = true } },
+	recipes = {
+		clean = { kind = "python", script = "clean.py", bin = "/usr/bin/python3", args = { "-v" }, inputs = { "raw" }, outputs = { "tidy" }, env = { A = "b" },
+			limits = { memory_bytes = 64 << 20 }, params = {}, line = 3, timeout_ms = 5000 },
+		sum = { kind = "shell", command = "wc", bin = "/bin/sh", inputs = { "tidy" }, outputs = { "out" }, env = {}, limits = {}, params = {}, line = 4 },
+	},
+}
+
+local user = {}
+local jobs = world.jobs
+
+local function ask(who, method, target, body)
+	return world.ask(method, target, { body = body, fields = world.with(who == "admin" and world.KEY or "secret-of-" .. who) })
+end
+
+describe("jobs", function()
+	before_each(function()
+		world.reset()
+		for i, login in ipairs { "bob", "carol", "dave", "erin" } do
+			world.keys.rows[i] = { id = login, user = login, is_admin = false, created_ms = 1 }
+			user[login] = login
+		end
+		jobs.projects = { P = { "good", json.encode(PROJECT) }, BAD = { "bad", '{"errors":[{"file":"projects/BAD/project.lua","line":7,"text":"no word"}]}' },
+			SLOW = { "failed", nil, "it took longer than 10 s" } }
+		jobs.datasets = function() return "{}" end
+		jobs.check = function() return true end
+		jobs.rows = { j1 = { '{"baseStatus":{"stableState":false}}', "carol", "f1" } }
+		jobs.status = function(key, id, fn)
+			local r = key == "P" and jobs.rows[id]
+			if r then fn(r[1], r[2], r[3]) else fn(nil) end
+		end
+		jobs.list = function(key, owner, limit, fn)
+			world.was.jobs = { key or "all", owner or "all", limit }
+			fn "[]"
+		end
+		jobs.log = function(key, id, offset, most, activity)
+			world.was.log = { key, id, offset, activity }
+			return "[x] [act.a]  - ä\n", 18
+		end
+	end)
+
+	it("become a task of type job with the plan as its payload", function()
+		local status, answer = ask("carol", "POST", "/dip/publicapi/projects/P/jobs/", { type = "RECURSIVE_BUILD", outputs = { { type = json.null, id = "out",
+			projectKey = json.null, partition = json.null } }, refreshHiveMetastore = false })
+		assert.equal(200, status, answer.message)
+		local r = world.was.submit
+		assert.same({ "carol", "job", "P", answer.id }, { r.owner, r.type, r.project, r.job })
+		assert.truthy(answer.id:find "^Build_out_%(NP%)_%d+%-%d+%-%d+T%d+%-%d+%-%d+%.%d%d%d$", answer.id)
+		local plan = json.decode(r.payload)
+		assert.same({ answer.id, "P" }, { plan.jobId, plan.projectKey })
+		assert.same({ "clean_NP", "sum_NP" }, { plan.activities[1].activityId, plan.activities[2].activityId })
+		local clean, sum = plan.activities[1], plan.activities[2]
+		assert.same({ "/usr/bin/python3", "clean.py", "-v" }, clean.argv)
+		assert.same({ "/bin/sh", "-c", "wc", "sh" }, sum.argv)
+		assert.same({ "clean_NP" }, sum.after)
+		assert.same({ 5000, 64 << 20, "b", "there is no record of a build of tidy" }, { clean.timeoutMs, clean.limits.memory_bytes, clean.env.A, clean.why })
+		assert.truthy(clean.cwd:find "/projects/P$")
+		assert.same({ "RECURSIVE_BUILD", "carol", "API", "out" },
+			{ plan.def.type, plan.def.initiator, plan.def.triggeredFrom, plan.def.outputs[1].targetDataset })
+	end)
+
+	it("take outputs in the old form, each once, and forced builds where no type is said", function()
+		local status = ask("carol", "POST", "/public/api/projects/P/jobs", { outputs = {
+			{ targetDataset = "tidy", targetDatasetProjectKey = "P", targetPartition = "NP" }, { id = "tidy" } } })
+		assert.equal(200, status)
+		local plan = json.decode(world.was.submit.payload)
+		assert.same({ "NON_RECURSIVE_FORCED_BUILD", 1 }, { plan.def.type, #plan.activities })
+	end)
+
+	it("have ids that differ, however many come in one millisecond", function()
+		local seen = {}
+		for _ = 1, 20 do
+			local _, answer = ask("carol", "POST", "/public/api/projects/P/jobs", { outputs = { { id = "tidy" } } })
+			assert.is_nil(seen[answer.id])
+			seen[answer.id] = true
+		end
+	end)
+
+	it("refuse what cannot be built, by name", function()
+		for body, words in pairs {
+			[ '{}' ] = '"outputs" is missing', ['{"outputs":[]}'] = '"outputs" is missing', ['[]'] = "JSON object", ['{"outputs":[{}]}'] = 'needs "id"',
+			['{"outputs":[{"id":"tidi"}]}'] = 'did you mean "tidy"', ['{"outputs":[{"id":"m","type":"SAVED_MODEL"}]}'] = "SAVED_MODEL",
+			['{"outputs":[{"id":"x","projectKey":"OTHER"}]}'] = "of project OTHER", ['{"outputs":[{"id":"tidy","partition":"2024"}]}'] = "no partitions",
+			['{"type":"RECURSIVE_BULD","outputs":[{"id":"tidy"}]}'] = "did you mean RECURSIVE_BUILD",
+		} do
+			local status, answer = ask("carol", "POST", "/public/api/projects/P/jobs", body)
+			assert.equal(400, status, body)
+			assert.truthy(answer.message:find(words, 1, true), answer.message)
+			assert.is_nil(world.was.submit)
+		end
+	end)
+
+	it("tell the lines of a project.lua that is wrong, and that one could not be read", function()
+		local status, answer = ask("admin", "POST", "/public/api/projects/BAD/jobs", { outputs = { { id = "x" } } })
+		assert.same({ 400, "projects/BAD/project.lua:7: no word" }, { status, answer.message })
+		local fields
+		status, answer, fields = ask("admin", "GET", "/public/api/projects/SLOW")
+		assert.same({ 503, "it took longer than 10 s", "2" }, { status, answer.message, fields["Retry-After"] })
+	end)
+
+	it("are for those whom the project lets in: 404 for strangers, 403 for readers", function()
+		local body = { outputs = { { id = "tidy" } } }
+		for login, wanted in pairs { admin = 200, carol = 200, erin = 200, dave = 403, bob = 404 } do
+			assert.equal(wanted, (ask(login, "POST", "/public/api/projects/P/jobs", body)), login)
+		end
+		for login, wanted in pairs { admin = 200, carol = 200, erin = 200, dave = 200, bob = 404 } do
+			assert.equal(wanted, (ask(login, "GET", "/public/api/projects/P/jobs/j1/")), login)
+			assert.equal(wanted, (ask(login, "GET", "/public/api/projects/P/jobs/j1/log")), login)
+			assert.equal(wanted, (ask(login, "GET", "/public/api/projects/P")), login)
+		end
+		for login, wanted in pairs { admin = 200, carol = 200, erin = 200, dave = 403, bob = 404 } do
+			assert.equal(wanted, (ask(login, "POST", "/public/api/projects/P/jobs/j1/abort")), login)
+		end
+		assert.equal(404, (ask("admin", "GET", "/public/api/projects/P/jobs/j2")))
+		assert.equal(404, (ask("admin", "GET", "/public/api/projects/P/jobs/..%2Fx")))
+	end)
+
+	it("are aborted as the user who asks, admins' acts on others' jobs as such", function()
+		ask("carol", "POST", "/public/api/projects/P/jobs/j1/abort")
+		assert.same({ "f1", "carol", false }, world.was.abort)
+		ask("admin", "POST", "/public/api/projects/P/jobs/j1/abort")
+		assert.same({ "f1", "admin", true }, world.was.abort)
+	end)
+
+	it("have a log that is text in UTF-8, whole or of one activity", function()
+		local status, _, _, raw = ask("carol", "GET", "/public/api/projects/P/jobs/j1/log?activity=a_NP")
+		assert.same({ 200, "[x] [act.a]  - ä\n", "a_NP" }, { status, raw, world.was.log[4] })
+		assert.equal(400, (ask("carol", "GET", "/public/api/projects/P/jobs/j1/log?activity=../x")))
+		local fields
+		status, _, fields = ask("carol", "GET", "/api/jobs/P/j1/log?offset=0")
+		assert.same({ 200, "0", "18", "false" }, { status, fields["Log-Offset"], fields["Log-Size"], fields["Log-Whole"] })
+	end)
+
+	it("are listed by project, and one's own of all", function()
+		ask("dave", "GET", "/public/api/projects/P/jobs/?limit=3")
+		assert.same({ "P", "all", 3 }, world.was.jobs)
+		ask("dave", "GET", "/api/jobs")
+		assert.same({ "all", "dave", 100 }, world.was.jobs)
+		ask("admin", "GET", "/api/jobs?limit=7")
+		assert.same({ "all", "all", 7 }, world.was.jobs)
+		assert.equal(400, (ask("dave", "GET", "/api/jobs?limit=x")))
+	end)
+
+	it("take a process's ticket as its user, while it lives", function()
+		jobs.tickets = { ["job-1.aa"] = "dave" }
+		local status = world.ask("GET", "/public/api/projects/P", { fields = { ["x-dku-apiticket"] = "job-1.aa" } })
+		assert.equal(200, status)
+		local answer
+		status, answer = world.ask("GET", "/public/api/projects/P", { fields = { ["x-dku-apiticket"] = "job-1.bb" } })
+		assert.equal(401, status)
+		assert.truthy(answer.message:find "ticket")
+		jobs.tickets = {}
+	end)
+end)
+
+describe("projects", function()
+	before_each(function()
+		world.reset()
+		jobs.projects = { P = { "good", json.encode(PROJECT) }, BAD = { "bad", '{"errors":[]}' } }
+		jobs.keys = function() return { "BAD", "P" } end
+		world.keys.rows[1] = { id = "dave", user = "dave", is_admin = false, created_ms = 1 }
+		world.keys.rows[2] = { id = "bob", user = "bob", is_admin = false, created_ms = 1 }
+	end)
+
+	it("are listed for those who may read them; admins see those that cannot be read, too", function()
+		local _, list = ask("dave", "GET", "/dip/publicapi/projects/")
+		assert.same({ 1, "P", "Sales", "carol" }, { #list, list[1].projectKey, list[1].name, list[1].ownerLogin })
+		assert.equal(1000, list[1].versionTag.lastModifiedOn)
+		assert.equal(0, #select(2, ask("bob", "GET", "/dip/publicapi/projects/")))
+		assert.equal(2, #select(2, ask("admin", "GET", "/dip/publicapi/projects/")))
+	end)
+
+	it("tell their flow, variables and rights", function()
+		local _, graph = ask("dave", "GET", "/public/api/projects/P/flow/graph/")
+		assert.same({ "clean" }, graph.nodes.tidy.predecessors)
+		assert.same({ "sum" }, graph.nodes.tidy.successors)
+		assert.same({ standard = { year = 2025 }, ["local"] = {} }, (select(2, ask("dave", "GET", "/public/api/projects/P/variables"))))
+		local _, rights = ask("dave", "GET", "/public/api/projects/P/permissions")
+		assert.same({ "carol", "dave", "erin" }, { rights.owner, rights.permissions[1].user, rights.permissions[2].user })
+	end)
+end)
