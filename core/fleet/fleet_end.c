@@ -152,7 +152,8 @@ void fleet_task_save_end(struct fleet *fleet, struct future *f)
 	struct future *next = f->next = fleet_task_choose_next(fleet, f);
 	if (next)
 		next->commits++;
-	if (store_update_tasks(fleet->store, f, next, on_end_saved, f) == 0) {
+	bool is_alone = f->commits == 0 && (!next || next->commits == 1);
+	if (store_update_tasks(fleet->store, f, next, is_alone, on_end_saved, f) == 0) {
 		f->commits++;
 	} else {
 		f->next = NULL;

@@ -72,6 +72,19 @@ static bool hold_fact(struct store *s, struct store_op *op)
 	return true;
 }
 
+/* After a failure of the disk nothing is told any more: nobody can say what is on it. */
+static void take_done(struct store *s, struct list *l, bool is_broken)
+{
+	struct store_op *op = list_of(l, struct store_op, link);
+	list_remove(l);
+	s->waiting--;
+	if (!is_broken && op->kind == STORE_OP_FACT && hold_fact(s, op))
+		return;
+	if (!is_broken)
+		tell_op(op);
+	store_op_free(op);
+}
+
 static void on_wake(void *data)
 {
 	struct store *s = data;
@@ -80,18 +93,11 @@ static void on_wake(void *data)
 	store_thread_take(&s->done, &done, SIZE_MAX);
 	bool is_broken = s->is_broken;
 	pthread_mutex_unlock(&s->lock);
-	struct list *l;
-	/* After a failure of the disk nothing is told any more: nobody can say what is on it. */
-	while ((l = list_first(&done))) {
-		struct store_op *op = list_of(l, struct store_op, link);
-		list_remove(l);
-		s->waiting--;
-		if (!is_broken && op->kind == STORE_OP_FACT && hold_fact(s, op))
-			continue;
-		if (!is_broken)
-			tell_op(op);
-		store_op_free(op);
-	}
+	list_each (&done, l)
+		if (list_of(l, struct store_op, link)->leads)
+			take_done(s, l, is_broken);
+	for (struct list *l; (l = list_first(&done));)
+		take_done(s, l, is_broken);
 	if (is_broken && !s->was_told) {
 		s->was_told = true;
 		if (s->on_fatal)
@@ -120,20 +126,23 @@ static int post(struct store *s, struct store_line *line, struct store_op *op)
 	}
 	list_push(&line->todo, &op->link);
 	line->nurgent += !op->may_wait;
-	if (!op->may_wait || !line->holds)
-		pthread_cond_signal(&line->news);
+	bool is_news = !op->may_wait || !line->holds;
 	pthread_mutex_unlock(&s->lock);
+	/* Not under the lock: it would be the first thing that the woken thread waits for. */
+	if (is_news)
+		pthread_cond_signal(&line->news);
 	s->waiting++;
 	return 0;
 }
 
 static int post_task(struct store *s, enum store_op_kind kind, const struct future *f, const struct future *also, store_done_fn *fn,
-		     void *data)
+		     bool leads, void *data)
 {
 	struct store_op *op = store_op_new(kind, data);
 	if (!op)
 		return -1;
 	op->fn = fn;
+	op->leads = leads;
 	op->f = store_op_task(f, kind == STORE_OP_INSERT);
 	op->also = also ? store_op_task(also, false) : NULL;
 	op->may_wait = kind == STORE_OP_INSERT && f->state == FUTURE_QUEUED;
@@ -146,15 +155,15 @@ static int post_task(struct store *s, enum store_op_kind kind, const struct futu
 
 int store_insert_task(struct store *s, const struct future *f, store_done_fn *fn, void *data)
 {
-	return post_task(s, STORE_OP_INSERT, f, NULL, fn, data);
+	return post_task(s, STORE_OP_INSERT, f, NULL, fn, false, data);
 }
 int store_update_task(struct store *s, const struct future *f, store_done_fn *fn, void *data)
 {
-	return post_task(s, STORE_OP_UPDATE, f, NULL, fn, data);
+	return post_task(s, STORE_OP_UPDATE, f, NULL, fn, false, data);
 }
-int store_update_tasks(struct store *s, const struct future *f, const struct future *also, store_done_fn *fn, void *data)
+int store_update_tasks(struct store *s, const struct future *f, const struct future *also, bool leads, store_done_fn *fn, void *data)
 {
-	return post_task(s, STORE_OP_UPDATE, f, also, fn, data);
+	return post_task(s, STORE_OP_UPDATE, f, also, fn, leads, data);
 }
 
 static int64_t number_fact(struct store *s, struct store_fact *fact, bool is_kept)

@@ -60,8 +60,10 @@ int64_t store_next_kernel(struct store *store);
 int store_insert_task(struct store *store, const struct future *f, store_done_fn *fn, void *data);
 /* Writes state, attempt, kernel, cause, error, result, started_ms, ended_ms; the payload of an ended task stays. */
 int store_update_task(struct store *store, const struct future *f, store_done_fn *fn, void *data);
-/* Both in one savepoint: either is on disk with the other, or neither. also may be NULL. */
-int store_update_tasks(struct store *store, const struct future *f, const struct future *also, store_done_fn *fn, void *data);
+/* Both in one savepoint: either is on disk with the other, or neither. also may be NULL. leads: nothing else of these tasks is on its way
+ * to the disk, so this may be told before what was asked for earlier: a kernel waits for it. */
+int store_update_tasks(struct store *store, const struct future *f, const struct future *also, bool leads, store_done_fn *fn,
+		       void *data);
 /* With fn it is tried again while the disk is full, and told once it is there: facts come late then, and not in the order of the calls. */
 int store_add_fact(struct store *store, const struct store_fact *fact, store_done_fn *fn, void *data);
 /* Gets its number and is shown to the watcher, but is not kept: what the table of tasks tells anyway. */

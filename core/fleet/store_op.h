@@ -10,6 +10,7 @@ struct store_op {
 	struct list link;
 	enum store_op_kind kind;
 	bool may_wait;                 /* for a moment: no kernel stands idle until it is on disk */
+	bool leads;                    /* told before what was posted before it */
 	struct future *f, *also;       /* of writes: copies */
 	char *what, *subject, *detail; /* of facts */
 	int64_t wall_ms, mono_ms, seq;

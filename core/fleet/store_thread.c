@@ -136,6 +136,15 @@ size_t store_thread_take(struct list *from, struct list *to, size_t most)
 	return n;
 }
 
+/* Called with the lock held, which it lets go of: the loop is not to be woken to wait for it. */
+static void tell_loop(struct store *s, struct list *done)
+{
+	store_thread_take(done, &s->done, SIZE_MAX);
+	pthread_mutex_unlock(&s->lock);
+	loop_wake_send(s->wake);
+	pthread_mutex_lock(&s->lock);
+}
+
 /* Called with the lock held. */
 static void wait_for_news(struct store_line *line, bool *may_checkpoint)
 {
@@ -203,8 +212,7 @@ void *store_thread_write(void *store)
 			write_group(s, &group);
 		may_checkpoint = true;
 		pthread_mutex_lock(&s->lock);
-		store_thread_take(&group, &s->done, SIZE_MAX);
-		loop_wake_send(s->wake);
+		tell_loop(s, &group);
 	}
 	pthread_mutex_unlock(&s->lock);
 	return NULL;
@@ -246,8 +254,7 @@ void *store_thread_read(void *store)
 		pthread_mutex_unlock(&s->lock);
 		read_one(s, list_of(list_first(&one), struct store_op, link));
 		pthread_mutex_lock(&s->lock);
-		store_thread_take(&one, &s->done, 1);
-		loop_wake_send(s->wake);
+		tell_loop(s, &one);
 	}
 	pthread_mutex_unlock(&s->lock);
 	return NULL;

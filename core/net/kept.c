@@ -105,6 +105,7 @@ static struct kept_link *link_new(struct kept *k, struct kept_place *p, void *us
 		return NULL;
 	}
 	*l = (struct kept_link){ .fd = fd, .io = io, .user = user, .kept = k, .place = p };
+	loop_io_go_first(io); /* kernels wait for their next task, clients for an answer */
 	list_init(&l->in_place);
 	list_init(&l->in_order);
 	p->nlinks++;

@@ -2,11 +2,13 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <ev.h>
 
 struct loop {
 	struct ev_loop *ev;
+	struct loop_wake *wakes;
 	bool is_stopping;
 };
 
@@ -35,6 +37,8 @@ struct loop_signal {
 struct loop_wake {
 	ev_async ev;
 	struct loop *loop;
+	struct loop_wake *next; /* of the loop's */
+	atomic_bool is_sent;
 	loop_wake_fn *fn;
 	void *data;
 };
@@ -98,12 +102,24 @@ void loop_stop(struct loop *loop)
 
 /* --- descriptors. No callback touches its watcher after fn: fn may have freed it. --- */
 
+/* At most one: its fn may free any. The others are called by libev at the latest. */
+static void run_a_wake(struct loop *loop)
+{
+	struct loop_wake *w = loop->wakes;
+	while (w != NULL && !atomic_exchange(&w->is_sent, false))
+		w = w->next;
+	if (w != NULL)
+		w->fn(w->data);
+}
+
 static void on_io(struct ev_loop *ev, ev_io *w, int revents)
 {
 	(void)ev;
 	struct loop_io *io = (struct loop_io *)w;
 	int events = (revents & EV_READ ? LOOP_READ : 0) | (revents & EV_WRITE ? LOOP_WRITE : 0);
+	struct loop *loop = io->loop;
 	io->fn(io->data, w->fd, events);
+	run_a_wake(loop);
 }
 
 struct loop_io *loop_io_new(struct loop *loop, int fd, int events, loop_io_fn *fn, void *data)
@@ -128,6 +144,15 @@ void loop_io_set(struct loop_io *io, int events)
 	ev_io_stop(io->loop->ev, &io->ev);
 	ev_io_set(&io->ev, io->ev.fd, want);
 	if (want != 0)
+		ev_io_start(io->loop->ev, &io->ev);
+}
+
+void loop_io_go_first(struct loop_io *io)
+{
+	bool was_active = ev_is_active(&io->ev);
+	ev_io_stop(io->loop->ev, &io->ev);
+	ev_set_priority(&io->ev, EV_MAXPRI);
+	if (was_active)
 		ev_io_start(io->loop->ev, &io->ev);
 }
 
@@ -226,7 +251,8 @@ static void on_wake(struct ev_loop *ev, ev_async *w, int revents)
 {
 	(void)ev, (void)revents;
 	struct loop_wake *wake = (struct loop_wake *)w;
-	wake->fn(wake->data);
+	if (atomic_exchange(&wake->is_sent, false))
+		wake->fn(wake->data);
 }
 
 struct loop_wake *loop_wake_new(struct loop *loop, loop_wake_fn *fn, void *data)
@@ -238,12 +264,16 @@ struct loop_wake *loop_wake_new(struct loop *loop, loop_wake_fn *fn, void *data)
 	w->fn = fn;
 	w->data = data;
 	ev_async_init(&w->ev, on_wake);
+	ev_set_priority(&w->ev, EV_MAXPRI);
+	w->next = loop->wakes;
+	loop->wakes = w;
 	ev_async_start(loop->ev, &w->ev);
 	return w;
 }
 
 void loop_wake_send(struct loop_wake *w)
 {
+	atomic_store(&w->is_sent, true);
 	ev_async_send(w->loop->ev, &w->ev);
 }
 
@@ -251,6 +281,10 @@ void loop_wake_free(struct loop_wake **w)
 {
 	if (*w == NULL)
 		return;
+	struct loop_wake **at = &(*w)->loop->wakes;
+	while (*at != *w)
+		at = &(*at)->next;
+	*at = (*w)->next;
 	ev_async_stop((*w)->loop->ev, &(*w)->ev);
 	free(*w);
 	*w = NULL;

@@ -25,6 +25,7 @@ void loop_stop(struct loop *loop);
 typedef void loop_io_fn(void *data, int fd, int events);
 struct loop_io *loop_io_new(struct loop *loop, int fd, int events, loop_io_fn *fn, void *data);
 void loop_io_set(struct loop_io *io, int events);
+void loop_io_go_first(struct loop_io *io); /* from now on it is called before the others that are ready in a turn */
 void loop_io_free(struct loop_io **io);
 
 /* One shot unless started again from its callback; monotonic clock. start on a running timer moves it. */
@@ -39,7 +40,8 @@ typedef void loop_signal_fn(void *data, int signo);
 struct loop_signal *loop_signal_new(struct loop *loop, int signo, loop_signal_fn *fn, void *data);
 void loop_signal_free(struct loop_signal **s);
 
-/* Calls fn on the loop's thread after loop_wake_send from any thread; several sends may fold into one call. */
+/* Calls fn on the loop's thread after loop_wake_send from any thread; several sends may fold into one call. It does not wait for the end
+ * of a turn: fn is called between two descriptors' calls. */
 typedef void loop_wake_fn(void *data);
 struct loop_wake *loop_wake_new(struct loop *loop, loop_wake_fn *fn, void *data);
 void loop_wake_send(struct loop_wake *w);

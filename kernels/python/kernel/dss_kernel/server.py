@@ -24,7 +24,8 @@ FIRST_REQUEST_S = 15.0      # a new connection must say something sensible withi
 HEAD_S, BODY_S = 10.0, 60.0 # from a request's first byte
 SEND_S = 60.0               # an answer must move within
 CLOSE_S = 1.0               # at the end: for answers under way
-CHUNK = 256 * 1024
+CHUNK = 256 * 1024          # a read within a large body
+LITTLE = 16 * 1024          # any other: room for more would be mapped and unmapped each time
 BEAT_S = 0.005              # a task that the deputy sees twice makes it lead
 BEATS = 100                 # without a task, then it sleeps until there is one
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -242,7 +243,7 @@ class Server:
     def _receive(self, c):
         """Reads once. False: the connection is gone."""
         try:
-            data = c.sock.recv(CHUNK)
+            data = c.sock.recv(LITTLE if c.request is None else CHUNK)
         except BlockingIOError:
             return True
         except OSError:
