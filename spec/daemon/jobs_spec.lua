@@ -402,6 +402,36 @@ project { recipes = { one = shell { command = "echo $DSS_JOB_ID", outputs = { "x
 		assert.are.equal(0, #processes "recipe")
 	end)
 
+	it("run each recipe once, however often the backend is killed meanwhile", function()
+		open()
+		project("CHAOS", [[
+project { recipes = {
+  a = shell { command = "echo ran-a; sleep 0.3; echo 1 > data/one/x", outputs = { "one" } },
+  b = shell { command = "echo ran-b; sleep 0.3; echo 2 > data/two/x", inputs = { "one" }, outputs = { "two" } },
+  c = shell { command = "echo ran-c; cat data/one/x data/two/x > data/all/x", inputs = { "one", "two" }, outputs = { "all" } },
+} }]])
+		local ids = {}
+		for round = 1, 5 do
+			ids[round] = start("CHAOS", "all", "RECURSIVE_FORCED_BUILD")
+			-- each time a little later in the job's life
+			local seen = 0
+			wait_for("a moment", function() seen = seen + 1 return seen > round * round end)
+			local old = node:kill "backend"
+			wait_for("another backend", function()
+				local pid = node:status().by.backend.pid
+				return pid and pid ~= old and (node:http("GET", "/health")) == 200
+			end, 30)
+		end
+		for _, id in ipairs(ids) do
+			local s, log = ended("CHAOS", id, 60), log_of("CHAOS", id)
+			assert.are.equal("DONE", s.baseStatus.state, json.encode(s) .. log)
+			for _, name in ipairs { "ran-a", "ran-b", "ran-c" } do
+				assert.are.equal(1, select(2, log:gsub("%- " .. name:gsub("%-", "%%-") .. "\n", "")), log)
+			end
+		end
+		wait_for("recipes to be gone", function() return #processes "recipe" == 0 end)
+	end)
+
 	it("tell a recipe that outgrew its memory, by name and number", function()
 		open()
 		project("BIG", [[
