@@ -115,7 +115,9 @@ static int check(int argc, char **argv)
 static int project(int argc, char **argv)
 {
 	bool may_be_absolute = false, is_told = false;
-	static const struct option options[] = { { "absolute", no_argument, NULL, 'a' }, { "tell", no_argument, NULL, 't' }, { 0 } };
+	static const struct option options[] = { { "absolute", no_argument, NULL, 'a' },
+						 { "tell", no_argument, NULL, 't' },
+						 { 0 } };
 	for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
 		if (c != 'a' && c != 't')
 			return fputs(usage, stderr), EXIT_USAGE;

@@ -14,7 +14,7 @@ struct config_node {
 	char control_user[64], run_user[64]; /* "" = one-user mode */
 	char **hosts;                        /* further names allowed in Host; NULL-terminated, owned */
 	int port;
-	bool is_observe; /* policies only say what they would do */
+	bool is_observe;                     /* policies only say what they would do */
 	int64_t memory_bytes, reserve_bytes; /* 0 = not said */
 };
 /* What the keeper's plan took (environment DSS_NODE), so that a file which is just being edited holds up no backend; without it the file

@@ -165,7 +165,8 @@ static bool make_room(struct console *c)
 		struct console_session *s = list_of(l, struct console_session, link);
 		states++;
 		open += !s->is_over;
-		if (!s->is_over && !s->is_running && now - s->last_ms >= CONSOLE_SPARE_MS && (!spare || s->last_ms < spare->last_ms))
+		if (!s->is_over && !s->is_running && now - s->last_ms >= CONSOLE_SPARE_MS &&
+		    (!spare || s->last_ms < spare->last_ms))
 			spare = s;
 	}
 	if (states >= STATES_MAX)
@@ -201,7 +202,7 @@ static enum console_refusal get_session(struct console *c, const struct console_
 	}
 	if (!ask->session && !(*out = make_session(c, ask, err)))
 		return CONSOLE_FULL;
-	snprintf((*out)->who, sizeof (*out)->who, "%s", ask->who);
+	snprintf((*out)->who, sizeof(*out)->who, "%s", ask->who);
 	return CONSOLE_TAKEN;
 }
 

@@ -26,7 +26,7 @@
 
 struct console;
 
-struct console_ask { /* all borrowed */
+struct console_ask {         /* all borrowed */
 	const char *session; /* NULL = a new one */
 	uid_t uid;           /* a session is its own uid's alone */
 	const char *who;     /* for log, facts and texts: "admin (uid 0)" */

@@ -279,16 +279,18 @@ static int told(lua_State *L)
 static int wait(lua_State *L)
 {
 	if (!lua_isyieldable(L))
-		return luaL_error(L, "this cannot be asked from within a function that Lua itself calls (table.sort, string.gsub): ask before");
+		return luaL_error(
+			L,
+			"this cannot be asked from within a function that Lua itself calls (table.sort, string.gsub): ask before");
 	return lua_yield(L, 0);
 }
 
 int bind_change_open(lua_State *L)
 {
 	static const luaL_Reg words[] = {
-		{ "writing", writing },  { "who", who }, { "wall_ms", wall_ms },      { "tune", tune },       { "stop", stop },   { "retire", retire },
-		{ "abort", abort_task }, { "reload", reload }, { "changes", changes }, { "above", above }, { "ask", ask },
-		{ "told", told },        { "wait", wait },     { NULL, NULL },
+		{ "writing", writing }, { "who", who },          { "wall_ms", wall_ms }, { "tune", tune },       { "stop", stop },
+		{ "retire", retire },   { "abort", abort_task }, { "reload", reload },   { "changes", changes }, { "above", above },
+		{ "ask", ask },         { "told", told },        { "wait", wait },       { NULL, NULL },
 	};
 	luaL_newlib(L, words);
 	return 1;

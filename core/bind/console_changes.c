@@ -35,7 +35,9 @@ static void keep(struct changes *c, const struct app *app, const char *who, cons
 		c->forgotten++;
 	}
 	struct console_change *change = &c->ring[(c->first + c->n) % CONSOLE_CHANGES];
-	*change = (struct console_change){ .wall_ms = clock_wall_ms(), .who = copy(who), .what = copy(what), .subject = copy(subject) };
+	*change = (struct console_change){
+		.wall_ms = clock_wall_ms(), .who = copy(who), .what = copy(what), .subject = copy(subject)
+	};
 	change->before = copy(before);
 	change->after = copy(after);
 	change->version = app->versions ? versions_now(app->versions) : 0;

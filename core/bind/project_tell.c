@@ -42,7 +42,9 @@ static int read_token(char *out, size_t room)
 
 static int connect_to(int port)
 {
-	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in to = { .sin_family = AF_INET,
+				  .sin_port = htons((uint16_t)port),
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	struct timeval most = { .tv_sec = TIME_S };
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
@@ -58,10 +60,11 @@ static int post(int port, const char *token, int status, const char *body, size_
 {
 	char head[600], answer[64];
 	const char *process = getenv("DSS_PROJECT_PROCESS");
-	int n = snprintf(head, sizeof head,
-			 "POST /kernel/v1/projects?process=%s&status=%d HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nAuthorization: Bearer %s\r\n"
-			 "Content-Type: application/json\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n",
-			 process ? process : "", status, port, token, len);
+	int n = snprintf(
+		head, sizeof head,
+		"POST /kernel/v1/projects?process=%s&status=%d HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nAuthorization: Bearer %s\r\n"
+		"Content-Type: application/json\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n",
+		process ? process : "", status, port, token, len);
 	int fd = connect_to(port);
 	if (fd < 0 || n >= (int)sizeof head || fds_write_all(fd, head, (size_t)n) < 0 || fds_write_all(fd, body, len) < 0)
 		return complain("tell the backend");

@@ -13,7 +13,7 @@ struct vm {
 	/* the call that runs now */
 	int depth;
 	lua_State *volatile thread; /* the coroutine that runs; NULL: the main thread, L */
-	int64_t deadline_us; /* of the innermost call; 0 = none */
+	int64_t deadline_us;        /* of the innermost call; 0 = none */
 	int budget_ms;
 	bool is_over; /* the hook has fired; overtime says where */
 	char overtime[ERR_TEXT_MAX];

@@ -22,8 +22,8 @@ static void print_one(const json_t *row)
 	if (n > 1)
 		snprintf(count, sizeof(count), ", %.0f times", n);
 	say_toned(stdout, tone_of(level), level);
-	printf("  %s\n         since %s%s; %s%s%s\n", text, say_since((int64_t)rest_number(row, "since", 0), since, sizeof(since)), count,
-	       rest_text(row, "key"), *source ? "; " : "", source);
+	printf("  %s\n         since %s%s; %s%s%s\n", text, say_since((int64_t)rest_number(row, "since", 0), since, sizeof(since)),
+	       count, rest_text(row, "key"), *source ? "; " : "", source);
 }
 
 int alerts_command(struct ctl *ctl, int argc, char **argv)
@@ -37,7 +37,8 @@ int alerts_command(struct ctl *ctl, int argc, char **argv)
 		{ "key-file", "FILE", "the API key (else DSS_KEY, else config/admin.key)", OPT_TEXT, &key_file, 0, 0, NULL },
 		{ 0 },
 	};
-	struct opt_words words = { .usage = "[--fail] [--json]", .about = "What an admin should know now, worst first, until it is over." };
+	struct opt_words words = { .usage = "[--fail] [--json]",
+				   .about = "What an admin should know now, worst first, until it is over." };
 	int code = opt_read(ctl, opts, &words, argc, argv);
 	if (code >= 0 || (code = rest_open(&rest, ctl, key_file)) != CTL_DONE)
 		return code;

@@ -107,7 +107,8 @@ bool demo_has_jobs(const char *share)
 	snprintf(path, sizeof(path), "%s/kernels/java/dss-kernel.jar", share);
 	if (access(path, R_OK) == 0 && is_program("java"))
 		return true;
-	return home_program("java/dss-kernel.jar", program, sizeof(program)) == 0 && access(program, R_OK) == 0 && is_program("java");
+	return home_program("java/dss-kernel.jar", program, sizeof(program)) == 0 && access(program, R_OK) == 0 &&
+	       is_program("java");
 }
 
 /* The pool of job kernels, where there can be one: a policy that names what is not there would keep the whole set from being taken. */
@@ -127,7 +128,8 @@ static int make_flow(const struct layout *l, const char *share, struct err *err)
 	snprintf(from, sizeof(from), "%s/etc/demo/recipes", share);
 	if (access(from, R_OK) < 0)
 		return 0; /* an older share: the data set alone */
-	return write_project(l, share, err) < 0 || layout_folder(l, "projects/DEMO/recipes", LAYOUT_RUN, LAYOUT_CONTROL, 0750, err) < 0 ||
+	return write_project(l, share, err) < 0 ||
+			       layout_folder(l, "projects/DEMO/recipes", LAYOUT_RUN, LAYOUT_CONTROL, 0750, err) < 0 ||
 			       layout_copy_files(l, from, "projects/DEMO/recipes", LAYOUT_RUN, LAYOUT_CONTROL, 0640, err) < 0 ||
 			       write_pool(l, share, err) < 0
 		       ? -1

@@ -176,7 +176,8 @@ struct what {
 	bool may_be_tree;              /* --tree: below those that started them */
 };
 
-static int print_answer(struct ctl *ctl, const struct what *what, const struct filter *filters, bool is_tree, const struct rest_answer *a)
+static int print_answer(struct ctl *ctl, const struct what *what, const struct filter *filters, bool is_tree,
+			const struct rest_answer *a)
 {
 	bool is_all = true;
 	for (const struct filter *f = filters; f->key != NULL; f++)

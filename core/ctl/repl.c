@@ -100,7 +100,7 @@ static int run_line(struct repl *r, const char *line)
 	if (r->chunk.len > 0)
 		buf_putc(&r->chunk, '\n');
 	buf_puts(&r->chunk, line);
-	int code = r->chunk.failed ? ctl_fail(CTL_FAILED, "this is too long: %d bytes may be typed", CHUNK_MOST)
+	int code = r->chunk.failed    ? ctl_fail(CTL_FAILED, "this is too long: %d bytes may be typed", CHUNK_MOST)
 		   : r->chunk.len > 0 ? run_chunk(r, r->chunk.data, r->chunk.len)
 				      : CTL_DONE;
 	if (!r->is_incomplete || r->chunk.failed)
@@ -140,7 +140,9 @@ static json_t *complete(void *data, const char *line, size_t cursor, size_t *fro
 		buf_putc(&text, '\n');
 	}
 	buf_puts(&text, line);
-	char *body = text.failed ? NULL : make_body(r, text.data != NULL ? text.data : "", text.len, json_integer((json_int_t)(before + cursor)));
+	char *body = text.failed ? NULL
+				 : make_body(r, text.data != NULL ? text.data : "", text.len,
+					     json_integer((json_int_t)(before + cursor)));
 	if (body != NULL) {
 		if (r->session[0] != '\0' && rest_ask(r->rest, "POST", "/api/console/complete", body, &a) == CTL_DONE) {
 			double at = rest_number(a.json, "from", 0);
@@ -163,7 +165,8 @@ static int talk(struct repl *r, bool has_history)
 		return ctl_fail(CTL_FAILED, "unable to use this terminal");
 	int code = run_chunk(r, " ", 1); /* is anybody there, and may we? */
 	if (code == CTL_DONE)
-		ctl_note("A Lua prompt in the backend of %s; read-only until :write. help() lists the words, Ctrl-D leaves.", r->ctl->dir);
+		ctl_note("A Lua prompt in the backend of %s; read-only until :write. help() lists the words, Ctrl-D leaves.",
+			 r->ctl->dir);
 	while (code == CTL_DONE && !r->is_over) {
 		enum repl_read what = repl_edit_read(edit, r->chunk.len > 0 ? "...> " : r->prompt, &line);
 		if (what == REPL_CLEARED)
@@ -222,12 +225,13 @@ int repl_command(struct ctl *ctl, int argc, char **argv)
 		{ "no-history", NULL, "neither read nor write ~/.dss_history", OPT_FLAG, &no_history, 0, 0, NULL },
 		{ 0 },
 	};
-	struct opt_words words = {
-		.usage = "[-e LINE] [--no-history]",
-		.about = "A live Lua prompt in the running backend, for admins: root and the control user. Read-only until :write; each\n"
-			 "change is logged with who and when. help() lists the words; :delta prints what was changed since the backend's\n"
-			 "start for a file of policies/. Without a terminal lines are read from standard input; exit 1 if one failed."
-	};
+	struct opt_words words = { .usage = "[-e LINE] [--no-history]",
+				   .about = "A live Lua prompt in the running backend, for admins: root and the control user. "
+					    "Read-only until :write; each\n"
+					    "change is logged with who and when. help() lists the words; :delta prints what was "
+					    "changed since the backend's\n"
+					    "start for a file of policies/. Without a terminal lines are read from standard input; "
+					    "exit 1 if one failed." };
 	int code = opt_read(ctl, opts, &words, argc, argv);
 	if (code >= 0 || (code = rest_open_socket(&r.rest, ctl)) != CTL_DONE)
 		return code;

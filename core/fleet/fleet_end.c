@@ -377,8 +377,7 @@ static void ask_to_stop(struct fleet *fleet, struct future *f, const char *cause
 	if (!k->stop_deadline_mono_ms && k->state != KERNEL_STOPPING) {
 		k->stop_deadline_mono_ms = clock_mono_ms() + fleet->abort_grace_ms;
 		snprintf(k->stop_cause, sizeof(k->stop_cause), "%s", f->abort_cause);
-		snprintf(k->stop_text, sizeof(k->stop_text), "task %s did not stop when asked by %s", f->id,
-			 future_aborter(f));
+		snprintf(k->stop_text, sizeof(k->stop_text), "task %s did not stop when asked by %s", f->id, future_aborter(f));
 	}
 	fleet_touch(fleet);
 }

@@ -117,9 +117,10 @@ static struct future *from_request(const struct fleet_request *r, const struct p
 	}
 	f->waiter = malloc(sizeof(*f->waiter));
 	f->payload = malloc(r->payload_len + 1);
-	if (!f->waiter || !f->payload || !copy(&f->owner, r->owner) || !copy(&f->type, r->type) || !copy(&f->kind, r->job ? "job" : "future") ||
-	    !copy(&f->pool, pool->spec->name) || !copy(&f->project, r->project) || !copy(&f->title, r->title) ||
-	    !copy(&f->client_key, r->client_key) || !copy(&f->tags, r->tags) || !copy(&f->exclusive, r->exclusive) || !copy(&f->job, r->job)) {
+	if (!f->waiter || !f->payload || !copy(&f->owner, r->owner) || !copy(&f->type, r->type) ||
+	    !copy(&f->kind, r->job ? "job" : "future") || !copy(&f->pool, pool->spec->name) || !copy(&f->project, r->project) ||
+	    !copy(&f->title, r->title) || !copy(&f->client_key, r->client_key) || !copy(&f->tags, r->tags) ||
+	    !copy(&f->exclusive, r->exclusive) || !copy(&f->job, r->job)) {
 		err_set(err, "no memory");
 		future_free(&f);
 		return NULL;

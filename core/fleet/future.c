@@ -65,8 +65,8 @@ void future_free(struct future **fp)
 	slots_ticket_free(&f->ticket);
 	free(f->abort_by);
 	free(f->waiter);
-	char *owned[] = { f->client_key, f->owner, f->project, f->kind,    f->type, f->pool,      f->title,
-			  f->payload,    f->error, f->result,  f->message, f->tags, f->exclusive, f->end.error, f->job };
+	char *owned[] = { f->client_key, f->owner,  f->project, f->kind, f->type,      f->pool,      f->title, f->payload,
+			  f->error,      f->result, f->message, f->tags, f->exclusive, f->end.error, f->job };
 	for (size_t i = 0; i < sizeof(owned) / sizeof(owned[0]); i++)
 		free(owned[i]);
 	free(f);

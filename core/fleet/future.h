@@ -85,12 +85,12 @@ struct future {
 	bool was_sent;                    /* this attempt may have reached the kernel */
 	double progress;                  /* 0..1; < 0 = not told */
 	char *message;                    /* the kernel's own; NULL */
-	char *abort_by;                   /* who asked to abort, or the rule with its reason; owned, NULL: told by abort_cause alone */
-	char abort_cause[16];             /* user | admin | deadline | policy; "" = nobody asked */
-	int64_t deadline_mono_ms;         /* of this attempt; 0 = none */
-	int64_t save_again_mono_ms;       /* its end could not be saved (disk full): when to try again; 0 = no */
-	int commits;                      /* store operations under way */
-	struct future *next;              /* assigned to its kernel in the transaction of its end */
+	char *abort_by;             /* who asked to abort, or the rule with its reason; owned, NULL: told by abort_cause alone */
+	char abort_cause[16];       /* user | admin | deadline | policy; "" = nobody asked */
+	int64_t deadline_mono_ms;   /* of this attempt; 0 = none */
+	int64_t save_again_mono_ms; /* its end could not be saved (disk full): when to try again; 0 = no */
+	int commits;                /* store operations under way */
+	struct future *next;        /* assigned to its kernel in the transaction of its end */
 	struct fleet *fleet;
 	struct fleet_waiter *waiter; /* who waits for the submit's commit; owned */
 	struct fleet_debt *debt;     /* what may go on once its end is on disk */

@@ -26,8 +26,8 @@ extern const struct fsm kernel_fsm;
 #define KERNEL_ID_MAX    64
 #define KERNEL_URL_MAX   64
 #define KERNEL_STOP_TEXT 640 /* a rule with its place and reason */
-#define KERNEL_TOKEN_MAX 65 /* 64 hex digits and NUL */
-#define KERNEL_SAMPLES   60 /* of the last minute, one a second */
+#define KERNEL_TOKEN_MAX 65  /* 64 hex digits and NUL */
+#define KERNEL_SAMPLES   60  /* of the last minute, one a second */
 
 struct pool;
 
@@ -56,12 +56,12 @@ struct kernel {
 	int64_t tasks_told; /* tasks_run of the last label */
 	int64_t started_wall_ms, started_mono_ms, ready_wall_ms;
 	int64_t idle_wall_ms; /* since when it has no task; 0 = it has one, or is not ready. Of one taken up: since then */
-	int64_t ready_deadline_mono_ms;               /* 0 = none */
-	int64_t stop_deadline_mono_ms;                /* an asked abort's grace; 0 = none */
+	int64_t ready_deadline_mono_ms;                   /* 0 = none */
+	int64_t stop_deadline_mono_ms;                    /* an asked abort's grace; 0 = none */
 	char stop_cause[24], stop_text[KERNEL_STOP_TEXT]; /* of an order to stop that was given or waits for its grace */
-	char variant[16];                             /* of its pool's spec at its start; a changed spec retires idle ones */
-	int64_t memory_now_bytes, peak_bytes, cpu_ms; /* of the last usage; -1 = unknown */
-	int64_t sampled_mono_ms;                      /* when it was asked for; 0 = not yet */
+	char variant[16];                                 /* of its pool's spec at its start; a changed spec retires idle ones */
+	int64_t memory_now_bytes, peak_bytes, cpu_ms;     /* of the last usage; -1 = unknown */
+	int64_t sampled_mono_ms;                          /* when it was asked for; 0 = not yet */
 	struct kernel_sample samples[KERNEL_SAMPLES];
 	int nsamples, first_sample; /* a ring */
 };

@@ -59,8 +59,8 @@ static size_t make_prefix(char prefix[PREFIX_MAX], const char *thread, const cha
 		strftime(shown, sizeof(shown), "%Y/%m/%d-%H:%M:%S", &tm);
 		second = now.tv_sec;
 	}
-	int n = snprintf(prefix, PREFIX_MAX, "[%s.%03d] [null-%s-%d] [%s] [act.%.*s]  - ", shown, (int)(now.tv_nsec / 1000000), thread, (int)child_pid,
-			 level, NAME_MAX_, name);
+	int n = snprintf(prefix, PREFIX_MAX, "[%s.%03d] [null-%s-%d] [%s] [act.%.*s]  - ", shown, (int)(now.tv_nsec / 1000000),
+			 thread, (int)child_pid, level, NAME_MAX_, name);
 	return n < PREFIX_MAX ? (size_t)n : PREFIX_MAX - 1;
 }
 
