@@ -33,11 +33,12 @@ struct rest {
 	struct ctl *ctl;
 	CURL *curl;
 	struct curl_slist *headers;
-	char socket[PATH_MAX]; /* "" = TCP, as run/ports.json says */
+	char base[256];        /* of DSS_URL: no instance of this machine is meant; "" = as run/ports.json says */
+	char socket[PATH_MAX]; /* "" = TCP */
 	int socket_dir;        /* its folder, where the path is too long for a socket; -1 */
-	bool is_noted;    /* "waiting for the backend" was said */
-	int within_ms;    /* for each answer; 0 = ANSWER_MS */
-	int64_t asked_ms; /* monotonic; 0: no request is under way, or one that is meant to wait */
+	bool is_noted;         /* "waiting for the backend" was said */
+	int within_ms;         /* for each answer; 0 = ANSWER_MS */
+	int64_t asked_ms;      /* monotonic; 0: no request is under way, or one that is meant to wait */
 	volatile sig_atomic_t *stop;
 };
 
@@ -98,6 +99,21 @@ static int read_port(struct rest *r, int *port, struct err *err)
 	return 0;
 }
 
+/* The url of a path; -1: err. */
+static int make_url(struct rest *r, const char *path, char *url, size_t room, struct err *err)
+{
+	int port = 0, n;
+	if (r->base[0] == '\0' && r->socket[0] == '\0' && read_port(r, &port, err) < 0)
+		return -1;
+	if (r->base[0] != '\0')
+		n = snprintf(url, room, "%s%s", r->base, path);
+	else if (r->socket[0] != '\0')
+		n = snprintf(url, room, "http://localhost%s", path);
+	else
+		n = snprintf(url, room, "http://127.0.0.1:%d%s", port, path);
+	return n < (int)room ? 0 : err_sys(err, ENAMETOOLONG, "unable to ask for %.60s…", path);
+}
+
 static int read_key(struct ctl *ctl, const char *key_file, char *key, struct err *err)
 {
 	char path[PATH_MAX];
@@ -155,10 +171,37 @@ static struct rest *make(struct ctl *ctl, char *key)
 	return r;
 }
 
+/* DSS_URL: who has a key need not be able to read the instance's folder, nor be on its machine. */
+static int open_by_url(struct rest **rest, struct ctl *ctl, const char *url, const char *key_file)
+{
+	char key[KEY_MAX];
+	struct err err = { 0 };
+	const char *own = getenv("DSS_KEY");
+	size_t n = strlen(url);
+	while (n > 0 && url[n - 1] == '/')
+		n--;
+	if (strncmp(url, "http://", 7) != 0 || n <= 7 || memchr(url + 7, '/', n - 7) != NULL || strpbrk(url, " \t\r\n?#@") != NULL)
+		return ctl_fail(CTL_USAGE, "DSS_URL is no address such as http://127.0.0.1:11200");
+	if (key_file == NULL && (own == NULL || own[0] == '\0'))
+		return ctl_fail(CTL_NOT_ALLOWED, "DSS_URL is set: say who asks with DSS_KEY or --key-file");
+	if (read_key(ctl, key_file, key, &err) < 0)
+		return ctl_fail(err.code == EACCES ? CTL_NOT_ALLOWED : CTL_FAILED, "%s", err.text);
+	snprintf(ctl->dir, sizeof(ctl->dir), "%.*s", (int)n, url);
+	if ((*rest = make(ctl, key)) == NULL)
+		return ctl_fail(CTL_FAILED, "no memory");
+	if (snprintf((*rest)->base, sizeof((*rest)->base), "%.*s", (int)n, url) < (int)sizeof((*rest)->base))
+		return CTL_DONE;
+	rest_close(rest);
+	return ctl_fail(CTL_USAGE, "DSS_URL is too long");
+}
+
 int rest_open(struct rest **rest, struct ctl *ctl, const char *key_file)
 {
 	char key[KEY_MAX];
 	struct err err = { 0 };
+	const char *url = getenv("DSS_URL");
+	if (url != NULL && url[0] != '\0' && ctl->given == NULL)
+		return open_by_url(rest, ctl, url, key_file);
 	int code = ctl_find(ctl);
 	if (code != CTL_DONE)
 		return code;
@@ -286,12 +329,9 @@ static int ask_once(struct rest *r, const char *method, const char *path, const 
 		    struct err *err)
 {
 	char url[16 * 1024]; /* the backend takes no longer head; filters are long */
-	int port = 0;
 	bool is_local = r->socket[0] != '\0';
-	if (!is_local && read_port(r, &port, err) < 0)
+	if (make_url(r, path, url, sizeof(url), err) < 0)
 		return -1;
-	if (snprintf(url, sizeof(url), is_local ? "http://localhost%.0d%s" : "http://127.0.0.1:%d%s", port, path) >= (int)sizeof(url))
-		return err_sys(err, ENAMETOOLONG, "unable to ask for %.60s…", path);
 	CURL *c = prepare(r, url);
 	if (is_local)
 		curl_easy_setopt(c, CURLOPT_UNIX_SOCKET_PATH, r->socket);
@@ -317,7 +357,8 @@ static int ask_once(struct rest *r, const char *method, const char *path, const 
 	if (is_local)
 		err_set(err, "unable to ask the backend at run/admin.sock: %s", curl_easy_strerror(rc));
 	else
-		err_set(err, "unable to ask the backend at 127.0.0.1:%d: %s", port, curl_easy_strerror(rc));
+		err_set(err, "unable to ask the backend at %.*s: %s", (int)(strlen(url) - strlen(path)), url,
+			curl_easy_strerror(rc));
 	err->code = rc == CURLE_COULDNT_CONNECT ? ECONNREFUSED
 		    : rc == CURLE_RECV_ERROR || rc == CURLE_SEND_ERROR || rc == CURLE_GOT_NOTHING || rc == CURLE_PARTIAL_FILE
 			    ? ECONNRESET
@@ -428,13 +469,10 @@ static size_t take_piece(char *data, size_t size, size_t n, void *to)
 int rest_stream(struct rest *r, const char *path, const char *header, int quiet_s, rest_piece_fn *fn, void *data)
 {
 	char url[1024];
-	int port = 0;
 	struct err err = { 0 };
 	struct stream s = { .rest = r, .fn = fn, .data = data };
-	if (read_port(r, &port, &err) < 0)
-		return ctl_fail(CTL_NO_DAEMON, "%s", err.text);
-	if (snprintf(url, sizeof(url), "http://127.0.0.1:%d%s", port, path) >= (int)sizeof(url))
-		return ctl_fail(CTL_USAGE, "unable to ask for %.60s…: too long", path);
+	if (make_url(r, path, url, sizeof(url), &err) < 0)
+		return ctl_fail(err.code == ENAMETOOLONG ? CTL_USAGE : CTL_NO_DAEMON, "%s", err.text);
 	buf_init(&s.refusal.body, BODY_MAX);
 	CURL *c = prepare(r, url);
 	struct curl_slist *more = curl_slist_append(NULL, "Accept: text/event-stream");

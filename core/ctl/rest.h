@@ -20,7 +20,8 @@ struct rest_answer {
 	json_t *json;    /* parsed body, NULL where it is none; integers are reals here */
 };
 
-/* CTL_DONE, or an exit code after telling why. key_file: NULL = DSS_KEY, else config/admin.key. */
+/* CTL_DONE, or an exit code after telling why. key_file: NULL = DSS_KEY, else config/admin.key. DSS_URL (and no -C) stands for the instance: its
+ * folder is not looked at. */
 int rest_open(struct rest **rest, struct ctl *ctl, const char *key_file);
 /* The same over run/admin.sock, without a key: who asks is the uid. rest_ask alone. */
 int rest_open_socket(struct rest **rest, struct ctl *ctl);

@@ -220,4 +220,32 @@ exec env -i /usr/bin/curl -sS -o /dev/null -w '%{http_code}' --unix-socket "$3/r
 			assert.is_true(t_peer.is_boxed(pid, "00000000", 999999999), "one that is gone may have been anybody")
 		end)
 	end)
+
+	describe("without access to the instance's folder", function()
+		local function as_nobody(env, ...)
+			local words = work.is_root and { "setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "env" } or { "env", "-C", "/" }
+			env.DSS_HOME = ""
+			for name, value in pairs(env) do words[#words + 1] = name .. "=" .. value end
+			words[#words + 1] = Instance.program "dssctl"
+			for _, word in ipairs { ... } do words[#words + 1] = word end
+			return Instance.run_apart(words)
+		end
+		it("asks by DSS_URL and a key of its own, and is nobody else", function()
+			local url, key = ("http://127.0.0.1:%d/"):format(node:port()), make("carl").key
+			local out, err, code, _
+			out, err, code = as_nobody({ DSS_URL = url, DSS_KEY = key }, "run", "--memory", "64m", "carls", "--", "/bin/echo", "hello")
+			assert.same({ "hello", 0 }, { out, code }, err)
+			out = as_nobody({ DSS_URL = url, DSS_KEY = key }, "tasks", "--json")
+			for _, row in ipairs(assert(json.decode(out))) do assert.equal("carl", row.owner) end
+			assert.truthy(out:find("carls", 1, true), out)
+			_, err, code = as_nobody({ DSS_URL = url, DSS_KEY = key }, "policy", "history")
+			assert.equal(5, code, err)
+			_, err, code = as_nobody({ DSS_URL = url }, "tasks")
+			assert.equal(5, code)
+			assert.truthy(err:find("DSS_KEY", 1, true), err)
+			_, err, code = as_nobody({ DSS_URL = "http://user@host", DSS_KEY = key }, "tasks")
+			assert.equal(2, code)
+			assert.truthy(err:find("is no address", 1, true), err)
+		end)
+	end)
 end)
