@@ -10,8 +10,8 @@ for name, fact in pairs(facts.of "process") do registry[name] = fact end
 registry.connected = { type = "flag" }
 
 local now_s = os.time()
-local row = { id = "fek-12", kind = "notebook", state = "idle", pool = "fek", user = "bob", memoryBytes = 2 << 30, limitBytes = 2 << 30, startedAt = now_s * 1000 - 90000,
-	idleSince = now_s * 1000 - 8000000, cpuSeconds = 1.5, peakBytes = 2 << 30 }
+local row = { id = "fek-12", kind = "notebook", state = "idle", pool = "fek", user = "bob", memoryBytes = 2 << 30, limitBytes = 2 << 30,
+	startedAt = now_s * 1000 - 90000, idleSince = now_s * 1000 - 8000000, cpuSeconds = 1.5, peakBytes = 2 << 30 }
 local all = facts.from_row("process", row, now_s)
 
 local function us(n, fn)
@@ -32,6 +32,7 @@ for _, text in ipairs {
 } do
 	local f = assert(filter.parse(text, registry))
 	local test, reads = f.test, f.reads
-	print(("%-64s %8.1f %8.2f %8.2f"):format(#text > 64 and ("30 clauses (%d characters)"):format(#text) or text, us(PARSES, function() filter.parse(text, registry) end),
+	local name = #text > 64 and ("30 clauses (%d characters)"):format(#text) or text
+	print(("%-64s %8.1f %8.2f %8.2f"):format(name, us(PARSES, function() filter.parse(text, registry) end),
 		us(TESTS, function() test(all) end), us(ROWS, function() test(facts.from_row("process", row, now_s, reads)) end)))
 end

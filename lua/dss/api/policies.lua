@@ -17,7 +17,8 @@ function M.list(req)
 	req.reply(200, JSON, json.encode(json.array(out)))
 end
 
---- version: of the set in force; lastGood: that is the last good set, not policies/; observe: they only say what they would do; errors: of policies/, {file, line, text}.
+--- version: of the set in force; lastGood: that is the last good set, not policies/; observe: they only say what they would do;
+-- errors: of policies/, {file, line, text}.
 function M.state(req)
 	local now = policies.current()
 	req.reply(200, JSON, json.encode { version = now.version, lastGood = now.is_last, observe = now.is_observe, errors = json.decode(now.errors) })

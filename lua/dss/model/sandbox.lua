@@ -16,6 +16,8 @@ local libraries = {
 	utf8 = { "char", "charpattern", "codepoint", "len", "offset" },
 }
 
+local ENDLESS = "stack overflow: a function calls itself without end"
+
 local inside = setmetatable({}, { __mode = "k" })      -- read-only table → the one it shows
 local lookers = setmetatable({}, { __mode = "k" })     -- facts → who is told of each key that was read
 
@@ -146,7 +148,7 @@ local function in_words(raised, name)
 	if raised == "not enough memory" then
 		return (bound.short_of_memory() or name .. ":1") .. ": used up the memory of a policy set: make smaller tables and texts, or end a recursion"
 	end
-	raised = raised:gsub("stack overflow %(message.*", "stack overflow: a function calls itself without end"):gsub("stack overflow$", "stack overflow: a function calls itself without end")
+	raised = raised:gsub("stack overflow %(message.*", ENDLESS):gsub("stack overflow$", ENDLESS)
 	return raised:find ":%d+: " and raised or ("%s:1: %s"):format(name, raised)
 end
 

@@ -99,7 +99,8 @@ function M.word(word)
 			for k in pairs(arg) do
 				if k ~= "reason" and k ~= "level" then
 					local guess = nearest(k, { "reason", "level" })
-					error(('%s: unknown key "%s"%s'):format(word, type(k) == "string" and k or type(k), guess and (', did you mean "%s"?'):format(guess) or "; there are level, reason"), 2)
+					local hint = guess and (', did you mean "%s"?'):format(guess) or "; there are level, reason"
+					error(('%s: unknown key "%s"%s'):format(word, type(k) == "string" and k or type(k), hint), 2)
 				end
 			end
 			level = arg.level or level

@@ -12,7 +12,6 @@ local PROJECT = {
 	},
 }
 
-local user = {}
 local jobs = world.jobs
 
 local function ask(who, method, target, body)
@@ -24,7 +23,6 @@ describe("jobs", function()
 		world.reset()
 		for i, login in ipairs { "bob", "carol", "dave", "erin" } do
 			world.keys.rows[i] = { id = login, user = login, is_admin = false, created_ms = 1 }
-			user[login] = login
 		end
 		jobs.projects = { P = { "good", json.encode(PROJECT) }, BAD = { "bad", '{"errors":[{"file":"projects/BAD/project.lua","line":7,"text":"no word"}]}' },
 			SLOW = { "failed", nil, "it took longer than 10 s" } }
@@ -39,7 +37,7 @@ describe("jobs", function()
 			world.was.jobs = { key or "all", owner or "all", limit }
 			fn "[]"
 		end
-		jobs.log = function(key, id, offset, most, activity)
+		jobs.log = function(key, id, offset, _, activity)
 			world.was.log = { key, id, offset, activity }
 			return "[x] [act.a]  - ä\n", 18
 		end
