@@ -115,7 +115,7 @@ describe("the store", function()
 			end)
 		]]):format(path)
 		helper.write(dir .. "/child.lua", script)
-		local p = assert(io.popen("DSS_BUILD=" .. helper.build .. " exec lua5.4 " .. dir .. "/child.lua 2>&1"))
+		local p = assert(io.popen("DSS_BUILD=" .. helper.build .. ' LD_PRELOAD="$DSS_SAN_PRELOAD" exec lua5.4 ' .. dir .. "/child.lua 2>&1"))
 		local ids = {}
 		for id in p:lines() do ids[#ids + 1] = id end
 		p:close()
