@@ -33,9 +33,10 @@ static void catch_signals(void)
 static int path_of(const char *project, const char *job, const char *rest, char *out, size_t room)
 {
 	char p[PATH_ROOM / 3], j[PATH_ROOM / 3] = "";
-	if (!text_is_id(project, strlen(project)) || (job != NULL && !text_is_id(job, strlen(job))) || rest_escape(project, p, sizeof(p)) < 0 ||
-	    (job != NULL && rest_escape(job, j, sizeof(j)) < 0))
-		return ctl_misuse("job", NULL, NULL, "\"%s\" is no %s", job != NULL ? job : project, job != NULL ? "job's id" : "project's key");
+	if (!text_is_id(project, strlen(project)) || (job != NULL && !text_is_id(job, strlen(job))) ||
+	    rest_escape(project, p, sizeof(p)) < 0 || (job != NULL && rest_escape(job, j, sizeof(j)) < 0))
+		return ctl_misuse("job", NULL, NULL, "\"%s\" is no %s", job != NULL ? job : project,
+				  job != NULL ? "job's id" : "project's key");
 	snprintf(out, room, "/public/api/projects/%s/jobs/%s%s", p, j, rest);
 	return CTL_DONE;
 }
@@ -54,12 +55,9 @@ static const struct list_column activity_columns[] = {
 };
 
 static const struct list_column job_columns[] = {
-	{ "PROJECT", "project", LIST_TEXT },
-	{ "JOB", "jobId", LIST_TEXT },
-	{ "STATE", "shown", LIST_STATE },
-	{ "SINCE", "startTime", LIST_SINCE },
-	{ "RAN", "ran", LIST_DURATION },
-	{ "USER", "user", LIST_TEXT },
+	{ "PROJECT", "project", LIST_TEXT }, { "JOB", "jobId", LIST_TEXT },
+	{ "STATE", "shown", LIST_STATE },    { "SINCE", "startTime", LIST_SINCE },
+	{ "RAN", "ran", LIST_DURATION },     { "USER", "user", LIST_TEXT },
 	{ NULL, NULL, LIST_TEXT },
 };
 
@@ -136,7 +134,10 @@ static void print_status(const json_t *status)
 static int code_of(const json_t *status)
 {
 	const char *state = rest_text(json_object_get(status, "baseStatus"), "state");
-	return strcmp(state, "DONE") == 0 ? CTL_DONE : strcmp(state, "FAILED") == 0 ? CTL_FAILED : strcmp(state, "ABORTED") == 0 ? CTL_ABORTED : -1;
+	return strcmp(state, "DONE") == 0      ? CTL_DONE
+	       : strcmp(state, "FAILED") == 0  ? CTL_FAILED
+	       : strcmp(state, "ABORTED") == 0 ? CTL_ABORTED
+					       : -1;
 }
 
 static int show_status(struct ctl *ctl, struct rest *rest, const char *project, const char *job)
@@ -231,7 +232,8 @@ static int follow(struct rest *rest, const char *project, const char *job)
 		const char *why = rest_text(a.json, "errorMessage");
 		text_escape(text, sizeof(text), why, strlen(why));
 		code = code_of(a.json);
-		ctl_note("%s: %s%s%s", job, rest_text(json_object_get(a.json, "baseStatus"), "state"), text[0] != '\0' ? ": " : "", text);
+		ctl_note("%s: %s%s%s", job, rest_text(json_object_get(a.json, "baseStatus"), "state"), text[0] != '\0' ? ": " : "",
+			 text);
 	}
 	rest_answer_fini(&a);
 	return code < 0 ? CTL_FAILED : code;
@@ -243,12 +245,16 @@ static int begin(struct ctl *ctl, int argc, char **argv, bool is_run)
 	char path[PATH_ROOM], client_key[BODY_KEY_ROOM];
 	struct rest *rest = NULL;
 	struct rest_answer a = { 0 };
-	const struct opt opts[] = { { "build", "WHAT", "stale (what is out of date, the default), only (these, in any case), all (these and all they are made of), "
-						       "missing (these, and what is not there)",
-				      OPT_TEXT, &word, 0, 0, NULL },
-				    { "key-file", "FILE", key_help, OPT_TEXT, &key_file, 0, 0, NULL },
-				    { 0 } };
-	struct opt_words words = { .usage = is_run ? "run PROJECT DATASET… [--build WHAT]" : "start PROJECT DATASET… [--build WHAT]",
+	const struct opt opts[] = {
+		{ "build", "WHAT",
+		  "stale (what is out of date, the default), only (these, in any case), all (these and all they are made of), "
+		  "missing (these, and what is not there)",
+		  OPT_TEXT, &word, 0, 0, NULL },
+		{ "key-file", "FILE", key_help, OPT_TEXT, &key_file, 0, 0, NULL },
+		{ 0 }
+	};
+	struct opt_words words = { .usage =
+					   is_run ? "run PROJECT DATASET… [--build WHAT]" : "start PROJECT DATASET… [--build WHAT]",
 				   .about = is_run ? "Builds datasets and shows the log to the end; exits as the job ended."
 						   : "Starts a job that builds datasets, and prints its id.",
 				   .least = 2,
@@ -258,8 +264,8 @@ static int begin(struct ctl *ctl, int argc, char **argv, bool is_run)
 		return code;
 	if (mode_named(word) == NULL)
 		return ctl_misuse(ctl->verb, NULL, NULL, "--build \"%s\" is none of stale, only, all, missing", word);
-	if ((code = path_of(words.words[0], NULL, "", path, sizeof(path))) != CTL_DONE || (code = body_client_key(client_key)) != CTL_DONE ||
-	    (code = rest_open(&rest, ctl, key_file)) != CTL_DONE)
+	if ((code = path_of(words.words[0], NULL, "", path, sizeof(path))) != CTL_DONE ||
+	    (code = body_client_key(client_key)) != CTL_DONE || (code = rest_open(&rest, ctl, key_file)) != CTL_DONE)
 		return code;
 	json_t *body = definition(&words, mode_named(word), client_key);
 	char *text = json_dumps(body, JSON_COMPACT);
@@ -294,7 +300,10 @@ static int status(struct ctl *ctl, int argc, char **argv)
 	const char *key_file = NULL;
 	struct rest *rest = NULL;
 	const struct opt opts[] = { { "key-file", "FILE", key_help, OPT_TEXT, &key_file, 0, 0, NULL }, { 0 } };
-	struct opt_words words = { .usage = "status PROJECT JOB [--json]", .about = "A job's state and its activities: what ran, how long, why.", .least = 2, .most = 2 };
+	struct opt_words words = { .usage = "status PROJECT JOB [--json]",
+				   .about = "A job's state and its activities: what ran, how long, why.",
+				   .least = 2,
+				   .most = 2 };
 	int code = opt_read(ctl, opts, &words, argc, argv);
 	if (code >= 0 || (code = rest_open(&rest, ctl, key_file)) != CTL_DONE)
 		return code;
@@ -310,7 +319,9 @@ static int end_job(struct ctl *ctl, int argc, char **argv)
 	struct rest *rest = NULL;
 	struct rest_answer a = { 0 };
 	const struct opt opts[] = { { "key-file", "FILE", key_help, OPT_TEXT, &key_file, 0, 0, NULL }, { 0 } };
-	struct opt_words words = { .usage = "abort PROJECT JOB", .about = "Ends a job and all that it started.", .least = 2, .most = 2 };
+	struct opt_words words = {
+		.usage = "abort PROJECT JOB", .about = "Ends a job and all that it started.", .least = 2, .most = 2
+	};
 	int code = opt_read(ctl, opts, &words, argc, argv);
 	if (code >= 0 || (code = path_of(words.words[0], words.words[1], "/abort", path, sizeof(path))) != CTL_DONE ||
 	    (code = rest_open(&rest, ctl, key_file)) != CTL_DONE)
@@ -332,7 +343,9 @@ static int print_log(struct ctl *ctl, int argc, char **argv)
 				    { "f", NULL, "the same", OPT_FLAG, &is_following, 0, 0, NULL },
 				    { "key-file", "FILE", key_help, OPT_TEXT, &key_file, 0, 0, NULL },
 				    { 0 } };
-	struct opt_words words = { .usage = "log PROJECT JOB [-f]", .about = "What a job and its recipes printed.", .least = 2, .most = 2 };
+	struct opt_words words = {
+		.usage = "log PROJECT JOB [-f]", .about = "What a job and its recipes printed.", .least = 2, .most = 2
+	};
 	int code = opt_read(ctl, opts, &words, argc, argv);
 	if (code >= 0 || (code = rest_open(&rest, ctl, key_file)) != CTL_DONE)
 		return code;
@@ -390,7 +403,9 @@ int jobs_command(struct ctl *ctl, int argc, char **argv)
 	const struct opt opts[] = { { "n", "N", "how many (40)", OPT_INT, &most, 1, 10000, NULL },
 				    { "key-file", "FILE", key_help, OPT_TEXT, &key_file, 0, 0, NULL },
 				    { 0 } };
-	struct opt_words words = { .usage = "[PROJECT] [-n N] [--json]", .about = "Jobs, newest first: of a project, or your own of all (admins: all).", .most = 1 };
+	struct opt_words words = { .usage = "[PROJECT] [-n N] [--json]",
+				   .about = "Jobs, newest first: of a project, or your own of all (admins: all).",
+				   .most = 1 };
 	int code = opt_read(ctl, opts, &words, argc, argv);
 	if (code >= 0)
 		return code;

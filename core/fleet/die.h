@@ -12,6 +12,9 @@
  * result_read       the result is here, nothing was written                  result_written  in the transaction, before its commit
  * result_committed  the kernel does not know that it may forget it           spawn_ordered   ordered, perhaps not sent
  * spawn_answered    the keeper said that it knows the process                end_committed   an exit is on disk, not acknowledged
+ *
+ * Of a job's activity: activity_committed  its row is on disk, no process was ordered     activity_ordered   ordered, perhaps not sent
+ *                      activity_answered   the keeper knows it, its kernel was not told   activity_ended     its end is on disk, not acknowledged
  */
 void die_at(const char *point);
 

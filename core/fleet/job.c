@@ -53,7 +53,9 @@ static int check_activity(const json_t *a, struct err *err)
 		return 0;
 	if (json_get_list(a, "argv", JSON_REQUIRED, &list, err) < 0)
 		return -1;
-	return json_array_size(list) > 0 ? 0 : err_set(err, "argv of activity %s is empty", json_string_value(json_object_get(a, "activityId")));
+	return json_array_size(list) > 0
+		       ? 0
+		       : err_set(err, "argv of activity %s is empty", json_string_value(json_object_get(a, "activityId")));
 }
 
 static json_t *read_plan(const void *json, size_t len, struct err *err)
@@ -62,7 +64,8 @@ static json_t *read_plan(const void *json, size_t len, struct err *err)
 	size_t i;
 	if (!plan)
 		return NULL;
-	int rc = json_get_list(plan, "activities", JSON_REQUIRED, &list, err) < 0 || check_id(plan, "jobId", JOB_NAME_MAX, err) < 0 ||
+	int rc = json_get_list(plan, "activities", JSON_REQUIRED, &list, err) < 0 ||
+				 check_id(plan, "jobId", JOB_NAME_MAX, err) < 0 ||
 				 check_id(plan, "projectKey", JOB_NAME_MAX, err) < 0
 			 ? -1
 			 : 0;
@@ -83,7 +86,8 @@ int job_check_plan(const void *json, size_t len, struct err *err)
 	return 0;
 }
 
-struct job *job_new(const char *task, const char *project, const char *id, const char *owner, const void *plan, size_t len, struct err *err)
+struct job *job_new(const char *task, const char *project, const char *id, const char *owner, const void *plan, size_t len,
+		    struct err *err)
 {
 	struct job *job = calloc(1, sizeof(*job));
 	json_t *a;
@@ -130,7 +134,8 @@ void job_free(struct job **jp)
 
 int job_put_kernel_payload(const struct future *f, struct buf *out)
 {
-	static const char *const kept[] = { "activityId", "kind", "after", "recipe", "class", "classpath", "state", "params", "timeoutMs", NULL };
+	static const char *const kept[] = { "activityId", "kind",  "after",  "recipe",    "class",
+					    "classpath",  "state", "params", "timeoutMs", NULL };
 	json_t *plan = json_parse_object(f->payload, f->payload_len, NULL), *list = json_array(), *a;
 	json_t *whole = json_object();
 	size_t i;
@@ -284,7 +289,8 @@ void job_over(struct job *job, const struct future *f)
 		if (f->state == FUTURE_DONE)
 			end(a, JOB_DONE, NULL);
 		else if (a->state == JOB_RUNNING)
-			end(a, is_aborted ? JOB_ABORTED : JOB_FAILED, is_aborted ? NULL : "Its kernel ended, or did not tell what became of it.");
+			end(a, is_aborted ? JOB_ABORTED : JOB_FAILED,
+			    is_aborted ? NULL : "Its kernel ended, or did not tell what became of it.");
 		else
 			end(a, is_aborted ? JOB_ABORTED : JOB_SKIPPED, NULL);
 	}

@@ -18,9 +18,9 @@
  * `jobs` holds those that are open or have a process left; what is over is read from the store. An activity's row is on disk before its
  * process is ordered, and its end before the keeper's event is acknowledged.
  */
-#define JOB_NAME_MAX     128
-#define JOB_PROCESS_MAX  64
-#define JOB_TICKET_MAX   (JOB_PROCESS_MAX + 66)
+#define JOB_NAME_MAX        128
+#define JOB_PROCESS_MAX     64
+#define JOB_TICKET_MAX      (JOB_PROCESS_MAX + 66)
 #define JOB_ACTIVITIES_MOST 1000
 
 enum job_state { JOB_NOT_STARTED, JOB_WAITING, JOB_RUNNING, JOB_DONE, JOB_FAILED, JOB_ABORTED, JOB_SKIPPED };
@@ -106,7 +106,8 @@ enum job_state job_view_state(const struct job_view *v);
 int job_status_json(const struct job *job, const struct job_view *v, struct buf *out);
 int job_item_json(const json_t *def, const struct job_view *v, struct buf *out);
 /* Inner: a job out of its plan, in no list. NULL: err. */
-struct job *job_new(const char *task, const char *project, const char *id, const char *owner, const void *plan, size_t len, struct err *err);
+struct job *job_new(const char *task, const char *project, const char *id, const char *owner, const void *plan, size_t len,
+		    struct err *err);
 void job_free(struct job **job);
 
 #endif

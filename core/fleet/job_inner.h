@@ -18,9 +18,9 @@ struct job_dataset {
 
 struct jobs {
 	struct fleet *fleet;
-	struct list all;       /* struct job.link */
-	struct map *by_task;   /* borrowed from all */
-	struct map *datasets;  /* that a job began to build; owned */
+	struct list all;      /* struct job.link */
+	struct map *by_task;  /* borrowed from all */
+	struct map *datasets; /* that a job began to build; owned */
 };
 
 /* For store_run_now: rows of open jobs, and what is built. data: struct jobs. */

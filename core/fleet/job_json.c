@@ -95,9 +95,11 @@ static void put_message(const struct job_activity *a, struct buf *out)
 
 static void put_activity(const struct job_activity *a, const struct job_view *v, int order, struct buf *out)
 {
-	const char *recipe = json_string_value(json_object_get(a->spec, "recipe")), *why = json_string_value(json_object_get(a->spec, "why"));
+	const char *recipe = json_string_value(json_object_get(a->spec, "recipe")),
+		   *why = json_string_value(json_object_get(a->spec, "why"));
 	int64_t now = clock_wall_ms(), until = a->ended_ms ? a->ended_ms : now;
-	int64_t running = a->started_ms ? until - a->started_ms : 0, waiting = a->started_ms && v->started_ms ? a->started_ms - v->started_ms : 0;
+	int64_t running = a->started_ms ? until - a->started_ms : 0,
+		waiting = a->started_ms && v->started_ms ? a->started_ms - v->started_ms : 0;
 	jtext_member(out, a->id);
 	buf_putc(out, '{');
 	jtext_text(out, "activityId", a->id);
@@ -169,7 +171,10 @@ static void put_counts(const struct job *job, struct buf *out)
 	static const struct {
 		const char *name;
 		enum job_state state;
-	} counts[] = { { "done", JOB_DONE }, { "failed", JOB_FAILED }, { "running", JOB_RUNNING }, { "aborted", JOB_ABORTED },
+	} counts[] = { { "done", JOB_DONE },
+		       { "failed", JOB_FAILED },
+		       { "running", JOB_RUNNING },
+		       { "aborted", JOB_ABORTED },
 		       { "skipped", JOB_SKIPPED } };
 	jtext_member(out, "globalState");
 	buf_putc(out, '{');

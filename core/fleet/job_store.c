@@ -130,11 +130,13 @@ static int save_datasets(const struct saving *s, struct store_sql *sql, struct e
 	json_t *name;
 	json_array_foreach(s->outputs, i, name)
 	{
-		sqlite3_stmt *st = prepare(sql,
-					   "INSERT INTO dataset (project, name, started_ms, built_ms, job, definition, script) VALUES (?1,?2,?3,?4,?5,?6,?7)"
-					   " ON CONFLICT (project, name) DO UPDATE SET started_ms = excluded.started_ms, built_ms = excluded.built_ms,"
-					   " job = excluded.job, definition = excluded.definition, script = excluded.script",
-					   &rc, err);
+		sqlite3_stmt *st = prepare(
+			sql,
+			"INSERT INTO dataset (project, name, started_ms, built_ms, job, definition, script) VALUES "
+			"(?1,?2,?3,?4,?5,?6,?7)"
+			" ON CONFLICT (project, name) DO UPDATE SET started_ms = excluded.started_ms, built_ms = excluded.built_ms,"
+			" job = excluded.job, definition = excluded.definition, script = excluded.script",
+			&rc, err);
 		if (!st)
 			return rc;
 		bind_text(st, 1, s->project);
@@ -155,13 +157,14 @@ static int run_saving(struct store_job *base, struct store_sql *sql, struct err 
 	const struct saving *s = (const struct saving *)base;
 	const struct job_activity *a = &s->row;
 	int rc;
-	sqlite3_stmt *st = prepare(sql,
-				   "INSERT INTO activity (task, id, state, started_ms, ended_ms, process, request, cause, code, signal, peak_bytes,"
-				   " message) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12) ON CONFLICT (task, id) DO UPDATE SET"
-				   " state = excluded.state, started_ms = excluded.started_ms, ended_ms = excluded.ended_ms,"
-				   " process = excluded.process, request = excluded.request, cause = excluded.cause, code = excluded.code,"
-				   " signal = excluded.signal, peak_bytes = excluded.peak_bytes, message = excluded.message",
-				   &rc, err);
+	sqlite3_stmt *st = prepare(
+		sql,
+		"INSERT INTO activity (task, id, state, started_ms, ended_ms, process, request, cause, code, signal, peak_bytes,"
+		" message) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12) ON CONFLICT (task, id) DO UPDATE SET"
+		" state = excluded.state, started_ms = excluded.started_ms, ended_ms = excluded.ended_ms,"
+		" process = excluded.process, request = excluded.request, cause = excluded.cause, code = excluded.code,"
+		" signal = excluded.signal, peak_bytes = excluded.peak_bytes, message = excluded.message",
+		&rc, err);
 	if (!st)
 		return rc;
 	bind_text(st, 1, s->task);
@@ -316,11 +319,12 @@ static int read_one(struct reading *r, struct store_sql *sql, struct err *err)
 static int read_list(struct reading *r, struct store_sql *sql, struct err *err)
 {
 	int rc;
-	sqlite3_stmt *st = prepare(sql,
-				   "SELECT " TASK ", json_extract(CAST(t.payload AS TEXT), '$.def') FROM task t WHERE t.job IS NOT NULL"
-				   " AND (?1 IS NULL OR t.project = ?1) AND (?2 IS NULL OR t.owner = ?2)"
-				   " ORDER BY t.created_ms DESC, t.rowid DESC LIMIT ?3",
-				   &rc, err);
+	sqlite3_stmt *st =
+		prepare(sql,
+			"SELECT " TASK ", json_extract(CAST(t.payload AS TEXT), '$.def') FROM task t WHERE t.job IS NOT NULL"
+			" AND (?1 IS NULL OR t.project = ?1) AND (?2 IS NULL OR t.owner = ?2)"
+			" ORDER BY t.created_ms DESC, t.rowid DESC LIMIT ?3",
+			&rc, err);
 	size_t room = 0;
 	if (!st)
 		return rc;
@@ -359,9 +363,17 @@ static int pid_of(const struct reading *r, const char *kernel)
 /* `reason` has room for the text that the view borrows. */
 static struct job_view view_of(struct reading *r, const struct row *row)
 {
-	struct job_view v = { .task = row->task, .project = row->project, .id = row->id, .owner = row->owner, .kernel = row->kernel,
-			      .cause = row->cause, .error = row->error, .state = row->state, .created_ms = row->created_ms,
-			      .started_ms = row->started_ms, .ended_ms = row->ended_ms };
+	struct job_view v = { .task = row->task,
+			      .project = row->project,
+			      .id = row->id,
+			      .owner = row->owner,
+			      .kernel = row->kernel,
+			      .cause = row->cause,
+			      .error = row->error,
+			      .state = row->state,
+			      .created_ms = row->created_ms,
+			      .started_ms = row->started_ms,
+			      .ended_ms = row->ended_ms };
 	const struct future *f = fleet_at_hand(r->jobs->fleet, row->task);
 	const struct job *job = map_get(r->jobs->by_task, row->task);
 	if (f) {
@@ -419,7 +431,8 @@ static void tell_reading(struct store_job *base, const struct store_answer *answ
 	struct err full = { 0 };
 	if (out.failed)
 		err_set(&full, "no memory for the answer");
-	r->fn(r->data, out.failed ? NULL : &out, r->n ? r->rows[0].owner : NULL, r->n ? r->rows[0].task : NULL, out.failed ? &full : NULL);
+	r->fn(r->data, out.failed ? NULL : &out, r->n ? r->rows[0].owner : NULL, r->n ? r->rows[0].task : NULL,
+	      out.failed ? &full : NULL);
 	buf_fini(&out);
 }
 
@@ -435,7 +448,8 @@ static void release_reading(struct store_job *base)
 	free(r);
 }
 
-static void read_jobs(struct jobs *jobs, const char *project, const char *id, const char *owner, int limit, jobs_json_fn *fn, void *data)
+static void read_jobs(struct jobs *jobs, const char *project, const char *id, const char *owner, int limit, jobs_json_fn *fn,
+		      void *data)
 {
 	struct err err = { 0 };
 	struct reading *r = calloc(1, sizeof(*r));

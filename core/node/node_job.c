@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "fleet/die.h"
 #include "fleet/jtext.h"
 #include "net/digest.h"
 #include "net/json.h"
@@ -184,16 +185,21 @@ static void tell_why(struct job_activity *a, const struct judge_end *end)
 	}
 	if (strcmp(a->cause, "oom_limit") == 0 && end->limit_bytes > 0)
 		snprintf(text, sizeof(text),
-			 "Killed: recipe \"%s\" used %s, the memory limit of %s is %s%s%s. Peak %s. Others were not affected. Give it a higher "
+			 "Killed: recipe \"%s\" used %s, the memory limit of %s is %s%s%s. Peak %s. Others were not affected. Give "
+			 "it a higher "
 			 "limits.memory in project.lua, or let it read its input in pieces.",
-			 recipe_of(a), peak, end->limit_owner[0] ? end->limit_owner : "its box", text_print_size(end->limit_bytes, limit, sizeof(limit)),
-			 end->victim_of[0] ? "; largest there: " : "", end->victim_of, peak);
+			 recipe_of(a), peak, end->limit_owner[0] ? end->limit_owner : "its box",
+			 text_print_size(end->limit_bytes, limit, sizeof(limit)), end->victim_of[0] ? "; largest there: " : "",
+			 end->victim_of, peak);
 	else if (a->code > 0)
-		snprintf(text, sizeof(text), "Recipe \"%s\" ended with status %d%s. Its last lines stand in the job's log. Peak %s.", recipe_of(a), a->code,
-			 strcmp(a->cause, "limit_threads") == 0 ? " after it had reached its limit of processes and threads" : "", peak);
-	else
-		snprintf(text, sizeof(text), "Recipe \"%s\" was ended (%s): %s. Peak %s.", recipe_of(a), a->cause, end->text[0] ? end->text : "no reason was told",
+		snprintf(text, sizeof(text),
+			 "Recipe \"%s\" ended with status %d%s. Its last lines stand in the job's log. Peak %s.", recipe_of(a),
+			 a->code,
+			 strcmp(a->cause, "limit_threads") == 0 ? " after it had reached its limit of processes and threads" : "",
 			 peak);
+	else
+		snprintf(text, sizeof(text), "Recipe \"%s\" was ended (%s): %s. Peak %s.", recipe_of(a), a->cause,
+			 end->text[0] ? end->text : "no reason was told", peak);
 	say(a, text);
 }
 
@@ -265,7 +271,9 @@ static int make_ticket(const struct node *n, const char *process, char out[JOB_T
 /* Ours come last: a recipe cannot say that it is somebody else's. */
 static void put_environment(const struct node *n, const struct job_activity *a, struct buf *b)
 {
-	static const char *const defaults[][2] = { { "PATH", PATH_DEFAULT }, { "LANG", "C.UTF-8" }, { "TMPDIR", "/tmp" }, { "PYTHONUNBUFFERED", "1" } };
+	static const char *const defaults[][2] = {
+		{ "PATH", PATH_DEFAULT }, { "LANG", "C.UTF-8" }, { "TMPDIR", "/tmp" }, { "PYTHONUNBUFFERED", "1" }
+	};
 	char ticket[JOB_TICKET_MAX], port[16];
 	const char *name, *cwd = json_string_value(json_object_get(a->spec, "cwd"));
 	json_t *value, *env = json_object_get(a->spec, "env");
@@ -274,8 +282,9 @@ static void put_environment(const struct node *n, const struct job_activity *a, 
 			put_env(b, defaults[i][0], defaults[i][1]);
 	if (!json_object_get(env, "HOME"))
 		put_env(b, "HOME", cwd ? cwd : "/");
-	json_object_foreach(env, name, value) if (json_is_string(value) && strncmp(name, "DKU_", 4) != 0 && strncmp(name, "DSS_", 4) != 0 &&
-						  strchr(name, '=') == NULL) put_env(b, name, json_string_value(value));
+	json_object_foreach(env, name, value) if (json_is_string(value) && strncmp(name, "DKU_", 4) != 0 &&
+						  strncmp(name, "DSS_", 4) != 0 && strchr(name, '=') == NULL)
+		put_env(b, name, json_string_value(value));
 	make_ticket(n, a->process, ticket);
 	snprintf(port, sizeof(port), "%d", n->page_port);
 	put_env(b, "DKU_CURRENT_PROJECT_KEY", a->job->project);
@@ -335,7 +344,8 @@ static void put_argv(const struct job_activity *a, struct buf *b)
 		}
 		wire_text(b, WF_argv, "--");
 	}
-	json_array_foreach(json_object_get(a->spec, "argv"), i, v) if (json_is_string(v)) wire_text(b, WF_argv, json_string_value(v));
+	json_array_foreach(json_object_get(a->spec, "argv"), i, v) if (json_is_string(v))
+		wire_text(b, WF_argv, json_string_value(v));
 }
 
 static void put_label(const struct job_activity *a, struct buf *b)
@@ -385,6 +395,7 @@ static void on_spawned(void *data, const struct wire_view *msg)
 	struct node_jobs *t = w->in;
 	struct job_activity *a = jobs_by_process(t->jobs, w->process);
 	w->is_held = false;
+	die_at("activity_answered");
 	if (a && a->is_alive && msg->type != WIRE_fail)
 		limit_job(t->node, a);
 	if (a && a->is_alive && msg->type == WIRE_fail)
@@ -433,6 +444,7 @@ static void on_row_saved(void *data, const struct store_answer *answer)
 	struct job_activity *a = jobs_by_process(t->jobs, w->process);
 	struct err err = { 0 };
 	w->is_held = false;
+	die_at("activity_committed");
 	if (answer->outcome != STORE_OK && a) {
 		/* As if never asked for: the kernel asks again. */
 		struct gate_request *req = w->req;
@@ -454,6 +466,7 @@ static void on_row_saved(void *data, const struct store_answer *answer)
 		end_unborn(t, a, "start_failed", err.text);
 	} else {
 		w->is_held = true;
+		die_at("activity_ordered");
 	}
 }
 
@@ -496,7 +509,8 @@ static void on_post(struct node_jobs *t, struct job *job, struct gate_request *r
 	struct err err = { 0 };
 	json_t *body = json_parse_object(http->body.data ? http->body.data : "", http->body.len, &err);
 	if (!body || json_get_text(body, "requestId", JSON_REQUIRED, &request, &err) < 0 ||
-	    json_get_text(body, "jobId", JSON_REQUIRED, &id, &err) < 0 || json_get_text(body, "activityId", JSON_REQUIRED, &activity, &err) < 0) {
+	    json_get_text(body, "jobId", JSON_REQUIRED, &id, &err) < 0 ||
+	    json_get_text(body, "activityId", JSON_REQUIRED, &activity, &err) < 0) {
 		reply_text(req, 400, err.text);
 		json_decref(body);
 		return;

@@ -44,10 +44,10 @@ struct waiter {
 struct project {
 	struct node_projects *in;
 	char key[KEY_MOST + 1];
-	struct identity of;  /* what the answer was made of, or is being made of */
-	char *answer;        /* owned; NULL: none yet */
+	struct identity of; /* what the answer was made of, or is being made of */
+	char *answer;       /* owned; NULL: none yet */
 	size_t answer_len;
-	bool is_good;        /* data; else {"errors"} */
+	bool is_good;         /* data; else {"errors"} */
 	char process[ID_MAX]; /* that reads it now; "" = none */
 	struct list waiters;
 	struct loop_timer *limit;
@@ -66,7 +66,8 @@ struct node_projects {
 static int look(const struct node_projects *t, const char *key, struct identity *out)
 {
 	char path[sizeof(t->dir) + 16], below[KEY_MOST + 16];
-	struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS };
+	struct open_how how = { .flags = O_PATH | O_CLOEXEC,
+				.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS };
 	struct stat st;
 	snprintf(path, sizeof(path), "%s/projects", t->dir);
 	snprintf(below, sizeof(below), "%s/project.lua", key);
@@ -87,7 +88,8 @@ static int look(const struct node_projects *t, const char *key, struct identity 
 static bool is_same(const struct identity *a, const struct identity *b)
 {
 	return a->dev == b->dev && a->ino == b->ino && a->size == b->size && a->changed.tv_sec == b->changed.tv_sec &&
-	       a->changed.tv_nsec == b->changed.tv_nsec && a->modified.tv_sec == b->modified.tv_sec && a->modified.tv_nsec == b->modified.tv_nsec;
+	       a->changed.tv_nsec == b->changed.tv_nsec && a->modified.tv_sec == b->modified.tv_sec &&
+	       a->modified.tv_nsec == b->modified.tv_nsec;
 }
 
 static bool is_key(const char *key)
@@ -115,8 +117,11 @@ static void tell(struct project *p, const char *why)
 		struct waiter w = *list_of(l, struct waiter, link);
 		list_remove(l);
 		free(list_of(l, struct waiter, link));
-		w.fn(w.data, why ? NODE_PROJECT_FAILED : p->is_good ? NODE_PROJECT_GOOD : NODE_PROJECT_BAD, why ? NULL : p->answer,
-		     why ? 0 : p->answer_len, why ? &err : NULL);
+		w.fn(w.data,
+		     why          ? NODE_PROJECT_FAILED
+		     : p->is_good ? NODE_PROJECT_GOOD
+				  : NODE_PROJECT_BAD,
+		     why ? NULL : p->answer, why ? 0 : p->answer_len, why ? &err : NULL);
 	}
 }
 
@@ -140,7 +145,8 @@ static struct project *by_process(struct node_projects *t, const char *process)
 void node_projects_handle(struct node_projects *t, struct gate_request *req)
 {
 	const struct http_request *http = req->http;
-	const char *given = http_field(http, "authorization"), *id = http_query(http, "process"), *status = http_query(http, "status");
+	const char *given = http_field(http, "authorization"), *id = http_query(http, "process"),
+		   *status = http_query(http, "status");
 	char token[DIGEST_HEX_SIZE];
 	struct err err = { 0 };
 	struct project *p = id ? by_process(t, id) : NULL;
@@ -192,7 +198,8 @@ bool node_projects_ended(struct node_projects *t, const struct judge_end *end)
 	if (strcmp(end->cause, "oom_limit") == 0)
 		snprintf(text, sizeof(text), "it needs more than 256 MB of memory");
 	else
-		snprintf(text, sizeof(text), "the process that read it ended without an answer (%s): %.700s", end->cause, end->text);
+		snprintf(text, sizeof(text), "the process that read it ended without an answer (%s): %.700s", end->cause,
+			 end->text);
 	give_up(p, text);
 	return true;
 }

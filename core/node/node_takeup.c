@@ -61,7 +61,7 @@ static void on_saved(void *data, const struct store_answer *answer)
 	if (answer->outcome != STORE_OK)
 		log_warn("a fact was lost: %s", answer->err.text);
 	if (strcmp(ev->what, "exited") == 0)
-		die_at("end_committed");
+		die_at(strncmp(ev->end.id, "job-", 4) == 0 ? "activity_ended" : "end_committed");
 	node_keeper_ack(ev->node->keeper, ev->seq);
 	free(ev);
 }

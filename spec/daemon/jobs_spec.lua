@@ -432,6 +432,26 @@ project { recipes = {
 		wait_for("recipes to be gone", function() return #processes "recipe" == 0 end)
 	end)
 
+	for _, point in ipairs { "activity_committed", "activity_ordered", "activity_answered", "activity_ended" } do
+		it("run a recipe once where the backend dies at " .. point, function()
+			node = Instance.new { policies = { ["10-pools.lua"] = POOLS }, config = ('backend { env = { DSS_SPECS = "1", DSS_DIE_AT = %q } }'):format(point) }
+			node:start()
+			project("DIE", [[
+project { recipes = {
+  a = shell { command = "echo ran-a; echo 1 > data/one/x", outputs = { "one" } },
+  b = shell { command = "echo ran-b; echo 2 > data/two/x", inputs = { "one" }, outputs = { "two" } },
+} }]])
+			local job = start("DIE", "two")
+			wait_for("its death", function() return node:read("run/died-at-" .. point) end, 40)
+			wait_for("another backend", function() return (node:http("GET", "/health")) == 200 end, 30)
+			local s, log = ended("DIE", job), log_of("DIE", job)
+			assert.are.same({ "DONE", "DONE", "DONE" },
+				{ s.baseStatus.state, s.baseStatus.activities.a_NP.state, s.baseStatus.activities.b_NP.state }, json.encode(s) .. log)
+			assert.are.same({ 1, 1 }, { select(2, log:gsub("%- ran%-a\n", "")), (select(2, log:gsub("%- ran%-b\n", ""))) })
+			assert.are.equal(0, ended("DIE", start("DIE", "two")).globalState.total)
+		end)
+	end
+
 	it("tell a recipe that outgrew its memory, by name and number", function()
 		open()
 		project("BIG", [[
