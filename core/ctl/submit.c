@@ -16,7 +16,7 @@
 enum { TITLE_ROOM = 128, RETRIES_MOST = 100, PRIORITY_MOST = 1000 };
 
 struct submit {
-	json_t *args, *kwargs, *path, *env, *classpath, *state; /* owned */
+	json_t *args, *kwargs, *path, *env, *classpath, *state, *tags; /* owned */
 	const char *pool, *memory, *title, *project, *user, *client_key, *key_file;
 	char cwd[PATH_MAX]; /* of --cwd, absolute; "" = none */
 	int64_t timeout_ms, retries, priority;
@@ -61,6 +61,12 @@ static int add_env(void *to, const char *pair, struct err *err)
 static int add_path(void *to, const char *value, struct err *err)
 {
 	return body_path(((struct submit *)to)->path, value, err);
+}
+
+static int add_tag(void *to, const char *value, struct err *err)
+{
+	json_t *tag = json_string(value);
+	return tag != NULL ? json_array_append_new(((struct submit *)to)->tags, tag) : err_set(err, "a tag is no UTF-8 text");
 }
 
 static int add_classpath(void *to, const char *value, struct err *err)
@@ -130,6 +136,8 @@ static json_t *body_of(struct submit *s, const char *type, json_t *payload)
 	json_t *body = body_new(type, payload);
 	body_text(body, "pool", s->pool);
 	body_text(body, "title", s->title);
+	if (json_array_size(s->tags) > 0)
+		json_object_set(body, "tags", s->tags);
 	body_text(body, "project", s->project);
 	body_text(body, "user", s->user);
 	body_text(body, "clientKey", s->client_key);
@@ -209,7 +217,7 @@ out: /* what was made here does not outlive it */
 
 int submit_command(struct ctl *ctl, int argc, char **argv)
 {
-	struct submit s = { json_array(), json_object(), json_array(), json_object(), json_array(), json_object(), .retries = 0 };
+	struct submit s = { json_array(), json_object(), json_array(), json_object(), json_array(), json_object(), json_array(), .retries = 0 };
 	const struct opt opts[] = {
 		{ "arg", "VALUE", "python: a further argument, JSON or text; may repeat", OPT_EACH, &s, 0, 0, add_arg },
 		{ "kwarg", "NAME=VALUE", "python: a named argument; may repeat", OPT_EACH, &s, 0, 0, add_kwarg },
@@ -225,6 +233,7 @@ int submit_command(struct ctl *ctl, int argc, char **argv)
 		{ "retries", "N", "further attempts when it is killed or its kernel dies", OPT_INT, &s.retries, 0, RETRIES_MOST,
 		  NULL },
 		{ "priority", "N", "higher goes first", OPT_INT, &s.priority, -PRIORITY_MOST, PRIORITY_MOST, NULL },
+		{ "tag", "TEXT", "a mark that filters and slots can ask for; may repeat", OPT_EACH, &s, 0, 0, add_tag },
 		{ "title", "TEXT", "shown in lists", OPT_TEXT, &s.title, 0, 0, NULL },
 		{ "project", "KEY", "the project it belongs to", OPT_TEXT, &s.project, 0, 0, NULL },
 		{ "user", "NAME", "for somebody else (admin keys only)", OPT_TEXT, &s.user, 0, 0, NULL },
@@ -247,5 +256,6 @@ int submit_command(struct ctl *ctl, int argc, char **argv)
 	json_decref(s.env);
 	json_decref(s.classpath);
 	json_decref(s.state);
+	json_decref(s.tags);
 	return code;
 }

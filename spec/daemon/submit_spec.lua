@@ -134,6 +134,13 @@ print(p.communicate(timeout=20)[1], p.returncode)]]
 		assert.equal(a, b)
 	end)
 
+	it("marks a task with tags that filters find", function()
+		local id = start_task("--arg", "60", "--tag", "nightly", "--tag", "load")
+		local rows = assert(require("t_json").decode((node:ctl("tasks", "--json", "--where", "tags = nightly and tags = load"))))
+		assert.same({ 1, id }, { #rows, rows[1] and rows[1].jobId })
+		assert.equal(0, select(3, node:ctl("abort", id)))
+	end)
+
 	it("lists processes and tasks, as tables and as JSON", function()
 		local id = start_task("--arg", "60", "--title", "a long sleep")
 		local rows = assert(require("t_json").decode((node:ctl("ps", "--json"))))
