@@ -161,7 +161,8 @@ int store_update_task(struct store *s, const struct future *f, store_done_fn *fn
 {
 	return post_task(s, STORE_OP_UPDATE, f, NULL, fn, false, data);
 }
-int store_update_tasks(struct store *s, const struct future *f, const struct future *also, bool leads, store_done_fn *fn, void *data)
+int store_update_tasks(struct store *s, const struct future *f, const struct future *also, bool leads, store_done_fn *fn,
+		       void *data)
 {
 	return post_task(s, STORE_OP_UPDATE, f, also, fn, leads, data);
 }

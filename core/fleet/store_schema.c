@@ -25,7 +25,8 @@ static const char *const migrations[STORE_SCHEMA] = {
 	"CREATE UNIQUE INDEX task_exclusive ON task(owner, exclusive)"
 	"  WHERE exclusive IS NOT NULL AND state IN ('queued','assigned','running');",
 	"CREATE TABLE decision ("
-	"  id INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, seq INTEGER NOT NULL, first_ms INTEGER NOT NULL, last_ms INTEGER NOT NULL,"
+	"  id INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, seq INTEGER NOT NULL, first_ms INTEGER NOT NULL, last_ms INTEGER NOT "
+	"NULL,"
 	"  count INTEGER NOT NULL, word TEXT NOT NULL, name TEXT NOT NULL, source TEXT NOT NULL, subject_kind TEXT NOT NULL,"
 	"  subject TEXT NOT NULL, answer TEXT NOT NULL, reason TEXT, inputs TEXT, threshold TEXT, mode TEXT NOT NULL,"
 	"  outcome TEXT NOT NULL, owner TEXT, version INTEGER NOT NULL);"

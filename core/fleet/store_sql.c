@@ -5,19 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fleet/store_row.h"
 #include "fleet/store_schema.h"
 #include "fleet/store_vfs.h"
 #include "fleet/store_wal.h"
 
 #define CHECKPOINT_PAGES 8000 /* 32 MB of log: the writer is to do it when idle; under load it would stand in the way */
 #define BUSY_MS          5000   /* an admin's sqlite3 may hold the file for a moment */
-
-#define TASK_COLUMNS                                                                                                               \
-	"id, client_key, owner, project, kind, type, pool, title, priority, payload, json_extract(limits,'$.memoryBytes'), "       \
-	"timeout_ms,"                                                                                                              \
-	" retries, state, attempt, kernel, cause, error, created_ms, started_ms, ended_ms, (state = 'done' AND result IS NOT NULL), tags,"                \
-	" exclusive, job"
-enum { COL_TAGS = 22, COL_EXCLUSIVE, COL_JOB, COL_RESULT };
 
 enum statement {
 	S_INSERT,
@@ -56,10 +50,10 @@ static const char *const texts[S_COUNT] = {
 		   "(?1,?2,?3,?4,?5,?6,?7,?8,?9)",
 	[S_GET_META] = "SELECT value FROM meta WHERE name = ?1",
 	[S_SET_META] = "INSERT INTO meta (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-	[S_OPEN] = "SELECT " TASK_COLUMNS " FROM task WHERE state IN ('queued','assigned','running') ORDER BY created_ms, rowid",
-	[S_GET] = "SELECT " TASK_COLUMNS " FROM task WHERE id = ?1",
-	[S_GET_WITH_RESULT] = "SELECT " TASK_COLUMNS ", result FROM task WHERE id = ?1",
-	[S_ENDED] = "SELECT " TASK_COLUMNS " FROM task WHERE ended_ms IS NOT NULL AND (?1 IS NULL OR owner = ?1)"
+	[S_OPEN] = "SELECT " STORE_ROW_COLUMNS " FROM task WHERE state IN ('queued','assigned','running') ORDER BY created_ms, rowid",
+	[S_GET] = "SELECT " STORE_ROW_COLUMNS " FROM task WHERE id = ?1",
+	[S_GET_WITH_RESULT] = "SELECT " STORE_ROW_COLUMNS ", result FROM task WHERE id = ?1",
+	[S_ENDED] = "SELECT " STORE_ROW_COLUMNS " FROM task WHERE ended_ms IS NOT NULL AND (?1 IS NULL OR owner = ?1)"
 		    " ORDER BY ended_ms DESC, rowid DESC LIMIT ?2",
 	[S_PUT_KEY] = "INSERT INTO key (id, user, label, is_admin, hash, created_ms, revoked_ms, last_used_ms)"
 		      " VALUES (?1,?2,?3,?4,?5,?6,?7,?8) ON CONFLICT (id) DO UPDATE SET revoked_ms = excluded.revoked_ms,"
@@ -339,67 +333,11 @@ int store_sql_fact(struct store_sql *sql, int64_t epoch, int64_t seq, const stru
 	return finish(sql, st, sqlite3_step(st), err, "write");
 }
 
-static char *column_copy(sqlite3_stmt *st, int at)
-{
-	const char *s = (const char *)sqlite3_column_text(st, at);
-	return s ? strdup(s) : NULL;
-}
-
-static char *column_bytes(sqlite3_stmt *st, int at, size_t *len)
-{
-	const void *p = sqlite3_column_blob(st, at);
-	*len = (size_t)sqlite3_column_bytes(st, at);
-	char *copy = malloc(*len + 1);
-	if (!copy)
-		return NULL;
-	if (p)
-		memcpy(copy, p, *len);
-	copy[*len] = 0;
-	return copy;
-}
-
-/* NULL: no memory, or a row that no program of ours wrote. */
-static struct future *read_row(sqlite3_stmt *st, bool with_result)
-{
-	struct future *f = future_new();
-	if (!f)
-		return NULL;
-	char **names[] = { NULL, &f->client_key, &f->owner, &f->project, &f->kind, &f->type, &f->pool, &f->title };
-	const char *id = (const char *)sqlite3_column_text(st, 0), *state = (const char *)sqlite3_column_text(st, 13);
-	for (int i = 1; i < 8; i++)
-		*names[i] = column_copy(st, i);
-	snprintf(f->id, sizeof(f->id), "%s", id ? id : "");
-	f->priority = sqlite3_column_int(st, 8);
-	f->payload = column_bytes(st, 9, &f->payload_len);
-	f->memory_bytes = sqlite3_column_int64(st, 10);
-	f->timeout_ms = sqlite3_column_int64(st, 11);
-	f->retries = sqlite3_column_int(st, 12);
-	int s = state ? future_state_named(state) : -1;
-	f->state = (enum future_state)(s < 0 ? 0 : s);
-	f->attempt = sqlite3_column_int(st, 14);
-	const char *kernel = (const char *)sqlite3_column_text(st, 15), *cause = (const char *)sqlite3_column_text(st, 16);
-	snprintf(f->kernel, sizeof(f->kernel), "%s", kernel ? kernel : "");
-	snprintf(f->cause, sizeof(f->cause), "%s", cause ? cause : "");
-	f->error = column_copy(st, 17);
-	f->created_ms = sqlite3_column_int64(st, 18);
-	f->started_ms = sqlite3_column_int64(st, 19);
-	f->ended_ms = sqlite3_column_int64(st, 20);
-	f->has_result = sqlite3_column_int(st, 21);
-	f->tags = column_copy(st, COL_TAGS);
-	f->exclusive = column_copy(st, COL_EXCLUSIVE);
-	f->job = column_copy(st, COL_JOB);
-	if (with_result && sqlite3_column_type(st, COL_RESULT) != SQLITE_NULL)
-		f->result = column_bytes(st, COL_RESULT, &f->result_len);
-	if (!f->owner || !f->kind || !f->type || !f->pool || !f->payload || s < 0)
-		future_free(&f);
-	return f;
-}
-
 static int each_row(struct store_sql *sql, sqlite3_stmt *st, store_load_fn *fn, void *data, struct err *err)
 {
 	int rc;
 	while ((rc = sqlite3_step(st)) == SQLITE_ROW) {
-		struct future *f = read_row(st, false);
+		struct future *f = store_row_read(st, false);
 		if (!f) {
 			rc = SQLITE_NOMEM;
 			break;
@@ -436,7 +374,7 @@ int store_sql_get(struct store_sql *sql, const char *id, bool with_result, struc
 		return rc;
 	bind_text(st, 1, id);
 	rc = sqlite3_step(st);
-	if (rc == SQLITE_ROW && !(*out = read_row(st, with_result)))
+	if (rc == SQLITE_ROW && !(*out = store_row_read(st, with_result)))
 		rc = SQLITE_NOMEM;
 	return finish(sql, st, rc, err, "read");
 }

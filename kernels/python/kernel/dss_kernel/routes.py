@@ -177,7 +177,11 @@ class Routes:
     def _state(self, task):
         self._desk.show_news(time.monotonic(), at_once=True)
         state = {"taskId": task.id, "attempt": task.attempt, "version": task.version, "state": task.state}
-        state.update((k, v) for k, v in zip(("progress", "message"), task.said) if v is not None)
+        progress, message = task.said
+        if progress is not None:
+            state["progress"] = progress
+        if message is not None:
+            state["message"] = message
         if task.error is not None and task.state != "running":
             state["error"] = task.error
         if task.state != "done":
@@ -186,7 +190,7 @@ class Routes:
         if len(task.result) > INLINE_BYTES:
             return state
         # The result is JSON already; it is put in as it is, never read and written again.
-        head = json.dumps(state, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+        head = http1.ENCODE(state).encode("utf-8", "replace")
         return head[:-1] + b',"result":' + task.result + b"}"
 
     def _check_lease(self, now):

@@ -151,6 +151,8 @@ class Server:
                 self._look()
                 while goes_on is not None and goes_on():
                     self._turn()
+                    if goes_on():       # whoever leads next looks first
+                        self._look()
                 self._is_polling = False
         except BaseException:
             # Without its server a kernel is of no use to anyone, and nobody would learn why.
@@ -168,16 +170,17 @@ class Server:
                 self._accept()
             elif fd in self._connections:
                 self._serve(self._connections[fd], events)
-        self._look()
 
     def _look(self):
         """What the task's change or the time brings, and when to look again."""
         now = time.monotonic()
-        self._routes.tick(now)
-        for connection in list(self._connections.values()):
-            if connection.waiting is not None or connection.deadline is not None:
+        due = self._routes.tick(now)
+        watched = [c for c in self._connections.values() if c.waiting is not None or c.deadline is not None]
+        if watched:
+            for connection in watched:
                 self._look_after(connection, now)
-        self._due = self._next_deadline(self._routes.tick(now))     # again: a request answered just now may have begun a task
+            due = self._routes.tick(now)        # again: a request answered just now may have begun a task
+        self._due = self._next_deadline(due)
 
     def _is_sending(self):
         return time.monotonic() < self._close_by and any(c.to_send or c.waiting for c in self._connections.values())

@@ -106,7 +106,11 @@ class Surroundings:
             except (OSError, ValueError):
                 pass                    # the logger's death is not the task's failure
         sys.path[:] = self._sys_path
-        own = {n: m for n, m in sys.modules.items() if n not in self._modules and (n in self._lent or self._is_own(m))}
+        own = {}
+        for name in sys.modules.keys() - self._modules:
+            module = sys.modules.get(name)
+            if name in self._lent or self._is_own(module):
+                own[name] = module
         self._shelf.take_back(self._own, own, self._began_at)
         if sys.path_importer_cache.keys() != self._importers:
             for place in [p for p in list(sys.path_importer_cache) if self._is_within(p)]:
