@@ -92,6 +92,7 @@ int policy_files_read(struct ctl *ctl, json_t **out)
 	char folder[PATH_MAX], path[PATH_MAX + 300];
 	struct err err = { 0 };
 	struct names names;
+	*out = NULL;
 	if (ctl_path(ctl, folder_name, folder, sizeof(folder), &err) < 0)
 		return ctl_fail(CTL_FAILED, "%s", err.text);
 	int code = list_folder(folder, &names);

@@ -142,7 +142,7 @@ static json_t *complete(void *data, const char *line, size_t cursor, size_t *fro
 	buf_puts(&text, line);
 	char *body = text.failed ? NULL
 				 : make_body(r, text.data != NULL ? text.data : "", text.len,
-					     json_integer((json_int_t)(before + cursor)));
+					     json_integer((json_int_t)before + (json_int_t)cursor));
 	if (body != NULL) {
 		if (r->session[0] != '\0' && rest_ask(r->rest, "POST", "/api/console/complete", body, &a) == CTL_DONE) {
 			double at = rest_number(a.json, "from", 0);
@@ -193,7 +193,7 @@ static int read_all(struct repl *r)
 	char *line = NULL;
 	size_t room = 0;
 	int worst = CTL_DONE;
-	for (ssize_t n; !r->is_over && (n = getline(&line, &room, stdin)) >= 0;) {
+	while (!r->is_over && getline(&line, &room, stdin) >= 0) {
 		line[strcspn(line, "\r\n")] = '\0';
 		if (r->chunk.len == 0 && is_quit(line))
 			break;

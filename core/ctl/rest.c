@@ -384,7 +384,7 @@ static int tell_refusal(const struct rest_answer *a)
 		said = rest_text(a->json, "detailedMessage");
 	bool is_told = said[0] != '\0';
 	if (!is_told)
-		said = a->body.len > 0 ? a->body.data : "no reason given";
+		said = a->body.data != NULL && a->body.len > 0 ? a->body.data : "no reason given";
 	text_escape(text, sizeof(text), said, strlen(said));
 	if (is_told) /* says all there is to know */
 		return ctl_fail(code_of(a->status), "%s", text);
