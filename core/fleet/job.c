@@ -247,6 +247,9 @@ void job_told(struct job_activity *a, enum job_state state, const char *message)
 	/* Of one that has a process, the keeper's word counts. */
 	if (a->state >= JOB_DONE || a->is_alive || state == a->state)
 		return;
+	/* Users' code runs in that kernel: what it says is done has to be its own. */
+	if (strcmp(a->kind, "java") != 0 && (state == JOB_RUNNING || state == JOB_DONE))
+		return;
 	if (state == JOB_RUNNING) {
 		a->state = state;
 		a->started_ms = clock_wall_ms();
@@ -287,7 +290,7 @@ void job_over(struct job *job, const struct future *f)
 		if (a->is_alive) /* its process is being ended; the end says what became of it */
 			continue;
 		if (f->state == FUTURE_DONE)
-			end(a, JOB_DONE, NULL);
+			end(a, strcmp(a->kind, "java") == 0 ? JOB_DONE : JOB_SKIPPED, NULL);
 		else if (a->state == JOB_RUNNING)
 			end(a, is_aborted ? JOB_ABORTED : JOB_FAILED,
 			    is_aborted ? NULL : "Its kernel ended, or did not tell what became of it.");

@@ -247,8 +247,10 @@ static void take_state(struct talk *t, const struct client_answer *a)
 	const json_t *version = json_object_get(body, "version"), *attempt = json_object_get(body, "attempt");
 	if (!body) {
 		talk_refused(t, "it answered with what is no JSON object: %s", err.text);
-	} else if (!task || !state || strcmp(task, t->task) != 0 || !json_is_integer(version) ||
-		   json_integer_value(attempt) != t->attempt) {
+		return;
+	}
+	if (!task || !state || strcmp(task, t->task) != 0 || !json_is_integer(version) ||
+	    json_integer_value(attempt) != t->attempt) {
 		talk_refused(t, "it told the state of another task or attempt, or none");
 		json_decref(body);
 		return;
