@@ -104,7 +104,7 @@ static int write_project(const struct layout *l, const char *share, struct err *
 bool demo_has_jobs(const char *share)
 {
 	char path[PATH_MAX + 64], program[PATH_MAX];
-	snprintf(path, sizeof(path), "%s/kernels/java/dss-kernel.jar", share);
+	snprintf(path, sizeof(path), "%s/java/dss-kernel.jar", share);
 	if (access(path, R_OK) == 0 && is_program("java"))
 		return true;
 	return home_program("java/dss-kernel.jar", program, sizeof(program)) == 0 && access(program, R_OK) == 0 &&

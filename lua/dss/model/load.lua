@@ -97,7 +97,7 @@ end
 --- Where policies are to find things: the folder of the Java runtime's jars is near our programs (a build) or in share (installed).
 local function surroundings(share, run_user, bin)
 	local where = { share = share, run_user = run_user }
-	for _, folder in ipairs { bin and bin .. "/java", share .. "/kernels/java" } do
+	for _, folder in ipairs { bin and bin .. "/java", share .. "/java", share .. "/kernels/java" } do -- a build, an installation
 		local jars = folder and files.list(folder, ".jar") or {}
 		for _, name in ipairs(jars) do
 			if name == "dss-kernel.jar" then where.java = where.java or folder end
