@@ -204,6 +204,15 @@ void troubles_note(struct troubles *t, const char *source, const char *subject, 
 	alerts_raise(fleet_alerts(t->fleet), key, ALERT_WARNING, subject, one->source, text);
 }
 
+void troubles_note_at(struct troubles *t, const char *subject, const char *text)
+{
+	char source[DECIDE_SOURCE_MAX] = "policies";
+	size_t file = strcspn(text, ": "), digits = text[file] == ':' ? strspn(text + file + 1, "0123456789") : 0;
+	if (digits)
+		snprintf(source, sizeof source, "%.*s", (int)(file + 1 + digits), text);
+	troubles_note(t, source, subject, text);
+}
+
 void troubles_over(struct troubles *t, const char *source)
 {
 	struct trouble *one = map_count(t->by_source) ? map_get(t->by_source, source) : NULL;

@@ -58,6 +58,8 @@ struct troubles *troubles_new(struct fleet *fleet); /* NULL: no memory */
 void troubles_free(struct troubles **t);
 /* source: "policies/30-rules.lua:4"; text: what went wrong, and what holds instead. Log, fact and alert where that text is news. */
 void troubles_note(struct troubles *t, const char *source, const char *subject, const char *text);
+/* The same, of a text that begins with its source: "policies/10-pools.lua:4: …"; else the source is "policies". */
+void troubles_note_at(struct troubles *t, const char *subject, const char *text);
 void troubles_over(struct troubles *t, const char *source); /* it works; fine where it never failed */
 void troubles_clear(struct troubles *t);                    /* another set is in force */
 

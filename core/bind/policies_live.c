@@ -7,9 +7,9 @@
 #include "base/log.h"
 #include "bind/decide.h"
 #include "bind/policy_events.h"
+#include "bind/policy_task.h"
 #include "bind/policy_words.h"
 #include "bind/rule_runs.h"
-#include "bind/subject.h"
 #include "bind/toc.h"
 #include "sys/clock.h"
 
@@ -17,9 +17,6 @@
 #define MINUTE_MS     60000
 #define POOL_NAME_MAX 64
 #define COMPLAINTS    1024
-#define PLACE_TRIES   3 /* functions that may hang on one task before it is placed without any */
-#define TOO_MANY      "a task falls under more than 16 words slots and box at once: those after the 16th do not count it"
-_Static_assert(SLOTS_OF_TASK == 16, "the text says how many");
 
 struct policies_live {
 	struct loop *loop;
@@ -34,7 +31,7 @@ struct policies_live {
 	bool has_functions, depends_on_time, is_observe;
 	policies_live_fn *on_retention;
 	void *retention_data;
-	char keys[SLOTS_OF_TASK][208]; /* of the last task that was placed */
+	struct policy_task_room room;
 };
 
 /* --- decisions of pools: { source, threshold, answer, reason, inputs, outcome } as dss.model.live hands them out --- */
@@ -70,24 +67,12 @@ static void note_table(lua_State *L, int i, const struct about_pool *a, const ch
 	lua_pop(L, 6);
 }
 
-/* "policies/10-pools.lua:4" of a complaint that begins so, else "policies". */
-static void source_of(const char *text, char *out, size_t room)
-{
-	size_t file = strcspn(text, ": "), digits = text[file] == ':' ? strspn(text + file + 1, "0123456789") : 0;
-	if (digits)
-		snprintf(out, room, "%.*s", (int)(file + 1 + digits), text);
-	else
-		snprintf(out, room, "policies");
-}
-
 /* One a line. */
 static void complain(struct policies_live *live, const char *pool, char *complaints)
 {
-	char *rest = complaints, source[DECIDE_SOURCE_MAX];
-	for (char *line; rest && *rest && (line = strsep(&rest, "\n"));) {
-		source_of(line, source, sizeof source);
-		troubles_note(live->troubles, source, pool, line);
-	}
+	char *rest = complaints;
+	for (char *line; rest && *rest && (line = strsep(&rest, "\n"));)
+		troubles_note_at(live->troubles, pool, line);
 }
 
 /* --- numbers --- */
@@ -232,146 +217,18 @@ static bool on_recycle(void *data, const struct kernel *k, char *why, size_t roo
 	return true;
 }
 
-/* --- slots --- */
+/* --- what is asked of one task --- */
 
-struct placing {
-	const char *how, *why; /* of dss.model.engine's place */
-	struct policies_live *live;
-	const struct future *f;
-	struct slot_place *out;
-	size_t n;
-};
-
-static int push_placing(lua_State *L, void *data)
+static struct policy_task about(struct policies_live *live, const struct future *f)
 {
-	const struct placing *p = data;
-	subject_push_submitted(L, p->f);
-	lua_pushstring(L, p->how);
-	lua_pushstring(L, p->why);
-	return 3;
-}
-
-/* { rule, key, max, reason, threshold, inputs } or { rule, failure, … } at the top of the stack */
-static void take_place(lua_State *L, struct placing *p)
-{
-	static const char *const names[] = { "key", "reason", "threshold", "inputs", "failure" };
-	const char *v[5];
-	int at = lua_gettop(L);
-	lua_getfield(L, at, "rule");
-	lua_getfield(L, at, "max");
-	lua_Integer rule = lua_tointeger(L, -2) - 1, max = lua_isinteger(L, -1) ? lua_tointeger(L, -1) : -1;
-	for (int k = 0; k < 5; k++) {
-		lua_getfield(L, at, names[k]);
-		v[k] = lua_tostring(L, -1);
-	}
-	const struct policy_words *w = &p->live->words;
-	if (rule < 0 || (size_t)rule >= w->nslots)
-		return;
-	const struct slot_rule *r = &w->slots[rule];
-	if (v[0] && p->n == SLOTS_OF_TASK) {
-		/* A task may have more tags than places; more rules are worth an alert. */
-		if (!r->each || strncmp(r->each, "tag:", 4) != 0)
-			troubles_note(p->live->troubles, r->source, r->name, TOO_MANY);
-		return;
-	}
-	struct decision d = { .word = r->word,
-			      .name = r->name,
-			      .source = r->source,
-			      .subject_kind = "task",
-			      .subject = p->f->id,
-			      .answer = v[0] ? "assign" : "keep",
-			      .reason = v[0] ? v[1] : v[4],
-			      .threshold = v[2],
-			      .inputs = v[3],
-			      .outcome = v[0] ? "done" : "failed",
-			      .owner = p->f->owner };
-	ledger_note(fleet_ledger(p->live->fleet), &d);
-	if (v[4])
-		troubles_note(p->live->troubles, r->source, r->name, v[4]);
-	else
-		troubles_over(p->live->troubles, r->source);
-	if (!v[0])
-		return;
-	char *key = p->live->keys[p->n];
-	snprintf(key, sizeof p->live->keys[0], "%s", v[0]);
-	p->out[p->n++] = (struct slot_place){ (int)rule, key, max };
-}
-
-static void take_places(lua_State *L, int first, void *data)
-{
-	lua_Integer n = (lua_Integer)lua_rawlen(L, first);
-	for (lua_Integer i = 1; i <= n; i++) {
-		lua_rawgeti(L, first, i);
-		take_place(L, data);
-		lua_settop(L, first);
-	}
+	return (struct policy_task){ live->vm, live->fleet, live->troubles, &live->words, f };
 }
 
 static size_t on_place(void *data, const struct future *f, struct slot_place *out)
 {
 	struct policies_live *live = data;
-	struct err err = { 0 };
-	struct placing p = { NULL, err.text, live, f, out, 0 };
-	struct decide_question q = { "place", push_placing, take_places, 1, &p };
-	if (!live->vm || !live->words.nslots)
-		return 0;
-	/* What hangs on this task's words frees it of that limit alone. */
-	for (int tries = 0; decide(live->vm, &q, &err) < 0; tries++) {
-		char source[DECIDE_SOURCE_MAX];
-		p.how = tries < PLACE_TRIES ? "on" : "plain";
-		if (tries <= PLACE_TRIES)
-			continue;
-		source_of(err.text, source, sizeof source);
-		troubles_note(live->troubles, source, f->id, err.text);
-		return 0;
-	}
-	return p.n;
-}
-
-/* --- access --- */
-
-struct access {
-	struct policies_live *live;
-	const char *login, *verb;
-	const struct future *f;
-	bool may;
-};
-
-static int push_access(lua_State *L, void *data)
-{
-	const struct access *a = data;
-	lua_pushstring(L, a->login);
-	lua_pushstring(L, a->verb);
-	subject_push_submitted(L, a->f);
-	return 3;
-}
-
-/* true or false; of a grant, or of one that failed: name, source, threshold, inputs, what failed */
-static void take_access(lua_State *L, int first, void *data)
-{
-	struct access *a = data;
-	char reason[256];
-	const char *name = lua_tostring(L, first + 1), *source = lua_tostring(L, first + 2), *failure = lua_tostring(L, first + 5);
-	a->may = lua_toboolean(L, first);
-	snprintf(reason, sizeof reason, "%s may %s it", a->login, a->verb);
-	if (!name || !source)
-		return;
-	struct decision d = { .word = "access",
-			      .name = name,
-			      .source = source,
-			      .subject_kind = "task",
-			      .subject = a->f->id,
-			      .answer = a->may ? "allow" : "deny",
-			      .reason = a->may ? reason : failure,
-			      .threshold = lua_tostring(L, first + 3),
-			      .inputs = lua_tostring(L, first + 4),
-			      .outcome = failure ? "failed" : "done",
-			      .owner = a->f->owner };
-	ledger_note(fleet_ledger(a->live->fleet), &d);
-	if (failure)
-		troubles_note(a->live->troubles, source, name, failure);
-	else
-		troubles_over(a->live->troubles, source);
+	struct policy_task t = about(live, f);
+	return live->vm && live->words.nslots ? policy_task_place(&t, &live->room, out) : 0;
 }
 
 bool policies_live_has_access(const struct policies_live *live)
@@ -381,17 +238,10 @@ bool policies_live_has_access(const struct policies_live *live)
 
 bool policies_live_may(struct policies_live *live, const char *login, const char *verb, const struct future *f)
 {
-	struct err err = { 0 };
-	struct access a = { live, login, verb, f, false };
-	struct decide_question q = { "access", push_access, take_access, 6, &a };
 	if (!policies_live_has_access(live))
 		return false;
-	if (decide(live->vm, &q, &err) == 0)
-		return a.may;
-	char source[DECIDE_SOURCE_MAX];
-	source_of(err.text, source, sizeof source);
-	troubles_note(live->troubles, source, f->id, err.text);
-	return false;
+	struct policy_task t = about(live, f);
+	return policy_task_may(&t, login, verb);
 }
 
 /* --- when --- */
