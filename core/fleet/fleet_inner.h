@@ -7,8 +7,9 @@
 #include "fleet/ledger.h"
 /*
  * fleet_inner: what the files of the facade share: fleet.c (set-up, time), fleet_pools.c (the set of pools), fleet_stock.c (what is
- * started), fleet_kernel.c (processes), fleet_submit.c, fleet_task.c (from submit to dispatch), fleet_slots.c (what counts), fleet_end.c (ends
- * and their commits), fleet_recent.c (what ended lately). Nobody else includes it.
+ * started), fleet_kernel.c (processes), fleet_recycle.c (when they have done enough), fleet_submit.c, fleet_task.c (from submit to
+ * dispatch), fleet_slots.c (what counts), fleet_end.c (ends and their commits), fleet_recent.c (what ended lately). Nobody else includes
+ * it.
  */
 #define FLEET_RETRY_SAVE_MS 5000 /* a full disk is tried again that often */
 
@@ -79,10 +80,17 @@ int fleet_kernel_start(struct fleet *fleet, struct pool *pool, const struct futu
 void fleet_kernel_retire(struct fleet *fleet, struct kernel *k, const char *why);  /* idle: stop; busy: after its task */
 void fleet_kernel_task_over(struct fleet *fleet, struct kernel *k, bool was_sent); /* offers, recycles or stops it */
 void fleet_kernel_label(struct fleet *fleet, struct kernel *k); /* to the keeper, for the next backend, where it is due */
-/* May it get its next task before the end of the present one is saved? And, once that is: true = it is idle and has to get one now. */
-bool fleet_kernel_may_go_on(const struct kernel *k, int64_t now);
+/* The end of its task is saved (fleet_kernel_may_go_on): true = it is idle and has to get the next one now. */
 bool fleet_kernel_go_on(struct fleet *fleet, struct kernel *k);
 void fleet_kernel_look(struct fleet *fleet, struct kernel *k, int64_t now, int64_t *next); /* deadlines */
+
+/* --- fleet_recycle.c --- */
+/* NULL: it stays. The text is good until the next call. */
+const char *fleet_recycle_why(const struct fleet *fleet, const struct kernel *k);
+/* May it get its next task before the end of the present one is saved? */
+bool fleet_kernel_may_go_on(const struct kernel *k, int64_t now);
+void fleet_recycle(struct fleet *fleet, struct kernel *k, const char *why);
+void fleet_recycle_look(struct fleet *fleet, struct kernel *k, int64_t now, int64_t *next); /* k is idle: its age */
 
 /* --- fleet_slots.c: what tasks count for while they are at work, and what is noted of the queue --- */
 void fleet_slots_place(struct fleet *fleet, struct future *f); /* asks the policy; it must not stand in a lane */

@@ -1,4 +1,4 @@
-/* fleet_kernel: the processes of the pools: start, ready, usage, retirement, end, and taking up those that a former backend left. */
+/* fleet_kernel: the processes of the pools: start, ready, retirement, end, and taking up those that a former backend left. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +11,6 @@
 #include "sys/clock.h"
 
 #define HEALTHY_MS       10000 /* a kernel that ends sooner after it was ready counts as a failed start */
-#define RECYCLE_AGE_MS   1000  /* a function that ends every kernel it sees must not make new ones without end */
 #define NUMBERS_PAUSE_MS 20    /* until more kernel numbers are on disk */
 
 struct kernel *fleet_kernel(const struct fleet *fleet, const char *id)
@@ -105,67 +104,6 @@ void fleet_kernel_retire(struct fleet *fleet, struct kernel *k, const char *why)
 	fleet_touch(fleet);
 }
 
-static const char aged[] = "recycled: it is older than recycle.age says";
-
-static bool has_run_enough(const struct kernel *k)
-{
-	int64_t after = k->pool->spec->recycle_after_tasks;
-	return after && k->tasks_run >= kernel_spread(k, after);
-}
-
-static bool is_old(const struct kernel *k, int64_t now)
-{
-	int64_t age_ms = k->pool->spec->recycle_age_ms;
-	return age_ms && now >= k->started_mono_ms + kernel_spread(k, age_ms);
-}
-
-/* While tasks wait, a pool that was started at one time does not go at one time. */
-static bool may_age_out(const struct pool *pool)
-{
-	int going = 0, most = pool_count_alive(pool) / 10;
-	if (pool->nwaiting <= pool->nheld)
-		return true;
-	list_each (&pool->kernels, l) {
-		const struct kernel *k = list_of(l, struct kernel, in_pool);
-		going += k->is_aged && k->state == KERNEL_STOPPING;
-	}
-	return going < (most > 1 ? most : 1);
-}
-
-const char *fleet_kernel_why_spent(const struct kernel *k, int64_t now_mono_ms)
-{
-	const struct pool_spec *s = k->pool->spec;
-	if (has_run_enough(k))
-		return "recycled: it ran as many tasks as recycle.after_tasks says";
-	if (is_old(k, now_mono_ms) && may_age_out(k->pool))
-		return aged;
-	if (s->recycle_memory_bytes && k->memory_now_bytes > s->recycle_memory_bytes)
-		return "recycled: it uses more memory than recycle.memory says";
-	return NULL;
-}
-
-/* The text may be of the next call. */
-static const char *why_recycle(const struct fleet *fleet, const struct kernel *k)
-{
-	static char why[256];
-	const struct pool_spec *s = k->pool->spec;
-	if (k->reserved_for[0])
-		return "it was started for one task";
-	const char *spent = fleet_kernel_why_spent(k, clock_mono_ms());
-	if (spent)
-		return spent;
-	if (s->has_recycle && fleet->policy.recycle && fleet->policy.recycle(fleet->policy.data, k, why, sizeof(why)))
-		return why;
-	return NULL;
-}
-
-bool fleet_kernel_may_go_on(const struct kernel *k, int64_t now)
-{
-	const struct pool_spec *s = k->pool->spec;
-	return k->state == KERNEL_BUSY && !k->reserved_for[0] && !s->has_recycle && !has_run_enough(k) &&
-	       !(s->recycle_memory_bytes && k->memory_now_bytes > s->recycle_memory_bytes) && !is_old(k, now);
-}
-
 bool fleet_kernel_go_on(struct fleet *fleet, struct kernel *k)
 {
 	if (k->state != KERNEL_BUSY)
@@ -188,12 +126,6 @@ void fleet_kernel_label(struct fleet *fleet, struct kernel *k)
 		k->tasks_told = k->tasks_run;
 }
 
-static void recycle(struct fleet *fleet, struct kernel *k, const char *why)
-{
-	k->is_aged = why == aged;
-	fleet_kernel_retire(fleet, k, why);
-}
-
 void fleet_kernel_task_over(struct fleet *fleet, struct kernel *k, bool was_sent)
 {
 	struct err err = { 0 };
@@ -207,11 +139,11 @@ void fleet_kernel_task_over(struct fleet *fleet, struct kernel *k, bool was_sent
 		k->owner = NULL;
 	}
 	const char *action = kernel_step(k, KERNEL_EV_TASK_END);
-	const char *why = action && k->state == KERNEL_IDLE && was_sent ? why_recycle(fleet, k) : NULL;
+	const char *why = action && k->state == KERNEL_IDLE && was_sent ? fleet_recycle_why(fleet, k) : NULL;
 	if (action && strcmp(action, "order stop") == 0)
 		order_stop(fleet, k, "policy", k->stop_text);
 	else if (why)
-		recycle(fleet, k, why);
+		fleet_recycle(fleet, k, why);
 	if (k->state == KERNEL_IDLE) {
 		if (k->limit_bytes != k->memory_bytes && fleet->orders.limit(fleet->orders.data, k, k->memory_bytes, &err) == 0)
 			k->limit_bytes = k->memory_bytes;
@@ -224,7 +156,6 @@ void fleet_kernel_task_over(struct fleet *fleet, struct kernel *k, bool was_sent
 void fleet_kernel_look(struct fleet *fleet, struct kernel *k, int64_t now, int64_t *next)
 {
 	char text[KERNEL_STOP_TEXT], time[48];
-	int64_t age_ms = k->pool->spec->recycle_age_ms;
 	if (k->state == KERNEL_STARTING && k->ready_deadline_mono_ms) {
 		if (now >= k->ready_deadline_mono_ms) {
 			snprintf(text, sizeof(text), "%s was not ready within %s", k->id,
@@ -246,27 +177,8 @@ void fleet_kernel_look(struct fleet *fleet, struct kernel *k, int64_t now, int64
 		}
 		fleet_earlier(next, k->stop_deadline_mono_ms);
 	}
-	if (k->state == KERNEL_IDLE && age_ms) {
-		if (!is_old(k, now))
-			fleet_earlier(next, k->started_mono_ms + kernel_spread(k, age_ms));
-		else if (may_age_out(k->pool))
-			recycle(fleet, k, aged);
-	}
-}
-
-void fleet_ask_recycle(struct fleet *fleet, const char *name)
-{
-	const struct pool *pool = fleet_pool(fleet, name);
-	int64_t now = clock_mono_ms();
-	char why[256];
-	if (!pool || !pool->spec->has_recycle)
-		return;
-	list_each (&pool->kernels, l) {
-		struct kernel *k = list_of(l, struct kernel, in_pool);
-		bool is_due = k->state == KERNEL_IDLE && !k->reserved_for[0] && now - k->started_mono_ms > RECYCLE_AGE_MS;
-		if (is_due && fleet->policy.recycle && fleet->policy.recycle(fleet->policy.data, k, why, sizeof(why)))
-			fleet_kernel_retire(fleet, k, why);
-	}
+	if (k->state == KERNEL_IDLE)
+		fleet_recycle_look(fleet, k, now, next);
 }
 
 void fleet_kernel_up(struct fleet *fleet, const char *id, int pid)
@@ -492,9 +404,9 @@ struct kernel *fleet_take_up(struct fleet *fleet, const char *id, int pid, bool 
 	if (f && is_alive)
 		fleet_log_adopt(fleet, f);
 	wake_state(k, is_alive);
-	const char *why = k->state == KERNEL_IDLE && k->tasks_run ? why_recycle(fleet, k) : NULL;
+	const char *why = k->state == KERNEL_IDLE && k->tasks_run ? fleet_recycle_why(fleet, k) : NULL;
 	if (why)
-		recycle(fleet, k, why);
+		fleet_recycle(fleet, k, why);
 	fleet_touch(fleet);
 	return k;
 }

@@ -346,7 +346,7 @@ const char *queue_why_first(const struct future *f, const struct kernel *k, char
 		snprintf(out, room, "kernel %s was started for it", k->id);
 	else if (pool->spec->is_fifo)
 		snprintf(out, room, "first of %zu: it was submitted first", n);
-	else if (q->oldest == f)
+	else if (q && q->oldest == f)
 		snprintf(out, room, "first of %zu: it waits longest, and one of %d starts is for that", n, QUEUE_OLDEST_EACH);
 	else if (l->place[ORDER_FAIR] != 0)
 		snprintf(out, room, "next of %s: kernel %s works for %s", f->owner, k->id, f->owner);

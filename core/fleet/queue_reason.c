@@ -130,7 +130,7 @@ static void work_out(const struct pool *pool, int64_t now)
 int queue_position(const struct future *f, int *total)
 {
 	*total = f->in_pool ? (int)f->in_pool->nwaiting : 0;
-	if (list_is_empty(&f->in_queue)) /* it waits no more, or for nothing here */
+	if (!f->in_pool || list_is_empty(&f->in_queue)) /* it waits no more, or for nothing here */
 		return 0;
 	if (f->in_pool->queue)
 		work_out(f->in_pool, clock_mono_ms());
@@ -160,8 +160,8 @@ int64_t queue_expected_start(const struct future *f, int64_t now)
 	if (position == 0 || !q || q->runs < RUNS_LEAST || q->run_spread_ms > q->run_ms || !q->nfree_at || pool->failure[0] ||
 	    pool->is_retired || pool->short_bytes || !f->lane || !list_is_empty(&f->lane->in_aside))
 		return 0;
-	size_t ahead = (size_t)position - 1;
-	int64_t at = q->free_at[ahead % q->nfree_at] + (int64_t)((double)(ahead / q->nfree_at) * q->cycle_ms);
+	size_t ahead = (size_t)position - 1, rounds = ahead / q->nfree_at;
+	int64_t at = q->free_at[ahead % q->nfree_at] + (int64_t)((double)rounds * q->cycle_ms);
 	return at > now ? at : now;
 }
 
