@@ -5,9 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 #include "base/log.h"
 #include "base/map.h"
@@ -73,27 +71,11 @@ bool proc_is_alive(const struct proc *p)
 	return p->state < PROC_ENDED;
 }
 
-/* --- one timer for all processes --- */
-
-static void set_alarm(struct procs *t, int64_t at)
-{
-	if (t->alarm_at && t->alarm_at <= at)
-		return;
-	int64_t in = at - clock_mono_ms();
-	t->alarm_at = at;
-	loop_timer_start(t->alarm, in > 0 ? in : 0);
-}
-
-void proc_due(struct proc *p, enum proc_due what, int64_t in_ms)
-{
-	p->due[what] = in_ms < 0 ? 0 : clock_mono_ms() + (in_ms > 0 ? in_ms : 1);
-	if (in_ms >= 0)
-		set_alarm(p->procs, p->due[what]);
-}
+/* --- memory --- */
 
 /* An OOM in or above the box. The kernel may have killed a child only: v1 has no group kill, so the keeper ends the leaf. v1 says so before
  * it kills, and counts the kill after: without one yet it is looked at again, for a while. */
-static void look_for_kill(struct proc *p)
+void proc_look_for_kill(struct proc *p)
 {
 	struct cgroup_oom oom;
 	if (p->state >= PROC_KILLING || cgroup_oom_since(p->procs->cg, p->desc.box, &p->mark, &oom, NULL) < 0)
@@ -103,40 +85,6 @@ static void look_for_kill(struct proc *p)
 	} else if (p->oom_ms <= OOM_LOOK_MOST_MS) {
 		proc_due(p, PROC_DUE_OOM, p->oom_ms);
 		p->oom_ms *= 2;
-	}
-}
-
-static void on_alarm(void *data)
-{
-	struct procs *t = data;
-	int64_t now = clock_mono_ms(), next = 0;
-	t->alarm_at = 0;
-	list_each (&t->all, at) {
-		struct proc *p = list_of(at, struct proc, link);
-		bool fires[PROC_DUE_MAX];
-		for (int i = 0; i < PROC_DUE_MAX; i++) {
-			fires[i] = p->due[i] && p->due[i] <= now;
-			if (fires[i])
-				p->due[i] = 0;
-		}
-		if (fires[PROC_DUE_OOM])
-			look_for_kill(p);
-		if (fires[PROC_DUE_PROBE])
-			ready_probe(p);
-		if (fires[PROC_DUE_DEADLINE])
-			proc_feed(p, p->deadline_event);
-		if (fires[PROC_DUE_SETTLE])
-			proc_settle(p); /* may free p: last */
-	}
-	list_each (&t->all, at) {
-		const struct proc *p = list_of(at, struct proc, link);
-		for (int i = 0; i < PROC_DUE_MAX; i++)
-			if (p->due[i] && (!next || p->due[i] < next))
-				next = p->due[i];
-	}
-	if (next) {
-		t->alarm_at = 0;
-		set_alarm(t, next);
 	}
 }
 
@@ -287,7 +235,7 @@ static void on_oom(void *data, int fd, int ev)
 	(void)ev;
 	cgroup_oom_drain(p->procs->cg, p->desc.box, fd);
 	p->oom_ms = OOM_LOOK_FIRST_MS;
-	look_for_kill(p);
+	proc_look_for_kill(p);
 }
 
 void proc_watch(struct proc *p)
@@ -302,9 +250,7 @@ void proc_watch(struct proc *p)
 		output_finish(p->pipe, proc_drained, p);
 }
 
-/* --- reaping --- */
-
-static void reaped(struct proc *p, int status, const struct rusage *ru)
+void proc_reaped(struct proc *p, int status, const struct rusage *ru)
 {
 	map_remove_u64(p->procs->by_pid, (uint64_t)p->pid);
 	p->is_reaped = true;
@@ -322,102 +268,7 @@ static void reaped(struct proc *p, int status, const struct rusage *ru)
 	proc_feed(p, PROC_EXIT);
 }
 
-void procs_reap(struct procs *t)
-{
-	for (;;) {
-		siginfo_t si = { 0 };
-		struct rusage ru;
-		int status;
-		if (waitid(P_ALL, 0, &si, WEXITED | WNOHANG | WNOWAIT) < 0 || si.si_pid == 0)
-			return;
-		struct proc *p = map_get_u64(t->by_pid, (uint64_t)si.si_pid);
-		if (wait4(si.si_pid, &status, WNOHANG, &ru) != si.si_pid)
-			return;
-		if (p)
-			reaped(p, status, &ru);
-		/* else: an orphan that came to us as the subreaper; its box accounts for it */
-	}
-}
-
-static void on_sigchld(void *data, int signo)
-{
-	(void)signo;
-	procs_reap(data);
-}
-
-/* --- the table's own life --- */
-
-int procs_init(struct procs *t, struct err *err)
-{
-	list_init(&t->all);
-	t->by_id = map_new();
-	t->by_pid = map_new();
-	t->sigchld = loop_signal_new(t->loop, SIGCHLD, on_sigchld, t);
-	t->alarm = loop_timer_new(t->loop, on_alarm, t);
-	if (!t->by_id || !t->by_pid || !t->sigchld || !t->alarm)
-		return err_set(err, "no memory");
-	if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
-		return err_sys(err, errno, "unable to become the subreaper");
-	return 0;
-}
-
-void procs_fini(struct procs *t)
-{
-	list_each (&t->all, at)
-		proc_forget(list_of(at, struct proc, link));
-	loop_signal_free(&t->sigchld);
-	loop_timer_free(&t->alarm);
-	loop_io_free(&t->notify_io);
-	fds_close(&t->notify_fd);
-	map_free(&t->by_id);
-	map_free(&t->by_pid);
-}
-
-struct proc *procs_find(const struct procs *t, const char *id)
-{
-	return map_get(t->by_id, id);
-}
-
-size_t procs_alive(const struct procs *t)
-{
-	size_t n = 0;
-	list_each (&t->all, at)
-		n += proc_is_alive(list_of(at, struct proc, link));
-	return n;
-}
-
-void procs_ack(struct procs *t, uint64_t seq)
-{
-	journal_ack(t->journal, seq);
-	list_each (&t->all, at) {
-		struct proc *p = list_of(at, struct proc, link);
-		if (p->state == PROC_DEAD && p->exit_seq <= journal_acked(t->journal))
-			proc_feed(p, PROC_ACK);
-	}
-}
-
-struct proc *proc_enlist(struct procs *t, struct desc *desc, const struct proc_owner *owner, struct err *err)
-{
-	struct proc *p = calloc(1, sizeof(*p));
-	if (!p || map_set(t->by_id, desc->id, p) < 0) {
-		free(p);
-		desc_fini(desc);
-		err_set(err, "no memory");
-		return NULL;
-	}
-	p->procs = t;
-	p->desc = *desc;
-	memset(desc, 0, sizeof(*desc));
-	if (owner)
-		p->owner = *owner;
-	p->pidfd = p->status_fd = p->ready_fd = p->probe_fd = p->oom_fd = -1;
-	p->gauge = (struct cgroup_gauge)CGROUP_GAUGE_INIT;
-	p->cause.code = p->cause.signal = -1;
-	p->serial = ++t->serial;
-	list_push(&t->all, &p->link);
-	t->count++;
-	return p;
-}
+/* --- birth --- */
 
 struct proc *proc_start(struct procs *t, struct desc *desc, const struct proc_owner *owner, const struct proc_fd *fds, size_t nfds,
 			struct err *err)

@@ -124,6 +124,10 @@ int proc_usage(struct proc *p, struct cgroup_usage *out, struct err *err);
 /* Puts the fields of a `row` or an event about p. */
 void proc_to_wire(struct proc *p, struct buf *out);
 
+/* --- for procs.c, which has all of procs_*, proc_due and proc_enlist --- */
+void proc_look_for_kill(struct proc *p);
+void proc_reaped(struct proc *p, int status, const struct rusage *ru);
+
 /* --- for birth.c, ready.c, handover.c --- */
 void proc_feed(struct proc *p, enum proc_event event);
 void proc_due(struct proc *p, enum proc_due what, int64_t in_ms); /* in_ms < 0: off */
