@@ -1,5 +1,6 @@
 -- The node's memory: what is admitted, what waits and says so, what gives way, and what the load warns of. The machine's size is made up.
 local helper = require "spec.helper"
+local told = require "spec.fleet.told"
 local t_fleet = require "t_fleet"
 local t_json = require "t_json"
 
@@ -9,10 +10,8 @@ describe("the memory budget", function()
 	local dir, f, log
 
 	before_each(function()
-		dir = os.tmpname()
-		os.remove(dir)
-		assert(os.execute("mkdir -m 700 " .. dir))
-		log = {}
+		dir = told.folder()
+		log = told.new()
 	end)
 	after_each(function()
 		if f then f:close() end
@@ -27,19 +26,8 @@ describe("the memory budget", function()
 		if not is_held then f:start() end
 	end
 
-	local function turn()
-		f:turn()
-		for _, l in ipairs(f:lines()) do log[#log + 1] = l end
-	end
-
-	--- Rows of the log that begin so.
-	local function rows(start)
-		local out = {}
-		for _, l in ipairs(log) do
-			if l:sub(1, #start) == start then out[#out + 1] = l end
-		end
-		return out
-	end
+	local function turn() log:collect(f) end
+	local function rows(start) return log:all(start) end
 
 	local function wait_rows(start, n)
 		return helper.wait_for(n .. " x " .. start, function()
@@ -347,7 +335,7 @@ describe("the memory budget", function()
 		for i, l in ipairs(wait_rows("spawn", 4)) do f:ready(kernel_of(l), "http://127.0.0.1:" .. i) end
 		local labels = wait_rows("label", 4)
 		f:close()
-		log = {}
+		log = told.new()
 		open(0, 0, pools, true)
 		for _, l in ipairs(labels) do assert(f:take_up(kernel_of(l), 1, true, l:match "^%S+ %S+ (.*)$")) end
 		f:taken_up()

@@ -1,5 +1,6 @@
 -- The fleet's rules: what is on disk before what is said or sent, who gets which kernel, and how futures end.
 local helper = require "spec.helper"
+local told = require "spec.fleet.told"
 local t_fleet = require "t_fleet"
 local t_words = require "t_words"
 
@@ -9,11 +10,9 @@ describe("the fleet", function()
 	local dir, path, f, seen
 
 	before_each(function()
-		dir = os.tmpname()
-		os.remove(dir)
-		assert(os.execute("mkdir -m 700 " .. dir))
+		dir = told.folder()
 		path = dir .. "/dss.sqlite"
-		seen = {}
+		seen = told.new()
 	end)
 
 	after_each(function()
@@ -27,37 +26,8 @@ describe("the fleet", function()
 		return f
 	end
 
-	--- Waits for a line that begins with `start`; returns its words. Lines that were matched once do not match again.
-	local function line(start)
-		local words = helper.wait_for(start, function()
-			f:turn()
-			for _, l in ipairs(f:lines()) do seen[#seen + 1] = l end
-			for i, l in ipairs(seen) do
-				if l and l:sub(1, #start) == start then
-					seen[i] = false
-					local w = {}
-					for word in l:gmatch("%S+") do w[#w + 1] = word end
-					w.text = l
-					return w
-				end
-			end
-			return nil, "saw: " .. table.concat((function()
-				local left = {}
-				for _, l in ipairs(seen) do if l then left[#left + 1] = l end end
-				return left
-			end)(), "; ")
-		end, 5)
-		return words
-	end
-
-	local function has_seen(start)
-		for _ = 1, 20 do f:turn() end
-		for _, l in ipairs(f:lines()) do seen[#seen + 1] = l end
-		for _, l in ipairs(seen) do
-			if l and l:sub(1, #start) == start then return true end
-		end
-		return false
-	end
+	local function line(start) return seen:wait(f, start) end
+	local function has_seen(start) return seen:has(f, start) end
 
 	local function pool(more)
 		local p = { name = "fek", memory = 3 * GB, memory_max = 6 * GB, warm_min = 1, max = 2 }
@@ -283,11 +253,11 @@ describe("the fleet", function()
 			assert.truthy(state(id).reason:find('^Waiting, 1st of 1: kernels of pool "fek" do not start: unable to start fek%-%d+: no such file; next try in'))
 			assert.is_false(has_seen("spawn "))
 			assert.equal("[]", f:alerts(), "one that is over in a moment is none")
-			local told = helper.wait_for("an alert", function()
+			local raised = helper.wait_for("an alert", function()
 				f:turn()
 				return f:alerts() ~= "[]" and f:alerts()
 			end, 10)
-			local alert = t_words.parse(told)[1]
+			local alert = t_words.parse(raised)[1]
 			assert.same({ "pool.start:fek", "error", "fek" }, { alert.key, alert.level, alert.subject })
 			assert.truthy(alert.text:find "^pool fek: no kernel starts, 3 times in a row: unable to start fek%-%d+: no such file$", alert.text)
 			f:fail_spawns(false)
@@ -587,7 +557,7 @@ describe("the fleet", function()
 			end)
 			line("send " .. k)
 			f:close()
-			seen = {}
+			seen = told.new()
 			open()
 			assert(f:set_pools { { name = "fek", after_tasks = 2, memory = 3 * GB, memory_max = 6 * GB } })
 			return k, id, label

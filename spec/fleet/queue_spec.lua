@@ -1,5 +1,6 @@
 -- The order of those that wait: priorities, fair between users, nobody starves; what they are told of it.
 local helper = require "spec.helper"
+local told = require "spec.fleet.told"
 local t_fleet = require "t_fleet"
 local t_words = require "t_words"
 
@@ -9,10 +10,8 @@ describe("the queue", function()
 	local dir, f, seen, known
 
 	before_each(function()
-		dir = os.tmpname()
-		os.remove(dir)
-		assert(os.execute("mkdir -m 700 " .. dir))
-		seen, known = {}, {}
+		dir = told.folder()
+		seen, known = told.new(), {}
 		f = assert(t_fleet.open(dir .. "/dss.sqlite"))
 	end)
 
@@ -24,24 +23,11 @@ describe("the queue", function()
 
 	local function restart()
 		f:close()
-		seen = {}
+		seen = told.new()
 		f = assert(t_fleet.open(dir .. "/dss.sqlite"))
 	end
 
-	local function line(start)
-		return helper.wait_for(start, function()
-			f:turn()
-			for _, l in ipairs(f:lines()) do seen[#seen + 1] = l end
-			for i, l in ipairs(seen) do
-				if l:sub(1, #start) == start then
-					table.remove(seen, i)
-					local w = {}
-					for word in l:gmatch("%S+") do w[#w + 1] = word end
-					return w
-				end
-			end
-		end, 5)
-	end
+	local function line(start) return seen:wait(f, start) end
 
 	local function pool(more)
 		local p = { name = "fek", memory = GB, memory_max = 6 * GB, warm_min = 1, warm_max = 1, max = 1, after_tasks = 1 }
@@ -172,8 +158,7 @@ describe("the queue", function()
 			f:accepted(k, current, 1)
 			f:tell("done", k, current, 1, "1")
 			return pcall(helper.wait_for, "next", function()
-				f:turn()
-				for _, l in ipairs(f:lines()) do seen[#seen + 1] = l end
+				seen:collect(f)
 				for i, l in ipairs(seen) do
 					local id = l:match("^send " .. k:gsub("%-", "%%-") .. " (%S+)")
 					if id then

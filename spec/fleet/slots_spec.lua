@@ -1,5 +1,6 @@
 -- Slots: how many tasks and how much memory of a user, project or tag are at work at once.
 local helper = require "spec.helper"
+local told = require "spec.fleet.told"
 local t_fleet = require "t_fleet"
 local t_words = require "t_words"
 
@@ -9,10 +10,8 @@ describe("slots", function()
 	local dir, f, seen, known, attempts
 
 	before_each(function()
-		dir = os.tmpname()
-		os.remove(dir)
-		assert(os.execute("mkdir -m 700 " .. dir))
-		seen, known, attempts = {}, {}, {}
+		dir = told.folder()
+		seen, known, attempts = told.new(), {}, {}
 		f = assert(t_fleet.open(dir .. "/dss.sqlite"))
 	end)
 
@@ -22,32 +21,9 @@ describe("slots", function()
 		os.execute("rm -rf " .. dir)
 	end)
 
-	local function collect()
-		f:turn()
-		for _, l in ipairs(f:lines()) do seen[#seen + 1] = l end
-	end
-
-	local function line(start)
-		return helper.wait_for(start, function()
-			collect()
-			for i, l in ipairs(seen) do
-				if l:sub(1, #start) == start then
-					table.remove(seen, i)
-					local w = {}
-					for word in l:gmatch("%S+") do w[#w + 1] = word end
-					return w
-				end
-			end
-		end, 5)
-	end
-
-	local function has_seen(start)
-		for _ = 1, 30 do collect() end
-		for _, l in ipairs(seen) do
-			if l:sub(1, #start) == start then return true end
-		end
-		return false
-	end
+	local function collect() seen:collect(f) end
+	local function line(start) return seen:wait(f, start) end
+	local function has_seen(start) return seen:has(f, start) end
 
 	local function pool(more)
 		local p = { name = "fek", memory = GB, memory_max = 6 * GB, warm_min = 3, warm_max = 3, max = 3, after_tasks = 1000 }
@@ -300,7 +276,7 @@ describe("slots", function()
 		local _, k, id = sent()
 		local waits = submit("ann", "a2")
 		f:close()
-		seen = {}
+		seen = told.new()
 		f = assert(t_fleet.open(dir .. "/dss.sqlite"))
 		assert(f:set_pools { { name = "fek", memory = GB, warm_min = 2, warm_max = 2, max = 3, after_tasks = 1000 } })
 		f:set_slots({ { name = "one each", each = "user", max = 1 } }, by_owner)
