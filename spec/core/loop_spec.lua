@@ -141,6 +141,21 @@ describe("the loop", function()
 		assert.equal(2, calls)
 	end)
 
+	it("hears of a wake-up between two descriptors, not only once all of a turn were called", function()
+		local a, b = t.pair()
+		local order = {}
+		local wake = keep(loop.wake(function() order[#order + 1] = "wake" end))
+		for _, fd in ipairs { a, b } do
+			keep(loop.io(fd, WRITE, function()
+				order[#order + 1] = "io"
+				if #order == 1 then wake:send() end
+			end))
+		end
+		loop.run_once(true)
+		assert.same({ "io", "wake", "io" }, order)
+		t.close(a) t.close(b)
+	end)
+
 	it("calls what gathers a turn's work before it waits", function()
 		local order = {}
 		keep(loop.prepare(function() order[#order + 1] = "prepare" end))
