@@ -17,6 +17,7 @@ static const struct toc_entry entries[] = {
 	{ "bind.change", bind_change_open, VM_CONSOLE },
 	{ "bind.gate", bind_gate_open, VM_API },
 	{ "bind.jobs", bind_jobs_open, VM_API },
+	{ "bind.webapps", bind_webapps_open, VM_API },
 	{ "bind.logs", bind_logs_open, VM_API },
 	{ "bind.rights", bind_rights_open, VM_API },
 	{ "bind.keys", bind_keys_open, VM_API },

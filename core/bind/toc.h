@@ -28,6 +28,7 @@ int bind_console_open(lua_State *L);
 int bind_change_open(lua_State *L);
 int bind_gate_open(lua_State *L);
 int bind_jobs_open(lua_State *L);
+int bind_webapps_open(lua_State *L);
 int bind_logs_open(lua_State *L);
 int bind_keys_open(lua_State *L);
 int bind_rights_open(lua_State *L);

@@ -46,6 +46,9 @@ static const char *const migrations[STORE_SCHEMA] = {
 	"CREATE TABLE dataset ("
 	"  project TEXT NOT NULL, name TEXT NOT NULL, started_ms INTEGER NOT NULL, built_ms INTEGER, job TEXT NOT NULL,"
 	"  definition TEXT, script TEXT, PRIMARY KEY (project, name));",
+	"CREATE TABLE webapp ("
+	"  project TEXT NOT NULL, name TEXT NOT NULL, wanted TEXT NOT NULL, state TEXT NOT NULL, process TEXT NOT NULL,"
+	"  port INTEGER NOT NULL, detail TEXT NOT NULL, PRIMARY KEY (project, name));",
 };
 
 int store_schema_migrate(struct store_sql *sql, const char *path, struct err *err)

@@ -15,6 +15,7 @@
 #include "node/node_orders.h"
 #include "node/node_project.h"
 #include "node/node_takeup.h"
+#include "node/node_webapp.h"
 #include "sys/clock.h"
 #include "sys/fds.h"
 #include "sys/home.h"
@@ -184,7 +185,8 @@ static int open_fleet(struct node *n, const struct node_config *node, struct err
 	node_kernels_set_fleet(n->kernels, n->fleet);
 	n->jobs = node_jobs_new(n, err);
 	n->projects = n->jobs ? node_projects_new(n, dir, err) : NULL;
-	if (!n->projects)
+	n->webapps = n->projects ? node_webapps_new(n, dir, err) : NULL;
+	if (!n->webapps)
 		return -1;
 	node_kernels_on_told(n->kernels, on_told, n);
 	return 0;
@@ -246,6 +248,8 @@ void node_free(struct node **np)
 	loop_prepare_free(&n->prepare);
 	if (n->jobs)
 		node_jobs_stop(n->jobs);
+	if (n->webapps)
+		node_webapps_stop(n->webapps);
 	if (n->projects)
 		node_projects_stop(n->projects);
 	gate_free(&n->callbacks);
@@ -256,6 +260,7 @@ void node_free(struct node **np)
 	/* The store is closed first: what was queued gets to the disk; the keeper tells the next backend what was not acknowledged. */
 	fleet_free(&n->fleet);
 	node_jobs_free(&n->jobs);
+	node_webapps_free(&n->webapps);
 	node_projects_free(&n->projects);
 	node_keeper_free(&n->keeper);
 	node_takeup_free(n);
@@ -280,7 +285,12 @@ void node_project(struct node *n, const char *key, node_project_fn *fn, void *da
 }
 const char *node_ticket_owner(struct node *n, const char *ticket)
 {
-	return node_jobs_ticket(n->jobs, ticket);
+	const char *owner = node_jobs_ticket(n->jobs, ticket);
+	return owner ? owner : node_webapps_ticket(n->webapps, ticket);
+}
+struct node_webapps *node_webapps(struct node *n)
+{
+	return n->webapps;
 }
 const struct node_facts *node_facts(const struct node *n)
 {

@@ -50,7 +50,9 @@ void node_free(struct node **node);
 struct fleet *node_fleet(struct node *node);
 struct jobs;
 struct jobs *node_jobs(struct node *node); /* fleet/job.h */
-/* The user of the job whose process has that ticket, while the process lives; NULL: it is none. Borrowed. */
+struct node_webapps;
+struct node_webapps *node_webapps(struct node *node); /* node/node_webapp.h */
+/* The user of the job, or the owner of the webapp, whose process has that ticket, while the process lives; NULL: it is none. Borrowed. */
 const char *node_ticket_owner(struct node *node, const char *ticket);
 const struct node_facts *node_facts(const struct node *node);
 /* fleet_set_pools, and the start of taking up when it is the first. */

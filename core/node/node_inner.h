@@ -11,6 +11,7 @@
 
 struct node_jobs;
 struct node_projects;
+struct node_webapps;
 
 struct node {
 	struct loop *loop;
@@ -20,6 +21,7 @@ struct node {
 	struct node_kernels *kernels;
 	struct node_jobs *jobs;
 	struct node_projects *projects;
+	struct node_webapps *webapps;
 	struct gate *callbacks; /* NULL: none */
 	int page_port;          /* where users' code finds the API; 0 = not told */
 	unsigned char key[NODE_KEY_MAX];

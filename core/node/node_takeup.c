@@ -10,6 +10,7 @@
 #include "node/node_job.h"
 #include "node/node_orders.h"
 #include "node/node_project.h"
+#include "node/node_webapp.h"
 
 struct event {
 	struct list link;
@@ -90,7 +91,7 @@ static void handle(struct event *ev)
 {
 	struct node *n = ev->node;
 	if (strcmp(ev->what, "exited") == 0) {
-		if (node_jobs_ended(n->jobs, &ev->end, on_saved, ev))
+		if (node_jobs_ended(n->jobs, &ev->end, on_saved, ev) || node_webapps_ended(n->webapps, &ev->end, on_saved, ev))
 			return;
 		if (node_projects_ended(n->projects, &ev->end)) {
 			node_keeper_ack(n->keeper, ev->seq);
@@ -102,6 +103,8 @@ static void handle(struct event *ev)
 	}
 	if (strcmp(ev->what, "started") == 0 && ev->pid)
 		fleet_kernel_up(n->fleet, ev->end.id, ev->pid);
+	if (strcmp(ev->what, "ready") == 0)
+		node_webapps_ready(n->webapps, ev->end.id);
 	keep_fact(ev);
 }
 
@@ -141,6 +144,8 @@ static void take_row(struct node *n, const struct wire_view *msg)
 	const char *id = wire_get_text(msg, WF_id), *kind = wire_get_text(msg, WF_kind), *state = wire_get_text(msg, WF_state);
 	if (strcmp(kind, "recipe") == 0)
 		node_jobs_take_row(n->jobs, id, wire_get_text(msg, WF_label), is_to_be_asked(state));
+	if (strcmp(kind, "webapp") == 0)
+		node_webapps_take_row(n->webapps, id, state, is_to_be_asked(state));
 	if (strcmp(kind, "kernel") != 0)
 		return;
 	bool is_alive = is_to_be_asked(state);
@@ -186,6 +191,7 @@ static void on_list(void *data, const struct wire_view *msg)
 	fleet_taken_up(n->fleet);
 	release_held(n);
 	fleet_start(n->fleet);
+	node_webapps_taken_up(n->webapps);
 	log_info("taken up: the keeper has %lld processes", (long long)wire_get_int(msg, WF_count, 0));
 }
 

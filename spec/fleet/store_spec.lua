@@ -44,7 +44,7 @@ describe("the store", function()
 	it("has WAL, and makes the documented tables", function()
 		open()
 		assert.same({ "wal" }, t_words.sql(path, "PRAGMA journal_mode"))
-		assert.same({ "activity", "dataset", "decision", "fact", "key", "meta", "policy_version", "task" }, t_words.sql(path, "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name"))
+		assert.same({ "activity", "dataset", "decision", "fact", "key", "meta", "policy_version", "task", "webapp" }, t_words.sql(path, "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name"))
 		local text = helper.read("docs/architecture.md"):match("## The store.-```sql\n(.-)```")
 		for tbl, body in text:gmatch("CREATE TABLE (%w+) (%b())") do
 			local documented, real = {}, t_words.sql(path, "SELECT name FROM pragma_table_info('" .. tbl .. "')")
@@ -69,7 +69,7 @@ describe("the store", function()
 		local none, why = t_fleet.open(path)
 		f = nil
 		assert.is_nil(none)
-		assert.truthy(why:find("its schema is 77, this program knows up to 7", 1, true), why)
+		assert.truthy(why:find("its schema is 77, this program knows up to 8", 1, true), why)
 	end)
 
 	it("that is no database is refused, and left as it is", function()

@@ -6,6 +6,7 @@ local fleet = require "bind.fleet"
 local json = require "bind.json"
 local id = require "dss.text.id"
 local size = require "dss.text.size"
+local webapps = require "dss.api.webapps"
 
 local JSON = "application/json;charset=utf-8"
 local WAIT_MAX_S = 60
@@ -96,6 +97,8 @@ function M.get(req, task)
 	local is_peek = is_true(req.query.peek, false)
 	local wait = tonumber(req.query.wait or "0")
 	if not wait or wait ~= wait or wait < 0 then return errors.reply(req, 400, "wait has to be a number of seconds") end
+	local project, webapp = webapps.of_future(task)
+	if project then return webapps.future(req, project, webapp, is_peek) end
 	if wait == 0 then return show(req, task, is_peek) end
 	-- whose it is comes first: how long an answer takes must not tell of a foreign task either
 	local function await() fleet.wait(task, math.ceil(math.min(wait, WAIT_MAX_S)), function() show(req, task, is_peek) end) end
@@ -122,6 +125,8 @@ end
 
 function M.abort(req, task)
 	if not id.is_id(task) then return does_not_exist(req, task) end
+	local project, webapp = webapps.of_future(task)
+	if project then return webapps.stop(req, project, webapp) end
 	fleet.get(task, false, function(answer, f, why)
 		if answer == "not_found" or (f and not may_abort(req, f)) then return may_not_abort(req, task, f) end
 		if not f then return errors.reply_answer(req, answer, why) end

@@ -14,6 +14,7 @@ local metrics = require "dss.api.metrics"
 local projects = require "dss.api.projects"
 local slots = require "dss.api.slots"
 local policies = require "dss.api.policies"
+local webapps = require "dss.api.webapps"
 
 local M = {}
 
@@ -66,6 +67,13 @@ M.table = {
 	{ "GET", "PUBLIC/projects/{project}/jobs/{job}", "user", jobs.status, "A job's state and its activities." },
 	{ "POST", "PUBLIC/projects/{project}/jobs/{job}/abort", "user", jobs.abort, "Abort a job." },
 	{ "GET", "PUBLIC/projects/{project}/jobs/{job}/log", "user", jobs.log, "A job's log; ?activity=ID." },
+	{ "GET", "/api/webapps", "user", webapps.all, "Webapps of all projects that you may read, and what their processes do." },
+	{ "GET", "/api/webapps/{project}/{webapp}/log", "user", webapps.log, "A piece of a webapp's log, from ?offset=N (negative: from the end)." },
+	{ "GET", "PUBLIC/projects/{project}/webapps", "user", webapps.list, "Its webapps." },
+	{ "GET", "PUBLIC/projects/{project}/webapps/{webapp}", "user", webapps.get, "One webapp." },
+	{ "GET", "PUBLIC/projects/{project}/webapps/{webapp}/backend/state", "user", webapps.state, "Is its process up; the end of its log." },
+	{ "PUT", "PUBLIC/projects/{project}/webapps/{webapp}/backend/actions/restart", "user", webapps.restart, "Start it, or start it anew: a future." },
+	{ "PUT", "PUBLIC/projects/{project}/webapps/{webapp}/backend/actions/stop", "user", webapps.stop, "Stop it; it stays stopped." },
 }
 
 local function split(path)

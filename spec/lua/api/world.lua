@@ -140,6 +140,8 @@ package.preload["bind.console"] = function() return {
 } end
 package.preload["bind.stats"] = function() return stats end
 package.preload["bind.logs"] = package.preload["bind.logs"] or function() return {} end
+M.webapps = { state = function() end, start = function() return true end, stop = function() end }
+package.preload["bind.webapps"] = function() return M.webapps end
 package.preload["bind.jobs"] = function() return M.jobs end
 package.preload["bind.gate"] = function() return {
 	facts = { dir = dir, version = "9.9", control_uid = 1234, is_one_user = true, started_ms = 1000 },

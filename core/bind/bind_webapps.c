@@ -1,0 +1,57 @@
+/*
+ * bind.webapps: the processes of webapps for the API. Who may do what is decided there.
+ *   state(project, name) → json | nil                       node/node_webapp.h; nil: nobody ever wanted it to run
+ *   start(project, name) → true | nil, message              starts it, or anew
+ *   stop(project, name, by, is_admin)
+ */
+#include <string.h>
+#include <lauxlib.h>
+#include "base/text.h"
+#include "bind/app.h"
+#include "bind/arg.h"
+#include "bind/json_out.h"
+#include "bind/toc.h"
+#include "node/node_webapp.h"
+
+static struct node_webapps *webapps_now(lua_State *L)
+{
+	const char *key = arg_text(L, 1, NULL), *name = arg_text(L, 2, NULL);
+	luaL_argcheck(L, text_is_id(key, strlen(key)), 1, "no project's key");
+	luaL_argcheck(L, text_is_id(name, strlen(name)), 2, "no webapp's name");
+	return node_webapps(json_out_app(L)->node);
+}
+
+static int state(lua_State *L)
+{
+	struct node_webapps *t = webapps_now(L);
+	struct buf *b = json_out_new(L);
+	if (!node_webapps_json(t, arg_text(L, 1, NULL), arg_text(L, 2, NULL), b))
+		return 0;
+	json_out_push(L, b);
+	return 1;
+}
+
+static int start(lua_State *L)
+{
+	struct node_webapps *t = webapps_now(L);
+	struct err err = { 0 };
+	if (node_webapps_start(t, arg_text(L, 1, NULL), arg_text(L, 2, NULL), &err) < 0)
+		return arg_fail(L, err.text[0] ? err.text : "the store takes nothing now");
+	lua_pushboolean(L, 1);
+	return 1;
+}
+
+static int stop(lua_State *L)
+{
+	struct node_webapps *t = webapps_now(L);
+	node_webapps_halt(t, arg_text(L, 1, NULL), arg_text(L, 2, NULL), arg_text(L, 3, NULL),
+			  lua_toboolean(L, 4) ? "admin" : "user");
+	return 0;
+}
+
+int bind_webapps_open(lua_State *L)
+{
+	static const luaL_Reg words[] = { { "state", state }, { "start", start }, { "stop", stop }, { NULL, NULL } };
+	luaL_newlib(L, words);
+	return 1;
+}

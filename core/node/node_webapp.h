@@ -1,0 +1,41 @@
+#ifndef DSS_NODE_NODE_WEBAPP_H
+#define DSS_NODE_NODE_WEBAPP_H
+#include <stdbool.h>
+#include "base/buf.h"
+#include "fleet/judge.h"
+#include "fleet/store.h"
+#include "node/node_inner.h"
+/*
+ * node_webapp: the processes of webapps (projects/KEY/project.lua): wanted running or stopped, kept in the store; started with the instance,
+ * started again after a crash (at once, then after 1, 2, 4 … 60 s), given up after so many within ten minutes. A process lives in the box
+ * run/webapps/PROJECT/NAME, as the run user, in the project's folder; its output goes to jobs/PROJECT/webapp-NAME/output.log.
+ *
+ * The row names the process before the keeper is ordered, and an end is acknowledged once it is on disk: the next backend takes up what runs.
+ */
+struct node_webapps;
+struct node_webapp;
+
+struct node_webapps *node_webapps_new(struct node *n, const char *dir, struct err *err); /* after the fleet */
+void node_webapps_stop(struct node_webapps *t);
+void node_webapps_free(struct node_webapps **t); /* after the fleet */
+
+/* What the keeper tells; true: it was a webapp's. fn is called once the end is on disk. */
+bool node_webapps_ended(struct node_webapps *t, const struct judge_end *end, store_done_fn *fn, void *data);
+void node_webapps_ready(struct node_webapps *t, const char *process);
+/* One of the keeper's list, and the end of that list. */
+void node_webapps_take_row(struct node_webapps *t, const char *process, const char *state, bool is_alive);
+void node_webapps_taken_up(struct node_webapps *t);
+
+/* Starts it, or ends the one that runs and starts it anew; how that went is told by its state. -1: err. */
+int node_webapps_start(struct node_webapps *t, const char *project, const char *name, struct err *err);
+/* cause: "user" or "admin". One that is not known is not running: nothing happens. */
+void node_webapps_halt(struct node_webapps *t, const char *project, const char *name, const char *by, const char *cause);
+/* Its state as an object; false: nobody ever wanted it to run. */
+bool node_webapps_json(struct node_webapps *t, const char *project, const char *name, struct buf *out);
+
+/* For the list of processes. */
+void node_webapps_put_row(struct node_webapps *t, const char *process, struct buf *out);
+/* Whose ticket that is: the project's owner, while the process lives; NULL: nobody's. */
+const char *node_webapps_ticket(struct node_webapps *t, const char *ticket);
+
+#endif

@@ -1,0 +1,42 @@
+#ifndef DSS_NODE_NODE_WEBAPP_INNER_H
+#define DSS_NODE_NODE_WEBAPP_INNER_H
+#include <jansson.h>
+#include "fleet/job.h"
+#include "node/node_webapp.h"
+/* node_webapp_inner: what the files of node_webapp share. */
+enum webapp_state { WEBAPP_STOPPED, WEBAPP_STARTING, WEBAPP_RUNNING, WEBAPP_STOPPING, WEBAPP_BACKOFF, WEBAPP_FAILED };
+extern const char *const webapp_states[];
+
+struct node_webapp {
+	struct node_webapps *in;
+	char project[JOB_NAME_MAX], name[JOB_NAME_MAX], owner[JOB_NAME_MAX];
+	char process[JOB_PROCESS_MAX]; /* "" = has none */
+	char house[128];               /* the keeper under which it was last started: a new one tries again what was given up */
+	enum webapp_state state;
+	bool is_wanted, is_seen;
+	bool is_again;  /* starts anew once its process has ended */
+	bool is_silent; /* its last end's output was not read yet */
+	int port, cap, starts;
+	int64_t started_ms, ready_ms; /* wall; 0 = not */
+	json_t *crashes;              /* owned; times of those that count */
+	json_t *last;                 /* owned; its last crash, NULL = none */
+	char *reason;                 /* owned; why it is not running; NULL */
+	struct loop_timer *timer;     /* the output of an end, then the next start */
+	unsigned turn;                /* counts up: answers to an older wish are not heard */
+};
+
+/* Orders the process. spec: of the project; fn hears the keeper. */
+int webapp_order(struct node *n, const struct node_webapp *w, const json_t *spec, const char *dir, node_keeper_answer_fn *fn,
+		 void *data, struct err *err);
+/* A port of this machine that nobody listens on now; -1: err. */
+int webapp_free_port(struct err *err);
+/* "PROCESS.HMAC" */
+int webapp_ticket(const struct node *n, const char *process, char out[JOB_TICKET_MAX]);
+/* What of the spec cannot be run here; false: it can. */
+bool webapp_cannot(const json_t *spec, struct err *err);
+/* The last lines of its log, as a list. Owned; NULL: no memory. */
+json_t *webapp_tail(const char *dir, const struct node_webapp *w, size_t most);
+/* What its owner reads of a crash. */
+void webapp_tell_end(const struct node_webapp *w, const struct judge_end *end, char *out, size_t room);
+
+#endif

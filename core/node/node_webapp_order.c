@@ -1,0 +1,294 @@
+/* node_webapp_order: the order to the keeper that starts a webapp's process, and what is read of its log. */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/text.h"
+#include "fleet/jtext.h"
+#include "net/digest.h"
+#include "net/json.h"
+#include "node/node_webapp_inner.h"
+#include "sys/fds.h"
+#include "sys/home.h"
+#include "sys/sock.h"
+
+#define PATH_DEFAULT "/usr/local/bin:/usr/bin:/bin"
+#define GRACE_MS     5000
+#define TAIL_BYTES   (64 * 1024)
+#define BOX_MAX      255
+
+int webapp_free_port(struct err *err)
+{
+	int fd = sock_listen_tcp("127.0.0.1", 0, err), port = fd >= 0 ? sock_port(fd) : -1;
+	fds_close(&fd);
+	return port;
+}
+
+int webapp_ticket(const struct node *n, const char *process, char out[JOB_TICKET_MAX])
+{
+	char text[JOB_PROCESS_MAX + 16], hex[DIGEST_HEX_SIZE];
+	snprintf(text, sizeof(text), "ticket:%s", process);
+	digest_hmac_sha256_hex(n->key, n->key_len, text, strlen(text), hex);
+	return snprintf(out, JOB_TICKET_MAX, "%s.%s", process, hex);
+}
+
+static const char *text_of(const json_t *spec, const char *key)
+{
+	const char *s = json_string_value(json_object_get(spec, key));
+	return s ? s : "";
+}
+
+bool webapp_cannot(const json_t *spec, struct err *err)
+{
+	if (strcmp(text_of(spec, "listen"), "socket") == 0)
+		return err_set(err, "listen = \"socket\" is not served yet; let it listen on DSS_WEBAPP_PORT") < 0;
+	if (strpbrk(text_of(spec, "health"), " \t\r\n") || strlen(text_of(spec, "health")) > 190)
+		return err_set(err, "health has to be a path without spaces, up to 190 bytes") < 0;
+	return false;
+}
+
+/* --- the command --- */
+
+static void put_program(const struct node_webapp *w, struct buf *b)
+{
+	char program[4096];
+	if (home_program("dss-logger", program, sizeof(program)) < 0 || access(program, X_OK) < 0)
+		return;
+	wire_text(b, WF_argv, program);
+	wire_text(b, WF_argv, "stamp");
+	wire_text(b, WF_argv, "--name");
+	wire_text(b, WF_argv, w->name);
+	wire_text(b, WF_argv, "--");
+}
+
+static void put_words(struct buf *b, const char *const *words)
+{
+	for (; *words; words++)
+		wire_text(b, WF_argv, *words);
+}
+
+static void put_argv(const struct node_webapp *w, const json_t *spec, struct buf *b)
+{
+	const char *bin = text_of(spec, "bin"), *flask = text_of(spec, "flask");
+	char port[16];
+	size_t i;
+	json_t *v;
+	put_program(w, b);
+	snprintf(port, sizeof(port), "%d", w->port);
+	if (*flask) {
+		const char *const words[] = { *bin ? bin : "/usr/bin/python3",
+					      "-m",
+					      "flask",
+					      "--app",
+					      flask,
+					      "run",
+					      "--host",
+					      "127.0.0.1",
+					      "--port",
+					      port,
+					      NULL };
+		put_words(b, words);
+	} else if (*text_of(spec, "shiny")) {
+		const char *const words[] = { *bin ? bin : "Rscript", "-e",
+					      "shiny::runApp(Sys.getenv('DSS_WEBAPP_FILE'), host = '127.0.0.1', port = "
+					      "as.integer(Sys.getenv('DSS_WEBAPP_PORT')), launch.browser = FALSE)",
+					      NULL };
+		put_words(b, words);
+	} else {
+		json_array_foreach(json_object_get(spec, "command"), i, v) if (json_is_string(v))
+			wire_text(b, WF_argv, json_string_value(v));
+	}
+}
+
+/* --- the environment --- */
+
+static void put_env(struct buf *b, const char *name, const char *value)
+{
+	char line[4400];
+	int n = snprintf(line, sizeof(line), "%s=%s", name, value);
+	if (n > 0 && (size_t)n < sizeof(line))
+		wire_text(b, WF_env, line);
+}
+
+static bool is_ours(const char *name)
+{
+	return strncmp(name, "DKU_", 4) == 0 || strncmp(name, "DSS_", 4) == 0 || strchr(name, '=') != NULL;
+}
+
+static void put_own(const json_t *spec, const char *dir, struct buf *b)
+{
+	static const char *const defaults[][2] = {
+		{ "PATH", PATH_DEFAULT }, { "LANG", "C.UTF-8" }, { "TMPDIR", "/tmp" }, { "PYTHONUNBUFFERED", "1" }
+	};
+	json_t *value, *env = json_object_get(spec, "env");
+	const char *name;
+	for (size_t i = 0; i < sizeof(defaults) / sizeof(defaults[0]); i++)
+		if (!json_object_get(env, defaults[i][0]))
+			put_env(b, defaults[i][0], defaults[i][1]);
+	if (!json_object_get(env, "HOME"))
+		put_env(b, "HOME", dir);
+	json_object_foreach(env, name, value) if (json_is_string(value) && !is_ours(name))
+		put_env(b, name, json_string_value(value));
+}
+
+/* Ours come last: a webapp cannot say that it is somebody else's. */
+static void put_environment(const struct node *n, const struct node_webapp *w, const json_t *spec, const char *dir, struct buf *b)
+{
+	char ticket[JOB_TICKET_MAX], text[64];
+	put_own(spec, dir, b);
+	snprintf(text, sizeof(text), "%d", w->port);
+	put_env(b, "DSS_WEBAPP_PORT", text);
+	put_env(b, "DSS_WEBAPP_HOST", "127.0.0.1");
+	put_env(b, "DSS_WEBAPP", w->name);
+	if (*text_of(spec, "flask")) {
+		put_env(b, "FLASK_APP", text_of(spec, "flask"));
+		put_env(b, "FLASK_RUN_HOST", "127.0.0.1");
+		put_env(b, "FLASK_RUN_PORT", text);
+	}
+	if (*text_of(spec, "shiny"))
+		put_env(b, "DSS_WEBAPP_FILE", text_of(spec, "shiny"));
+	put_env(b, "DKU_CURRENT_PROJECT_KEY", w->project);
+	put_env(b, "DKU_BACKEND_PROTOCOL", "http");
+	put_env(b, "DKU_BACKEND_HOST", "127.0.0.1");
+	snprintf(text, sizeof(text), "%d", n->page_port);
+	put_env(b, "DKU_BACKEND_PORT", text);
+	snprintf(text, sizeof(text), "http://127.0.0.1:%d", n->page_port);
+	put_env(b, "DSS_BACKEND_URL", text);
+	webapp_ticket(n, w->process, ticket);
+	put_env(b, "DKU_API_TICKET", ticket);
+	wire_text(b, WF_mask, ticket);
+	wire_text(b, WF_mask, strchr(ticket, '.') + 1);
+	explicit_bzero(ticket, sizeof(ticket));
+}
+
+/* --- limits, label, the whole --- */
+
+static void put_limit(struct buf *b, const json_t *limits, const char *key, const char *knob, double scale)
+{
+	char text[64];
+	const json_t *v = json_object_get(limits, key);
+	if (!json_is_number(v) || (json_number_value(v) <= 0 && strcmp(knob, "swap") != 0))
+		return;
+	snprintf(text, sizeof(text), "%s=%lld", knob, (long long)(json_number_value(v) * scale));
+	wire_text(b, WF_limit, text);
+}
+
+static void put_limits(const json_t *spec, struct buf *b)
+{
+	const json_t *limits = json_object_get(spec, "limits");
+	put_limit(b, limits, "memory_bytes", "memory", 1);
+	put_limit(b, limits, "swap_bytes", "swap", 1);
+	if (json_object_get(limits, "memory_bytes") && !json_object_get(limits, "swap_bytes"))
+		wire_text(b, WF_limit, "swap=0");
+	put_limit(b, limits, "threads", "pids", 1);
+	put_limit(b, limits, "cpu", "cpu", 1000);
+}
+
+static void put_label(const struct node_webapp *w, struct buf *b)
+{
+	struct buf label;
+	buf_init(&label, WIRE_LABEL_MAX);
+	buf_putc(&label, '{');
+	jtext_text(&label, "kind", "webapp");
+	jtext_text(&label, "project", w->project);
+	jtext_text(&label, "webapp", w->name);
+	jtext_text(&label, "owner", w->owner);
+	buf_putc(&label, '}');
+	if (!label.failed)
+		wire_text(b, WF_label, label.data);
+	buf_fini(&label);
+}
+
+static void put_ready(const struct node_webapp *w, const json_t *spec, struct buf *b)
+{
+	char text[300];
+	const char *health = text_of(spec, "health");
+	if (*health && strcmp(health, "/") != 0)
+		snprintf(text, sizeof(text), "http 127.0.0.1 %d %s", w->port, health);
+	else
+		snprintf(text, sizeof(text), "port 127.0.0.1 %d", w->port);
+	wire_text(b, WF_ready, text);
+	wire_int(b, WF_ready_within_ms, (int64_t)json_number_value(json_object_get(spec, "start_timeout_ms")));
+}
+
+int webapp_order(struct node *n, const struct node_webapp *w, const json_t *spec, const char *dir, node_keeper_answer_fn *fn,
+		 void *data, struct err *err)
+{
+	char text[3 * JOB_NAME_MAX], folder[4200];
+	if (!n->keeper || !n->facts.is_connected)
+		return err_set(err, "there is no keeper to order it");
+	int len = snprintf(text, sizeof(text), "run/webapps/%s/%s", w->project, w->name);
+	if (len < 0 || len > BOX_MAX)
+		return err_set(err, "the names of project and webapp are too long for a box");
+	snprintf(folder, sizeof(folder), "%s/projects/%s", dir, w->project);
+	struct buf *b = node_keeper_begin(n->keeper, WIRE_spawn);
+	wire_text(b, WF_id, w->process);
+	wire_text(b, WF_kind, "webapp");
+	wire_text(b, WF_box, text);
+	put_argv(w, spec, b);
+	put_environment(n, w, spec, folder, b);
+	wire_text(b, WF_cwd, folder);
+	if (n->run_user[0] && strcmp(n->facts.isolation, "none") != 0)
+		wire_text(b, WF_user, n->run_user);
+	snprintf(text, sizeof(text), "job:%s:webapp-%s", w->project, w->name);
+	wire_text(b, WF_sink, text);
+	put_ready(w, spec, b);
+	wire_int(b, WF_stop_signal, SIGTERM);
+	wire_int(b, WF_grace_ms, GRACE_MS);
+	put_limits(spec, b);
+	put_label(w, b);
+	return node_keeper_end(n->keeper, fn, data, err);
+}
+
+/* --- what is left of it --- */
+
+json_t *webapp_tail(const char *dir, const struct node_webapp *w, size_t most)
+{
+	char path[4096 + 3 * JOB_NAME_MAX], *bytes = malloc(TAIL_BYTES + 1);
+	struct stat st;
+	json_t *lines = json_array();
+	snprintf(path, sizeof(path), "%s/jobs/%s/webapp-%s/output.log", dir, w->project, w->name);
+	int fd = bytes ? open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK) : -1;
+	off_t from = fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > TAIL_BYTES ? st.st_size - TAIL_BYTES : 0;
+	ssize_t n = fd >= 0 ? pread(fd, bytes, TAIL_BYTES, from) : 0;
+	char *end = bytes + (n > 0 ? n : 0), *begin = end;
+	size_t count = 0;
+	for (; n > 0 && begin > bytes; begin--)
+		if (begin[-1] == '\n' && begin != end && ++count == most)
+			break;
+	while (n > 0 && begin < end) {
+		char *stop = memchr(begin, '\n', (size_t)(end - begin));
+		struct buf line;
+		buf_init(&line, TAIL_BYTES * 8);
+		if (json_put_text(&line, begin, (size_t)((stop ? stop : end) - begin)) == 0)
+			json_array_append_new(lines, json_loadb(line.data, line.len, JSON_DECODE_ANY, NULL));
+		buf_fini(&line);
+		begin = stop ? stop + 1 : end;
+	}
+	fds_close(&fd);
+	free(bytes);
+	return lines;
+}
+
+void webapp_tell_end(const struct node_webapp *w, const struct judge_end *end, char *out, size_t room)
+{
+	char peak[48] = "unknown", limit[48];
+	if (end->peak_bytes > 0)
+		text_print_size(end->peak_bytes, peak, sizeof(peak));
+	if (strcmp(end->cause, "oom_limit") == 0 && end->limit_bytes > 0)
+		snprintf(out, room,
+			 "Killed: webapp \"%s\" used %s, the memory limit of %s is %s. Peak %s. Others were not affected. Give it "
+			 "a higher "
+			 "limits.memory in project.lua.",
+			 w->name, peak, end->limit_owner[0] ? end->limit_owner : "its box",
+			 text_print_size(end->limit_bytes, limit, sizeof(limit)), peak);
+	else if (end->code >= 0)
+		snprintf(out, room, "Webapp \"%s\" ended by itself with status %d. Peak %s.", w->name, end->code, peak);
+	else
+		snprintf(out, room, "Webapp \"%s\" was ended (%s): %s. Peak %s.", w->name, end->cause,
+			 end->text[0] ? end->text : "no reason was told", peak);
+}

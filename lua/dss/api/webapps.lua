@@ -1,0 +1,201 @@
+-- webapps: those that a project declares, their processes, their logs; as the public API's clients expect it.
+local errors = require "dss.api.errors"
+local gate = require "bind.gate"
+local id = require "dss.text.id"
+local jobs = require "bind.jobs"
+local json = require "bind.json"
+local projects = require "dss.api.projects"
+local webapps = require "bind.webapps"
+
+local JSON = "application/json;charset=utf-8"
+local TAIL = 64 * 1024
+local CHUNK = 256 * 1024
+local OFFSET_MAX = 1 << 53
+local PREFIX = "webapp:"
+
+local M = {}
+
+local function does_not_exist(req, key, name) errors.reply(req, 404, ("Webapp %s does not exist in project %s"):format(name, key)) end
+local function reply(req, value) req.reply(200, JSON, json.encode(value)) end
+
+local function state_of(key, name)
+	local text = webapps.state(key, name)
+	return text and json.decode(text)
+end
+
+--- Calls fn(spec, data) with the webapp that req's user may use in that way. One that left project.lua and still runs has {} for its spec.
+local function with(req, key, name, right, fn)
+	if not id.is_id(name) then return does_not_exist(req, key, name) end
+	projects.with(req, key, right, function(data)
+		local spec = (data.webapps or {})[name]
+		if not spec and not (state_of(key, name) or {}).processId then return does_not_exist(req, key, name) end
+		fn(spec or {}, data)
+	end)
+end
+
+-- --- what it is ---
+
+local function item(key, name, spec, data)
+	local who, at = { login = data.owner or "admin" }, jobs.look(key, "project.lua") or 0
+	return {
+		id = name, name = spec.name or name, projectKey = key, type = spec.shiny and "SHINY" or "STANDARD", tags = json.array(spec.tags or {}),
+		createdBy = who, createdOn = at, lastModifiedBy = who, lastModifiedOn = at,
+	}
+end
+
+local function names_of(data)
+	local names = {}
+	for name in pairs(data.webapps or {}) do names[#names + 1] = name end
+	table.sort(names)
+	return names
+end
+
+function M.list(req, key)
+	projects.with(req, key, "read", function(data)
+		local out = json.array {}
+		for i, name in ipairs(names_of(data)) do out[i] = item(key, name, data.webapps[name], data) end
+		reply(req, out)
+	end)
+end
+
+function M.get(req, key, name)
+	with(req, key, name, "read", function(spec, data)
+		local out = item(key, name, spec, data)
+		out.params = spec.params or json.object {}
+		reply(req, out)
+	end)
+end
+
+-- --- its process ---
+
+local function future_id(key, name)
+	local task = PREFIX .. key .. ":" .. name
+	return id.is_id(task) and task or nil
+end
+
+local alive = { starting = true, running = true, stopping = true, backoff = true }
+
+--- A start as a future: ended once it answers.
+local function future(key, name, s, data)
+	local has_result = s.state == "running"
+	return {
+		jobId = future_id(key, name), hasResult = has_result, result = has_result and json.object {} or nil, alive = not has_result and (alive[s.state] or false),
+		aborted = s.state == "stopped", abortable = alive[s.state] or false, unknown = false, startTime = s.startedAt or 0,
+		runningTime = (s.startedAt or 0) > 0 and math.max(0, gate.wall_ms() - s.startedAt) or 0, owner = s.owner or data.owner,
+		payload = { displayName = ("Start webapp %s"):format(name), targets = json.array { { projectKey = key, objectType = "WEB_APP", objectId = name } } },
+	}
+end
+
+--- What the process is, as a future that lives as long as the webapp is up or coming up.
+local function backend_info(key, name, s, data)
+	local out = future(key, name, s, data)
+	out.payload.displayName = ("Webapp %s"):format(name)
+	out.alive, out.hasResult, out.result = alive[s.state] or false, false, nil
+	out.aborted = s.state == "stopped" and s.wanted == "stopped"
+	return out
+end
+
+local function log_tail(key, name)
+	local bytes, size = jobs.log(key, "webapp-" .. name, -TAIL, TAIL)
+	if not bytes then return nil end
+	if size > TAIL then bytes = bytes:match "^[^\n]*\n(.*)$" or bytes end
+	local lines = json.array {}
+	for line in bytes:gmatch "[^\n]+" do lines[#lines + 1] = utf8.len(line) and line or line:gsub("[\x80-\xff]", "?") end
+	return { totalLines = #lines, lines = lines, maxLevel = 0 }
+end
+
+local function short(s)
+	return { state = s.state, wanted = s.wanted, port = s.port, processId = s.processId, crashes = #(s.crashes or {}), startedAt = s.startedAt,
+		readyAt = s.readyAt, reason = s.reason, lastCrash = s.lastCrash }
+end
+
+function M.state(req, key, name)
+	with(req, key, name, "read", function(_, data)
+		local s, out = state_of(key, name), { projectKey = key, webAppId = name }
+		if s and (s.starts or 0) > 0 or s and s.state ~= "stopped" then
+			out.futureInfo, out.currentLogTail, out.backend = backend_info(key, name, s, data), log_tail(key, name), short(s)
+		end
+		reply(req, out)
+	end)
+end
+
+function M.restart(req, key, name)
+	with(req, key, name, "run", function(_, data)
+		local ok, why = webapps.start(key, name)
+		if not ok then return errors.reply(req, 503, why, { ["Retry-After"] = "2" }) end
+		local out = future(key, name, state_of(key, name), data)
+		-- Its name is too long for an id: nobody could ask for it.
+		if not out.jobId then out = { hasResult = true, result = json.object {} } end
+		reply(req, out)
+	end)
+end
+
+function M.stop(req, key, name)
+	with(req, key, name, "run", function(_, data)
+		webapps.stop(key, name, req.who.login, req.who.is_admin and data.owner ~= req.who.login)
+		reply(req, json.object {})
+	end)
+end
+
+-- --- its start as a future ---
+
+--- Project and name of such an id, or nil.
+function M.of_future(task)
+	if task:sub(1, #PREFIX) ~= PREFIX then return nil end
+	local key, name = task:match("^([^:]+):([^:]+)$", #PREFIX + 1)
+	return key, name
+end
+
+function M.future(req, key, name, is_peek)
+	with(req, key, name, "read", function(_, data)
+		local s = state_of(key, name)
+		if not s then return does_not_exist(req, key, name) end
+		if not is_peek and not alive[s.state] then
+			local text = s.state == "failed" and s.reason or ("Webapp %s was stopped"):format(name)
+			return errors.reply(req, 422, text or "it did not start")
+		end
+		reply(req, future(key, name, s, data))
+	end)
+end
+
+-- --- for ours: all of them, and their logs ---
+
+function M.all(req)
+	local out, open = json.array {}, 1
+	local function done()
+		open = open - 1
+		if open > 0 then return end
+		table.sort(out, function(a, b)
+			if a.project ~= b.project then return a.project < b.project end
+			return a.id < b.id
+		end)
+		reply(req, out)
+	end
+	for _, key in ipairs(jobs.keys()) do
+		open = open + 1
+		jobs.project(key, function(kind, raw)
+			local data = kind == "good" and json.decode(raw)
+			for _, name in ipairs(data and projects.may(req.who, data, "read") and names_of(data) or {}) do
+				local row = short(state_of(key, name) or { state = "stopped", wanted = "stopped" })
+				row.id, row.project, row.owner, row.autostart, row.lastCrash = name, key, data.owner, data.webapps[name].autostart, nil
+				out[#out + 1] = row
+			end
+			done()
+		end)
+	end
+	done()
+end
+
+--- A piece of its log, from ?offset=N (negative: from the end).
+function M.log(req, key, name)
+	local offset = math.tointeger(tonumber(req.query.offset or 0))
+	if not offset or offset < -OFFSET_MAX or offset > OFFSET_MAX then return errors.reply(req, 400, "offset has to be a whole number") end
+	with(req, key, name, "read", function()
+		local bytes, size = jobs.log(key, "webapp-" .. name, offset, CHUNK)
+		if not bytes then return errors.reply(req, 500, size) end
+		local start = offset >= 0 and math.min(offset, size) or math.max(0, size + offset)
+		req.reply(200, "application/octet-stream", bytes, { ["Log-Offset"] = ("%d"):format(start), ["Log-Size"] = ("%d"):format(size) })
+	end)
+end
+
+return M
