@@ -136,8 +136,8 @@ static int abort_where(struct ctl *ctl, struct rest *rest, const struct choice *
 {
 	struct rest_answer a = { 0 };
 	int code = where_ask(rest, "/api/tasks?ended=0", choice->where, &a);
-	if (code == CTL_DONE && !json_is_array(a.json))
-		code = ctl_fail(CTL_FAILED, "unable to understand the backend's answer: it is no list");
+	if (code == CTL_DONE)
+		code = rest_check_list(a.json);
 	if (code == CTL_DONE)
 		code = abort_rows(ctl, rest, choice, a.json);
 	rest_answer_fini(&a);

@@ -43,8 +43,8 @@ int alerts_command(struct ctl *ctl, int argc, char **argv)
 	if (code >= 0 || (code = rest_open(&rest, ctl, key_file)) != CTL_DONE)
 		return code;
 	code = rest_ask(rest, "GET", "/api/alerts", NULL, &a);
-	if (code == CTL_DONE && !json_is_array(a.json))
-		code = ctl_fail(CTL_FAILED, "unable to understand the backend's answer: it is no list");
+	if (code == CTL_DONE)
+		code = rest_check_list(a.json);
 	if (code == CTL_DONE && ctl->json)
 		printf("%s\n", a.body.data);
 	size_t i;

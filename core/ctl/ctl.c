@@ -90,6 +90,16 @@ int ctl_unreached(const struct ctl *ctl, const struct err *err)
 			pw != NULL ? pw->pw_name : "the user");
 }
 
+bool ctl_help(const struct ctl_command *table, const char *usage, int argc, char **argv)
+{
+	if (argc < 2 || (strcmp(argv[1], "--help") != 0 && strcmp(argv[1], "-h") != 0))
+		return false;
+	printf("usage: dssctl %s\n\nverbs:\n", usage);
+	for (const struct ctl_command *c = table; c->name != NULL; c++)
+		printf("  %-10s %s\n", c->name, c->help);
+	return true;
+}
+
 int ctl_dispatch(struct ctl *ctl, const struct ctl_command *table, const char *what, int argc, char **argv)
 {
 	const char *words[WORDS_MAX];

@@ -55,6 +55,8 @@ int ctl_unreached(const struct ctl *ctl, const struct err *err);
 /* dir/name into out. 0, or -1: too long. */
 int ctl_path(const struct ctl *ctl, const char *name, char *out, size_t room, struct err *err);
 
+/* Is the first word --help or -h? Then the verbs of a table are printed. */
+bool ctl_help(const struct ctl_command *table, const char *usage, int argc, char **argv);
 /* Finds argv[0] in a table that ends with a NULL name and runs it; `what` names the words in texts ("command"). */
 int ctl_dispatch(struct ctl *ctl, const struct ctl_command *table, const char *what, int argc, char **argv);
 

@@ -78,14 +78,6 @@ static void set_shown(json_t *row)
 		json_object_del(row, "startTime");
 }
 
-static void print_table(const json_t *rows, const struct list_column *columns)
-{
-	struct say_table *t = list_table(rows, columns);
-	if (t != NULL)
-		say_table_print(t, stdout);
-	say_table_free(&t);
-}
-
 static void print_text(const char *before, const char *text)
 {
 	char shown[1500];
@@ -115,7 +107,7 @@ static void print_status(const json_t *status)
 		json_array_append(rows, row);
 	}
 	if (json_array_size(rows) > 0)
-		print_table(rows, activity_columns);
+		list_print(rows, activity_columns);
 	else
 		printf("nothing to build\n");
 	if (rest_text(status, "errorMessage")[0] != '\0')
@@ -366,12 +358,8 @@ int job_command(struct ctl *ctl, int argc, char **argv)
 		{ "abort", "end it", "PROJECT JOB", end_job, CTL_NEEDS_DAEMON },
 		{ 0 },
 	};
-	if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
-		printf("usage: dssctl job VERB …\n\nverbs:\n");
-		for (const struct ctl_command *c = verbs; c->name != NULL; c++)
-			printf("  %-10s %s\n", c->name, c->help);
+	if (ctl_help(verbs, "job VERB …", argc, argv))
 		return CTL_DONE;
-	}
 	if (argc < 2)
 		return ctl_misuse(ctl->verb, NULL, NULL, "which? usage: dssctl job run | start | status | log | abort PROJECT …");
 	return ctl_dispatch(ctl, verbs, "verb", argc - 1, argv + 1);
@@ -420,7 +408,7 @@ int jobs_command(struct ctl *ctl, int argc, char **argv)
 		printf("%s\n", a.body.data);
 	} else if (code == CTL_DONE) {
 		complete_rows(a.json);
-		print_table(a.json, job_columns);
+		list_print(a.json, job_columns);
 	}
 	rest_answer_fini(&a);
 	rest_close(&rest);

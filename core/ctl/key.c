@@ -23,25 +23,6 @@ static const struct list_column columns[] = {
 	{ NULL, NULL, LIST_TEXT },
 };
 
-/* One request; `print` gets the answer where it is good. */
-static int ask(struct ctl *ctl, const char *key_file, const char *method, const char *path, const char *body,
-	       int (*print)(struct ctl *ctl, const struct rest_answer *a))
-{
-	struct rest *rest = NULL;
-	struct rest_answer a = { 0 };
-	int code = rest_open(&rest, ctl, key_file);
-	if (code != CTL_DONE)
-		return code;
-	code = rest_ask(rest, method, path, body, &a);
-	if (code == CTL_DONE && ctl->json)
-		printf("%s\n", a.body.len > 0 ? a.body.data : "{}");
-	else if (code == CTL_DONE)
-		code = print(ctl, &a);
-	rest_answer_fini(&a);
-	rest_close(&rest);
-	return code;
-}
-
 static int print_new(struct ctl *ctl, const struct rest_answer *a)
 {
 	(void)ctl;
@@ -56,13 +37,10 @@ static int print_list(struct ctl *ctl, const struct rest_answer *a)
 	size_t i;
 	json_t *row;
 	(void)ctl;
-	if (!json_is_array(a->json))
-		return ctl_fail(CTL_FAILED, "unable to understand the backend's answer: it is no list");
+	if (rest_check_list(a->json) != CTL_DONE)
+		return CTL_FAILED;
 	json_array_foreach(a->json, i, row) json_object_set_new(row, "admin", json_string(rest_is(row, "admin") ? "yes" : ""));
-	struct say_table *t = list_table(a->json, columns);
-	if (t != NULL)
-		say_table_print(t, stdout);
-	say_table_free(&t);
+	list_print(a->json, columns);
 	return CTL_DONE;
 }
 
@@ -97,7 +75,7 @@ static int add(struct ctl *ctl, int argc, char **argv)
 		json_object_set_new(body, "admin", json_true());
 	char *text = json_dumps(body, JSON_COMPACT);
 	json_decref(body);
-	code = text != NULL ? ask(ctl, key_file, "POST", "/api/keys", text, print_new) : ctl_fail(CTL_FAILED, "no memory");
+	code = text != NULL ? rest_once(ctl, key_file, "POST", "/api/keys", text, print_new) : ctl_fail(CTL_FAILED, "no memory");
 	free(text);
 	return code;
 }
@@ -108,7 +86,7 @@ static int list(struct ctl *ctl, int argc, char **argv)
 	const struct opt opts[] = { { "key-file", "FILE", key_help, OPT_TEXT, &key_file, 0, 0, NULL }, { 0 } };
 	struct opt_words words = { .usage = "list [--json]", .about = "The keys, without what proves them." };
 	int code = opt_read(ctl, opts, &words, argc, argv);
-	return code >= 0 ? code : ask(ctl, key_file, "GET", "/api/keys", NULL, print_list);
+	return code >= 0 ? code : rest_once(ctl, key_file, "GET", "/api/keys", NULL, print_list);
 }
 
 static int end_key(struct ctl *ctl, int argc, char **argv)
@@ -122,7 +100,7 @@ static int end_key(struct ctl *ctl, int argc, char **argv)
 		return code;
 	if (rest_escape(words.words[0], path + strlen(path), sizeof(path) - strlen(path)) < 0)
 		return ctl_misuse(ctl->verb, NULL, NULL, "that is no key's id");
-	return ask(ctl, key_file, "DELETE", path, NULL, print_revoked);
+	return rest_once(ctl, key_file, "DELETE", path, NULL, print_revoked);
 }
 
 int key_command(struct ctl *ctl, int argc, char **argv)
@@ -133,12 +111,8 @@ int key_command(struct ctl *ctl, int argc, char **argv)
 		{ "revoke", "end a key", "ID", end_key, CTL_NEEDS_DAEMON },
 		{ 0 },
 	};
-	if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
-		printf("usage: dssctl key VERB …\n\nverbs:\n");
-		for (const struct ctl_command *c = verbs; c->name != NULL; c++)
-			printf("  %-10s %s\n", c->name, c->help);
+	if (ctl_help(verbs, "key VERB …", argc, argv))
 		return CTL_DONE;
-	}
 	if (argc < 2)
 		return ctl_misuse(ctl->verb, NULL, NULL, "which? usage: dssctl key add USER | list | revoke ID");
 	return ctl_dispatch(ctl, verbs, "verb", argc - 1, argv + 1);

@@ -112,6 +112,14 @@ struct say_table *list_table(const json_t *rows, const struct list_column *colum
 	return t;
 }
 
+void list_print(const json_t *rows, const struct list_column *columns)
+{
+	struct say_table *t = list_table(rows, columns);
+	if (t != NULL)
+		say_table_print(t, stdout);
+	say_table_free(&t);
+}
+
 static void print_reasons(const json_t *rows)
 {
 	const json_t *row;
@@ -139,10 +147,7 @@ void list_print_tasks(const json_t *rows)
 		if (strcmp(c->key, "reason") != 0)
 			narrow[n++] = *c;
 	narrow[n] = (struct list_column){ 0 };
-	struct say_table *t = list_table(rows, is_narrow ? narrow : list_tasks);
-	if (t != NULL)
-		say_table_print(t, stdout);
-	say_table_free(&t);
+	list_print(rows, is_narrow ? narrow : list_tasks);
 	if (is_narrow)
 		print_reasons(rows);
 }
@@ -182,8 +187,8 @@ static int print_answer(struct ctl *ctl, const struct what *what, const struct f
 	bool is_all = true;
 	for (const struct filter *f = filters; f->key != NULL; f++)
 		is_all = is_all && f->wanted == NULL;
-	if (!json_is_array(a->json))
-		return ctl_fail(CTL_FAILED, "unable to understand the backend's answer: it is no list");
+	if (rest_check_list(a->json) != CTL_DONE)
+		return CTL_FAILED;
 	if (ctl->json && is_all) {
 		printf("%s\n", a->body.data);
 		return CTL_DONE;
@@ -193,17 +198,14 @@ static int print_answer(struct ctl *ctl, const struct what *what, const struct f
 	json_t *rows = filtered(whole, filters);
 	if (is_tree && !ctl->json)
 		job_tree_sort(&rows);
-	bool is_tasks = what->columns == list_tasks;
-	struct say_table *t = ctl->json || is_tasks ? NULL : list_table(rows, what->columns);
 	if (ctl->json) {
 		json_dumpf(rows, stdout, JSON_COMPACT);
 		putchar('\n');
-	} else if (t != NULL) {
-		say_table_print(t, stdout);
-	} else if (is_tasks) {
+	} else if (what->columns == list_tasks) {
 		list_print_tasks(rows);
+	} else {
+		list_print(rows, what->columns);
 	}
-	say_table_free(&t);
 	json_decref(rows);
 	json_decref(whole);
 	return CTL_DONE;

@@ -16,6 +16,9 @@ extern const struct list_column list_tasks[];     /* of /api/tasks */
 /* NULL: no memory. One at a time: it borrows its titles from this module. Returns owned. */
 struct say_table *list_table(const json_t *rows, const struct list_column *columns);
 
+/* All of them, to stdout. */
+void list_print(const json_t *rows, const struct list_column *columns);
+
 /* Rows of tasks. Why some wait is a sentence: where the terminal has no room for it in a column it stands below, whole. */
 void list_print_tasks(const json_t *rows);
 

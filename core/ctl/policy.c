@@ -17,19 +17,13 @@ enum { TAKEN_WAIT_MS = 15000, VERSIONS_SHOWN = 20 };
 
 static const char key_help[] = "the API key (else DSS_KEY, else config/admin.key)";
 
-static int get(struct rest *rest, const char *path, struct rest_answer *a)
-{
-	memset(a, 0, sizeof(*a));
-	return rest_ask(rest, "GET", path, NULL, a);
-}
-
 /* A list from the API as an owned copy. */
 static int get_list(struct rest *rest, const char *path, json_t **out)
 {
 	struct rest_answer a;
-	int code = get(rest, path, &a);
-	if (code == CTL_DONE && !json_is_array(a.json))
-		code = ctl_fail(CTL_FAILED, "unable to understand the backend's answer: it is no list");
+	int code = rest_ask(rest, "GET", path, NULL, &a);
+	if (code == CTL_DONE)
+		code = rest_check_list(a.json);
 	*out = code == CTL_DONE ? json_incref(a.json) : NULL;
 	rest_answer_fini(&a);
 	return code;
@@ -92,7 +86,7 @@ static int show(struct ctl *ctl, int argc, char **argv)
 	int code = opt_read(ctl, opts, &words, argc, argv);
 	if (code >= 0 || (code = rest_open(&rest, ctl, key_file)) != CTL_DONE)
 		return code;
-	code = get(rest, "/api/policies/state", &state);
+	code = rest_ask(rest, "GET", "/api/policies/state", NULL, &state);
 	if (code == CTL_DONE)
 		code = get_list(rest, "/api/policies", &files);
 	if (code == CTL_DONE && ctl->json) {
@@ -255,43 +249,37 @@ static const struct list_column columns[] = {
 	{ "HASH", "hash", LIST_TEXT },         { "NOTE", "note", LIST_TEXT },      { NULL, NULL, LIST_TEXT },
 };
 
+static int print_history(struct ctl *ctl, const struct rest_answer *a)
+{
+	json_t *row;
+	size_t i;
+	(void)ctl;
+	if (rest_check_list(a->json) != CTL_DONE)
+		return CTL_FAILED;
+	json_array_foreach(a->json, i, row)
+	{
+		char hash[13];
+		snprintf(hash, sizeof(hash), "%s", rest_text(row, "hash"));
+		json_object_set_new(row, "hash", json_string(hash));
+	}
+	list_print(a->json, columns);
+	return CTL_DONE;
+}
+
 static int history(struct ctl *ctl, int argc, char **argv)
 {
 	const char *key_file = NULL;
 	int64_t limit = VERSIONS_SHOWN;
 	char path[64];
-	struct rest *rest = NULL;
-	struct rest_answer a = { 0 };
-	json_t *row;
-	size_t i;
 	const struct opt opts[] = { { "limit", "N", "how many, newest first", OPT_INT, &limit, 1, 10000, NULL },
 				    { "key-file", "FILE", key_help, OPT_TEXT, &key_file, 0, 0, NULL },
 				    { 0 } };
 	struct opt_words words = { .usage = "history [--limit N] [--json]", .about = "The sets that were in force, newest first." };
 	int code = opt_read(ctl, opts, &words, argc, argv);
-	if (code >= 0 || (code = rest_open(&rest, ctl, key_file)) != CTL_DONE)
+	if (code >= 0)
 		return code;
 	snprintf(path, sizeof(path), "/api/policies/versions?limit=%lld", (long long)limit);
-	code = get(rest, path, &a);
-	if (code == CTL_DONE && !json_is_array(a.json))
-		code = ctl_fail(CTL_FAILED, "unable to understand the backend's answer: it is no list");
-	if (code == CTL_DONE && ctl->json) {
-		printf("%s\n", a.body.data);
-	} else if (code == CTL_DONE) {
-		json_array_foreach(a.json, i, row)
-		{
-			char hash[13];
-			snprintf(hash, sizeof(hash), "%s", rest_text(row, "hash"));
-			json_object_set_new(row, "hash", json_string(hash));
-		}
-		struct say_table *t = list_table(a.json, columns);
-		if (t != NULL)
-			say_table_print(t, stdout);
-		say_table_free(&t);
-	}
-	rest_answer_fini(&a);
-	rest_close(&rest);
-	return code;
+	return rest_once(ctl, key_file, "GET", path, NULL, print_history);
 }
 
 /* --- rollback --- */
@@ -316,7 +304,7 @@ static int wait_taken(struct rest *rest, const json_t *set)
 		/* The files first: a version that is asked for after them is theirs, one from before may be that of the set before. */
 		int code = get_list(rest, "/api/policies", &now);
 		if (code == CTL_DONE)
-			code = get(rest, "/api/policies/state", &state);
+			code = rest_ask(rest, "GET", "/api/policies/state", NULL, &state);
 		bool is_there = code == CTL_DONE && policy_files_equal(now, set);
 		if (is_there)
 			printf("version %.0f is in force\n", rest_number(state.json, "version", 0));
@@ -399,12 +387,8 @@ static const struct ctl_command verbs[] = {
 
 int policy_command(struct ctl *ctl, int argc, char **argv)
 {
-	if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
-		printf("usage: dssctl policy [VERB …]\n\nverbs:\n");
-		for (const struct ctl_command *c = verbs; c->name != NULL; c++)
-			printf("  %-10s %s\n", c->name, c->help);
+	if (ctl_help(verbs, "policy [VERB …]", argc, argv))
 		return CTL_DONE;
-	}
 	if (argc < 2 || argv[1][0] == '-')
 		return show(ctl, argc, argv);
 	return ctl_dispatch(ctl, verbs, "verb", argc - 1, argv + 1);

@@ -7,12 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "base/text.h"
 #include "ctl/bell.h"
 #include "sys/clock.h"
 #include "sys/fds.h"
@@ -41,46 +39,6 @@ struct rest {
 	int64_t asked_ms;      /* monotonic; 0: no request is under way, or one that is meant to wait */
 	volatile sig_atomic_t *stop;
 };
-
-/* --- reading --- */
-
-const char *rest_text(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-	return s != NULL ? s : "";
-}
-
-double rest_number(const json_t *o, const char *key, double otherwise)
-{
-	const json_t *v = json_object_get(o, key);
-	return json_is_number(v) ? json_number_value(v) : otherwise;
-}
-
-bool rest_is(const json_t *o, const char *key)
-{
-	return json_is_true(json_object_get(o, key));
-}
-
-int rest_escape(const char *s, char *out, size_t room)
-{
-	static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
-	size_t at = 0;
-	for (; *s != '\0'; s++) {
-		if (at + 4 > room)
-			return -1;
-		at += (size_t)sprintf(out + at, strchr(plain, *s) != NULL ? "%c" : "%%%02X", (unsigned char)*s);
-	}
-	out[at] = '\0';
-	return 0;
-}
-
-void rest_answer_fini(struct rest_answer *a)
-{
-	buf_fini(&a->body);
-	buf_fini(&a->head);
-	json_decref(a->json);
-	a->json = NULL;
-}
 
 /* --- where and who --- */
 
@@ -274,16 +232,6 @@ static size_t take_head(char *data, size_t size, size_t n, void *to)
 	return buf_put(&a->head, data, size * n) == 0 ? n : 0;
 }
 
-double rest_field(const struct rest_answer *a, const char *name, double otherwise)
-{
-	size_t len = strlen(name);
-	for (const char *line = a->head.data; line != NULL && *line != '\0';
-	     line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL)
-		if (strncasecmp(line, name, len) == 0 && line[len] == ':')
-			return strtod(line + len + 1, NULL);
-	return otherwise;
-}
-
 void rest_stop_on(struct rest *r, volatile sig_atomic_t *stop)
 {
 	r->stop = stop;
@@ -367,30 +315,6 @@ static int ask_once(struct rest *r, const char *method, const char *path, const 
 	return -1;
 }
 
-static int code_of(long status)
-{
-	return status == 400                    ? CTL_USAGE
-	       : status == 401 || status == 403 ? CTL_NOT_ALLOWED
-	       : status == 404                  ? CTL_NOT_FOUND
-						: CTL_FAILED;
-}
-
-/* The server's own words, or the raw body where it has none. */
-static int tell_refusal(const struct rest_answer *a)
-{
-	char text[2000];
-	const char *said = rest_text(a->json, "message");
-	if (said[0] == '\0')
-		said = rest_text(a->json, "detailedMessage");
-	bool is_told = said[0] != '\0';
-	if (!is_told)
-		said = a->body.data != NULL && a->body.len > 0 ? a->body.data : "no reason given";
-	text_escape(text, sizeof(text), said, strlen(said));
-	if (is_told) /* says all there is to know */
-		return ctl_fail(code_of(a->status), "%s", text);
-	return ctl_fail(code_of(a->status), "%s (status %ld)", text, a->status);
-}
-
 static void note_patience(struct rest *r, const struct err *err)
 {
 	if (!r->is_noted && isatty(STDERR_FILENO))
@@ -442,7 +366,24 @@ int rest_ask(struct rest *r, const char *method, const char *path, const char *b
 	out->json = out->body.len > 0 && is_json(r)
 			    ? json_loadb(out->body.data, out->body.len, JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL, NULL)
 			    : NULL;
-	return out->status < 400 || out->status == 422 ? CTL_DONE : tell_refusal(out);
+	return out->status < 400 || out->status == 422 ? CTL_DONE : rest_refused(out);
+}
+
+int rest_once(struct ctl *ctl, const char *key_file, const char *method, const char *path, const char *body, rest_print_fn *print)
+{
+	struct rest *rest = NULL;
+	struct rest_answer a = { 0 };
+	int code = rest_open(&rest, ctl, key_file);
+	if (code != CTL_DONE)
+		return code;
+	code = rest_ask(rest, method, path, body, &a);
+	if (code == CTL_DONE && ctl->json)
+		printf("%s\n", a.body.len > 0 ? a.body.data : "{}");
+	else if (code == CTL_DONE)
+		code = print(ctl, &a);
+	rest_answer_fini(&a);
+	rest_close(&rest);
+	return code;
 }
 
 /* --- a body without an end --- */
@@ -494,7 +435,7 @@ int rest_stream(struct rest *r, const char *path, const char *header, int quiet_
 	int code = CTL_DONE;
 	if (s.refusal.status >= 400 && s.refusal.status != 503) {
 		s.refusal.json = json_loadb(s.refusal.body.data != NULL ? s.refusal.body.data : "", s.refusal.body.len, 0, NULL);
-		code = tell_refusal(&s.refusal);
+		code = rest_refused(&s.refusal);
 	} else if (is_stopped(r)) {
 		code = CTL_INTERRUPTED;
 	} else if (rc == CURLE_COULDNT_CONNECT) {

@@ -30,12 +30,19 @@ void rest_close(struct rest **rest);
 /* One request. body: JSON text or NULL. CTL_DONE when the answer's status is below 400, or is 422 (what became of the
  * task); otherwise an exit code after telling the server's message. Safe to repeat requests only: a submit needs its clientKey. */
 int rest_ask(struct rest *rest, const char *method, const char *path, const char *body, struct rest_answer *out);
+/* All of a command that is one request: as --json the raw body; else `print` gets the answer where it is good, and returns the exit code. */
+typedef int rest_print_fn(struct ctl *ctl, const struct rest_answer *a);
+int rest_once(struct ctl *ctl, const char *key_file, const char *method, const char *path, const char *body, rest_print_fn *print);
 /* Requests from now on end early (CTL_INTERRUPTED) once *stop is not 0, within a second. NULL: never. Borrowed. */
 void rest_stop_on(struct rest *rest, volatile sig_atomic_t *stop);
 void rest_answer_fini(struct rest_answer *a);
 /* One GET with the key at hand, without waiting for anybody and without a word: the JSON (owned; integers are reals), or NULL. The caller has
  * seen that the keeper lives. */
 json_t *rest_glance(struct ctl *ctl, const char *path, int within_ms);
+/* Tells the server's own words of an answer of 400 and over, or the raw body where it has none; the exit code. */
+int rest_refused(const struct rest_answer *a);
+/* CTL_DONE, or CTL_FAILED after telling that it is no list. */
+int rest_check_list(const json_t *answer);
 /* A header field of the answer as a number. */
 double rest_field(const struct rest_answer *a, const char *name, double otherwise);
 

@@ -60,8 +60,8 @@ static int read_query(struct why *w, const char *query)
 		int code = rest_ask(w->rest, "GET", path, NULL, &a);
 		json_t *rows = code == CTL_DONE ? json_loadb(a.body.data, a.body.len, 0, NULL) : NULL;
 		rest_answer_fini(&a);
-		if (code == CTL_DONE && !json_is_array(rows))
-			code = ctl_fail(CTL_FAILED, "unable to understand the backend's answer: it is no list");
+		if (code == CTL_DONE)
+			code = rest_check_list(rows);
 		size_t i, n = json_array_size(rows);
 		json_t *row;
 		if (code == CTL_DONE)
