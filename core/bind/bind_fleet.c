@@ -40,41 +40,34 @@ static struct fleet *fleet_of(lua_State *L)
 
 /* --- lists --- */
 
-static int pools(lua_State *L)
+static int give(lua_State *L, int (*write)(const struct fleet *fleet, struct buf *out))
 {
 	struct fleet *fleet = fleet_of(L);
 	struct buf *b = json_out_new(L);
-	fleet_pools_json(fleet, b);
+	write(fleet, b);
 	json_out_push(L, b);
 	return 1;
+}
+
+static int pools(lua_State *L)
+{
+	return give(L, fleet_pools_json);
 }
 
 static int slots(lua_State *L)
 {
-	struct fleet *fleet = fleet_of(L);
-	struct buf *b = json_out_new(L);
-	fleet_slots_json(fleet, b);
-	json_out_push(L, b);
-	return 1;
+	return give(L, fleet_slots_json);
 }
 
 static int kernels(lua_State *L)
 {
-	struct fleet *fleet = fleet_of(L);
-	struct buf *b = json_out_new(L);
-	fleet_kernels_json(fleet, b);
-	json_out_push(L, b);
-	return 1;
+	return give(L, fleet_kernels_json);
 }
 
 /* The node's memory: budget.h has the members. */
 static int budget(lua_State *L)
 {
-	struct fleet *fleet = fleet_of(L);
-	struct buf *b = json_out_new(L);
-	fleet_budget_json(fleet, b);
-	json_out_push(L, b);
-	return 1;
+	return give(L, fleet_budget_json);
 }
 
 static int health(lua_State *L)
@@ -326,25 +319,10 @@ static int abort_future(lua_State *L)
 
 /* --- processes --- */
 
-struct rows {
-	const struct buf *json;
-	const char *why;
-};
-
-static int push_rows(lua_State *L, void *data)
-{
-	const struct rows *r = data;
-	if (!r->json)
-		return arg_fail(L, r->why ? r->why : "the keeper does not answer");
-	json_out_push(L, r->json);
-	return 1;
-}
-
 static void on_processes(void *data, const struct buf *json, const struct err *why)
 {
 	struct later *later = data;
-	struct rows r = { json, why ? why->text : NULL };
-	later_call(&later, push_rows, &r);
+	json_out_later(&later, json, why ? why->text : "the keeper does not answer");
 }
 
 static int processes(lua_State *L)

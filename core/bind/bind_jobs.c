@@ -256,15 +256,6 @@ static int push_status(lua_State *L, void *data)
 	return 4;
 }
 
-static int push_list(lua_State *L, void *data)
-{
-	const struct told *t = data;
-	if (!t->json)
-		return arg_fail(L, t->why ? t->why : "there is no list");
-	lua_pushlstring(L, t->json->data, t->json->len);
-	return 1;
-}
-
 static void on_status(void *data, const struct buf *json, const char *owner, const char *task, const struct err *why)
 {
 	struct later *later = data;
@@ -275,8 +266,8 @@ static void on_status(void *data, const struct buf *json, const char *owner, con
 static void on_list(void *data, const struct buf *json, const char *owner, const char *task, const struct err *why)
 {
 	struct later *later = data;
-	struct told t = { json, owner, task, why ? why->text : NULL };
-	later_call(&later, push_list, &t);
+	(void)owner, (void)task;
+	json_out_later(&later, json, why ? why->text : "there is no list");
 }
 
 static int status(lua_State *L)

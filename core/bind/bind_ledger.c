@@ -18,25 +18,10 @@ static struct ledger *ledger_of(lua_State *L)
 	return fleet_ledger(node_fleet(json_out_app(L)->node));
 }
 
-struct rows {
-	const struct buf *json;
-	const char *why;
-};
-
-static int push_rows(lua_State *L, void *data)
-{
-	const struct rows *r = data;
-	if (!r->json)
-		return arg_fail(L, r->why);
-	json_out_push(L, r->json);
-	return 1;
-}
-
 static void on_read(void *data, const struct buf *out, const struct err *why)
 {
 	struct later *later = data;
-	struct rows r = { out, why ? why->text : NULL };
-	later_call(&later, push_rows, &r);
+	json_out_later(&later, out, why ? why->text : NULL);
 }
 
 static int read_rows(lua_State *L)

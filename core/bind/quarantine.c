@@ -114,6 +114,15 @@ static void copy(char *out, size_t room, const char *text)
 	snprintf(out, room, "%s", text ? text : "");
 }
 
+static void fill(struct quarantined *q, const char *source, const char *word, const char *name, const char *hash, const char *why)
+{
+	copy(q->source, sizeof q->source, source);
+	copy(q->word, sizeof q->word, word);
+	copy(q->name, sizeof q->name, name);
+	copy(q->hash, sizeof q->hash, hash);
+	copy(q->why, sizeof q->why, why);
+}
+
 static void read_one(const json_t *row)
 {
 	struct quarantined q = { .is_kept = true };
@@ -128,11 +137,7 @@ static void read_one(const json_t *row)
 	    json_get_int(row, "since", JSON_OPTIONAL, 0, INT64_MAX, &since, &err) < 0 ||
 	    json_get_int(row, "strikes", JSON_OPTIONAL, 1, 1000, &strikes, &err) < 0)
 		return;
-	copy(q.source, sizeof q.source, source);
-	copy(q.word, sizeof q.word, word);
-	copy(q.name, sizeof q.name, name);
-	copy(q.hash, sizeof q.hash, hash);
-	copy(q.why, sizeof q.why, why);
+	fill(&q, source, word, name, hash, why);
 	q.since_wall_ms = since;
 	q.strikes = (int)strikes;
 	put_in(&q);
@@ -225,11 +230,7 @@ void quarantine_rest(const char *source, const char *word, const char *name, con
 	}
 	if (!why)
 		return;
-	copy(q.source, sizeof q.source, source);
-	copy(q.word, sizeof q.word, word);
-	copy(q.name, sizeof q.name, name);
-	copy(q.hash, sizeof q.hash, hash);
-	copy(q.why, sizeof q.why, why);
+	fill(&q, source, word, name, hash, why);
 	if (at >= 0)
 		q.since_wall_ms = list[at].since_wall_ms;
 	put_in(&q);

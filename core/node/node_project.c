@@ -160,13 +160,14 @@ void node_projects_handle(struct node_projects *t, struct gate_request *req)
 		gate_reply_error(req, 404, NULL, "nobody waits for that");
 		return;
 	}
-	if (!json_is_valid(http->body.data ? http->body.data : "", http->body.len, &err)) {
+	const char *body = http->body.data ? http->body.data : "";
+	if (!json_is_valid(body, http->body.len, &err)) {
 		gate_reply_error(req, 400, NULL, "%s", err.text);
 		return;
 	}
 	char *answer = malloc(http->body.len + 1);
 	if (answer) {
-		memcpy(answer, http->body.data, http->body.len);
+		memcpy(answer, body, http->body.len);
 		answer[http->body.len] = '\0';
 		free(p->answer);
 		p->answer = answer;
