@@ -22,7 +22,6 @@ local meant = {
 }
 
 local hint = "write it like 250ms, 30s, 10min, 12h, 3d, 1w or 1h30min"
-local QUOTED_MAX = 80
 local M = {}
 
 --- "10min" for "10 min", "10m" or "10minutes"; nil: nobody knows.
@@ -36,9 +35,7 @@ local function guess(text)
 end
 
 local function refuse(text, at, why, is_shape)
-	local word = is_shape and guess(text)
-	if word then why = ('did you mean "%s"?'):format(word) end
-	return nil, ('unable to read duration "%s": %s'):format(mark.line(text, QUOTED_MAX), at and ("character %d: %s"):format(at, why) or why), at
+	return mark.refuse("duration", text, at, why, is_shape and guess(text))
 end
 
 --- Milliseconds of a duration. A number stands for seconds.

@@ -1,5 +1,6 @@
 -- mark: the place of a mistake in what somebody wrote, for people: the words around it and a caret below.
 local AROUND = 60
+local QUOTED_MAX = 80
 
 local M = {}
 
@@ -18,6 +19,12 @@ end
 function M.line(s, most)
 	if #s > most then s = s:sub(1, most) .. "..." end
 	return plain(s)
+end
+
+--- nil, message, at: `text` is no good `what` ("size"). word: what was meant, if that is known; else why at character `at`, or altogether.
+function M.refuse(what, text, at, why, word)
+	if word then why = ('did you mean "%s"?'):format(word) end
+	return nil, ('unable to read %s "%s": %s'):format(what, M.line(text, QUOTED_MAX), at and ("character %d: %s"):format(at, why) or why), at
 end
 
 --- Two lines: the text near character `at` (a byte, from 1), and a caret below it.

@@ -17,7 +17,6 @@ local meant = {
 }
 
 local hint = "write it like 512m, 1.5g or 4096 (bytes)"
-local QUOTED_MAX = 80
 local M = {}
 
 --- "1.5g" for "1.5gg", "1.5 g" or "1.5gig"; nil: nobody knows.
@@ -33,9 +32,7 @@ local function guess(text)
 end
 
 local function refuse(text, at, why, is_shape)
-	local word = is_shape and guess(text)
-	if word then why = ('did you mean "%s"?'):format(word) end
-	return nil, ('unable to read size "%s": %s'):format(mark.line(text, QUOTED_MAX), at and ("character %d: %s"):format(at, why) or why), at
+	return mark.refuse("size", text, at, why, is_shape and guess(text))
 end
 
 --- Bytes of a size. A whole number stands for itself.
