@@ -38,11 +38,7 @@ describe("the queue", function()
 
 	--- Submits; the task is known by its title from then on.
 	local function submit(owner, title, more)
-		local r = { owner = owner, title = title }
-		for k, v in pairs(more or {}) do r[k] = v end
-		local answer, why = f:submit(r)
-		assert.equal("ok", answer, why)
-		local id = line("submitted ")[2]
+		local id = seen:submit(f, owner, title, more)
 		known[id] = title
 		return id
 	end

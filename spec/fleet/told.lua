@@ -45,6 +45,15 @@ function M:wait(f, start)
 	end, 5)
 end
 
+--- Submits; returns the id.
+function M:submit(f, owner, title, more)
+	local r = { owner = owner, title = title }
+	for k, v in pairs(more or {}) do r[k] = v end
+	local answer, why = f:submit(r)
+	assert(answer == "ok", why)
+	return self:wait(f, "submitted ")[2]
+end
+
 --- Some turns on: what was to come by itself has come. Was one of these told?
 function M:has(f, start)
 	for _ = 1, 30 do self:collect(f) end

@@ -54,26 +54,32 @@ class Backend:
     def _serve(self, sock):
         try:
             with sock.makefile("rb") as lines:
-                while True:
-                    first = lines.readline().decode().split()
-                    if not first:
-                        return
-                    headers = {}
-                    for line in iter(lines.readline, b"\r\n"):
-                        name, _, value = line.decode().partition(":")
-                        headers[name.lower()] = value.strip()
-                    body = json.loads(lines.read(int(headers["content-length"])))
-                    status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
-                    close = "" if self.keeps else "Connection: close\r\n"
-                    sock.sendall(("HTTP/1.1 %d X\r\n%sContent-Length: 2\r\n\r\n{}" % (status, close)).encode())
-                    self.ready.put({"method": first[0], "path": first[1], "token": headers.get("authorization"), "body": body,
-                                    "status": status})
-                    if not self.keeps:
-                        return
+                while self._serve_one(sock, lines):
+                    pass
         except (OSError, ValueError):
             pass
         finally:
             sock.close()
+
+    def _serve_one(self, sock, lines):
+        """One request; true where another may come on this connection."""
+        first = lines.readline().decode().split()
+        if not first:
+            return False
+        headers = {}
+        for line in iter(lines.readline, b"\r\n"):
+            name, _, value = line.decode().partition(":")
+            headers[name.lower()] = value.strip()
+        length = int(headers.get("content-length", 0))
+        body = json.loads(lines.read(length)) if length else None
+        return self._reply(sock, first[0], first[1], headers, body)
+
+    def _reply(self, sock, method, path, headers, body):
+        status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
+        close = "" if self.keeps else "Connection: close\r\n"
+        sock.sendall(("HTTP/1.1 %d X\r\n%sContent-Length: 2\r\n\r\n{}" % (status, close)).encode())
+        self.ready.put({"method": method, "path": path, "token": headers.get("authorization"), "body": body, "status": status})
+        return self.keeps
 
     def die(self):
         """As kill -9 does: listener and connections are gone."""

@@ -110,30 +110,13 @@ class JobBackend(Backend):
         self.house, self.lie = house, lie or (lambda method, path, body: None)
         super().__init__(port)
 
-    def _serve(self, sock):
-        try:
-            with sock.makefile("rb") as lines:
-                while True:
-                    first = lines.readline().decode().split()
-                    if not first:
-                        return
-                    headers = {}
-                    for line in iter(lines.readline, b"\r\n"):
-                        name, _, value = line.decode().partition(":")
-                        headers[name.lower()] = value.strip()
-                    length = int(headers.get("content-length", 0))
-                    body = json.loads(lines.read(length)) if length else None
-                    answer = self._answer(first[0], first[1], headers, body)
-                    if answer == "close":
-                        return
-                    data = answer[1] if isinstance(answer[1], bytes) else json.dumps(answer[1]).encode()
-                    sock.sendall(b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n%s" % (answer[0], len(data), data))
-                    if headers.get("connection") == "close":
-                        return
-        except (OSError, ValueError):
-            pass
-        finally:
-            sock.close()
+    def _reply(self, sock, method, path, headers, body):
+        answer = self._answer(method, path, headers, body)
+        if answer == "close":
+            return False
+        data = answer[1] if isinstance(answer[1], bytes) else json.dumps(answer[1]).encode()
+        sock.sendall(b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n%s" % (answer[0], len(data), data))
+        return headers.get("connection") != "close"
 
     def _answer(self, method, path, headers, body):
         if headers.get("authorization") != "Bearer " + KERNEL_TOKEN:
