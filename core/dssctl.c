@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "ctl/ctl.h"
+#include "ctl/webapps.h"
 
 static int version_command(struct ctl *ctl, int argc, char **argv);
 static int help_command(struct ctl *ctl, int argc, char **argv);
@@ -24,6 +25,8 @@ static const struct ctl_command commands[] = {
 	{ "abort", "stop a task", "ID", abort_command, CTL_NEEDS_DAEMON },
 	{ "job", "build datasets of a project", "run | start | status | log | abort PROJECT …", job_command, CTL_NEEDS_DAEMON },
 	{ "jobs", "jobs, newest first", "[PROJECT]", jobs_command, CTL_NEEDS_DAEMON },
+	{ "webapps", "webapps: what there is, started, stopped", "[list | start | stop | restart | log PROJECT NAME]", webapps_command,
+	  CTL_NEEDS_DAEMON },
 	{ "policy", "the policies: in force, checked, compared, rolled back", "[show | check | diff | history | rollback]",
 	  policy_command, CTL_NEEDS_INSTANCE },
 	{ "alerts", "what an admin should know now", "[--fail]", alerts_command, CTL_NEEDS_DAEMON },

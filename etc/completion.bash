@@ -57,12 +57,12 @@ _dssctl() {
 	local run=("$program")
 	[ -n "$verb" ] && run+=("$verb")
 	case "$verb:$sub" in
-	dss:?* | key:?* | job:?* | policy:?*) run+=("$sub") ;;
+	dss:?* | key:?* | job:?* | webapps:?* | policy:?*) run+=("$sub") ;;
 	esac
 	if [[ "$cur" == -* ]]; then
 		words=$(_dssctl_words options "${run[@]}")
 		[ -z "$verb" ] && words="-C --json --help --version"
-	elif [ -z "$verb" ] || [ "$verb:$sub" = dss: ] || [ "$verb:$sub" = key: ] || [ "$verb:$sub" = job: ] || [ "$verb:$sub" = policy: ]; then
+	elif [ -z "$verb" ] || [ "$verb:$sub" = dss: ] || [ "$verb:$sub" = key: ] || [ "$verb:$sub" = job: ] || [ "$verb:$sub" = webapps: ] || [ "$verb:$sub" = policy: ]; then
 		words=$(_dssctl_words commands "${run[@]}")
 	elif [ "$verb" = help ]; then
 		words=$(_dssctl_words commands "$program")

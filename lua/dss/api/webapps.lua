@@ -1,5 +1,7 @@
 -- webapps: those that a project declares, their processes, their logs; as the public API's clients expect it.
 local errors = require "dss.api.errors"
+local facts = require "dss.model.facts"
+local filter = require "dss.text.filter"
 local gate = require "bind.gate"
 local id = require "dss.text.id"
 local jobs = require "bind.jobs"
@@ -41,6 +43,15 @@ local function item(key, name, spec, data)
 		id = name, name = spec.name or name, projectKey = key, type = spec.shiny and "SHINY" or "STANDARD", tags = json.array(spec.tags or {}),
 		createdBy = who, createdOn = at, lastModifiedBy = who, lastModifiedOn = at,
 	}
+end
+
+--- nil: every row; false: it was no filter, and 400 is answered.
+local function where_of(req)
+	if req.query.where == nil then return nil end
+	local f, why = filter.parse(req.query.where, facts.of "webapp")
+	if f then return f end
+	errors.reply(req, 400, why)
+	return false
 end
 
 local function names_of(data)
@@ -161,7 +172,8 @@ end
 -- --- for ours: all of them, and their logs ---
 
 function M.all(req)
-	local out, open = json.array {}, 1
+	local out, open, f, now_s = json.array {}, 1, where_of(req), gate.wall_ms() / 1000
+	if f == false then return end
 	local function done()
 		open = open - 1
 		if open > 0 then return end
@@ -169,7 +181,7 @@ function M.all(req)
 			if a.project ~= b.project then return a.project < b.project end
 			return a.id < b.id
 		end)
-		reply(req, out)
+		req.reply(200, JSON, json.encode(out), f and { ["Where-Matched"] = ("%d"):format(#out) } or nil)
 	end
 	for _, key in ipairs(jobs.keys()) do
 		open = open + 1
@@ -178,7 +190,7 @@ function M.all(req)
 			for _, name in ipairs(data and projects.may(req.who, data, "read") and names_of(data) or {}) do
 				local row = short(state_of(key, name) or { state = "stopped", wanted = "stopped" })
 				row.id, row.project, row.owner, row.autostart, row.lastCrash = name, key, data.owner, data.webapps[name].autostart, nil
-				out[#out + 1] = row
+				if not f or f.test(facts.from_row("webapp", row, now_s, f.reads)) then out[#out + 1] = row end
 			end
 			done()
 		end)

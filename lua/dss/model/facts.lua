@@ -143,6 +143,22 @@ local pool = {
 	retired = flag("no policy names it any more", "retired"),
 }
 
+local webapp = {
+	id = text("its name", "id"),
+	project = text("its project", "project"),
+	user = text("the project's owner", "owner", none),
+	state = text("stopped starting running stopping backoff failed", "state",
+		{ words = { "stopped", "starting", "running", "stopping", "backoff", "failed" } }),
+	wanted = text("what was asked for last: running or stopped", "wanted", { words = { "running", "stopped" } }),
+	reason = text("why it is not running", "reason", none),
+	process = text("its process; \"\" = it has none", "processId", none),
+	port = count("where it listens", "port"),
+	crashes = count("crashes within ten minutes", "crashes"),
+	autostart = flag("it starts with the instance", "autostart"),
+	age = duration("since its last start was begun", "startedAt", since "startedAt"),
+	ready = time("when it began to answer", "readyAt"),
+}
+
 local function someone(who)
 	return {
 		id = text("the " .. who, "id"),
@@ -171,8 +187,10 @@ local node = {
 	draining = flag("it takes no new work", "draining"),
 }
 
--- kinds of subjects; notebook, job and webapp get theirs here
-local kinds = { process = process, kernel = process, task = task, pool = pool, user = someone "user", project = someone "project", node = node }
+-- kinds of subjects; notebook and job get theirs here
+local kinds = {
+	process = process, kernel = process, task = task, pool = pool, webapp = webapp, user = someone "user", project = someone "project", node = node,
+}
 
 local function sorted(t)
 	local out = {}
