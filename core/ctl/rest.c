@@ -374,7 +374,7 @@ int rest_once(struct ctl *ctl, const char *key_file, const char *method, const c
 	struct rest *rest = NULL;
 	struct rest_answer a = { 0 };
 	int code = rest_open(&rest, ctl, key_file);
-	if (code != CTL_DONE)
+	if (rest == NULL)
 		return code;
 	code = rest_ask(rest, method, path, body, &a);
 	if (code == CTL_DONE && ctl->json)

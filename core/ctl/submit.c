@@ -217,7 +217,8 @@ out: /* what was made here does not outlive it */
 
 int submit_command(struct ctl *ctl, int argc, char **argv)
 {
-	struct submit s = { json_array(), json_object(), json_array(), json_object(), json_array(), json_object(), json_array(), .retries = 0 };
+	struct submit s = { json_array(), json_object(), json_array(), json_object(),
+			    json_array(), json_object(), json_array(), .retries = 0 };
 	const struct opt opts[] = {
 		{ "arg", "VALUE", "python: a further argument, JSON or text; may repeat", OPT_EACH, &s, 0, 0, add_arg },
 		{ "kwarg", "NAME=VALUE", "python: a named argument; may repeat", OPT_EACH, &s, 0, 0, add_kwarg },

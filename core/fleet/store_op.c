@@ -73,8 +73,8 @@ struct future *store_op_task(const struct future *f, bool is_insert)
 		ok = ok && store_op_text(&c->client_key, f->client_key) && store_op_text(&c->owner, f->owner) &&
 		     store_op_text(&c->project, f->project) && store_op_text(&c->kind, f->kind) &&
 		     store_op_text(&c->type, f->type) && store_op_text(&c->pool, f->pool) && store_op_text(&c->title, f->title) &&
-		     store_op_text(&c->tags, f->tags) && store_op_text(&c->exclusive, f->exclusive) && store_op_text(&c->job, f->job) &&
-		     store_op_bytes(&c->payload, f->payload, f->payload_len);
+		     store_op_text(&c->tags, f->tags) && store_op_text(&c->exclusive, f->exclusive) &&
+		     store_op_text(&c->job, f->job) && store_op_bytes(&c->payload, f->payload, f->payload_len);
 	if (!ok)
 		future_free(&c);
 	return c;

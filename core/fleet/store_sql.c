@@ -11,7 +11,7 @@
 #include "fleet/store_wal.h"
 
 #define CHECKPOINT_PAGES 8000 /* 32 MB of log: the writer is to do it when idle; under load it would stand in the way */
-#define BUSY_MS          5000   /* an admin's sqlite3 may hold the file for a moment */
+#define BUSY_MS          5000 /* an admin's sqlite3 may hold the file for a moment */
 
 enum statement {
 	S_INSERT,
@@ -50,7 +50,8 @@ static const char *const texts[S_COUNT] = {
 		   "(?1,?2,?3,?4,?5,?6,?7,?8,?9)",
 	[S_GET_META] = "SELECT value FROM meta WHERE name = ?1",
 	[S_SET_META] = "INSERT INTO meta (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-	[S_OPEN] = "SELECT " STORE_ROW_COLUMNS " FROM task WHERE state IN ('queued','assigned','running') ORDER BY created_ms, rowid",
+	[S_OPEN] =
+		"SELECT " STORE_ROW_COLUMNS " FROM task WHERE state IN ('queued','assigned','running') ORDER BY created_ms, rowid",
 	[S_GET] = "SELECT " STORE_ROW_COLUMNS " FROM task WHERE id = ?1",
 	[S_GET_WITH_RESULT] = "SELECT " STORE_ROW_COLUMNS ", result FROM task WHERE id = ?1",
 	[S_ENDED] = "SELECT " STORE_ROW_COLUMNS " FROM task WHERE ended_ms IS NOT NULL AND (?1 IS NULL OR owner = ?1)"

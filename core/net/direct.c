@@ -328,7 +328,9 @@ static void put_request(struct buf *out, const struct client_order *o, const cha
 				a->path,
 				" HTTP/1.1\r\nHost: ",
 				a->shown,
-				"\r\nUser-Agent: dssd/" DSS_VERSION "\r\n" };
+				"\r\nUser-Agent: dssd/",
+				DSS_VERSION,
+				"\r\n" };
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		buf_puts(out, words[i]);
 	if (o->bearer) {

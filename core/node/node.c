@@ -23,8 +23,8 @@
 #include "sys/sock.h"
 
 #define KEY_LEAST         32
-#define CONNECTIONS_KEPT  16384 /* two for each kernel: one that is not kept has to prove itself again, for ever */
-#define CALLBACK_BODY_MAX (2 * 1024 * 1024) /* what a project says */
+#define CONNECTIONS_KEPT  16384              /* two for each kernel: one that is not kept has to prove itself again, for ever */
+#define CALLBACK_BODY_MAX (2 * 1024 * 1024)  /* what a project says */
 #define SERVICES_STEP     ((int64_t)8 << 20) /* a few pages more are no news */
 #define SERVICES_MS       60000              /* between two looks at the services' memory, while something happens at all */
 
