@@ -322,15 +322,10 @@ bool direct_takes(const struct client_order *o)
 static void put_request(struct buf *out, const struct client_order *o, const char *method, const struct address *a)
 {
 	bool has_length = o->body_len > 0 || strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0;
-	const char *words[] = { method,
-				" ",
-				*a->path == '/' ? "" : "/",
-				a->path,
-				" HTTP/1.1\r\nHost: ",
-				a->shown,
-				"\r\nUser-Agent: dssd/",
-				DSS_VERSION,
-				"\r\n" };
+	const char *words[] = {
+		method,      " ",   *a->path == '/' ? "" : "/", a->path, " HTTP/1.1\r\nHost: ", a->shown, "\r\nUser-Agent: dssd/",
+		DSS_VERSION, "\r\n"
+	};
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		buf_puts(out, words[i]);
 	if (o->bearer) {
