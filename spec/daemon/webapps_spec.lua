@@ -273,6 +273,37 @@ describe("webapps", function()
 		assert.are.equal("401", as_ticket())
 	end)
 
+	it("follow the last wish when many come at once, with one process at most, and wait no longer when stopped in between", function()
+		open()
+		project("WISH", webapp())
+		local function stop() assert.are.equal(200, (node:http("PUT", path("WISH", "page/backend/actions/stop")))) end
+		for round = 1, 6 do
+			start "WISH"
+			if round % 3 > 0 then start "WISH" end
+			if round % 2 == 0 then stop() end
+			assert.truthy(#rows() <= 1)
+		end
+		stop()
+		local first = start "WISH"
+		assert.are.equal("webapp:WISH:page", first.jobId)
+		local s = await("WISH", "running")
+		assert.truthy(get(s.backend.port):find "^hello")
+		local old = s.backend.processId
+		start "WISH"
+		s = await("WISH", "running", function(b) return b.processId ~= old end)
+		assert.are.same({ 1, 0 }, { #rows(), s.backend.crashes })
+		assert.is_nil(s.backend.lastCrash)
+		assert.are.equal(200, (node:http("DELETE", "/public/api/futures/" .. first.jobId)))
+		await("WISH", "stopped")
+		wait_for("its process to go", function() return #rows() == 0 end)
+		project("WISH", 'project { webapps = { page = webapp { command = { "/bin/false" }, crashes = 100 } } }')
+		start "WISH"
+		s = await("WISH", "backoff", function(b) return b.crashes >= 3 end)
+		assert.is_true(s.futureInfo.alive)
+		stop()
+		assert.are.equal("stopped", state "WISH".backend.state)
+	end)
+
 	it("are listed, started, shown and stopped by dssctl, and found by filters", function()
 		open()
 		project("CTL", webapp())
