@@ -16,28 +16,12 @@
 #include "node/node_webapp_inner.h"
 #include "sys/clock.h"
 
-#define GRACE_MS    5000
-#define TAIL_MS     400  /* from a process's end until its last output stands in the log */
-#define AGAIN_MS    5000 /* when its project could not be read, or the store takes nothing */
-#define WINDOW_MS   (10 * 60 * 1000)
-#define DELAY_MOST  60
-#define LINES       50
-#define CAP_DEFAULT 5
-#define DETAIL_MAX  ((size_t)1 << 20)
-#define KEYS_MOST   1000
-#define DIR_MAX     3000
-
-const char *const webapp_states[] = { "stopped", "starting", "running", "stopping", "backoff", "failed", NULL };
-
-struct node_webapps {
-	struct node *node;
-	char dir[DIR_MAX];
-	struct map *by_name; /* "PROJECT/NAME"; owned */
-	int64_t last;        /* counts processes of this backend */
-	char **keys;         /* projects to be looked at for autostart; owned */
-	size_t nkeys, at;
-	bool is_stopped;
-};
+#define GRACE_MS   5000
+#define TAIL_MS    400  /* from a process's end until its last output stands in the log */
+#define AGAIN_MS   5000 /* when its project could not be read, or the store takes nothing */
+#define DELAY_MOST 60
+#define LINES      50
+#define KEYS_MOST  1000
 
 /* Who waits for a project, the store or the keeper on behalf of a start. */
 struct asking {
@@ -82,7 +66,7 @@ static struct node_webapp *get(struct node_webapps *t, const char *project, cons
 	w->in = t;
 	snprintf(w->project, sizeof(w->project), "%s", project);
 	snprintf(w->name, sizeof(w->name), "%s", name);
-	w->cap = CAP_DEFAULT;
+	w->cap = WEBAPP_CAP;
 	w->crashes = json_array();
 	w->timer = loop_timer_new(t->node->loop, on_timer, w);
 	make_name(project, name, full);
@@ -103,76 +87,11 @@ static struct node_webapp *by_process(struct node_webapps *t, const char *proces
 	return NULL;
 }
 
-static void set_reason(struct node_webapp *w, const char *text)
-{
-	free(w->reason);
-	w->reason = text && *text ? strdup(text) : NULL;
-}
-
-/* --- the row --- */
-
-static void put_detail(const struct node_webapp *w, struct buf *out)
-{
-	jtext_some_text(out, "owner", w->owner);
-	jtext_some_text(out, "house", w->house);
-	jtext_int(out, "cap", w->cap);
-	jtext_int(out, "starts", w->starts);
-	jtext_int(out, "startedAt", w->started_ms);
-	jtext_int(out, "readyAt", w->ready_ms);
-	jtext_some_text(out, "reason", w->reason);
-	jtext_member(out, "crashes");
-	json_put(out, w->crashes);
-	if (w->last) {
-		jtext_member(out, "lastCrash");
-		json_put(out, w->last);
-	}
-}
-
-static int save(const struct node_webapp *w, store_done_fn *fn, void *data)
-{
-	struct buf detail;
-	buf_init(&detail, DETAIL_MAX);
-	buf_putc(&detail, '{');
-	put_detail(w, &detail);
-	buf_putc(&detail, '}');
-	const struct webapp_row row = {
-		w->project, w->name, webapp_states[w->state], w->process, w->is_wanted, w->port, detail.data
-	};
-	int rc = detail.failed ? -1 : webapp_save(fleet_store(w->in->node->fleet), &row, fn, data);
-	buf_fini(&detail);
-	if (rc < 0)
-		log_error("unable to save webapp %s of project %s: the store takes nothing now", w->name, w->project);
-	return rc;
-}
-
-static void copy_member(const json_t *o, const char *key, char *out, size_t room)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-	snprintf(out, room, "%s", s ? s : "");
-}
-
-static void take_row(void *data, const struct webapp_row *row)
+static void take_saved(void *data, const struct webapp_row *row)
 {
 	struct node_webapp *w = get(data, row->project, row->name);
-	json_t *d = json_parse_object(row->detail, strlen(row->detail), NULL);
-	if (w && d) {
-		snprintf(w->process, sizeof(w->process), "%s", row->process);
-		w->is_wanted = row->is_wanted;
-		w->port = row->port;
-		for (size_t i = 0; webapp_states[i]; i++)
-			if (strcmp(webapp_states[i], row->state) == 0)
-				w->state = (enum webapp_state)i;
-		copy_member(d, "owner", w->owner, sizeof(w->owner));
-		copy_member(d, "house", w->house, sizeof(w->house));
-		w->cap = (int)json_integer_value(json_object_get(d, "cap"));
-		w->starts = (int)json_integer_value(json_object_get(d, "starts"));
-		w->started_ms = json_integer_value(json_object_get(d, "startedAt"));
-		w->ready_ms = json_integer_value(json_object_get(d, "readyAt"));
-		set_reason(w, json_string_value(json_object_get(d, "reason")));
-		json_array_extend(w->crashes, json_object_get(d, "crashes"));
-		w->last = json_incref(json_object_get(d, "lastCrash"));
-	}
-	json_decref(d);
+	if (w)
+		webapp_take_saved(w, row);
 }
 
 /* --- giving up, trying again --- */
@@ -182,24 +101,16 @@ static void give_up(struct node_webapp *w, const char *why)
 	log_warn("webapp %s of project %s is not started: %s", w->name, w->project, why);
 	w->state = WEBAPP_FAILED;
 	w->process[0] = '\0';
-	set_reason(w, why);
-	save(w, NULL, NULL);
+	webapp_set_reason(w, why);
+	webapp_keep(w, NULL, NULL);
 }
 
 static void later(struct node_webapp *w, int64_t ms, const char *why)
 {
 	w->state = WEBAPP_BACKOFF;
 	w->process[0] = '\0';
-	set_reason(w, why);
+	webapp_set_reason(w, why);
 	loop_timer_start(w->timer, ms);
-}
-
-/* Those within the window; the newest ones stay. */
-static size_t count_crashes(struct node_webapp *w, int64_t now)
-{
-	while (json_array_size(w->crashes) > 0 && json_integer_value(json_array_get(w->crashes, 0)) < now - WINDOW_MS)
-		json_array_remove(w->crashes, 0);
-	return json_array_size(w->crashes);
 }
 
 /* 0, 1, 2, 4 … 60 s */
@@ -216,7 +127,7 @@ static void read_tail(struct node_webapp *w)
 	w->is_silent = false;
 	if (w->last)
 		json_object_set_new(w->last, "lines", webapp_tail(w->in->dir, w, LINES));
-	save(w, NULL, NULL);
+	webapp_keep(w, NULL, NULL);
 }
 
 static void on_timer(void *data)
@@ -229,7 +140,7 @@ static void on_timer(void *data)
 	read_tail(w);
 	if (w->state != WEBAPP_BACKOFF || !w->is_wanted)
 		return;
-	int64_t left = was_silent ? delay_ms(count_crashes(w, clock_wall_ms())) - since_ms : 0;
+	int64_t left = was_silent ? delay_ms(webapp_count_crashes(w, clock_wall_ms())) - since_ms : 0;
 	if (left > 0)
 		loop_timer_start(w->timer, left);
 	else
@@ -238,43 +149,19 @@ static void on_timer(void *data)
 
 /* --- ends --- */
 
-static void note_crash(struct node_webapp *w, const struct judge_end *end, int64_t now)
-{
-	char text[1600];
-	webapp_tell_end(w, end, text, sizeof(text));
-	json_decref(w->last);
-	w->last = json_object();
-	json_object_set_new(w->last, "at", json_integer(now));
-	json_object_set_new(w->last, "cause", json_string(end->cause[0] ? end->cause : "unknown"));
-	json_object_set_new(w->last, "message", json_string(text));
-	const struct {
-		const char *key;
-		int64_t value;
-	} numbers[] = { { "code", end->code },
-			{ "signal", end->signal },
-			{ "peakBytes", end->peak_bytes },
-			{ "limitBytes", end->limit_bytes } };
-	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
-		if (numbers[i].value >= 0)
-			json_object_set_new(w->last, numbers[i].key, json_integer(numbers[i].value));
-	json_object_set_new(w->last, "lines", json_array());
-	w->is_silent = true;
-	set_reason(w, text);
-}
-
 static void crashed(struct node_webapp *w, const struct judge_end *end)
 {
 	char text[2000];
 	int64_t now = clock_wall_ms();
 	bool is_late = w->state == WEBAPP_STARTING && strcmp(end->cause, "start_failed") == 0;
-	note_crash(w, end, now);
+	webapp_note_crash(w, end, now);
 	json_array_append_new(w->crashes, json_integer(now));
-	size_t n = count_crashes(w, now);
+	size_t n = webapp_count_crashes(w, now);
 	w->state = is_late || n >= (size_t)(w->cap > 0 ? w->cap : 1) ? WEBAPP_FAILED : WEBAPP_BACKOFF;
 	if (w->state == WEBAPP_FAILED && !is_late) {
 		snprintf(text, sizeof(text), "It ended %zu times within 10 minutes and is not started again. The last time: %s", n,
 			 w->reason ? w->reason : "");
-		set_reason(w, text);
+		webapp_set_reason(w, text);
 	}
 	log_warn("webapp %s of project %s: %s", w->name, w->project, w->reason ? w->reason : "it ended");
 	loop_timer_start(w->timer, TAIL_MS);
@@ -294,7 +181,7 @@ static void end_process(struct node_webapp *w, const struct judge_end *end, stor
 		crashed(w, end);
 	if (is_again)
 		w->state = WEBAPP_STARTING;
-	save(w, fn, data); /* not taken: not acknowledged, the next backend hears it again */
+	webapp_keep(w, fn, data); /* not taken: not acknowledged, the next backend hears it again */
 	if (is_again)
 		begin(w);
 }
@@ -315,9 +202,9 @@ void node_webapps_ready(struct node_webapps *t, const char *process)
 		return;
 	w->state = WEBAPP_RUNNING;
 	w->ready_ms = clock_wall_ms();
-	set_reason(w, NULL);
+	webapp_set_reason(w, NULL);
 	log_info("webapp %s of project %s answers on port %d", w->name, w->project, w->port);
-	save(w, NULL, NULL);
+	webapp_keep(w, NULL, NULL);
 }
 
 /* --- a start: the project, the row, the order --- */
@@ -384,14 +271,14 @@ static void order(struct asking *a, const json_t *project)
 	} else if (webapp_cannot(a->spec, &err) || (w->port = webapp_free_port(&err)) < 0) {
 		give_up(w, err.text);
 	} else {
-		copy_member(project, "owner", w->owner, sizeof(w->owner));
+		webapp_copy_member(project, "owner", w->owner, sizeof(w->owner));
 		if (!w->owner[0])
 			snprintf(w->owner, sizeof(w->owner), "admin");
 		w->cap = (int)json_integer_value(json_object_get(a->spec, "crashes"));
 		w->starts++;
 		snprintf(w->house, sizeof(w->house), "%.63s:%d", n->facts.boot, n->facts.keeper_pid);
 		snprintf(w->process, sizeof(w->process), "webapp-%lld-%lld", (long long)n->facts.epoch, (long long)++w->in->last);
-		if (save(w, on_row, a) == 0)
+		if (webapp_keep(w, on_row, a) == 0)
 			return; /* on_row frees it */
 		later(w, AGAIN_MS, "the store takes nothing now");
 	}
@@ -470,18 +357,18 @@ int node_webapps_start(struct node_webapps *t, const char *project, const char *
 	read_tail(w);
 	w->is_wanted = true;
 	json_array_clear(w->crashes);
-	set_reason(w, NULL);
+	webapp_set_reason(w, NULL);
 	if (!w->process[0]) {
 		begin(w);
-		save(w, NULL, NULL);
+		webapp_keep(w, NULL, NULL);
 		return 0;
 	}
 	w->is_again = true;
 	if (w->state == WEBAPP_STOPPING)
-		return save(w, NULL, NULL);
+		return webapp_keep(w, NULL, NULL);
 	w->state = WEBAPP_STOPPING;
 	stop_process(w, "user", "it is restarted");
-	return save(w, NULL, NULL);
+	return webapp_keep(w, NULL, NULL);
 }
 
 void node_webapps_halt(struct node_webapps *t, const char *project, const char *name, const char *by, const char *cause)
@@ -492,7 +379,7 @@ void node_webapps_halt(struct node_webapps *t, const char *project, const char *
 		return;
 	read_tail(w);
 	w->is_wanted = w->is_again = false;
-	set_reason(w, NULL);
+	webapp_set_reason(w, NULL);
 	if (w->process[0] && w->state != WEBAPP_STOPPING) {
 		w->state = WEBAPP_STOPPING;
 		snprintf(text, sizeof(text), "stopped by %.200s", by);
@@ -502,7 +389,7 @@ void node_webapps_halt(struct node_webapps *t, const char *project, const char *
 		loop_timer_stop(w->timer);
 		w->state = WEBAPP_STOPPED;
 	}
-	save(w, NULL, NULL);
+	webapp_keep(w, NULL, NULL);
 }
 
 /* --- taking up --- */
@@ -584,7 +471,7 @@ static void look_at_next(struct node_webapps *t)
 
 static void list_projects(struct node_webapps *t)
 {
-	char path[DIR_MAX + 16];
+	char path[WEBAPP_DIR_MAX + 16];
 	snprintf(path, sizeof(path), "%s/projects", t->dir);
 	DIR *dir = opendir(path);
 	t->keys = calloc(KEYS_MOST, sizeof(*t->keys));
@@ -611,14 +498,14 @@ bool node_webapps_json(struct node_webapps *t, const char *project, const char *
 	struct node_webapp *w = find(t, project, name);
 	if (!w)
 		return false;
-	count_crashes(w, clock_wall_ms());
+	webapp_count_crashes(w, clock_wall_ms());
 	buf_putc(out, '{');
 	jtext_text(out, "state", webapp_states[w->state]);
 	jtext_text(out, "wanted", w->is_wanted ? "running" : "stopped");
 	jtext_some_text(out, "processId", w->process);
 	if (w->process[0] && w->port > 0)
 		jtext_int(out, "port", w->port);
-	put_detail(w, out);
+	webapp_put_detail(w, out);
 	buf_putc(out, '}');
 	return true;
 }
@@ -665,7 +552,7 @@ struct node_webapps *node_webapps_new(struct node *n, const char *dir, struct er
 		node_webapps_free(&t);
 		return NULL;
 	}
-	if (webapp_load(fleet_store(n->fleet), take_row, t, err) < 0)
+	if (webapp_load(fleet_store(n->fleet), take_saved, t, err) < 0)
 		node_webapps_free(&t);
 	return t;
 }

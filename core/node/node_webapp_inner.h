@@ -2,10 +2,24 @@
 #define DSS_NODE_NODE_WEBAPP_INNER_H
 #include <jansson.h>
 #include "fleet/job.h"
+#include "fleet/webapp.h"
 #include "node/node_webapp.h"
 /* node_webapp_inner: what the files of node_webapp share. */
 enum webapp_state { WEBAPP_STOPPED, WEBAPP_STARTING, WEBAPP_RUNNING, WEBAPP_STOPPING, WEBAPP_BACKOFF, WEBAPP_FAILED };
 extern const char *const webapp_states[];
+
+#define WEBAPP_CAP     5 /* crashes, where nobody said so */
+#define WEBAPP_DIR_MAX 3000
+
+struct node_webapps {
+	struct node *node;
+	char dir[WEBAPP_DIR_MAX];
+	struct map *by_name; /* "PROJECT/NAME"; owned */
+	int64_t last;        /* counts processes of this backend */
+	char **keys;         /* projects to be looked at for autostart; owned */
+	size_t nkeys, at;
+	bool is_stopped;
+};
 
 struct node_webapp {
 	struct node_webapps *in;
@@ -38,5 +52,16 @@ bool webapp_cannot(const json_t *spec, struct err *err);
 json_t *webapp_tail(const char *dir, const struct node_webapp *w, size_t most);
 /* What its owner reads of a crash. */
 void webapp_tell_end(const struct node_webapp *w, const struct judge_end *end, char *out, size_t room);
+
+/* Saves the row; fn may be NULL. -1: the store takes nothing now, which was logged. */
+int webapp_keep(const struct node_webapp *w, store_done_fn *fn, void *data);
+void webapp_take_saved(struct node_webapp *w, const struct webapp_row *row);
+void webapp_put_detail(const struct node_webapp *w, struct buf *out); /* members of an object */
+void webapp_copy_member(const json_t *o, const char *key, char *out, size_t room);
+void webapp_set_reason(struct node_webapp *w, const char *text); /* NULL or "": none */
+/* Forgets crashes that are older than the window; how many are left. */
+size_t webapp_count_crashes(struct node_webapp *w, int64_t now_ms);
+/* It becomes the last crash, without its lines, and the reason. */
+void webapp_note_crash(struct node_webapp *w, const struct judge_end *end, int64_t now_ms);
 
 #endif

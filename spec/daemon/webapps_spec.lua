@@ -222,6 +222,25 @@ describe("webapps", function()
 		await("AUTO", "stopped")
 	end)
 
+	it("are started again with the instance as they were wanted, and its stop is no crash", function()
+		open()
+		project("ON", webapp())
+		project("OFF", webapp "autostart = true")
+		start "ON"
+		start "OFF"
+		local before = await("ON", "running").backend.processId
+		await("OFF", "running")
+		node:http("PUT", path("OFF", "page/backend/actions/stop"))
+		await("OFF", "stopped")
+		node:stop()
+		node:start()
+		local s = await("ON", "running")
+		assert.are_not.equal(before, s.backend.processId)
+		assert.are.equal(0, s.backend.crashes)
+		assert.is_nil(s.backend.lastCrash)
+		assert.are.equal("stopped", state "OFF".backend.state)
+	end)
+
 	it("crash while no backend lives, and the next one starts them again", function()
 		open()
 		project("GONE", webapp())

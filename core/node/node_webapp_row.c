@@ -1,0 +1,117 @@
+/* node_webapp_row: what is kept of a webapp, and what its owner reads of its crashes. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "fleet/jtext.h"
+#include "net/json.h"
+#include "node/node_webapp_inner.h"
+
+#define WINDOW_MS  (10 * 60 * 1000)
+#define DETAIL_MAX ((size_t)1 << 20)
+
+const char *const webapp_states[] = { "stopped", "starting", "running", "stopping", "backoff", "failed", NULL };
+
+void webapp_set_reason(struct node_webapp *w, const char *text)
+{
+	free(w->reason);
+	w->reason = text && *text ? strdup(text) : NULL;
+}
+
+/* --- the row --- */
+
+void webapp_put_detail(const struct node_webapp *w, struct buf *out)
+{
+	jtext_some_text(out, "owner", w->owner);
+	jtext_some_text(out, "house", w->house);
+	jtext_int(out, "cap", w->cap);
+	jtext_int(out, "starts", w->starts);
+	jtext_int(out, "startedAt", w->started_ms);
+	jtext_int(out, "readyAt", w->ready_ms);
+	jtext_some_text(out, "reason", w->reason);
+	jtext_member(out, "crashes");
+	json_put(out, w->crashes);
+	if (w->last) {
+		jtext_member(out, "lastCrash");
+		json_put(out, w->last);
+	}
+}
+
+int webapp_keep(const struct node_webapp *w, store_done_fn *fn, void *data)
+{
+	struct buf detail;
+	buf_init(&detail, DETAIL_MAX);
+	buf_putc(&detail, '{');
+	webapp_put_detail(w, &detail);
+	buf_putc(&detail, '}');
+	const struct webapp_row row = {
+		w->project, w->name, webapp_states[w->state], w->process, w->is_wanted, w->port, detail.data
+	};
+	int rc = detail.failed ? -1 : webapp_save(fleet_store(w->in->node->fleet), &row, fn, data);
+	buf_fini(&detail);
+	if (rc < 0)
+		log_error("unable to save webapp %s of project %s: the store takes nothing now", w->name, w->project);
+	return rc;
+}
+
+void webapp_copy_member(const json_t *o, const char *key, char *out, size_t room)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+	snprintf(out, room, "%s", s ? s : "");
+}
+
+void webapp_take_saved(struct node_webapp *w, const struct webapp_row *row)
+{
+	json_t *d = json_parse_object(row->detail, strlen(row->detail), NULL);
+	if (d) {
+		snprintf(w->process, sizeof(w->process), "%s", row->process);
+		w->is_wanted = row->is_wanted;
+		w->port = row->port;
+		for (size_t i = 0; webapp_states[i]; i++)
+			if (strcmp(webapp_states[i], row->state) == 0)
+				w->state = (enum webapp_state)i;
+		webapp_copy_member(d, "owner", w->owner, sizeof(w->owner));
+		webapp_copy_member(d, "house", w->house, sizeof(w->house));
+		w->cap = (int)json_integer_value(json_object_get(d, "cap"));
+		w->starts = (int)json_integer_value(json_object_get(d, "starts"));
+		w->started_ms = json_integer_value(json_object_get(d, "startedAt"));
+		w->ready_ms = json_integer_value(json_object_get(d, "readyAt"));
+		webapp_set_reason(w, json_string_value(json_object_get(d, "reason")));
+		json_array_extend(w->crashes, json_object_get(d, "crashes"));
+		w->last = json_incref(json_object_get(d, "lastCrash"));
+	}
+	json_decref(d);
+}
+
+/* Those within the window; the newest ones stay. */
+size_t webapp_count_crashes(struct node_webapp *w, int64_t now)
+{
+	while (json_array_size(w->crashes) > 0 && json_integer_value(json_array_get(w->crashes, 0)) < now - WINDOW_MS)
+		json_array_remove(w->crashes, 0);
+	return json_array_size(w->crashes);
+}
+
+void webapp_note_crash(struct node_webapp *w, const struct judge_end *end, int64_t now)
+{
+	char text[1600];
+	webapp_tell_end(w, end, text, sizeof(text));
+	json_decref(w->last);
+	w->last = json_object();
+	json_object_set_new(w->last, "at", json_integer(now));
+	json_object_set_new(w->last, "cause", json_string(end->cause[0] ? end->cause : "unknown"));
+	json_object_set_new(w->last, "message", json_string(text));
+	const struct {
+		const char *key;
+		int64_t value;
+	} numbers[] = { { "code", end->code },
+			{ "signal", end->signal },
+			{ "peakBytes", end->peak_bytes },
+			{ "limitBytes", end->limit_bytes } };
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		if (numbers[i].value >= 0)
+			json_object_set_new(w->last, numbers[i].key, json_integer(numbers[i].value));
+	json_object_set_new(w->last, "lines", json_array());
+	w->is_silent = true;
+	webapp_set_reason(w, text);
+}
