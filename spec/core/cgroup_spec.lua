@@ -18,7 +18,7 @@ local function hold(mb) return ("local t = {} for i = 1, %d do t[i] = ('x'):rep(
 
 --- A child that runs a Lua text from the repository's root, as a process of its own; its output.
 local function in_child(text)
-	local p = assert(io.popen(("DSS_BUILD=%s %s - 2>&1 <<'END'\n%s\nEND\n"):format(helper.build, LUA, text)))
+	local p = assert(io.popen(('DSS_BUILD=%s LD_PRELOAD="$DSS_SAN_PRELOAD" %s - 2>&1 <<"END"\n%s\nEND\n'):format(helper.build, LUA, text)))
 	local out = p:read("a")
 	p:close()
 	return out
