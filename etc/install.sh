@@ -25,9 +25,12 @@ for folder in lua policies kernels; do
 	done
 done
 install -m 644 etc/dss.lua.in etc/completion.bash "$share.new/etc/"
-install -d "$share.new/etc/demo/recipes"
+install -m 755 -d "$share.new/etc/demo"
 install -m 644 etc/demo/*.lua "$share.new/etc/demo/"
-install -m 644 etc/demo/recipes/* "$share.new/etc/demo/recipes/"
+for folder in recipes webapps; do
+	install -d "$share.new/etc/demo/$folder"
+	install -m 644 etc/demo/"$folder"/* "$share.new/etc/demo/$folder/"
+done
 if [ -f "$build/java/dss-kernel.jar" ]; then
 	install -d "$share.new/java"
 	install -m 644 "$build"/java/*.jar "$share.new/java/"

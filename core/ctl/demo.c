@@ -122,16 +122,25 @@ static int write_pool(const struct layout *l, const char *share, struct err *err
 		       : layout_write(l, "policies/15-jobs.lua", text, strlen(text), LAYOUT_ADMIN, LAYOUT_CONTROL, 0640, err);
 }
 
+static int copy_folder(const struct layout *l, const char *share, const char *name, struct err *err)
+{
+	char from[PATH_MAX + 64], to[64];
+	snprintf(from, sizeof(from), "%s/etc/demo/%s", share, name);
+	snprintf(to, sizeof(to), "projects/DEMO/%s", name);
+	return layout_folder(l, to, LAYOUT_RUN, LAYOUT_CONTROL, 0750, err) < 0 ||
+			       layout_copy_files(l, from, to, LAYOUT_RUN, LAYOUT_CONTROL, 0640, err) < 0
+		       ? -1
+		       : 0;
+}
+
 static int make_flow(const struct layout *l, const char *share, struct err *err)
 {
 	char from[PATH_MAX + 64];
-	snprintf(from, sizeof(from), "%s/etc/demo/recipes", share);
+	snprintf(from, sizeof(from), "%s/etc/demo/webapps", share);
 	if (access(from, R_OK) < 0)
 		return 0; /* an older share: the data set alone */
-	return write_project(l, share, err) < 0 ||
-			       layout_folder(l, "projects/DEMO/recipes", LAYOUT_RUN, LAYOUT_CONTROL, 0750, err) < 0 ||
-			       layout_copy_files(l, from, "projects/DEMO/recipes", LAYOUT_RUN, LAYOUT_CONTROL, 0640, err) < 0 ||
-			       write_pool(l, share, err) < 0
+	return write_project(l, share, err) < 0 || copy_folder(l, share, "recipes", err) < 0 ||
+			       copy_folder(l, share, "webapps", err) < 0 || write_pool(l, share, err) < 0
 		       ? -1
 		       : 0;
 }

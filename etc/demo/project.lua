@@ -23,4 +23,12 @@ project {
     },
     aggregate = @AGGREGATE@,
   },
+
+  webapps = {
+    page = webapp {
+      about   = "The revenue as a table; started with dssctl webapps start DEMO page",
+      command = { "/usr/bin/python3", "webapps/page.py" },
+      limits  = { memory = "128m" },
+    },
+  },
 }
