@@ -1,34 +1,18 @@
 /* job, jobs: datasets of a project are built; what became of it; its log; an end to it. */
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/text.h"
 #include "ctl/body.h"
+#include "ctl/follow.h"
 #include "ctl/list.h"
 #include "ctl/opt.h"
 #include "ctl/rest.h"
 
-enum { PATH_ROOM = 1000, PIECE = 64 * 1024, LOOK_MS = 300, JOBS_SHOWN = 40 };
+enum { PATH_ROOM = 1000, JOBS_SHOWN = 40 };
 
 static const char key_help[] = "the API key (else DSS_KEY, else config/admin.key)";
-static volatile sig_atomic_t stop;
-
-static void on_signal(int signo)
-{
-	(void)signo;
-	stop = 1;
-}
-
-static void catch_signals(void)
-{
-	struct sigaction act = { .sa_handler = on_signal };
-	sigaction(SIGINT, &act, NULL);
-	sigaction(SIGTERM, &act, NULL);
-}
-
 /* "/public/api/projects/P/jobs/J" and what follows. */
 static int path_of(const char *project, const char *job, const char *rest, char *out, size_t room)
 {
@@ -153,30 +137,13 @@ static int show_status(struct ctl *ctl, struct rest *rest, const char *project, 
 static int show_log(struct rest *rest, const char *project, const char *job, bool is_following)
 {
 	char path[PATH_ROOM], p[PATH_ROOM / 3], j[PATH_ROOM / 3];
-	int64_t offset = 0;
-	bool is_whole = false;
 	int code = path_of(project, job, "", path, sizeof(path));
 	if (code != CTL_DONE)
 		return code;
 	rest_escape(project, p, sizeof(p));
 	rest_escape(job, j, sizeof(j));
-	while (code == CTL_DONE && !stop && !is_whole && !ferror(stdout)) {
-		struct rest_answer a = { 0 };
-		snprintf(path, sizeof(path), "/api/jobs/%s/%s/log?offset=%lld", p, j, (long long)offset);
-		code = rest_ask(rest, "GET", path, NULL, &a);
-		if (code == CTL_DONE) {
-			if (a.body.len > 0)
-				fwrite(a.body.data, 1, a.body.len, stdout);
-			fflush(stdout);
-			offset = (int64_t)rest_field(&a, "Log-Offset", 0) + (int64_t)a.body.len;
-			is_whole = strcasestr(a.head.data != NULL ? a.head.data : "", "\nLog-Whole: true") != NULL ||
-				   (!is_following && offset >= (int64_t)rest_field(&a, "Log-Size", 0));
-			if (!is_whole && a.body.len == 0)
-				poll(NULL, 0, LOOK_MS);
-		}
-		rest_answer_fini(&a);
-	}
-	return stop ? CTL_INTERRUPTED : code;
+	snprintf(path, sizeof(path), "/api/jobs/%s/%s/log", p, j);
+	return follow_log(rest, path, is_following);
 }
 
 /* --- start --- */
@@ -265,8 +232,7 @@ static int begin(struct ctl *ctl, int argc, char **argv, bool is_run)
 	code = text != NULL ? rest_ask(rest, "POST", path, text, &a) : ctl_fail(CTL_FAILED, "no memory");
 	free(text);
 	if (code == CTL_DONE && is_run) {
-		catch_signals();
-		rest_stop_on(rest, &stop);
+		follow_begin(rest);
 		code = follow(rest, words.words[0], rest_text(a.json, "id"));
 	} else if (code == CTL_DONE) {
 		printf("%s\n", ctl->json ? a.body.data : rest_text(a.json, "id"));
@@ -341,8 +307,7 @@ static int print_log(struct ctl *ctl, int argc, char **argv)
 	int code = opt_read(ctl, opts, &words, argc, argv);
 	if (code >= 0 || (code = rest_open(&rest, ctl, key_file)) != CTL_DONE)
 		return code;
-	catch_signals();
-	rest_stop_on(rest, &stop);
+	follow_begin(rest);
 	code = show_log(rest, words.words[0], words.words[1], is_following);
 	rest_close(&rest);
 	return code;

@@ -1,11 +1,11 @@
 #include "ctl/webapps.h"
 
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/text.h"
+#include "ctl/follow.h"
 #include "ctl/list.h"
 #include "ctl/opt.h"
 #include "ctl/rest.h"
@@ -13,21 +13,6 @@
 enum { PATH_ROOM = 1000, LOOK_MS = 300 };
 
 static const char key_help[] = "the API key (else DSS_KEY, else config/admin.key)";
-static volatile sig_atomic_t stop;
-
-static void on_signal(int signo)
-{
-	(void)signo;
-	stop = 1;
-}
-
-static void catch_signals(void)
-{
-	struct sigaction act = { .sa_handler = on_signal };
-	sigaction(SIGINT, &act, NULL);
-	sigaction(SIGTERM, &act, NULL);
-}
-
 /* Where a webapp lies: `before`, its project, `between`, its name, `rest`. */
 static int path_of(const struct opt_words *words, const char *before, const char *between, const char *rest, char *out, size_t room)
 {
@@ -114,7 +99,7 @@ static int await(struct rest *rest, const struct opt_words *words, bool is_waiti
 {
 	char path[PATH_ROOM];
 	int code = public_path(words, "/backend/state", path, sizeof(path));
-	for (bool is_over = false; code == CTL_DONE && !is_over && !stop;) {
+	for (bool is_over = false; code == CTL_DONE && !is_over && !follow_is_over();) {
 		struct rest_answer a = { 0 };
 		code = rest_ask(rest, "GET", path, NULL, &a);
 		const json_t *backend = json_object_get(a.json, "backend");
@@ -131,7 +116,7 @@ static int await(struct rest *rest, const struct opt_words *words, bool is_waiti
 		if (!is_over)
 			poll(NULL, 0, LOOK_MS);
 	}
-	return stop ? CTL_INTERRUPTED : code;
+	return follow_is_over() ? CTL_INTERRUPTED : code;
 }
 
 static int put(struct rest *rest, const struct opt_words *words, const char *rest_of_path)
@@ -159,8 +144,7 @@ static int start_it(struct ctl *ctl, int argc, char **argv, bool is_anew)
 	int code = opt_read(ctl, opts, &words, argc, argv);
 	if (code >= 0 || (code = rest_open(&rest, ctl, key_file)) != CTL_DONE)
 		return code;
-	catch_signals();
-	rest_stop_on(rest, &stop);
+	follow_begin(rest);
 	if (!is_anew)
 		code = await(rest, &words, false, &is_up);
 	if (code == CTL_DONE && !is_up && (code = put(rest, &words, "/backend/actions/restart")) == CTL_DONE)
@@ -197,34 +181,11 @@ static int end(struct ctl *ctl, int argc, char **argv)
 
 /* --- log --- */
 
-static int show_log(struct rest *rest, const struct opt_words *words, bool is_following)
-{
-	char head[PATH_ROOM], path[PATH_ROOM + 40];
-	int64_t offset = 0;
-	bool is_whole = false;
-	int code = path_of(words, "/api/webapps/", "/", "/log", head, sizeof(head));
-	while (code == CTL_DONE && !stop && !is_whole && !ferror(stdout)) {
-		struct rest_answer a = { 0 };
-		snprintf(path, sizeof(path), "%s?offset=%lld", head, (long long)offset);
-		code = rest_ask(rest, "GET", path, NULL, &a);
-		if (code == CTL_DONE) {
-			if (a.body.len > 0)
-				fwrite(a.body.data, 1, a.body.len, stdout);
-			fflush(stdout);
-			offset = (int64_t)rest_field(&a, "Log-Offset", 0) + (int64_t)a.body.len;
-			is_whole = !is_following && offset >= (int64_t)rest_field(&a, "Log-Size", 0);
-			if (!is_whole && a.body.len == 0)
-				poll(NULL, 0, LOOK_MS);
-		}
-		rest_answer_fini(&a);
-	}
-	return stop ? CTL_INTERRUPTED : code;
-}
-
 static int print_log(struct ctl *ctl, int argc, char **argv)
 {
 	const char *key_file = NULL;
 	bool is_following = false;
+	char path[PATH_ROOM];
 	struct rest *rest = NULL;
 	const struct opt opts[] = { { "follow", NULL, "go on with what comes", OPT_FLAG, &is_following, 0, 0, NULL },
 				    { "f", NULL, "the same", OPT_FLAG, &is_following, 0, 0, NULL },
@@ -234,11 +195,11 @@ static int print_log(struct ctl *ctl, int argc, char **argv)
 		.usage = "log PROJECT NAME [-f]", .about = "What a webapp printed, over all of its starts.", .least = 2, .most = 2
 	};
 	int code = opt_read(ctl, opts, &words, argc, argv);
-	if (code >= 0 || (code = rest_open(&rest, ctl, key_file)) != CTL_DONE)
+	if (code >= 0 || (code = path_of(&words, "/api/webapps/", "/", "/log", path, sizeof(path))) != CTL_DONE ||
+	    (code = rest_open(&rest, ctl, key_file)) != CTL_DONE)
 		return code;
-	catch_signals();
-	rest_stop_on(rest, &stop);
-	code = show_log(rest, &words, is_following);
+	follow_begin(rest);
+	code = follow_log(rest, path, is_following);
 	rest_close(&rest);
 	return code;
 }
@@ -253,12 +214,8 @@ int webapps_command(struct ctl *ctl, int argc, char **argv)
 		{ "log", "what it printed", "PROJECT NAME [-f]", print_log, CTL_NEEDS_DAEMON },
 		{ 0 },
 	};
-	if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
-		printf("usage: dssctl webapps [VERB …]\n\nverbs:\n");
-		for (const struct ctl_command *c = verbs; c->name != NULL; c++)
-			printf("  %-10s %s\n", c->name, c->help);
+	if (ctl_help(verbs, "webapps [VERB …]", argc, argv))
 		return CTL_DONE;
-	}
 	if (argc < 2 || argv[1][0] == '-')
 		return list(ctl, argc, argv);
 	return ctl_dispatch(ctl, verbs, "verb", argc - 1, argv + 1);

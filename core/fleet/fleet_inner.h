@@ -35,7 +35,6 @@ struct fleet {
 	struct map *kernels_by_id, *futures_by_id, *recent_by_id;
 	struct loop_timer *due, *sampler, *flusher;
 	int64_t sample_at_mono_ms, sample_busy_ms; /* when the sampler wakes, 0 = not running; the period of kernels at work */
-	int64_t flushed;                           /* decisions of the ledger that were handed to the store */
 	struct loop_prepare *prepare;
 	bool is_started, is_dirty, is_draining;
 	int64_t no_assign_before_mono_ms; /* the disk is full: nothing can be assigned */

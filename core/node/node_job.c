@@ -1,161 +1,18 @@
 #include "node/node_job.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/log.h"
 #include "base/text.h"
-#include "fleet/die.h"
 #include "fleet/jtext.h"
-#include "net/digest.h"
 #include "net/json.h"
+#include "node/node_job_inner.h"
+#include "node/node_job_order.h"
 #include "node/node_orders.h"
+#include "node/node_spawn.h"
 #include "sys/clock.h"
-#include "sys/home.h"
-
-#define WAIT_MAX_S   60
-#define GRACE_MS     3000 /* a recipe's, from TERM to the end of its box */
-#define PATH_DEFAULT "/usr/local/bin:/usr/bin:/bin"
-#define BOX_MAX      255
-#define LOOK_MS      500 /* at recipes that may run for a limited time */
-
-struct node_jobs {
-	struct node *node;
-	struct jobs *jobs;
-	struct list waits; /* struct wait.link */
-	struct loop_timer *look;
-	bool is_stopped;
-};
-
-/* A GET that waits for an end, or a POST that waits for the row and the keeper. */
-struct wait {
-	struct list link;
-	struct node_jobs *in;
-	struct gate_request *req;
-	struct loop_timer *timer; /* of a GET */
-	bool is_held;             /* a callback will come with it: it is not freed before */
-	char process[JOB_PROCESS_MAX];
-};
-
-/* --- who asks --- */
-
-static void reply_text(struct gate_request *req, int status, const char *text)
-{
-	gate_reply_error(req, status, NULL, "%s", text);
-}
-
-struct asking {
-	const struct node *node;
-	const char *token;
-	struct job *found;
-};
-
-static void look_for_kernel(void *data, struct job *job)
-{
-	struct asking *a = data;
-	char token[KERNEL_TOKEN_MAX];
-	const struct future *f = fleet_live(a->node->fleet, job->task);
-	if (a->found || !f || !f->on || kernel_token(a->node->key, a->node->key_len, f->on->id, token) < 0)
-		return;
-	if (strlen(a->token) == strlen(token) && text_is_same_secret(a->token, token, strlen(token)))
-		a->found = job;
-}
-
-/* The job of the kernel whose token that is; NULL: answered. */
-static struct job *job_of(struct node_jobs *t, struct gate_request *req)
-{
-	const char *given = http_field(req->http, "authorization");
-	struct asking a = { .node = t->node };
-	if (!given || strncasecmp(given, "Bearer ", 7) != 0) {
-		reply_text(req, 401, "a kernel's token is required");
-		return NULL;
-	}
-	if (!t->node->facts.is_taken_up || t->is_stopped) {
-		gate_set_field(req, "Retry-After", "1");
-		reply_text(req, 503, "the backend is starting");
-		return NULL;
-	}
-	a.token = given + 7;
-	jobs_each(t->jobs, look_for_kernel, &a);
-	if (!a.found)
-		reply_text(req, 404, "no job is at work in that kernel");
-	return a.found;
-}
-
-/* --- answers about a process --- */
-
-static void reply_state(struct gate_request *req, const struct job_activity *a)
-{
-	struct buf out;
-	buf_init(&out, 8192);
-	buf_putc(&out, '{');
-	jtext_text(&out, "processId", a->process);
-	jtext_text(&out, "state", a->is_alive ? "running" : "exited");
-	jtext_some_int(&out, "startTime", a->started_ms);
-	if (!a->is_alive) {
-		jtext_text(&out, "cause", a->cause);
-		jtext_some_int(&out, "code", a->code);
-		jtext_some_int(&out, "signal", a->signal);
-		jtext_some_int(&out, "peakBytes", a->peak_bytes);
-		jtext_some_text(&out, "message", a->message);
-	}
-	buf_putc(&out, '}');
-	gate_reply_json(req, 200, out.data, out.len);
-	buf_fini(&out);
-}
-
-static void wait_free(struct wait *w)
-{
-	list_remove(&w->link);
-	loop_timer_free(&w->timer);
-	free(w);
-}
-
-/* Its request is answered with what is known now. */
-static void answer_wait(struct wait *w)
-{
-	const struct job_activity *a = jobs_by_process(w->in->jobs, w->process);
-	struct gate_request *req = w->req;
-	w->req = NULL;
-	if (!w->is_held)
-		wait_free(w);
-	if (req && a)
-		reply_state(req, a);
-	else if (req)
-		reply_text(req, 404, "that process does not exist");
-}
-
-static void on_wait_over(void *data)
-{
-	answer_wait(data);
-}
-
-static void answer_waits(struct node_jobs *t, const char *process)
-{
-	list_each (&t->waits, l) {
-		struct wait *w = list_of(l, struct wait, link);
-		if (strcmp(w->process, process) == 0)
-			answer_wait(w);
-	}
-}
-
-static struct wait *wait_new(struct node_jobs *t, struct gate_request *req, const char *process)
-{
-	struct wait *w = calloc(1, sizeof(*w));
-	if (!w) {
-		reply_text(req, 503, "the backend has no memory");
-		return NULL;
-	}
-	list_init(&w->link);
-	w->in = t;
-	w->req = req;
-	snprintf(w->process, sizeof(w->process), "%s", process);
-	list_push(&t->waits, &w->link);
-	return w;
-}
 
 /* --- ends --- */
 
@@ -165,13 +22,6 @@ static void say(struct job_activity *a, const char *text)
 	a->message = text && *text ? strdup(text) : NULL;
 }
 
-static const char *recipe_of(const struct job_activity *a)
-{
-	const char *recipe = json_string_value(json_object_get(a->spec, "recipe"));
-	return recipe ? recipe : a->id;
-}
-
-/* What its owner reads. */
 static void tell_why(struct job_activity *a, const struct judge_end *end)
 {
 	char text[1400], peak[48], limit[48];
@@ -188,17 +38,17 @@ static void tell_why(struct job_activity *a, const struct judge_end *end)
 			 "Killed: recipe \"%s\" used %s, the memory limit of %s is %s%s%s. Peak %s. Others were not affected. Give "
 			 "it a higher "
 			 "limits.memory in project.lua, or let it read its input in pieces.",
-			 recipe_of(a), peak, end->limit_owner[0] ? end->limit_owner : "its box",
+			 job_order_recipe(a), peak, end->limit_owner[0] ? end->limit_owner : "its box",
 			 text_print_size(end->limit_bytes, limit, sizeof(limit)), end->victim_of[0] ? "; largest there: " : "",
 			 end->victim_of, peak);
 	else if (a->code > 0)
 		snprintf(text, sizeof(text),
-			 "Recipe \"%s\" ended with status %d%s. Its last lines stand in the job's log. Peak %s.", recipe_of(a),
-			 a->code,
+			 "Recipe \"%s\" ended with status %d%s. Its last lines stand in the job's log. Peak %s.",
+			 job_order_recipe(a), a->code,
 			 strcmp(a->cause, "limit_threads") == 0 ? " after it had reached its limit of processes and threads" : "",
 			 peak);
 	else
-		snprintf(text, sizeof(text), "Recipe \"%s\" was ended (%s): %s. Peak %s.", recipe_of(a), a->cause,
+		snprintf(text, sizeof(text), "Recipe \"%s\" was ended (%s): %s. Peak %s.", job_order_recipe(a), a->cause,
 			 end->text[0] ? end->text : "no reason was told", peak);
 	say(a, text);
 }
@@ -228,7 +78,7 @@ static void end_activity(struct node_jobs *t, struct job_activity *a, const stru
 		/* Not acknowledged: the next backend hears it again. */
 		log_error("unable to save the end of %s: the store takes nothing now", process);
 	}
-	answer_waits(t, process);
+	job_answer_waits(t, process);
 	jobs_tidy(t->jobs, a->job);
 }
 
@@ -241,8 +91,7 @@ bool node_jobs_ended(struct node_jobs *t, const struct judge_end *end, store_don
 	return true;
 }
 
-/* There is no such process, and there will be none. */
-static void end_unborn(struct node_jobs *t, struct job_activity *a, const char *cause, const char *text)
+void job_end_unborn(struct node_jobs *t, struct job_activity *a, const char *cause, const char *text)
 {
 	struct judge_end end = { .code = -1, .signal = -1, .peak_bytes = -1, .limit_bytes = -1 };
 	snprintf(end.cause, sizeof(end.cause), "%s", cause);
@@ -250,355 +99,11 @@ static void end_unborn(struct node_jobs *t, struct job_activity *a, const char *
 	end_activity(t, a, &end, NULL, NULL);
 }
 
-/* --- the spawn order --- */
-
-static void put_env(struct buf *b, const char *name, const char *value)
-{
-	char line[4400];
-	int n = snprintf(line, sizeof(line), "%s=%s", name, value);
-	if (n > 0 && (size_t)n < sizeof(line))
-		wire_text(b, WF_env, line);
-}
-
-static int make_ticket(const struct node *n, const char *process, char out[JOB_TICKET_MAX])
-{
-	char text[JOB_PROCESS_MAX + 16], hex[DIGEST_HEX_SIZE];
-	snprintf(text, sizeof(text), "ticket:%s", process);
-	digest_hmac_sha256_hex(n->key, n->key_len, text, strlen(text), hex);
-	return snprintf(out, JOB_TICKET_MAX, "%s.%s", process, hex);
-}
-
-/* Ours come last: a recipe cannot say that it is somebody else's. */
-static void put_environment(const struct node *n, const struct job_activity *a, struct buf *b)
-{
-	static const char *const defaults[][2] = {
-		{ "PATH", PATH_DEFAULT }, { "LANG", "C.UTF-8" }, { "TMPDIR", "/tmp" }, { "PYTHONUNBUFFERED", "1" }
-	};
-	char ticket[JOB_TICKET_MAX], port[16];
-	const char *name, *cwd = json_string_value(json_object_get(a->spec, "cwd"));
-	json_t *value, *env = json_object_get(a->spec, "env");
-	for (size_t i = 0; i < sizeof(defaults) / sizeof(defaults[0]); i++)
-		if (!json_object_get(env, defaults[i][0]))
-			put_env(b, defaults[i][0], defaults[i][1]);
-	if (!json_object_get(env, "HOME"))
-		put_env(b, "HOME", cwd ? cwd : "/");
-	json_object_foreach(env, name, value) if (json_is_string(value) && strncmp(name, "DKU_", 4) != 0 &&
-						  strncmp(name, "DSS_", 4) != 0 && strchr(name, '=') == NULL)
-		put_env(b, name, json_string_value(value));
-	make_ticket(n, a->process, ticket);
-	snprintf(port, sizeof(port), "%d", n->page_port);
-	put_env(b, "DKU_CURRENT_PROJECT_KEY", a->job->project);
-	put_env(b, "DKU_API_TICKET", ticket);
-	put_env(b, "DKU_BACKEND_PROTOCOL", "http");
-	put_env(b, "DKU_BACKEND_HOST", "127.0.0.1");
-	put_env(b, "DKU_BACKEND_PORT", port);
-	char url[64];
-	snprintf(url, sizeof(url), "http://127.0.0.1:%d", n->page_port);
-	put_env(b, "DSS_BACKEND_URL", url);
-	put_env(b, "DSS_JOB_ID", a->job->id);
-	put_env(b, "DSS_ACTIVITY_ID", a->id);
-	put_env(b, "DSS_RECIPE", recipe_of(a));
-	wire_text(b, WF_mask, ticket);
-	wire_text(b, WF_mask, strchr(ticket, '.') + 1);
-	explicit_bzero(ticket, sizeof(ticket));
-}
-
-static void put_limit(struct buf *b, const json_t *limits, const char *key, const char *knob, double scale)
-{
-	char text[64];
-	double v = json_number_value(json_object_get(limits, key));
-	if (v <= 0 && !(json_is_number(json_object_get(limits, key)) && strcmp(knob, "swap") == 0))
-		return;
-	snprintf(text, sizeof(text), "%s=%lld", knob, (long long)(v * scale));
-	wire_text(b, WF_limit, text);
-}
-
-static void put_limits(const struct job_activity *a, struct buf *b)
-{
-	const json_t *limits = json_object_get(a->spec, "limits");
-	put_limit(b, limits, "memory_bytes", "memory", 1);
-	if (json_object_get(limits, "swap_bytes"))
-		put_limit(b, limits, "swap_bytes", "swap", 1);
-	else if (json_object_get(limits, "memory_bytes"))
-		wire_text(b, WF_limit, "swap=0");
-	put_limit(b, limits, "threads", "pids", 1);
-	put_limit(b, limits, "cpu", "cpu", 1000);
-}
-
-/* Its output passes one of ours first, which tells the streams apart, puts the time before each line, and makes the folders of what is built. */
-static void put_argv(const struct job_activity *a, struct buf *b)
-{
-	char program[4096], folder[JOB_NAME_MAX + 16];
-	size_t i;
-	json_t *v;
-	if (home_program("dss-logger", program, sizeof(program)) == 0 && access(program, X_OK) == 0) {
-		wire_text(b, WF_argv, program);
-		wire_text(b, WF_argv, "stamp");
-		wire_text(b, WF_argv, "--name");
-		wire_text(b, WF_argv, a->id);
-		json_array_foreach(json_object_get(a->spec, "outputs"), i, v)
-		{
-			snprintf(folder, sizeof(folder), "data/%s", json_string_value(v) ? json_string_value(v) : "");
-			wire_text(b, WF_argv, "--folder");
-			wire_text(b, WF_argv, folder);
-		}
-		wire_text(b, WF_argv, "--");
-	}
-	json_array_foreach(json_object_get(a->spec, "argv"), i, v) if (json_is_string(v))
-		wire_text(b, WF_argv, json_string_value(v));
-}
-
-static void put_label(const struct job_activity *a, struct buf *b)
-{
-	struct buf label;
-	buf_init(&label, WIRE_LABEL_MAX);
-	buf_putc(&label, '{');
-	jtext_text(&label, "kind", "recipe");
-	jtext_text(&label, "task", a->job->task);
-	jtext_text(&label, "project", a->job->project);
-	jtext_text(&label, "job", a->job->id);
-	jtext_text(&label, "activity", a->id);
-	jtext_text(&label, "owner", a->job->owner);
-	buf_putc(&label, '}');
-	if (!label.failed)
-		wire_text(b, WF_label, label.data);
-	buf_fini(&label);
-}
-
-/* Above the activity: what all of the job may take together. */
-static void limit_job(struct node *n, const struct job_activity *a)
-{
-	static const struct {
-		const char *key, *knob;
-		double scale;
-	} knobs[] = { { "memory_bytes", "memory", 1 }, { "threads", "pids", 1 }, { "cpu", "cpu", 1000 } };
-	const json_t *limits = json_object_get(a->job->plan, "limits");
-	char box[3 * JOB_NAME_MAX];
-	snprintf(box, sizeof(box), "run/jobs/%s/%s", a->job->project, a->job->id);
-	for (size_t i = 0; i < sizeof(knobs) / sizeof(knobs[0]); i++) {
-		double v = json_number_value(json_object_get(limits, knobs[i].key));
-		struct err err = { 0 };
-		if (v <= 0)
-			continue;
-		struct buf *b = node_keeper_begin(n->keeper, WIRE_limit);
-		wire_text(b, WF_box, box);
-		wire_text(b, WF_knob, knobs[i].knob);
-		wire_int(b, WF_value, (int64_t)(v * knobs[i].scale));
-		if (node_keeper_end(n->keeper, NULL, NULL, &err) < 0)
-			log_warn("unable to limit %s: %s", box, err.text);
-	}
-}
-
-static void on_spawned(void *data, const struct wire_view *msg)
-{
-	struct wait *w = data;
-	struct node_jobs *t = w->in;
-	struct job_activity *a = jobs_by_process(t->jobs, w->process);
-	w->is_held = false;
-	die_at("activity_answered");
-	if (a && a->is_alive && msg->type != WIRE_fail)
-		limit_job(t->node, a);
-	if (a && a->is_alive && msg->type == WIRE_fail)
-		end_unborn(t, a, "start_failed", wire_get_text(msg, WF_text)); /* answers w as well */
-	else
-		answer_wait(w);
-}
-
-static int spawn(struct node_jobs *t, struct job_activity *a, struct wait *w, struct err *err)
-{
-	struct node *n = t->node;
-	const struct future *f = fleet_live(n->fleet, a->job->task);
-	const char *cwd = json_string_value(json_object_get(a->spec, "cwd"));
-	char text[4 * JOB_NAME_MAX];
-	if (!n->keeper)
-		return err_set(err, "there is no keeper to order it");
-	int len = snprintf(text, sizeof(text), "run/jobs/%s/%s/%s", a->job->project, a->job->id, a->id);
-	if (len < 0 || len > BOX_MAX)
-		return err_set(err, "the names of project, job and activity are too long for a box");
-	struct buf *b = node_keeper_begin(n->keeper, WIRE_spawn);
-	wire_text(b, WF_id, a->process);
-	wire_text(b, WF_kind, "recipe");
-	wire_text(b, WF_box, text);
-	put_argv(a, b);
-	put_environment(n, a, b);
-	wire_text(b, WF_cwd, cwd ? cwd : "/");
-	if (n->run_user[0] && strcmp(n->facts.isolation, "none") != 0)
-		wire_text(b, WF_user, n->run_user);
-	snprintf(text, sizeof(text), "job:%s:%s", a->job->project, a->job->id);
-	wire_text(b, WF_sink, text);
-	wire_text(b, WF_ready, "exec");
-	if (f && f->on)
-		wire_text(b, WF_parent, f->on->id);
-	wire_int(b, WF_stop_signal, SIGTERM);
-	wire_int(b, WF_grace_ms, GRACE_MS);
-	put_limits(a, b);
-	put_label(a, b);
-	return node_keeper_end(n->keeper, on_spawned, w, err);
-}
-
-/* The row is on disk, or could not be put there. */
-static void on_row_saved(void *data, const struct store_answer *answer)
-{
-	struct wait *w = data;
-	struct node_jobs *t = w->in;
-	struct job_activity *a = jobs_by_process(t->jobs, w->process);
-	struct err err = { 0 };
-	w->is_held = false;
-	die_at("activity_committed");
-	if (answer->outcome != STORE_OK && a) {
-		/* As if never asked for: the kernel asks again. */
-		struct gate_request *req = w->req;
-		wait_free(w);
-		a->state = JOB_NOT_STARTED;
-		a->started_ms = 0;
-		a->process[0] = a->request[0] = 0;
-		a->is_alive = false;
-		if (req) {
-			gate_set_field(req, "Retry-After", "2");
-			reply_text(req, 503, answer->err.text);
-		}
-		jobs_tidy(t->jobs, a->job);
-	} else if (!a || !a->is_alive) {
-		answer_wait(w);
-	} else if (a->job->is_over) {
-		end_unborn(t, a, "policy", "its job has ended before it was started");
-	} else if (spawn(t, a, w, &err) < 0) {
-		end_unborn(t, a, "start_failed", err.text);
-	} else {
-		w->is_held = true;
-		die_at("activity_ordered");
-	}
-}
-
-/* --- requests --- */
-
-static void make_process_id(const struct job *job, const char *request, char out[JOB_PROCESS_MAX])
-{
-	char hex[DIGEST_HEX_SIZE];
-	digest_sha256_hex(request, strlen(request), hex);
-	snprintf(out, JOB_PROCESS_MAX, "job-%.20s-%.16s", job->task, hex);
-}
-
-static void begin(struct node_jobs *t, struct job_activity *a, const char *request, struct gate_request *req)
-{
-	char process[JOB_PROCESS_MAX];
-	make_process_id(a->job, request, process);
-	struct wait *w = wait_new(t, req, process);
-	if (!w)
-		return;
-	memcpy(a->process, process, sizeof(process));
-	snprintf(a->request, sizeof(a->request), "%s", request);
-	a->state = JOB_RUNNING;
-	a->started_ms = clock_wall_ms();
-	a->ended_ms = 0;
-	a->cause[0] = 0;
-	a->is_alive = w->is_held = true;
-	if (json_object_get(a->spec, "timeoutMs") && !loop_timer_is_running(t->look))
-		loop_timer_start(t->look, LOOK_MS);
-	if (job_save(a, on_row_saved, w) < 0) {
-		struct store_answer answer = { .outcome = STORE_FAILED };
-		err_set(&answer.err, "the store takes nothing now");
-		on_row_saved(w, &answer);
-	}
-}
-
-static void on_post(struct node_jobs *t, struct job *job, struct gate_request *req)
-{
-	const struct http_request *http = req->http;
-	const char *request = NULL, *id = NULL, *activity = NULL;
-	struct err err = { 0 };
-	json_t *body = json_parse_object(http->body.data ? http->body.data : "", http->body.len, &err);
-	if (!body || json_get_text(body, "requestId", JSON_REQUIRED, &request, &err) < 0 ||
-	    json_get_text(body, "jobId", JSON_REQUIRED, &id, &err) < 0 ||
-	    json_get_text(body, "activityId", JSON_REQUIRED, &activity, &err) < 0) {
-		reply_text(req, 400, err.text);
-		json_decref(body);
-		return;
-	}
-	struct job_activity *a = strcmp(id, job->id) == 0 ? job_activity(job, activity) : NULL;
-	if (!text_is_id(request, strlen(request)) || strlen(request) >= JOB_NAME_MAX)
-		reply_text(req, 400, "requestId has to be an id");
-	else if (!a)
-		reply_text(req, 404, "that job or activity does not exist here");
-	else if (strcmp(a->kind, "java") == 0)
-		reply_text(req, 400, "a java activity runs in its kernel: it has no process");
-	else if (a->process[0] && strcmp(a->request, request) == 0)
-		reply_state(req, a);
-	else if (a->process[0] || job->is_over)
-		reply_text(req, 400, a->process[0] ? "that activity has a process already" : "the job has ended");
-	else
-		begin(t, a, request, req);
-	json_decref(body);
-}
-
-static void on_get(struct node_jobs *t, struct job_activity *a, struct gate_request *req)
-{
-	const char *text = http_query(req->http, "wait");
-	int64_t wait = 0;
-	if (text && text_int(text, 0, 3600, &wait, NULL) < 0) {
-		reply_text(req, 400, "wait has to be a number of seconds");
-		return;
-	}
-	if (!a->is_alive || wait == 0) {
-		reply_state(req, a);
-		return;
-	}
-	struct wait *w = wait_new(t, req, a->process);
-	if (!w)
-		return;
-	w->timer = loop_timer_new(t->node->loop, on_wait_over, w);
-	if (w->timer)
-		loop_timer_start(w->timer, (wait < WAIT_MAX_S ? wait : WAIT_MAX_S) * 1000);
-	else
-		answer_wait(w);
-}
-
-static void stop_process(struct node_jobs *t, const struct job_activity *a, const char *cause, const char *text)
+void job_stop_process(struct node_jobs *t, const struct job_activity *a, const char *cause, const char *text)
 {
 	struct err err = { 0 };
-	if (node_orders_stop(t->node, a->process, cause, text, GRACE_MS, &err) < 0)
+	if (node_orders_stop(t->node, a->process, cause, text, JOB_GRACE_MS, &err) < 0)
 		log_error("unable to stop %s: %s", a->process, err.text);
-}
-
-static void on_delete(struct node_jobs *t, struct job_activity *a, struct gate_request *req)
-{
-	const struct future *f = fleet_live(t->node->fleet, a->job->task);
-	char text[256] = "its kernel has ended it";
-	const char *cause = "policy";
-	if (!a->is_alive) {
-		gate_reply_json(req, 200, "{}", 2);
-		return;
-	}
-	if (f && f->abort_cause[0]) {
-		snprintf(text, sizeof(text), "its job was aborted by %.200s", f->abort_by ? f->abort_by : f->abort_cause);
-		cause = f->abort_cause;
-	}
-	stop_process(t, a, cause, text);
-	gate_reply_json(req, 202, "{}", 2);
-}
-
-void node_jobs_handle(struct node_jobs *t, struct gate_request *req)
-{
-	const struct http_request *http = req->http;
-	bool is_one = http->nsegments == 4;
-	struct job *job = job_of(t, req);
-	if (!job)
-		return;
-	if (!is_one && strcmp(http->method, "POST") == 0) {
-		on_post(t, job, req);
-		return;
-	}
-	struct job_activity *a = is_one ? jobs_by_process(t->jobs, http->segment[3]) : NULL;
-	if (!is_one)
-		gate_reply_error(req, 405, NULL, "%s takes POST only", http->path);
-	else if (!a || a->job != job)
-		reply_text(req, 404, "that process does not exist");
-	else if (strcmp(http->method, "GET") == 0)
-		on_get(t, a, req);
-	else if (strcmp(http->method, "DELETE") == 0)
-		on_delete(t, a, req);
-	else
-		gate_reply_error(req, 405, NULL, "%s takes GET and DELETE", http->path);
 }
 
 /* --- timeouts of recipes: since their start on the wall clock, which the next backend knows as well --- */
@@ -622,7 +127,7 @@ static void look_at_job(void *data, struct job *job)
 		if (l->now_ms - a->started_ms < most)
 			continue;
 		snprintf(text, sizeof(text), "it ran longer than its timeout of %s", text_print_duration(most, time, sizeof(time)));
-		stop_process(l->t, a, "deadline", text);
+		job_stop_process(l->t, a, "deadline", text);
 	}
 }
 
@@ -631,7 +136,7 @@ static void on_look(void *data)
 	struct looking l = { .t = data, .now_ms = clock_wall_ms() };
 	jobs_each(l.t->jobs, look_at_job, &l);
 	if (l.has_more)
-		loop_timer_start(l.t->look, LOOK_MS);
+		loop_timer_start(l.t->look, JOB_LOOK_MS);
 }
 
 /* --- the job's own life --- */
@@ -663,7 +168,7 @@ void node_jobs_over(struct node_jobs *t, const struct future *f)
 	}
 	for (size_t i = 0; i < job->n; i++)
 		if (job->activities[i].is_alive)
-			stop_process(t, &job->activities[i], cause, text);
+			job_stop_process(t, &job->activities[i], cause, text);
 	jobs_tidy(t->jobs, job);
 }
 
@@ -679,7 +184,7 @@ void node_jobs_take_row(struct node_jobs *t, const char *id, const char *label, 
 		log_info("took up %s: activity %s of job %s", id, a->id, a->job->id);
 	} else if (is_alive) { /* of a job that is over */
 		log_warn("%s: its job is over; it is stopped", id);
-		if (node_orders_stop(t->node, id, "policy", "its job is over", GRACE_MS, &err) < 0)
+		if (node_orders_stop(t->node, id, "policy", "its job is over", JOB_GRACE_MS, &err) < 0)
 			log_error("unable to stop %s: %s", id, err.text);
 	}
 }
@@ -733,17 +238,11 @@ void node_jobs_put_row(struct node_jobs *t, const char *process, struct buf *out
 
 const char *node_jobs_ticket(struct node_jobs *t, const char *ticket)
 {
-	char process[JOB_PROCESS_MAX], right[JOB_TICKET_MAX];
-	const char *dot = strrchr(ticket, '.');
-	if (!dot || (size_t)(dot - ticket) >= sizeof(process))
+	char process[JOB_PROCESS_MAX];
+	if (!node_spawn_read_ticket(t->node, ticket, process))
 		return NULL;
-	memcpy(process, ticket, (size_t)(dot - ticket));
-	process[dot - ticket] = 0;
 	const struct job_activity *a = jobs_by_process(t->jobs, process);
-	if (!a || !a->is_alive || make_ticket(t->node, process, right) < 0 || strlen(right) != strlen(ticket) ||
-	    !text_is_same_secret(right, ticket, strlen(right)))
-		return NULL;
-	return a->job->owner;
+	return a && a->is_alive ? a->job->owner : NULL;
 }
 
 /* --- set-up --- */
@@ -767,13 +266,7 @@ struct node_jobs *node_jobs_new(struct node *n, struct err *err)
 void node_jobs_stop(struct node_jobs *t)
 {
 	t->is_stopped = true;
-	list_each (&t->waits, l) {
-		struct wait *w = list_of(l, struct wait, link);
-		struct gate_request *req = w->req;
-		wait_free(w);
-		if (req)
-			reply_text(req, 503, "the backend is ending");
-	}
+	job_refuse_waits(t, "the backend is ending");
 }
 
 void node_jobs_free(struct node_jobs **tp)

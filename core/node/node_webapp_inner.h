@@ -44,8 +44,6 @@ int webapp_order(struct node *n, const struct node_webapp *w, const json_t *spec
 		 void *data, struct err *err);
 /* A port of this machine that nobody listens on now; -1: err. */
 int webapp_free_port(struct err *err);
-/* "PROCESS.HMAC" */
-int webapp_ticket(const struct node *n, const char *process, char out[JOB_TICKET_MAX]);
 /* What of the spec cannot be run here; false: it can. */
 bool webapp_cannot(const json_t *spec, struct err *err);
 /* The last lines of its log, as a list. Owned; NULL: no memory. */

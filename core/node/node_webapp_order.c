@@ -9,31 +9,20 @@
 
 #include "base/text.h"
 #include "fleet/jtext.h"
-#include "net/digest.h"
 #include "net/json.h"
+#include "node/node_spawn.h"
 #include "node/node_webapp_inner.h"
 #include "sys/fds.h"
-#include "sys/home.h"
 #include "sys/sock.h"
 
-#define PATH_DEFAULT "/usr/local/bin:/usr/bin:/bin"
-#define GRACE_MS     5000
-#define TAIL_BYTES   (64 * 1024)
-#define BOX_MAX      255
+#define GRACE_MS   5000
+#define TAIL_BYTES (64 * 1024)
 
 int webapp_free_port(struct err *err)
 {
 	int fd = sock_listen_tcp("127.0.0.1", 0, err), port = fd >= 0 ? sock_port(fd) : -1;
 	fds_close(&fd);
 	return port;
-}
-
-int webapp_ticket(const struct node *n, const char *process, char out[JOB_TICKET_MAX])
-{
-	char text[JOB_PROCESS_MAX + 16], hex[DIGEST_HEX_SIZE];
-	snprintf(text, sizeof(text), "ticket:%s", process);
-	digest_hmac_sha256_hex(n->key, n->key_len, text, strlen(text), hex);
-	return snprintf(out, JOB_TICKET_MAX, "%s.%s", process, hex);
 }
 
 static const char *text_of(const json_t *spec, const char *key)
@@ -53,18 +42,6 @@ bool webapp_cannot(const json_t *spec, struct err *err)
 
 /* --- the command --- */
 
-static void put_program(const struct node_webapp *w, struct buf *b)
-{
-	char program[4096];
-	if (home_program("dss-logger", program, sizeof(program)) < 0 || access(program, X_OK) < 0)
-		return;
-	wire_text(b, WF_argv, program);
-	wire_text(b, WF_argv, "stamp");
-	wire_text(b, WF_argv, "--name");
-	wire_text(b, WF_argv, w->name);
-	wire_text(b, WF_argv, "--");
-}
-
 static void put_words(struct buf *b, const char *const *words)
 {
 	for (; *words; words++)
@@ -77,7 +54,7 @@ static void put_argv(const struct node_webapp *w, const json_t *spec, struct buf
 	char port[16];
 	size_t i;
 	json_t *v;
-	put_program(w, b);
+	node_spawn_put_stamp(b, w->name, NULL);
 	snprintf(port, sizeof(port), "%d", w->port);
 	if (*flask) {
 		const char *const words[] = { *bin ? bin : "/usr/bin/python3",
@@ -106,87 +83,26 @@ static void put_argv(const struct node_webapp *w, const json_t *spec, struct buf
 
 /* --- the environment --- */
 
-static void put_env(struct buf *b, const char *name, const char *value)
-{
-	char line[4400];
-	int n = snprintf(line, sizeof(line), "%s=%s", name, value);
-	if (n > 0 && (size_t)n < sizeof(line))
-		wire_text(b, WF_env, line);
-}
-
-static bool is_ours(const char *name)
-{
-	return strncmp(name, "DKU_", 4) == 0 || strncmp(name, "DSS_", 4) == 0 || strchr(name, '=') != NULL;
-}
-
-static void put_own(const json_t *spec, const char *dir, struct buf *b)
-{
-	static const char *const defaults[][2] = {
-		{ "PATH", PATH_DEFAULT }, { "LANG", "C.UTF-8" }, { "TMPDIR", "/tmp" }, { "PYTHONUNBUFFERED", "1" }
-	};
-	json_t *value, *env = json_object_get(spec, "env");
-	const char *name;
-	for (size_t i = 0; i < sizeof(defaults) / sizeof(defaults[0]); i++)
-		if (!json_object_get(env, defaults[i][0]))
-			put_env(b, defaults[i][0], defaults[i][1]);
-	if (!json_object_get(env, "HOME"))
-		put_env(b, "HOME", dir);
-	json_object_foreach(env, name, value) if (json_is_string(value) && !is_ours(name))
-		put_env(b, name, json_string_value(value));
-}
-
 /* Ours come last: a webapp cannot say that it is somebody else's. */
 static void put_environment(const struct node *n, const struct node_webapp *w, const json_t *spec, const char *dir, struct buf *b)
 {
-	char ticket[JOB_TICKET_MAX], text[64];
-	put_own(spec, dir, b);
+	char text[64];
+	node_spawn_put_own_env(b, json_object_get(spec, "env"), dir);
 	snprintf(text, sizeof(text), "%d", w->port);
-	put_env(b, "DSS_WEBAPP_PORT", text);
-	put_env(b, "DSS_WEBAPP_HOST", "127.0.0.1");
-	put_env(b, "DSS_WEBAPP", w->name);
+	node_spawn_put_env(b, "DSS_WEBAPP_PORT", text);
+	node_spawn_put_env(b, "DSS_WEBAPP_HOST", "127.0.0.1");
+	node_spawn_put_env(b, "DSS_WEBAPP", w->name);
 	if (*text_of(spec, "flask")) {
-		put_env(b, "FLASK_APP", text_of(spec, "flask"));
-		put_env(b, "FLASK_RUN_HOST", "127.0.0.1");
-		put_env(b, "FLASK_RUN_PORT", text);
+		node_spawn_put_env(b, "FLASK_APP", text_of(spec, "flask"));
+		node_spawn_put_env(b, "FLASK_RUN_HOST", "127.0.0.1");
+		node_spawn_put_env(b, "FLASK_RUN_PORT", text);
 	}
 	if (*text_of(spec, "shiny"))
-		put_env(b, "DSS_WEBAPP_FILE", text_of(spec, "shiny"));
-	put_env(b, "DKU_CURRENT_PROJECT_KEY", w->project);
-	put_env(b, "DKU_BACKEND_PROTOCOL", "http");
-	put_env(b, "DKU_BACKEND_HOST", "127.0.0.1");
-	snprintf(text, sizeof(text), "%d", n->page_port);
-	put_env(b, "DKU_BACKEND_PORT", text);
-	snprintf(text, sizeof(text), "http://127.0.0.1:%d", n->page_port);
-	put_env(b, "DSS_BACKEND_URL", text);
-	webapp_ticket(n, w->process, ticket);
-	put_env(b, "DKU_API_TICKET", ticket);
-	wire_text(b, WF_mask, ticket);
-	wire_text(b, WF_mask, strchr(ticket, '.') + 1);
-	explicit_bzero(ticket, sizeof(ticket));
+		node_spawn_put_env(b, "DSS_WEBAPP_FILE", text_of(spec, "shiny"));
+	node_spawn_put_api_env(n, b, w->project, w->process);
 }
 
-/* --- limits, label, the whole --- */
-
-static void put_limit(struct buf *b, const json_t *limits, const char *key, const char *knob, double scale)
-{
-	char text[64];
-	const json_t *v = json_object_get(limits, key);
-	if (!json_is_number(v) || (json_number_value(v) <= 0 && strcmp(knob, "swap") != 0))
-		return;
-	snprintf(text, sizeof(text), "%s=%lld", knob, (long long)(json_number_value(v) * scale));
-	wire_text(b, WF_limit, text);
-}
-
-static void put_limits(const json_t *spec, struct buf *b)
-{
-	const json_t *limits = json_object_get(spec, "limits");
-	put_limit(b, limits, "memory_bytes", "memory", 1);
-	put_limit(b, limits, "swap_bytes", "swap", 1);
-	if (json_object_get(limits, "memory_bytes") && !json_object_get(limits, "swap_bytes"))
-		wire_text(b, WF_limit, "swap=0");
-	put_limit(b, limits, "threads", "pids", 1);
-	put_limit(b, limits, "cpu", "cpu", 1000);
-}
+/* --- label, the whole --- */
 
 static void put_label(const struct node_webapp *w, struct buf *b)
 {
@@ -222,7 +138,7 @@ int webapp_order(struct node *n, const struct node_webapp *w, const json_t *spec
 	if (!n->keeper || !n->facts.is_connected)
 		return err_set(err, "there is no keeper to order it");
 	int len = snprintf(text, sizeof(text), "run/webapps/%s/%s", w->project, w->name);
-	if (len < 0 || len > BOX_MAX)
+	if (len < 0 || len > NODE_SPAWN_BOX_MAX)
 		return err_set(err, "the names of project and webapp are too long for a box");
 	snprintf(folder, sizeof(folder), "%s/projects/%s", dir, w->project);
 	struct buf *b = node_keeper_begin(n->keeper, WIRE_spawn);
@@ -232,14 +148,13 @@ int webapp_order(struct node *n, const struct node_webapp *w, const json_t *spec
 	put_argv(w, spec, b);
 	put_environment(n, w, spec, folder, b);
 	wire_text(b, WF_cwd, folder);
-	if (n->run_user[0] && strcmp(n->facts.isolation, "none") != 0)
-		wire_text(b, WF_user, n->run_user);
+	node_spawn_put_user(n, b);
 	snprintf(text, sizeof(text), "job:%s:webapp-%s", w->project, w->name);
 	wire_text(b, WF_sink, text);
 	put_ready(w, spec, b);
 	wire_int(b, WF_stop_signal, SIGTERM);
 	wire_int(b, WF_grace_ms, GRACE_MS);
-	put_limits(spec, b);
+	node_spawn_put_limits(b, json_object_get(spec, "limits"));
 	put_label(w, b);
 	return node_keeper_end(n->keeper, fn, data, err);
 }
