@@ -39,6 +39,18 @@ struct node_webapp {
 	unsigned turn;                /* counts up: answers to an older wish are not heard */
 };
 
+/* node_webapp.c: NULL: unknown; webapp_get makes it (NULL: no memory, or the names are too long). */
+struct node_webapp *webapp_find(struct node_webapps *t, const char *project, const char *name);
+struct node_webapp *webapp_get(struct node_webapps *t, const char *project, const char *name);
+struct node_webapp *webapp_by_process(struct node_webapps *t, const char *process);
+void webapp_give_up(struct node_webapp *w, const char *why);
+void webapp_later(struct node_webapp *w, int64_t ms, const char *why); /* backoff: begins again then */
+void webapp_end_process(struct node_webapp *w, const struct judge_end *end, store_done_fn *fn, void *data);
+void webapp_stop_process(struct node_webapp *w, const char *cause, const char *text);
+
+/* node_webapp_start.c: reads the project, saves the row, orders the process; what goes wrong is told by the state. */
+void webapp_begin(struct node_webapp *w);
+
 /* Orders the process. spec: of the project; fn hears the keeper. */
 int webapp_order(struct node *n, const struct node_webapp *w, const json_t *spec, const char *dir, node_keeper_answer_fn *fn,
 		 void *data, struct err *err);

@@ -1,0 +1,147 @@
+/* node_webapp_start: a start: the project, the row, the order. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "net/json.h"
+#include "node/node_project.h"
+#include "node/node_webapp_inner.h"
+#include "sys/clock.h"
+
+#define AGAIN_MS 5000 /* when its project could not be read, or the store takes nothing */
+
+/* Who waits for a project, the store or the keeper on behalf of a start. */
+struct asking {
+	struct node_webapp *w;
+	unsigned turn;
+	json_t *spec;
+};
+
+static bool is_over(const struct asking *a)
+{
+	return a->turn != a->w->turn || a->w->in->is_stopped;
+}
+
+static void asking_free(struct asking *a)
+{
+	json_decref(a->spec);
+	free(a);
+}
+
+/* There is no process, and there will be none. */
+static void end_unborn(struct node_webapp *w, const char *text)
+{
+	struct judge_end end = { .code = -1, .signal = -1, .peak_bytes = -1, .limit_bytes = -1 };
+	snprintf(end.cause, sizeof(end.cause), "unborn");
+	snprintf(end.text, sizeof(end.text), "%s", text);
+	webapp_end_process(w, &end, NULL, NULL);
+}
+
+static void on_spawned(void *data, const struct wire_view *msg)
+{
+	struct asking *a = data;
+	if (msg->type == WIRE_fail && !is_over(a))
+		end_unborn(a->w, wire_get_text(msg, WF_text));
+	asking_free(a);
+}
+
+static void on_row(void *data, const struct store_answer *answer)
+{
+	struct asking *a = data;
+	struct node_webapp *w = a->w;
+	struct err err = { 0 };
+	if (is_over(a)) {
+		asking_free(a);
+		return;
+	}
+	if (w->state != WEBAPP_STARTING) { /* somebody wished otherwise meanwhile: there was nothing to stop yet */
+		end_unborn(w, "it was stopped before it was started");
+	} else if (answer->outcome != STORE_OK) {
+		webapp_later(w, AGAIN_MS, answer->err.text);
+	} else if (webapp_order(w->in->node, w, a->spec, w->in->dir, on_spawned, a, &err) < 0) {
+		end_unborn(w, err.text);
+	} else {
+		return; /* on_spawned frees it */
+	}
+	asking_free(a);
+}
+
+static void order(struct asking *a, const json_t *project)
+{
+	struct node_webapp *w = a->w;
+	struct node *n = w->in->node;
+	struct err err = { 0 };
+	char text[400];
+	a->spec = json_incref(json_object_get(json_object_get(project, "webapps"), w->name));
+	if (!a->spec) {
+		snprintf(text, sizeof(text), "projects/%s/project.lua has no webapp %s", w->project, w->name);
+		webapp_give_up(w, text);
+	} else if (webapp_cannot(a->spec, &err) || (w->port = webapp_free_port(&err)) < 0) {
+		webapp_give_up(w, err.text);
+	} else {
+		webapp_copy_member(project, "owner", w->owner, sizeof(w->owner));
+		if (!w->owner[0])
+			snprintf(w->owner, sizeof(w->owner), "admin");
+		w->cap = (int)json_integer_value(json_object_get(a->spec, "crashes"));
+		w->starts++;
+		snprintf(w->house, sizeof(w->house), "%.63s:%d", n->facts.boot, n->facts.keeper_pid);
+		snprintf(w->process, sizeof(w->process), "webapp-%lld-%lld", (long long)n->facts.epoch, (long long)++w->in->last);
+		if (webapp_keep(w, on_row, a) == 0)
+			return; /* on_row frees it */
+		webapp_later(w, AGAIN_MS, "the store takes nothing now");
+	}
+	asking_free(a);
+}
+
+static void first_mistake(const char *json, size_t len, char *out, size_t room)
+{
+	json_t *said = json_parse_object(json, len, NULL);
+	const json_t *e = json_array_get(json_object_get(said, "errors"), 0);
+	const char *file = json_string_value(json_object_get(e, "file")), *text = json_string_value(json_object_get(e, "text"));
+	snprintf(out, room, "%s:%lld: %s", file ? file : "project.lua", (long long)json_integer_value(json_object_get(e, "line")),
+		 text ? text : "it is wrong");
+	json_decref(said);
+}
+
+static void on_project(void *data, enum node_project state, const char *json, size_t len, const struct err *why)
+{
+	struct asking *a = data;
+	struct node_webapp *w = a->w;
+	char text[1000];
+	if (is_over(a)) {
+		asking_free(a);
+		return;
+	}
+	if (state == NODE_PROJECT_GOOD) {
+		json_t *project = json_parse_object(json, len, NULL);
+		order(a, project);
+		json_decref(project);
+		return;
+	}
+	if (state == NODE_PROJECT_FAILED) {
+		webapp_later(w, AGAIN_MS, why->text);
+	} else if (state == NODE_PROJECT_BAD) {
+		first_mistake(json, len, text, sizeof(text));
+		webapp_give_up(w, text);
+	} else {
+		webapp_give_up(w, why->text);
+	}
+	asking_free(a);
+}
+
+void webapp_begin(struct node_webapp *w)
+{
+	struct asking *a = w->in->node->is_draining ? NULL : calloc(1, sizeof(*a));
+	w->turn++;
+	loop_timer_stop(w->timer);
+	if (!a) {
+		webapp_later(w, AGAIN_MS, "the backend starts nothing now");
+		return;
+	}
+	*a = (struct asking){ .w = w, .turn = w->turn };
+	w->state = WEBAPP_STARTING;
+	w->process[0] = '\0';
+	w->started_ms = clock_wall_ms();
+	w->ready_ms = 0;
+	node_projects_ask(w->in->node->projects, w->project, on_project, a);
+}
