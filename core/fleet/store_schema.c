@@ -49,6 +49,18 @@ static const char *const migrations[STORE_SCHEMA] = {
 	"CREATE TABLE webapp ("
 	"  project TEXT NOT NULL, name TEXT NOT NULL, wanted TEXT NOT NULL, state TEXT NOT NULL, process TEXT NOT NULL,"
 	"  port INTEGER NOT NULL, detail TEXT NOT NULL, PRIMARY KEY (project, name));",
+	"CREATE TABLE project_setting ("
+	"  project TEXT NOT NULL, key TEXT NOT NULL, json TEXT NOT NULL, by TEXT NOT NULL, at_ms INTEGER NOT NULL,"
+	"  PRIMARY KEY (project, key));"
+	"CREATE TABLE usage ("
+	"  process TEXT NOT NULL, hour INTEGER NOT NULL, user TEXT NOT NULL, project TEXT NOT NULL, pool TEXT NOT NULL,"
+	"  name TEXT NOT NULL, kind TEXT NOT NULL, cpu_ms INTEGER NOT NULL, byte_seconds INTEGER NOT NULL,"
+	"  alive_ms INTEGER NOT NULL, peak_bytes INTEGER NOT NULL, tasks INTEGER NOT NULL, started_ms INTEGER NOT NULL,"
+	"  ended_ms INTEGER, cause TEXT, PRIMARY KEY (process, hour, user, project, pool, name)) WITHOUT ROWID;"
+	"CREATE INDEX usage_hour ON usage(hour);"
+	"CREATE TABLE usage_open ("
+	"  process TEXT PRIMARY KEY, cpu_ms INTEGER NOT NULL, memory_bytes INTEGER NOT NULL, at_ms INTEGER NOT NULL,"
+	"  started_ms INTEGER NOT NULL);",
 };
 
 int store_schema_migrate(struct store_sql *sql, const char *path, struct err *err)
