@@ -70,7 +70,7 @@ int64_t budget_pool_promise(const struct pool *pool)
 
 int64_t budget_promise(const struct fleet *fleet)
 {
-	int64_t sum = fleet->budget.services_bytes;
+	int64_t sum = fleet->budget.services_bytes + guests_promise(fleet->guests, NULL);
 	list_each (&fleet->kernels, l)
 		sum += size_of(list_of(l, struct kernel, in_fleet));
 	return sum;
@@ -145,8 +145,12 @@ static void print_need(int64_t need, int64_t left, char *out, size_t room)
 /* What is promised to whom. */
 static void print_promise(const struct fleet *fleet, char *out, size_t room)
 {
-	struct share shares[64] = { { "services", fleet->budget.services_bytes } };
-	size_t n = 1;
+	struct share shares[64] = {
+		{ "services", fleet->budget.services_bytes },
+		{ "recipes", guests_promise(fleet->guests, "recipe") },
+		{ "webapps", guests_promise(fleet->guests, "webapp") },
+	};
+	size_t n = 3;
 	list_each (&fleet->pools, l) {
 		const struct pool *p = list_of(l, struct pool, link);
 		if (n < sizeof(shares) / sizeof(shares[0]))
@@ -170,6 +174,31 @@ bool budget_why(const struct future *f, char *out, size_t room)
 		snprintf(held, sizeof(held), "; what is free is kept for others that come first");
 	snprintf(out, room, "the node's memory is promised: %s (%s); it needs %s%s", part, shares, need, held);
 	return true;
+}
+
+void budget_guest_why(const struct fleet *fleet, int64_t bytes, char *out, size_t room)
+{
+	char part[96], shares[400], need[96];
+	int64_t promise = budget_promise(fleet);
+	print_part(promise, fleet->budget.total_bytes, part, sizeof(part));
+	print_promise(fleet, shares, sizeof(shares));
+	print_need(bytes, fleet->budget.total_bytes - promise, need, sizeof(need));
+	snprintf(out, room, "the node's memory is promised: %s (%s); it needs %s%s", part, shares, need,
+		 promise + bytes <= fleet->budget.total_bytes ? "; what is free is kept for others that come first" : "");
+}
+
+int budget_check_guest(const struct fleet *fleet, int64_t bytes, const char *what, struct err *err)
+{
+	const struct budget *b = &fleet->budget;
+	char needs[32], total[32], machine[32], reserve[32];
+	if (!b->total_bytes || bytes <= b->total_bytes)
+		return 0;
+	return err_set(
+		err,
+		"limits.memory of %s is %s, more than the node's whole memory budget, %s: %s less %s for people and the system",
+		what, text_print_size(bytes, needs, sizeof(needs)), text_print_size(b->total_bytes, total, sizeof(total)),
+		text_print_size(b->machine_bytes, machine, sizeof(machine)),
+		text_print_size(b->reserve_bytes, reserve, sizeof(reserve)));
 }
 
 int budget_check(const struct fleet *fleet, const struct pool *pool, int64_t bytes, struct err *err)
@@ -278,17 +307,23 @@ static int64_t count_leaving(const struct fleet *fleet)
 	return sum;
 }
 
+/* claimant NULL: a guest. */
 static void let_go(struct fleet *fleet, struct kernel *k, const struct pool *claimant, enum budget_claim claim, int64_t now)
 {
 	char why[320], size[32], start[48];
 	const struct pool *pool = k->pool;
 	snprintf(why, sizeof(why),
 		 "%s needs its place in the node's memory, and it was worth least: %.1f uses an hour x %s to start for %s",
-		 claim == BUDGET_MIN ? "warm.min of another pool" : "a waiting task", pool_use(pool, now) * 3600,
-		 text_print_duration(sizing_lead_ms(&pool->sizing, 1), start, sizeof(start)),
+		 claim == BUDGET_MIN ? "warm.min of another pool"
+		 : claimant          ? "a waiting task"
+				     : "a waiting recipe or webapp",
+		 pool_use(pool, now) * 3600, text_print_duration(sizing_lead_ms(&pool->sizing, 1), start, sizeof(start)),
 		 text_print_size(size_of(k), size, sizeof(size)));
 	note(fleet, pool, k, "retire", size_of(k), why);
-	log_info("budget: %s gives way to pool %s: %s", k->id, claimant->spec->name, why);
+	if (claimant)
+		log_info("budget: %s gives way to pool %s: %s", k->id, claimant->spec->name, why);
+	else
+		log_info("budget: %s gives way to a recipe or webapp: %s", k->id, why);
 	fleet_kernel_retire(fleet, k, why);
 }
 
@@ -372,6 +407,31 @@ bool budget_admit(struct fleet *fleet, struct pool *pool, int64_t bytes, enum bu
 	if (may_hold(fleet, pool, bytes, claim, make_room(fleet, pool, bytes, claim, now), now))
 		b->held_bytes += claim == BUDGET_MIN ? times(n, bytes) : bytes;
 	return false;
+}
+
+bool budget_admit_guest(struct fleet *fleet, int64_t bytes, bool may_keep, int64_t now)
+{
+	struct budget *b = &fleet->budget;
+	bytes = cut(bytes);
+	if (!b->total_bytes)
+		return true;
+	if (b->promise_bytes < 0)
+		b->promise_bytes = budget_promise(fleet);
+	if (b->promise_bytes + b->held_bytes + bytes <= b->total_bytes) {
+		b->promise_bytes += bytes;
+		return true;
+	}
+	b->is_short = true;
+	bool is_on_its_way = make_room(fleet, NULL, bytes, BUDGET_TASK, now);
+	if (is_on_its_way || (may_keep && b->min_bytes + bytes <= b->total_bytes))
+		b->held_bytes += bytes;
+	return false;
+}
+
+void budget_hold_guest(struct fleet *fleet, int64_t bytes)
+{
+	fleet->budget.is_short = true;
+	fleet->budget.held_bytes += bytes;
 }
 
 static void begin_short(struct fleet *fleet, struct pool *pool, int64_t now)
@@ -466,6 +526,9 @@ int budget_json(const struct fleet *fleet, struct buf *out)
 	jtext_int(out, "budgetBytes", b->total_bytes);
 	jtext_int(out, "promisedBytes", budget_promise(fleet));
 	jtext_int(out, "servicesBytes", b->services_bytes);
+	jtext_int(out, "guestsBytes", guests_promise(fleet->guests, NULL));
+	jtext_int(out, "recipesBytes", guests_promise(fleet->guests, "recipe"));
+	jtext_int(out, "webappsBytes", guests_promise(fleet->guests, "webapp"));
 	jtext_member(out, "pools");
 	buf_putc(out, '[');
 	list_each (&fleet->pools, l) {

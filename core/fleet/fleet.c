@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "fleet/fleet_inner.h"
+#include "fleet/guest_inner.h"
 #include "fleet/jtext.h"
 #include "fleet/queue.h"
 #include "fleet/usage.h"
@@ -160,7 +161,8 @@ void fleet_settle(struct fleet *fleet)
 		if (pool->is_retired && list_is_empty(&pool->kernels) && list_is_empty(&pool->waiting))
 			pool_free(&pool);
 	}
-	fleet_stock_start(fleet, now);
+	fleet_stock_start(fleet, now, &next);
+	guests_tell(fleet->guests);
 	fleet_note_due(fleet, now, &next);
 	look_at_deadlines(fleet, now, &next);
 	if (next)
@@ -255,6 +257,7 @@ struct fleet *fleet_new(struct loop *loop, const struct fleet_config *config, st
 	fleet->abort_grace_ms = config->abort_grace_ms ? config->abort_grace_ms : ABORT_GRACE_MS;
 	fleet->slots = slots_new();
 	fleet->usage = usage_new(0, 0);
+	fleet->guests = guests_new(fleet);
 	fleet->kernels_by_id = map_new();
 	fleet->futures_by_id = map_new();
 	fleet->recent_by_id = map_new();
@@ -262,7 +265,7 @@ struct fleet *fleet_new(struct loop *loop, const struct fleet_config *config, st
 	fleet->sampler = loop_timer_new(loop, fleet_sample_due, fleet);
 	fleet->flusher = loop_timer_new(loop, on_flush, fleet);
 	fleet->prepare = loop_prepare_new(loop, before_wait, fleet);
-	if (!fleet->slots || !fleet->usage || !fleet->kernels_by_id || !fleet->futures_by_id || !fleet->recent_by_id ||
+	if (!fleet->slots || !fleet->usage || !fleet->guests || !fleet->kernels_by_id || !fleet->futures_by_id || !fleet->recent_by_id ||
 	    !fleet->due || !fleet->sampler || !fleet->flusher || !fleet->prepare) {
 		err_set(err, "unable to start the fleet: no memory");
 		goto out;
@@ -306,6 +309,7 @@ void fleet_free(struct fleet **fp)
 		struct pool *p = list_of(l, struct pool, link);
 		pool_free(&p);
 	}
+	guests_free(&fleet->guests);
 	slots_free(&fleet->slots);
 	usage_free(&fleet->usage);
 	map_free(&fleet->kernels_by_id);
@@ -331,6 +335,10 @@ struct store *fleet_store(struct fleet *fleet)
 struct ledger *fleet_ledger(struct fleet *fleet)
 {
 	return fleet->ledger;
+}
+struct guests *fleet_guests(struct fleet *fleet)
+{
+	return fleet->guests;
 }
 struct alerts *fleet_alerts(struct fleet *fleet)
 {

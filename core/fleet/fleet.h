@@ -20,6 +20,8 @@
  * recycled or forgotten. An attempt is sent to one kernel only; attempt n+1 only where `retries` says so.
  */
 struct fleet;
+struct guest_facts;
+struct guests;
 
 /* --- orders, given by node; each returns 0, or -1 with the reason (the fleet then backs off or judges) --- */
 struct fleet_orders {
@@ -61,6 +63,7 @@ void fleet_free(struct fleet **fleet);
 void fleet_start(struct fleet *fleet);
 struct store *fleet_store(struct fleet *fleet);
 struct ledger *fleet_ledger(struct fleet *fleet); /* what was decided and why; never NULL */
+struct guests *fleet_guests(struct fleet *fleet); /* recipes, webapps: fleet/guest.h; never NULL */
 struct alerts *fleet_alerts(struct fleet *fleet); /* what an admin should know now; never NULL */
 /* No task is assigned and no kernel started any more; fn is called once no task runs. */
 void fleet_drain(struct fleet *fleet, void (*fn)(void *data), void *data);
@@ -80,6 +83,8 @@ struct fleet_policy {
 	/* The slot rules that a task falls under: fills at most SLOTS_OF_TASK, returns how many; keys are borrowed until the next call. Asked
 	 * once per task, when it is submitted or loaded, and of all open ones after fleet_set_slots. */
 	size_t (*place)(void *data, const struct future *f, struct slot_place *out);
+	/* The same of a guest (fleet/guest.h): when it asks, and of all after fleet_set_slots. */
+	size_t (*place_guest)(void *data, const struct guest_facts *g, struct slot_place *out);
 };
 void fleet_set_policy(struct fleet *fleet, const struct fleet_policy *policy);
 /* New numbers of a pool in force: checked like a spec. -1: nothing changed. */

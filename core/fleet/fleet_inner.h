@@ -4,6 +4,7 @@
 #include "fleet/alerts.h"
 #include "fleet/budget.h"
 #include "fleet/fleet.h"
+#include "fleet/guest.h"
 #include "fleet/ledger.h"
 /*
  * fleet_inner: what the files of the facade share: fleet.c (set-up, time), fleet_pools.c (the set of pools), fleet_stock.c (what is
@@ -22,6 +23,7 @@ struct fleet {
 	int nstarting;        /* kernels, as of the last look */
 	char overcommit[900]; /* what was warned of; "" = nothing */
 	struct slots *slots;
+	struct guests *guests; /* at work beside the kernels, and who waits to be: guest_line.c */
 	struct usage *usage;
 	struct list unplaced; /* waiting futures whose slots are not known yet */
 	struct list unnoted;  /* those whose wait is not in the ledger yet, the oldest first */
@@ -68,7 +70,7 @@ struct pool *fleet_pool_or_retired(struct fleet *fleet, const char *name);
 void fleet_stock_size(struct fleet *fleet, struct pool *pool, int64_t now,
 		      int64_t *next);                                            /* by demand, where warm.ready_for is said */
 void fleet_stock_make_room(struct fleet *fleet, struct pool *pool, int64_t now); /* at max: an idle one of no use goes */
-void fleet_stock_start(struct fleet *fleet, int64_t now);
+void fleet_stock_start(struct fleet *fleet, int64_t now, int64_t *next);
 
 /* --- fleet_sample.c: what kernels use --- */
 void fleet_sample(struct fleet *fleet); /* sees to it that the next sample comes in time */

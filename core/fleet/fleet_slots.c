@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "fleet/fleet_inner.h"
+#include "fleet/guest_inner.h"
 #include "fleet/jtext.h"
 #include "fleet/queue.h"
 #include "fleet/usage.h"
@@ -58,6 +59,7 @@ int fleet_set_slots(struct fleet *fleet, const struct slot_rule *rules, size_t n
 		return -1;
 	list_each (&fleet->futures, l)
 		place_again(fleet, list_of(l, struct future, in_fleet));
+	guests_place_again(fleet->guests);
 	fleet_touch(fleet);
 	return 0;
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "fleet/fleet_inner.h"
+#include "fleet/guest_inner.h"
 #include "fleet/queue.h"
 
 static bool is_promised(const struct pool *pool, const struct future *f)
@@ -105,7 +106,7 @@ void fleet_stock_size(struct fleet *fleet, struct pool *pool, int64_t now, int64
 		note_size(fleet, pool, was, now);
 }
 
-void fleet_stock_start(struct fleet *fleet, int64_t now)
+void fleet_stock_start(struct fleet *fleet, int64_t now, int64_t *next)
 {
 	if (fleet->is_draining || now < fleet->no_start_before_mono_ms)
 		return;
@@ -115,6 +116,7 @@ void fleet_stock_start(struct fleet *fleet, int64_t now)
 		budget_enter(fleet, pool);
 		start_some(fleet, pool, BUDGET_MIN, now);
 	}
+	guests_look(fleet->guests, now, next);
 	list_each (&fleet->pools, l) {
 		struct pool *pool = list_of(l, struct pool, link);
 		if (!pool->is_retired)

@@ -19,6 +19,8 @@ struct fleet;
 struct guest;
 struct guests;
 
+#define GUEST_LEAST ((int64_t)64 << 20) /* what one without a limit counts, as a kernel does */
+
 struct guest_facts {      /* all borrowed during guest_ask; texts: NULL = not known, "" = none */
 	const char *kind; /* recipe | webapp | notebook */
 	const char *id;   /* of what is shown of it: a process's id, or of a webapp "PROJECT/NAME" */
@@ -27,12 +29,12 @@ struct guest_facts {      /* all borrowed during guest_ask; texts: NULL = not kn
 	const char *webapp;
 	const json_t *tags;      /* list of texts, of project and recipe; NULL = none */
 	const json_t *resources; /* list of texts: what it uses that is scarce ("licence:sas"); NULL = none */
-	int64_t memory_bytes;    /* its limit; 0 = has none */
-	int priority;            /* its job's */
+	int64_t memory_bytes; /* its limit; 0 = has none: counts GUEST_LEAST; -1 = takes none of its own (it runs inside a kernel) */
+	int priority;         /* its job's */
 };
 
-struct guests *guests_new(struct fleet *fleet); /* NULL: no memory */
-void guests_free(struct guests **guests);       /* nobody is told */
+struct guests *guests_new(struct fleet *fleet); /* NULL: no memory. The fleet has one: fleet_guests */
+void guests_free(struct guests **guests);       /* nobody is told; every guest is gone */
 
 /* It has a place from now on, or never will have (why: a limit that is too small for it, with the numbers). Called once, never from within
  * guest_ask; the guest may leave in it. */
@@ -44,14 +46,17 @@ struct guest *guest_adopt(struct guests *guests, const struct guest_facts *facts
 /* Gives its place back, or no longer waits for one. NULL inside is fine. */
 void guest_leave(struct guest **guest);
 
-bool guest_is_waiting(const struct guest *g);
-/* Why it waits ("5 of 5 at work under slots \"recipes of a project\" (SALES)"), and its position in the line, from 1. False: it does not wait. */
+bool guest_is_waiting(const struct guest *g); /* false: it has its place, or was refused */
+/* Why it waits ("slots \"recipes of a project\" (FILE:LINE): 5 of 5 of project SALES are at work"), and its position, from 1, among those that
+ * fall under the same rules. False: it does not wait. */
 bool guest_why(const struct guest *g, char *why, size_t room, int *position);
 
-/* What is promised to guests that have a place: their limits. For the budget. */
-int64_t guests_promise(const struct guests *guests);
+/* What is promised to guests that have a place: their limits. For the budget. kind NULL: of all. */
+int64_t guests_promise(const struct guests *guests, const char *kind);
 /* Rules or rooms have changed: looks at all who wait, before the loop waits again. */
 void guests_touch(struct guests *guests);
+typedef void guests_fn(void *data, const struct guest_facts *facts, bool is_waiting, int64_t since_ms);
+void guests_each(const struct guests *guests, guests_fn *fn, void *data); /* who is at work, then the line */
 /* [{"kind","id","user","project",…,"state":"waiting"|"placed","reason"?,"position"?,"since"}] */
 int guests_json(const struct guests *guests, struct buf *out);
 
