@@ -18,3 +18,15 @@ box "a user's memory" {
 --
 --   slots "nightly work" { where = "tags = nightly", max = 2 }
 --   slots "licences"     { where = "tags = sas", each = "project", max = function (project) return project == "SALES" and 5 or 1 end }
+
+-- Recipes and webapps run in a tree of real boxes, run/jobs/PROJECT/JOB/… and run/webapps/PROJECT/…, and each level may be limited (`dssctl boxes`
+-- shows them). Nothing is by default but what project.lua says of its own processes. Good to have on a node that people share:
+--
+--   box "all jobs"         { at = "jobs", memory = machine.total // 2 }
+--   box "a project's jobs" { at = "jobs/${project}", memory = machine.total // 4, cpu = math.max(1, machine.cores // 2), threads = 4096 }
+--   box "a project's apps" { at = "webapps/${project}", memory = "4g", cpu = 1 }
+--
+-- or by person, whatever the project:
+--
+--   place "by person"      { at = "users/${user}" }
+--   box "a person's share" { at = "users/${user}", memory = "16g", cpu = 4 }

@@ -4,6 +4,7 @@
 -- A decision that is asked for comes back as: answer, reason, threshold, inputs (JSON), state; state is "act", "no", "skipped" or "failed".
 local json = require "bind.json"
 local S = require "dss.model.schema"
+local boxes = require "dss.model.placing"
 local events = require "dss.model.events"
 local keeping = require "dss.model.keeping"
 local limits = require "dss.model.limits"
@@ -15,7 +16,7 @@ local where = require "dss.model.where"
 
 local M = {}
 
-local set = { limits = {}, rules = {}, events = {}, access = {} }
+local set = { limits = {}, places = {}, boxes = {}, rules = {}, events = {}, access = {} }
 
 --- The set that was just loaded.
 function M.take(model)
@@ -177,6 +178,12 @@ function M.place(given, how, why)
 	return table.move(p.of_tags, 1, #p.of_tags, #p.out + 1, p.out)
 end
 
+-- --- where processes are put ---
+
+--- placing.box_guest and placing.box_limits of the set.
+function M.box_guest(given) return boxes.box_guest(set, given) end
+function M.box_limits(given, box) return boxes.box_limits(set, given, box) end
+
 -- --- access ---
 
 --- May `who` do that with somebody else's task? true or false; name and source of the grant; threshold; inputs; what failed, if any did.
@@ -227,6 +234,12 @@ local function again_placed(d, given)
 	end
 end
 again.slots, again.box = again_placed, again_placed
+
+function again.place(d, given)
+	local put = boxes.box_guest(set, given)
+	if put and put.name == d.name then return "assign", "put into " .. put.box end
+	if put and put.failure_name == d.name then return "keep", put.failure end
+end
 
 function again.access(d, given)
 	local i = named(set.access, d.name)

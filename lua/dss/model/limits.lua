@@ -4,7 +4,9 @@
 --     box   "a user's memory" { where = "pool != jek", each = "user", memory = "24g" }
 --
 -- Whether a task falls under one, and with which key, is asked once, when it is submitted; from then on the core counts. So these words may
--- read only what a task has at that time. Future kernels are never moved: a box keeps the sum of its kernels' limits.
+-- read only what a task has at that time. Future kernels are never moved: a box keeps the sum of its kernels' limits. A box with `at` is
+-- another thing, a real one: placing.lua.
+local placing = require "dss.model.placing"
 local S = require "dss.model.schema"
 local where = require "dss.model.where"
 
@@ -47,6 +49,7 @@ local shapes = {
 
 local function word(source, model, kind)
 	return source:named(kind, function(name, t, line)
+		if kind == "box" and t.at ~= nil then return placing.box(source, model, name, t, line) end
 		local lines, functions, before = source:lines(line), {}, #source.errors
 		local r = S.read(shapes[kind], t, { source = source, line = line, lines = lines, functions = functions })
 		if not source:is_name(kind, name, line, model) or #source.errors > before then return end

@@ -1,7 +1,8 @@
--- words: all that a policy file may say: pool, box, slots, rule, on, access, retention; the kernels, verbs and units that stand in them.
+-- words: all that a policy file may say: pool, box, place, slots, rule, on, access, retention; the kernels, verbs and units that stand in them.
 local events = require "dss.model.events"
 local keeping = require "dss.model.keeping"
 local limits = require "dss.model.limits"
+local placing = require "dss.model.placing"
 local pools = require "dss.model.pools"
 local rights = require "dss.model.rights"
 local rules = require "dss.model.rules"
@@ -23,7 +24,7 @@ local function unit(parse, scale)
 end
 
 --- A model before any word was read. where: share, run_user (nil = one-user mode), …
-function M.new(where) return { where = where, first = {}, pools = {}, limits = {}, rules = {}, events = {}, access = {} } end
+function M.new(where) return { where = where, first = {}, pools = {}, limits = {}, places = {}, boxes = {}, rules = {}, events = {}, access = {} } end
 
 --- The words for one file; what they say lands in `model`.
 function M.of(source, model)
@@ -31,7 +32,7 @@ function M.of(source, model)
 		seconds = unit(duration.parse, 1000), bytes = unit(size.parse, 1),
 		machine = sandbox.facts(model.where.machine or machine, "machine"),       -- what numbers may be reckoned from: { cores, total }
 	}
-	for _, some in ipairs { verbs.words(), pools.words(source, model), limits.words(source, model), rules.words(source, model),
+	for _, some in ipairs { verbs.words(), pools.words(source, model), limits.words(source, model), placing.words(source, model), rules.words(source, model),
 		events.words(source, model), rights.words(source, model), keeping.words(source, model) } do
 		for name, word in pairs(some) do out[name] = word end
 	end
