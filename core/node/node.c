@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "fleet/jtext.h"
+#include "fleet/setting.h"
 #include "net/digest.h"
 #include "node/node_callback.h"
 #include "node/node_inner.h"
@@ -183,7 +184,8 @@ static int open_fleet(struct node *n, const struct node_config *node, struct err
 		return -1;
 	n->facts.epoch = store_epoch(fleet_store(n->fleet));
 	node_kernels_set_fleet(n->kernels, n->fleet);
-	n->jobs = node_jobs_new(n, err);
+	n->settings = settings_new(fleet_store(n->fleet), err);
+	n->jobs = n->settings ? node_jobs_new(n, err) : NULL;
 	n->projects = n->jobs ? node_projects_new(n, dir, err) : NULL;
 	n->webapps = n->projects ? node_webapps_new(n, dir, err) : NULL;
 	if (!n->webapps)
@@ -262,6 +264,7 @@ void node_free(struct node **np)
 	node_jobs_free(&n->jobs);
 	node_webapps_free(&n->webapps);
 	node_projects_free(&n->projects);
+	settings_free(&n->settings);
 	node_keeper_free(&n->keeper);
 	node_takeup_free(n);
 	explicit_bzero(n->key, sizeof(n->key));
@@ -287,6 +290,10 @@ const char *node_ticket_owner(struct node *n, const char *ticket)
 {
 	const char *owner = node_jobs_ticket(n->jobs, ticket);
 	return owner ? owner : node_webapps_ticket(n->webapps, ticket);
+}
+struct settings *node_settings(struct node *n)
+{
+	return n->settings;
 }
 struct node_webapps *node_webapps(struct node *n)
 {

@@ -52,6 +52,8 @@ struct jobs;
 struct jobs *node_jobs(struct node *node); /* fleet/job.h */
 struct node_webapps;
 struct node_webapps *node_webapps(struct node *node); /* node/node_webapp.h */
+struct settings;
+struct settings *node_settings(struct node *node); /* fleet/setting.h */
 /* The user of the job, or the owner of the webapp, whose process has that ticket, while the process lives; NULL: it is none. Borrowed. */
 const char *node_ticket_owner(struct node *node, const char *ticket);
 const struct node_facts *node_facts(const struct node *node);

@@ -12,6 +12,7 @@
 struct node_jobs;
 struct node_projects;
 struct node_webapps;
+struct settings;
 
 struct node {
 	struct loop *loop;
@@ -22,8 +23,9 @@ struct node {
 	struct node_jobs *jobs;
 	struct node_projects *projects;
 	struct node_webapps *webapps;
-	struct gate *callbacks; /* NULL: none */
-	int page_port;          /* where users' code finds the API; 0 = not told */
+	struct settings *settings; /* fleet/setting.h */
+	struct gate *callbacks;    /* NULL: none */
+	int page_port;             /* where users' code finds the API; 0 = not told */
 	unsigned char key[NODE_KEY_MAX];
 	size_t key_len;
 	char backend_url[64], run_user[64];

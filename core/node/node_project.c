@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/text.h"
+#include "fleet/setting.h"
 #include "net/digest.h"
 #include "net/json.h"
 #include "node/node_orders.h"
@@ -25,6 +26,7 @@
 #define MEMORY_BYTES ((int64_t)256 << 20)
 #define PIDS         16
 #define KEPT_MOST    1000
+#define AT_ONCE      4 /* readers; the others wait in line */
 #define ID_MAX       64
 #define KEY_MOST     36 /* as lua/dss/model/project.lua says */
 
@@ -43,6 +45,7 @@ struct waiter {
 
 struct project {
 	struct node_projects *in;
+	struct list in_line; /* waits for a reader to be free */
 	char key[KEY_MOST + 1];
 	struct identity of; /* what the answer was made of, or is being made of */
 	char *answer;       /* owned; NULL: none yet */
@@ -58,6 +61,9 @@ struct node_projects {
 	char dir[4096];
 	struct map *by_key; /* owned */
 	int64_t last;       /* counts processes of this backend */
+	struct list line;   /* of projects, first come first */
+	int readers;        /* at work, up to AT_ONCE */
+	bool is_reading, is_stopped;
 };
 
 /* --- the file --- */
@@ -100,6 +106,8 @@ static bool is_key(const char *key)
 
 /* --- answers --- */
 
+static void read_next(struct node_projects *t);
+
 static void tell(struct project *p, const char *why)
 {
 	struct list all;
@@ -109,7 +117,10 @@ static void tell(struct project *p, const char *why)
 		list_remove(l);
 		list_push(&all, l);
 	}
+	if (p->process[0])
+		p->in->readers--;
 	p->process[0] = '\0';
+	list_remove(&p->in_line);
 	loop_timer_stop(p->limit);
 	if (why)
 		err_set(&err, "%s", why);
@@ -123,6 +134,19 @@ static void tell(struct project *p, const char *why)
 				  : NODE_PROJECT_BAD,
 		     why ? NULL : p->answer, why ? 0 : p->answer_len, why ? &err : NULL);
 	}
+	read_next(p->in);
+}
+
+/* Processes of the project get its variables also where nobody asked for its file since the backend's start. */
+static void keep_variables(const struct project *p)
+{
+	json_t *data = p->is_good ? json_parse_object(p->answer, p->answer_len, NULL) : NULL;
+	const json_t *declared = json_object_get(data, "variables");
+	char *text = declared ? json_dumps(declared, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+	if (text)
+		settings_declare(p->in->node->settings, p->key, text);
+	free(text);
+	json_decref(data);
 }
 
 static int token_of(const struct node *n, const char *process, char out[DIGEST_HEX_SIZE])
@@ -173,6 +197,7 @@ void node_projects_handle(struct node_projects *t, struct gate_request *req)
 		p->answer = answer;
 		p->answer_len = http->body.len;
 		p->is_good = status && strcmp(status, "0") == 0;
+		keep_variables(p);
 	}
 	gate_reply_json(req, 200, "{}", 2);
 	tell(p, answer ? NULL : "no memory for what the project says");
@@ -285,6 +310,7 @@ static int spawn(struct node_projects *t, struct project *p, struct err *err)
 	wire_bytes(b, WF_secrets, token, strlen(token));
 	wire_text(b, WF_mask, token);
 	if (node_keeper_end(n->keeper, on_spawned, a, err) == 0) {
+		t->readers++;
 		loop_timer_start(p->limit, TIME_MS);
 		return 0;
 	}
@@ -293,7 +319,37 @@ static int spawn(struct node_projects *t, struct project *p, struct err *err)
 	return -1;
 }
 
+/* What the file is now is what is told: it may have changed while its project stood in line. */
+static void read_next(struct node_projects *t)
+{
+	struct err err = { 0 };
+	if (t->is_reading) /* who was told asked again */
+		return;
+	t->is_reading = true;
+	for (struct list *l; !t->is_stopped && t->readers < AT_ONCE && (l = list_first(&t->line));) {
+		struct project *p = list_of(l, struct project, in_line);
+		list_remove(l);
+		if (look(t, p->key, &p->of) < 0)
+			give_up(p, strerror(errno));
+		else if (spawn(t, p, &err) < 0)
+			give_up(p, err.text);
+	}
+	t->is_reading = false;
+}
+
 /* --- asking --- */
+
+/* One that is gone makes room for another. */
+static void forget(struct node_projects *t, const char *key)
+{
+	struct project *p = map_get(t->by_key, key);
+	if (!p || p->process[0] || list_first(&p->waiters))
+		return;
+	map_remove(t->by_key, key);
+	loop_timer_free(&p->limit);
+	free(p->answer);
+	free(p);
+}
 
 static struct project *project_of(struct node_projects *t, const char *key)
 {
@@ -306,6 +362,7 @@ static struct project *project_of(struct node_projects *t, const char *key)
 	p->in = t;
 	snprintf(p->key, sizeof(p->key), "%s", key);
 	list_init(&p->waiters);
+	list_init(&p->in_line);
 	p->limit = loop_timer_new(t->node->loop, on_limit, p);
 	if (!p->limit || map_set(t->by_key, key, p) < 0) {
 		loop_timer_free(&p->limit);
@@ -320,8 +377,11 @@ void node_projects_ask(struct node_projects *t, const char *key, node_project_fn
 	struct err err = { 0 };
 	struct identity now = { 0 };
 	if (!is_key(key) || look(t, key, &now) < 0) {
-		bool is_missing = !is_key(key) || errno == ENOENT || errno == ENOTDIR;
-		err_sys(&err, is_missing ? ENOENT : errno, "unable to read projects/%.40s/project.lua", key);
+		int why = errno;
+		bool is_missing = !is_key(key) || why == ENOENT || why == ENOTDIR;
+		if (is_missing && is_key(key))
+			forget(t, key);
+		err_sys(&err, is_missing ? ENOENT : why, "unable to read projects/%.40s/project.lua", key);
 		fn(data, is_missing ? NODE_PROJECT_MISSING : NODE_PROJECT_FAILED, NULL, 0, &err);
 		return;
 	}
@@ -330,20 +390,25 @@ void node_projects_ask(struct node_projects *t, const char *key, node_project_fn
 		fn(data, p->is_good ? NODE_PROJECT_GOOD : NODE_PROJECT_BAD, p->answer, p->answer_len, NULL);
 		return;
 	}
-	struct waiter *w = p ? calloc(1, sizeof(*w)) : NULL;
+	struct waiter *w = p && !t->is_stopped ? calloc(1, sizeof(*w)) : NULL;
 	if (!w) {
-		err_set(&err, "no memory");
+		if (t->is_stopped)
+			err_set(&err, "the backend is ending");
+		else if (map_count(t->by_key) >= KEPT_MOST)
+			err_set(&err, "there are more than %d projects", KEPT_MOST);
+		else
+			err_set(&err, "no memory");
 		fn(data, NODE_PROJECT_FAILED, NULL, 0, &err);
 		return;
 	}
 	*w = (struct waiter){ .fn = fn, .data = data };
 	list_init(&w->link);
 	list_push(&p->waiters, &w->link);
-	if (p->process[0]) /* saved once more meanwhile: the next one sees it */
+	/* Saved once more while it is read: the next one sees it. */
+	if (p->process[0] || !list_is_empty(&p->in_line))
 		return;
-	p->of = now;
-	if (spawn(t, p, &err) < 0)
-		give_up(p, err.text);
+	list_push(&t->line, &p->in_line);
+	read_next(t);
 }
 
 /* --- set-up --- */
@@ -354,6 +419,7 @@ struct node_projects *node_projects_new(struct node *n, const char *dir, struct 
 	if (t) {
 		t->node = n;
 		snprintf(t->dir, sizeof(t->dir), "%s", dir);
+		list_init(&t->line);
 		t->by_key = map_new();
 	}
 	if (!t || !t->by_key) {
@@ -367,6 +433,7 @@ struct node_projects *node_projects_new(struct node *n, const char *dir, struct 
 void node_projects_stop(struct node_projects *t)
 {
 	size_t cursor = 0;
+	t->is_stopped = true;
 	for (struct project *p; (p = map_next(t->by_key, &cursor));)
 		tell(p, "the backend is ending");
 }

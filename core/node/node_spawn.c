@@ -4,7 +4,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/text.h"
+#include "fleet/setting.h"
 #include "net/digest.h"
 #include "sys/home.h"
 
@@ -62,10 +64,25 @@ void node_spawn_put_own_env(struct buf *b, const json_t *env, const char *home)
 		node_spawn_put_env(b, name, json_string_value(value));
 }
 
+/* What a project's code reads of its variables; larger ones are there for who asks the API. */
+static void put_variables(const struct node *n, struct buf *b, const char *project)
+{
+	struct buf line;
+	buf_init(&line, NODE_SPAWN_VARIABLES_MAX);
+	buf_puts(&line, "DKU_CUSTOM_VARIABLES=");
+	if (settings_variables(n->settings, project, false, &line) == 0)
+		wire_text(b, WF_env, line.data);
+	else
+		log_warn("the variables of project %s are more than %d KB: DKU_CUSTOM_VARIABLES is left out", project,
+			 NODE_SPAWN_VARIABLES_MAX >> 10);
+	buf_fini(&line);
+}
+
 void node_spawn_put_api_env(const struct node *n, struct buf *b, const char *project, const char *process)
 {
 	char ticket[JOB_TICKET_MAX], text[64];
 	node_spawn_put_env(b, "DKU_CURRENT_PROJECT_KEY", project);
+	put_variables(n, b, project);
 	node_spawn_put_env(b, "DKU_BACKEND_PROTOCOL", "http");
 	node_spawn_put_env(b, "DKU_BACKEND_HOST", "127.0.0.1");
 	snprintf(text, sizeof(text), "%d", n->page_port);

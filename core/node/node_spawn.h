@@ -7,7 +7,8 @@
  * node_spawn: what every spawn order of a project's own code has in common (recipes, webapps): who it runs as, its environment, its limits,
  * and the ticket by which it may use the API while it lives. Each function appends to an order that node_keeper_begin gave.
  */
-#define NODE_SPAWN_BOX_MAX 255
+#define NODE_SPAWN_BOX_MAX       255
+#define NODE_SPAWN_VARIABLES_MAX (64 * 1024) /* of one environment variable the kernel takes 128 KB */
 
 /* "PROCESS.HMAC" under the node's key. 0 or more, or -1. */
 int node_spawn_ticket(const struct node *n, const char *process, char out[JOB_TICKET_MAX]);

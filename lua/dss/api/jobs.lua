@@ -145,8 +145,8 @@ local function with_job(req, key, job, fn)
 		if not status then return does_not_exist(req, key, job) end
 		if auth.may(req.who, owner) then return fn(status, owner, task) end
 		jobs.project(key, function(state, raw)
-			if state ~= "good" or not projects.may(req.who, json.decode(raw), "read") then return does_not_exist(req, key, job) end
-			fn(status, owner, task, json.decode(raw))
+			if state ~= "good" or not projects.may(req.who, projects.read(key, raw), "read") then return does_not_exist(req, key, job) end
+			fn(status, owner, task, projects.read(key, raw))
 		end)
 	end)
 end

@@ -186,7 +186,7 @@ function M.all(req)
 	for _, key in ipairs(jobs.keys()) do
 		open = open + 1
 		jobs.project(key, function(kind, raw)
-			local data = kind == "good" and json.decode(raw)
+			local data = kind == "good" and projects.read(key, raw)
 			for _, name in ipairs(data and projects.may(req.who, data, "read") and names_of(data) or {}) do
 				local row = short(state_of(key, name) or { state = "stopped", wanted = "stopped" })
 				row.id, row.project, row.owner, row.autostart, row.lastCrash = name, key, data.owner, data.webapps[name].autostart, nil

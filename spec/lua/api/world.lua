@@ -57,6 +57,29 @@ function M.jobs.project(key, fn)
 	if p then fn(p[1], p[2], p[3]) else fn("missing") end
 end
 
+-- What was set of projects: "KEY/what" → { json, by, at_ms }.
+M.settings = { rows = {} }
+function M.settings.get(key, what)
+	local row = M.settings.rows[key .. "/" .. what]
+	if row then return row.json, row.by, row.at_ms end
+end
+function M.settings.put(key, what, text, by, fn)
+	if M.settings.refusal then return fn(nil, M.settings.refusal) end
+	M.settings.rows[key .. "/" .. what] = text and { key = what, json = text, by = by, at_ms = 2000 } or nil
+	fn(true)
+end
+function M.settings.list(key)
+	local out = {}
+	for name, row in pairs(M.settings.rows) do
+		if name:sub(1, #key + 1) == key .. "/" then out[#out + 1] = row end
+	end
+	return out
+end
+function M.settings.variables(key, is_typed)
+	M.was.variables = { key, is_typed }
+	return "{}"
+end
+
 -- Keys in a list; a secret is "secret-of-ID".
 local keys = { rows = {} }
 M.keys = keys
@@ -142,6 +165,7 @@ package.preload["bind.stats"] = function() return stats end
 package.preload["bind.logs"] = package.preload["bind.logs"] or function() return {} end
 M.webapps = { state = function() end, start = function() return true end, stop = function() end }
 package.preload["bind.webapps"] = function() return M.webapps end
+package.preload["bind.settings"] = function() return M.settings end
 package.preload["bind.jobs"] = function() return M.jobs end
 package.preload["bind.gate"] = function() return {
 	facts = { dir = dir, version = "9.9", control_uid = 1234, is_one_user = true, started_ms = 1000 },
@@ -155,6 +179,7 @@ os.execute("rm -rf " .. dir)
 function M.reset()
 	M.was = {}
 	fleet.refusal, fleet.processes_json, fleet.pools_json = nil, nil, nil
+	M.settings.rows, M.settings.refusal = {}, nil
 	keys.rows, keys.refusal, keys.later, keys.is_slow = {}, nil, nil, nil
 	M.policies = { false, "" }
 	fleet.futures = {
