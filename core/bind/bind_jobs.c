@@ -14,18 +14,17 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 #include <lauxlib.h>
 #include "base/text.h"
 #include "bind/app.h"
 #include "bind/arg.h"
+#include "bind/below.h"
 #include "bind/json_out.h"
 #include "bind/later.h"
 #include "bind/toc.h"
@@ -81,25 +80,6 @@ static int project(lua_State *L)
 	return 0;
 }
 
-/* Beneath DIR/FOLDER, through no link: users write there. -1 with errno. */
-static int open_below(const struct app *app, const char *folder, const char *path, int flags)
-{
-	char base[PATH_MAX];
-	struct open_how how = {
-		.flags = (unsigned)flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK,
-		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
-	};
-	if (snprintf(base, sizeof base, "%s/%s", app->dir, folder) >= (int)sizeof base)
-		return errno = ENAMETOOLONG, -1;
-	int dir = open(base, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	if (dir < 0)
-		return -1;
-	int fd = (int)syscall(SYS_openat2, dir, path, &how, sizeof how), why = errno;
-	fds_close(&dir);
-	errno = why;
-	return fd;
-}
-
 static int open_in_project(lua_State *L, int flags)
 {
 	char path[PATH_MAX];
@@ -107,7 +87,7 @@ static int open_in_project(lua_State *L, int flags)
 	luaL_argcheck(L, text_is_id(key, strlen(key)), 1, "no project's key");
 	if (below[0] == '/' || snprintf(path, sizeof path, "%s/%s", key, below) >= (int)sizeof path)
 		return errno = ENOENT, -1;
-	return open_below(json_out_app(L), "projects", path, flags);
+	return below_open(json_out_app(L), "projects", path, flags);
 }
 
 static int compare(const void *a, const void *b)
@@ -328,7 +308,7 @@ static int read_log(lua_State *L)
 	luaL_argcheck(L, text_is_id(id, strlen(id)) && strlen(id) < JOB_NAME_MAX && strlen(key) < JOB_NAME_MAX, 2, "no job's id");
 	void **guard = ref_guard(L, release_bytes);
 	snprintf(path, sizeof path, "%s/%s/output.log", key, id);
-	int fd = open_below(app, "jobs", path, O_RDONLY);
+	int fd = below_open(app, "jobs", path, O_RDONLY);
 	if (fd < 0 && errno == ENOENT) {
 		lua_pushliteral(L, "");
 		lua_pushinteger(L, 0);

@@ -1,5 +1,5 @@
 /*
- * fleet_log: tasks whose output goes to a log of their own (those of type `command`, and jobs): the kernel's pipe is switched over before the task
+ * fleet_log: tasks whose output goes to a log of their own (commands, trainings, and jobs): the kernel's pipe is switched over before the task
  * is sent, and back before its end is told, so that who reads an end reads the whole log. At the same moment the box's counters are
  * read: the kernel may have survived what was killed in it for its memory, and a parent may even exit 0 then.
  */
@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "fleet/fleet_inner.h"
+#include "fleet/training.h"
 #include "sys/clock.h"
 
 #define ANSWER_MS 2000 /* a slow disk or a dead logger holds nobody up for longer */
@@ -16,7 +17,7 @@
 
 bool fleet_log_is_own(const struct future *f)
 {
-	return f->job || strcmp(f->type, "command") == 0;
+	return f->job || strcmp(f->type, "command") == 0 || strcmp(f->type, TRAINING_TYPE) == 0;
 }
 
 static int route(struct fleet *fleet, const struct future *f, const struct kernel *k, bool is_own)

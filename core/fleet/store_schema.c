@@ -61,6 +61,7 @@ static const char *const migrations[STORE_SCHEMA] = {
 	"CREATE TABLE usage_open ("
 	"  process TEXT PRIMARY KEY, cpu_ms INTEGER NOT NULL, memory_bytes INTEGER NOT NULL, at_ms INTEGER NOT NULL,"
 	"  started_ms INTEGER NOT NULL);",
+	"CREATE INDEX task_training ON task(project, created_ms) WHERE type = 'train';",
 };
 
 int store_schema_migrate(struct store_sql *sql, const char *path, struct err *err)

@@ -25,7 +25,7 @@ end
 --- A task whose output is not its own: where it is instead.
 local function has_none(req, task, f)
 	local state = json.decode(f.json) or {}
-	if state.type == "command" then return false end
+	if state.type == "command" or state.type == "train" then return false end
 	local kernel = type(state.kernel) == "string" and (", lines of [%s]"):format(state.kernel) or ""
 	errors.reply(req, 404, ("Task %s has no log of its own: what a %s task prints stands in run/backend.log%s"):format(task, state.type or "?", kernel))
 	return true

@@ -11,6 +11,8 @@ local M = {}
 -- The command line says what it is: people and tools look for it.
 local MARK = "DSSFutureKernelMain"
 local JOB_MARK = "DSSJobKernelMain"
+-- What a Python kernel can be instead of one of the usual tasks: a module of kernels/python, and the types it takes.
+local MODULES = { ["doctor.server"] = { "train" } }
 -- A heap is not all of a JVM: threads, code and buffers come on top, or the kernel's limit ends it before its own does.
 local HEAP_ROOM = 1.25
 
@@ -33,6 +35,7 @@ local shapes = {
 	python = S.record {
 		bin = absolute "/usr/bin/python3",
 		path = S.list { of = absolute() },
+		module = S.choice { words = S.sorted_keys(MODULES) },
 		env = environment(),
 		types = S.list { of = S.id {}, least = 1 },
 	},
@@ -91,6 +94,10 @@ local kinds = {}
 
 function kinds.python(k, where)
 	local runtime = where.share .. "/kernels/python"
+	if k.module then
+		if k.path then return nil, ("path is for tasks of type python; %s takes %s"):format(k.module, table.concat(MODULES[k.module], ", ")) end
+		return { argv = { k.bin, "-I", runtime .. "/kernel", k.module }, types = MODULES[k.module] }
+	end
 	return { argv = { k.bin, "-I", runtime .. "/kernel", MARK }, path = k.path or { runtime .. "/tasks" }, types = { "python", "command" } }
 end
 

@@ -55,10 +55,10 @@ class Desk:
         self._waiting = queue.SimpleQueue()
         self._main_thread = threading.main_thread().ident
 
-    def holds(self, kind):
-        """A task of that kind, running or ended and not yet forgotten."""
+    def holds(self, *kinds):
+        """A task of one of these kinds, running or ended and not yet forgotten."""
         task = self.task
-        return task is not None and task.kind == kind
+        return task is not None and task.kind in kinds
 
     # --- server thread ---
 

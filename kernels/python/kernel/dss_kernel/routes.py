@@ -16,14 +16,15 @@ WAIT_S = 300.0                  # the longest wait; a longer one is cut
 NONCE_CHARS = 256
 TIMEOUT_MS = 366 * 86400 * 1000
 LEAVE_GRACE_S = 10.0            # after a lease ran out: for the task to end by itself
-TYPES = ("python", "command")
 CALLABLE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*\Z")
 TASK_PATH = re.compile(r"/task/([^/]+)(/result)?\Z")
 
 
 class Routes:
-    def __init__(self, settings, task_desk):
+    def __init__(self, settings, task_desk, payloads):
+        """`payloads`: by the type of task, the fields of its payload; see PAYLOADS."""
         self._desk = task_desk
+        self._payloads = payloads
         self._task_token = settings.task_token
         self._authorization = b"bearer " + settings.task_token
         self._lease_s = settings.lease_s
@@ -132,11 +133,11 @@ class Routes:
         if self._desk.is_stopping:
             raise Refuse(503, "this kernel is about to end", "Stopping")
         kind, payload, timeout_ms = said.get("type"), said.get("payload"), said.get("timeoutMs")
-        if kind not in TYPES:
-            raise Refuse(400, "this kernel takes tasks of type %s, not %s" % (" and ".join(TYPES), json.dumps(kind)[:100]), "BadType")
+        if not isinstance(kind, str) or kind not in self._payloads:
+            raise Refuse(400, "this kernel takes tasks of type %s, not %s" % (" and ".join(self._payloads), json.dumps(kind)[:100]), "BadType")
         if timeout_ms is not None and not is_whole(timeout_ms, 1, TIMEOUT_MS):
             raise Refuse(400, "timeoutMs must be a whole number of milliseconds, 1 or more")
-        check_payload(kind, payload)
+        check_payload(kind, payload, self._payloads[kind])
         task = desk.Task(task_id, attempt, kind, payload, timeout_ms)
         self._desk.take(task)
         return task
@@ -277,10 +278,10 @@ PAYLOADS = {    # by type, by field: must it stand, is it right, what it must be
 }
 
 
-def check_payload(kind, payload):
+def check_payload(kind, payload, fields):
     if not isinstance(payload, dict):
         raise Refuse(400, "payload must be an object", "BadPayload")
-    for field, (is_needed, is_right, wanted) in PAYLOADS[kind].items():
+    for field, (is_needed, is_right, wanted) in fields.items():
         if field not in payload:
             if is_needed:
                 raise Refuse(400, "a %s task needs payload.%s: %s" % (kind, field, wanted), "BadPayload")

@@ -21,7 +21,8 @@ RAISE_PAUSE_S = 0.1         # the next request to stop does not raise while the 
 
 
 class Runner:
-    def __init__(self, task_desk, server):
+    def __init__(self, task_desk, server, more):
+        """`more`: functions of a payload, by the type of task, beside the usual ones."""
         self._desk = task_desk
         self._server = server
         self._shelf = Shelf()
@@ -29,7 +30,8 @@ class Runner:
         self._armed = None          # the task whose code runs right now and may be interrupted
         self._raised_at = 0.0
         self._handlers = ((desk.ABORT_SIGNAL, self._on_abort), *((number, self._on_stop) for number in STOP_SIGNALS))
-        self._types = {"python": self._run_python, "command": self._run_command}
+        self._types = {"python": self._run_python, "command": self._run_command,
+                       **{kind: lambda task, run=run: run(task.payload) for kind, run in more.items()}}
 
     def catch_signals(self):
         """Before anyone knows of this kernel: from then on a signal is heard at any moment."""

@@ -10,6 +10,7 @@ import sys
 from urllib.parse import urlsplit
 
 MARK = "DSSFutureKernelMain"        # what process lists and the node's tools look for
+MODULE = re.compile(r"[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)+\Z")  # what a kernel with other tasks than the usual ones names instead
 EXIT_USAGE = 64                     # EX_USAGE: started wrongly; trying again will not help
 SECRETS_BYTES = 64 * 1024           # also what a pipe holds without a reader
 ID = re.compile(r"(?!.*\.\.)[A-Za-z0-9_][A-Za-z0-9_.:()-]{0,127}\Z")
