@@ -14,7 +14,7 @@
 
 /* All that is open only while a process is being made. */
 struct making {
-	int out_write, secrets_read, ready_write;
+	int out_write, secrets_read, ready_write, start_write;
 	struct cgroup_birth box;
 	char **env;
 	struct spawn spawn;
@@ -96,6 +96,19 @@ static int make_ready(struct proc *p, struct making *m, struct err *err)
 	return 0;
 }
 
+/* Like the pipe that tells how exec went, one step further on: closed = its program runs; a text = why it does not. */
+static int make_start(struct proc *p, struct making *m, struct err *err)
+{
+	int pair[2];
+	if (!p->desc.is_starter)
+		return 0;
+	if (make_pipe(p, pair, err) < 0 || fds_nonblock(pair[0], true, err) < 0)
+		return -1;
+	p->start_fd = pair[0];
+	m->start_write = pair[1];
+	return 0;
+}
+
 static int put_env(struct making *m, const char *name, const char *value, struct err *err)
 {
 	char text[300];
@@ -132,6 +145,8 @@ static int make_env(struct proc *p, struct making *m, const struct proc_fd *fds,
 		if (put_fd(m, fds[i].env, fds[i].fd, err) < 0)
 			return -1;
 	if (m->secrets_read >= 0 && put_fd(m, "DSS_KERNEL_SECRETS_FD", m->secrets_read, err) < 0)
+		return -1;
+	if (m->start_write >= 0 && put_fd(m, "DSS_START_FD", m->start_write, err) < 0)
 		return -1;
 	return m->ready_write < 0 ? 0 : put_fd(m, "DSS_READY_FD", m->ready_write, err);
 }
@@ -172,7 +187,7 @@ static void describe(struct proc *p, struct making *m, const char *program)
 
 int birth(struct proc *p, const struct proc_fd *fds, size_t nfds)
 {
-	struct making m = { .out_write = -1, .secrets_read = -1, .ready_write = -1, .box = { .into_fd = -1 } };
+	struct making m = { .out_write = -1, .secrets_read = -1, .ready_write = -1, .start_write = -1, .box = { .into_fd = -1 } };
 	struct spawned born = { .pidfd = -1, .status_fd = -1 };
 	struct spawn_failure failure = { -1, 0 };
 	struct err err = { 0 };
@@ -180,7 +195,7 @@ int birth(struct proc *p, const struct proc_fd *fds, size_t nfds)
 	int rc = -1;
 
 	if (make_output(p, &m, &err) < 0 || make_box(p, &m, &err) < 0 || make_secrets(p, &m, &err) < 0 ||
-	    make_ready(p, &m, &err) < 0 || make_env(p, &m, fds, nfds, &err) < 0 ||
+	    make_ready(p, &m, &err) < 0 || make_start(p, &m, &err) < 0 || make_env(p, &m, fds, nfds, &err) < 0 ||
 	    spawn_find(p->desc.argv[0], search_path(p), program, sizeof(program), &err) < 0) {
 		rc = fail(p, &err, err.code);
 		goto out;
@@ -208,5 +223,6 @@ out:
 	fds_close(&m.out_write);
 	fds_close(&m.secrets_read);
 	fds_close(&m.ready_write);
+	fds_close(&m.start_write);
 	return rc;
 }

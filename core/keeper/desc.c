@@ -198,6 +198,10 @@ int desc_set(struct desc *d, const char *word, const char *value, struct err *er
 		return set_number(&d->stop_signal, value, 1, SIGRTMAX, err);
 	if (!strcmp(word, "grace_ms"))
 		return set_number(&d->grace_ms, value, 0, 24 * 3600 * 1000, err);
+	if (!strcmp(word, "starter")) {
+		d->is_starter = !strcmp(value, "1");
+		return 0;
+	}
 	return err_set(err, "unknown word \"%s\"", word);
 }
 
@@ -251,6 +255,7 @@ static const struct {
 	{ WF_stop_signal, "stop_signal", true },
 	{ WF_grace_ms, "grace_ms", true },
 	{ WF_ready_within_ms, "ready_within_ms", true },
+	{ WF_starter, "starter", true },
 };
 
 int desc_from_wire(struct desc *d, const struct wire_view *msg, struct err *err)

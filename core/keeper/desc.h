@@ -38,6 +38,7 @@ struct desc {
 	int ready_port;
 	int ready_within_ms; /* 0 = no deadline */
 	int stop_signal, grace_ms;
+	bool is_starter; /* argv[0] starts another program, and tells on DSS_START_FD how that went (birth.h) */
 };
 
 void desc_init(struct desc *d);

@@ -148,6 +148,7 @@ static int save_proc(struct saving *s, const struct proc *p)
 	put(&n, "ticks", (int64_t)p->start_ticks);
 	put_fd(s, &n, "pidfd", p->pidfd);
 	put_fd(s, &n, "status_fd", p->status_fd);
+	put_fd(s, &n, "start_fd", p->start_fd);
 	put_fd(s, &n, "ready_fd", p->ready_fd);
 	put_fd(s, &n, "pipe", p->pipe ? p->pipe->fd : -1);
 	put(&n, "finished", p->pipe && p->pipe->is_finished);

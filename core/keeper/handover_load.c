@@ -119,6 +119,7 @@ static int load_proc(struct keeper *k, const struct wire_view *v, struct err *er
 	p->start_ticks = (uint64_t)get(v, "ticks", 0);
 	p->pidfd = keep_fd(get(v, "pidfd", -1));
 	p->status_fd = keep_fd(get(v, "status_fd", -1));
+	p->start_fd = keep_fd(get(v, "start_fd", -1));
 	p->ready_fd = keep_fd(get(v, "ready_fd", -1));
 	p->started_ms = get(v, "started", 0);
 	p->ready_ms = get(v, "ready", 0);

@@ -204,12 +204,46 @@ void proc_feed(struct proc *p, enum proc_event event)
 
 /* --- watchers --- */
 
+/* Of a starter: what became of the program that it starts. */
+static void on_start(void *data, int fd, int ev)
+{
+	struct proc *p = data;
+	struct {
+		int errnum;
+		char text[600];
+	} said = { 0 };
+	ssize_t n = read(fd, &said, sizeof(said) - 1);
+	(void)ev;
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	loop_io_free(&p->start_io);
+	fds_close(&p->start_fd);
+	if (n <= (ssize_t)sizeof(said.errnum)) {
+		proc_feed(p, PROC_EXEC_OK);
+		return;
+	}
+	for (char *at = said.text; *at; at++)
+		if ((unsigned char)*at < 0x20 || *at == 0x7f)
+			*at = '?';
+	p->cause.exec_errno = said.errnum;
+	cause_say(&p->cause.exec_text, "%s", said.text);
+	proc_feed(p, PROC_EXEC_FAILED);
+}
+
+static bool awaits_start(struct proc *p)
+{
+	if (p->start_fd >= 0 && !p->start_io)
+		p->start_io = loop_io_new(p->procs->loop, p->start_fd, LOOP_READ, on_start, p);
+	return p->start_io != NULL;
+}
+
 void proc_exec_outcome(struct proc *p, const struct spawn_failure *failure)
 {
 	loop_io_free(&p->status_io);
 	fds_close(&p->status_fd);
 	if (!failure) {
-		proc_feed(p, PROC_EXEC_OK);
+		if (!awaits_start(p))
+			proc_feed(p, PROC_EXEC_OK);
 		return;
 	}
 	p->cause.exec_errno = failure->errnum;
@@ -242,6 +276,8 @@ void proc_watch(struct proc *p)
 {
 	if (p->status_fd >= 0 && !p->status_io)
 		p->status_io = loop_io_new(p->procs->loop, p->status_fd, LOOP_READ, on_status, p);
+	else if (p->state < PROC_ENDED)
+		awaits_start(p);
 	if (p->oom_fd >= 0 && !p->oom_io && !p->is_reaped)
 		p->oom_io = loop_io_new(p->procs->loop, p->oom_fd, LOOP_READ, on_oom, p);
 	if (p->state == PROC_UP)
@@ -265,6 +301,8 @@ void proc_reaped(struct proc *p, int status, const struct rusage *ru)
 	cgroup_gauge_close(p->procs->cg, &p->gauge);
 	if (p->status_fd >= 0)
 		on_status(p, p->status_fd, LOOP_READ); /* what exec said comes before the exit */
+	if (p->start_fd >= 0)
+		on_start(p, p->start_fd, LOOP_READ);
 	proc_feed(p, PROC_EXIT);
 }
 

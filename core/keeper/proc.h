@@ -61,9 +61,9 @@ struct proc {
 	bool wanted_up, is_frozen;
 	unsigned serial; /* numbers the births of one id */
 	pid_t pid;       /* 0: never born */
-	int pidfd, status_fd, ready_fd, probe_fd, oom_fd;
+	int pidfd, status_fd, start_fd, ready_fd, probe_fd, oom_fd;
 	uint64_t start_ticks;
-	struct loop_io *status_io, *ready_io, *probe_io, *oom_io;
+	struct loop_io *status_io, *start_io, *ready_io, *probe_io, *oom_io;
 	struct output_pipe *pipe;  /* NULL: sink null */
 	int64_t due[PROC_DUE_MAX]; /* monotonic ms; 0 = not set */
 	enum proc_event deadline_event;

@@ -102,8 +102,10 @@ void proc_forget(struct proc *p)
 	t->count--;
 	ready_end(p);
 	loop_io_free(&p->status_io);
+	loop_io_free(&p->start_io);
 	loop_io_free(&p->oom_io);
 	fds_close(&p->status_fd);
+	fds_close(&p->start_fd);
 	fds_close(&p->oom_fd);
 	cgroup_gauge_close(t->cg, &p->gauge);
 	fds_close(&p->pidfd);

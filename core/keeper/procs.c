@@ -154,7 +154,7 @@ struct proc *proc_enlist(struct procs *t, struct desc *desc, const struct proc_o
 	memset(desc, 0, sizeof(*desc));
 	if (owner)
 		p->owner = *owner;
-	p->pidfd = p->status_fd = p->ready_fd = p->probe_fd = p->oom_fd = -1;
+	p->pidfd = p->status_fd = p->start_fd = p->ready_fd = p->probe_fd = p->oom_fd = -1;
 	p->gauge = (struct cgroup_gauge)CGROUP_GAUGE_INIT;
 	p->cause.code = p->cause.signal = -1;
 	p->serial = ++t->serial;

@@ -1,7 +1,6 @@
 #include "logger/stamp.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -9,19 +8,24 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#define PIPE_BYTES  (1 << 20)
+#include "logger/stamp_start.h"
+#include "sys/proc.h"
+
+#define PIPE_BYTES  (1 << 20) /* of each of its pipes, where the system gives it */
 #define READ_BYTES  (64 * 1024)
 #define LINE_BYTES  (16 * 1024)
 #define PREFIX_MAX  256
 #define OUT_BYTES   (256 * 1024)
 #define NAME_MAX_   128
 #define NOT_STARTED 127
+#define LEFT_SHOWN  8
 
 struct stream {
 	const char *word; /* "out", "err" */
@@ -33,7 +37,7 @@ struct stream {
 static volatile sig_atomic_t child_pid;
 static char out[OUT_BYTES];
 static size_t out_len;
-static const char *name = "recipe";
+static const char *name = "recipe", *script;
 
 static void flush_out(void)
 {
@@ -167,52 +171,48 @@ static int make_folder(const char *path)
 	return access(path, W_OK | X_OK);
 }
 
-static int open_pipe(int pair[2])
+/* --- what it leaves behind --- */
+
+struct left {
+	char text[600];
+	int n;
+};
+
+static bool name_left(void *data, pid_t pid)
 {
-	if (pipe2(pair, O_CLOEXEC) < 0)
-		return -1;
-	fcntl(pair[0], F_SETPIPE_SZ, PIPE_BYTES); /* less is fine */
-	fcntl(pair[0], F_SETFL, O_NONBLOCK);
-	return 0;
+	struct left *l = data;
+	struct proc_stat st;
+	size_t at = strlen(l->text);
+	if (proc_read(pid, &st) < 0 || st.ppid != getpid() || st.state == 'Z')
+		return true;
+	if (l->n++ < LEFT_SHOWN)
+		snprintf(l->text + at, sizeof(l->text) - at, "%s%.32s (pid %d)", at ? ", " : "", st.comm, (int)pid);
+	return true;
 }
 
-static void run(char **argv, const int to_out[2], const int to_err[2], int failure, const sigset_t *mask)
+/* We are the subreaper: whoever has lost its parent is our child by now. The keeper ends them with our box. */
+static void tell_left(void)
 {
-	dup2(to_out[1], STDOUT_FILENO);
-	dup2(to_err[1], STDERR_FILENO);
-	signal(SIGPIPE, SIG_DFL);
-	sigprocmask(SIG_SETMASK, mask, NULL);
-	execvp(argv[0], argv);
-	int error = errno;
-	if (write(failure, &error, sizeof(error)) < 0)
-		_exit(NOT_STARTED);
-	_exit(NOT_STARTED);
+	struct left l = { .text = "" };
+	char text[800];
+	if (waitpid(-1, NULL, WNOHANG) < 0 || proc_each(name_left, &l, NULL) < 0 || l.n == 0)
+		return;
+	snprintf(text, sizeof(text), "the program has ended and left %d process%s behind, which end%s with its box: %s%s", l.n, l.n == 1 ? "" : "es",
+		 l.n == 1 ? "s" : "", l.text, l.n > LEFT_SHOWN ? ", …" : "");
+	say("WARN", text);
 }
 
-/* 0, or -1 with errno. */
-static int start(char **argv, struct stream streams[2], const sigset_t *mask)
+/* The dead are buried, also those that the program lost. Whether the program is among them. */
+static bool reap(int *status)
 {
-	int to_out[2], to_err[2], failure[2], error = 0;
-	if (open_pipe(to_out) < 0 || open_pipe(to_err) < 0 || pipe2(failure, O_CLOEXEC) < 0)
-		return -1;
-	pid_t pid = fork();
-	if (pid < 0)
-		return -1;
-	if (pid == 0)
-		run(argv, to_out, to_err, failure[1], mask);
-	child_pid = pid;
-	close(to_out[1]);
-	close(to_err[1]);
-	close(failure[1]);
-	ssize_t n;
-	while ((n = read(failure[0], &error, sizeof(error))) < 0 && errno == EINTR)
-		;
-	close(failure[0]);
-	streams[0].fd = to_out[0];
-	streams[1].fd = to_err[0];
-	if (n == (ssize_t)sizeof(error))
-		return errno = error, -1;
-	return 0;
+	int one;
+	for (pid_t pid; (pid = waitpid(-1, &one, WNOHANG)) > 0;) {
+		if (pid != (pid_t)child_pid)
+			continue;
+		*status = one;
+		return true;
+	}
+	return false;
 }
 
 /* Until the program has ended and all that it wrote was read. */
@@ -225,7 +225,7 @@ static int follow(struct stream streams[2], const sigset_t *unblocked)
 			fds[i] = (struct pollfd){ .fd = streams[i].fd, .events = POLLIN };
 		if (ppoll(fds, 2, NULL, unblocked) < 0 && errno != EINTR)
 			break;
-		has_ended = waitpid((pid_t)child_pid, &status, WNOHANG) == (pid_t)child_pid;
+		has_ended = reap(&status);
 		for (int i = 0; i < 2; i++)
 			if (streams[i].fd >= 0 && fds[i].revents && !read_some(&streams[i]))
 				end_stream(&streams[i]);
@@ -245,26 +245,43 @@ static int follow(struct stream streams[2], const sigset_t *unblocked)
 		end_stream(&streams[i]);
 	}
 	flush_out();
+	tell_left();
 	return status;
 }
 
+/* 0; or -1: it was said and told. */
+static int cannot(const char *text)
+{
+	int errnum = errno;
+	say("ERROR", text);
+	stamp_start_failed(errnum, text);
+	return -1;
+}
+
+/* The place of the program's first word, or -1. */
 static int read_arguments(int argc, char **argv)
 {
-	char text[4400];
+	char text[600];
 	int i = 1;
 	for (; i + 1 < argc && strcmp(argv[i], "--") != 0; i += 2) {
+		const char *value = argv[i + 1];
 		if (strcmp(argv[i], "--name") == 0) {
-			name = argv[i + 1];
+			name = value;
+		} else if (strcmp(argv[i], "--script") == 0) {
+			script = value;
+			if (stamp_start_script(value, text, sizeof(text)) < 0)
+				return cannot(text);
 		} else if (strcmp(argv[i], "--folder") != 0) {
 			break;
-		} else if (make_folder(argv[i + 1]) < 0) {
-			snprintf(text, sizeof(text), "unable to make %s: %s", argv[i + 1], strerror(errno));
-			say("ERROR", text);
-			return -1;
+		} else if (make_folder(value) < 0) {
+			int errnum = errno;
+			snprintf(text, sizeof(text), "unable to write to the folder %.400s: %s", value, strerror(errnum));
+			errno = errnum;
+			return cannot(text);
 		}
 	}
 	if (i + 1 >= argc || strcmp(argv[i], "--") != 0) {
-		fputs("usage: dss-logger stamp [--name NAME] [--folder PATH]… -- PROGRAM [ARGUMENT]…\n", stderr);
+		fputs("usage: dss-logger stamp [--name NAME] [--script FILE] [--folder PATH]… -- PROGRAM [ARGUMENT]…\n", stderr);
 		return -1;
 	}
 	return i + 1;
@@ -285,25 +302,42 @@ static int end_as(int status)
 	return 128 + signo;
 }
 
+static int begin(char **argv, struct stream streams[2], const sigset_t *mask)
+{
+	char text[800];
+	int from[2];
+	child_pid = stamp_start(argv, from, mask, text, sizeof(text));
+	if (child_pid < 0) {
+		child_pid = 0;
+		return cannot(text);
+	}
+	stamp_start_told();
+	streams[0].fd = from[0];
+	streams[1].fd = from[1];
+	if (script)
+		stamp_start_hint(argv[0], script, text, sizeof(text));
+	if (script && text[0])
+		say("WARN", text);
+	return 0;
+}
+
 int stamp_main(int argc, char **argv)
 {
 	static struct stream streams[2] = { { .word = "out", .fd = -1 }, { .word = "err", .fd = -1 } };
 	struct sigaction pass = { .sa_handler = pass_on, .sa_flags = SA_RESTART }, child = { .sa_handler = on_child };
 	sigset_t blocked, before;
-	char text[600];
+	stamp_start_init();
 	int at = read_arguments(argc, argv);
 	if (at < 0)
 		return 2;
+	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	signal(SIGPIPE, SIG_IGN);
 	sigemptyset(&blocked);
 	sigaddset(&blocked, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &blocked, &before);
 	sigaction(SIGCHLD, &child, NULL);
-	if (start(argv + at, streams, &before) < 0) {
-		snprintf(text, sizeof(text), "unable to start %.400s: %s", argv[at], strerror(errno));
-		say("ERROR", text);
+	if (begin(argv + at, streams, &before) < 0)
 		return NOT_STARTED;
-	}
 	static const int passed[] = { SIGTERM, SIGINT, SIGHUP };
 	for (size_t i = 0; i < sizeof(passed) / sizeof(passed[0]); i++)
 		sigaction(passed[i], &pass, NULL);

@@ -41,6 +41,9 @@ static void tell_why(struct job_activity *a, const struct judge_end *end)
 			 job_order_recipe(a), peak, end->limit_owner[0] ? end->limit_owner : "its box",
 			 text_print_size(end->limit_bytes, limit, sizeof(limit)), end->victim_of[0] ? "; largest there: " : "",
 			 end->victim_of, peak);
+	else if (strcmp(a->cause, "start_failed") == 0)
+		snprintf(text, sizeof(text), "Recipe \"%s\" could not be started: %s.", job_order_recipe(a),
+			 end->text[0] ? end->text : "no reason was told");
 	else if (a->code > 0)
 		snprintf(text, sizeof(text),
 			 "Recipe \"%s\" ended with status %d%s. Its last lines stand in the job's log. Peak %s.",
@@ -67,7 +70,7 @@ static void end_activity(struct node_jobs *t, struct job_activity *a, const stru
 	char process[JOB_PROCESS_MAX];
 	memcpy(process, a->process, sizeof(process));
 	snprintf(a->cause, sizeof(a->cause), "%s", end->cause[0] ? end->cause : "unknown");
-	a->code = end->code;
+	a->code = strcmp(a->cause, "start_failed") == 0 ? -1 : end->code; /* there it is the errno of its start */
 	a->signal = end->signal;
 	a->peak_bytes = end->peak_bytes;
 	a->is_alive = false;

@@ -71,7 +71,7 @@ int job_order_spawn(struct node *n, const struct job_activity *a, node_keeper_an
 	wire_text(b, WF_id, a->process);
 	wire_text(b, WF_kind, "recipe");
 	wire_text(b, WF_box, text);
-	node_spawn_put_stamp(b, a->id, json_object_get(a->spec, "outputs"));
+	node_spawn_put_stamp(b, a->id, json_string_value(json_object_get(a->spec, "script")), json_object_get(a->spec, "outputs"));
 	json_array_foreach(json_object_get(a->spec, "argv"), i, v) if (json_is_string(v))
 		wire_text(b, WF_argv, json_string_value(v));
 	node_spawn_put_own_env(b, json_object_get(a->spec, "env"), cwd ? cwd : "/");

@@ -118,7 +118,7 @@ void node_spawn_put_limits(struct buf *b, const json_t *limits)
 	put_limit(b, limits, "cpu", "cpu", 1000, false);
 }
 
-void node_spawn_put_stamp(struct buf *b, const char *name, const json_t *outputs)
+void node_spawn_put_stamp(struct buf *b, const char *name, const char *script, const json_t *outputs)
 {
 	char program[4096], folder[JOB_NAME_MAX + 16];
 	size_t i;
@@ -128,6 +128,11 @@ void node_spawn_put_stamp(struct buf *b, const char *name, const json_t *outputs
 	const char *const words[] = { program, "stamp", "--name", name };
 	for (i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		wire_text(b, WF_argv, words[i]);
+	wire_int(b, WF_starter, 1);
+	if (script) {
+		wire_text(b, WF_argv, "--script");
+		wire_text(b, WF_argv, script);
+	}
 	json_array_foreach(outputs, i, v)
 	{
 		snprintf(folder, sizeof(folder), "data/%s", json_string_value(v) ? json_string_value(v) : "");

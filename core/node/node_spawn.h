@@ -23,8 +23,8 @@ void node_spawn_put_api_env(const struct node *n, struct buf *b, const char *pro
 /* limits: {memory_bytes, swap_bytes, threads, cpu} or NULL. Swap is 0 where memory is limited and swap is not said. */
 void node_spawn_put_limits(struct buf *b, const json_t *limits);
 /* Its output passes one of ours first, which tells the streams apart, puts the time before each line, and makes the folders of what is built
- * (outputs: a list of names or NULL). Before the command's own words. */
-void node_spawn_put_stamp(struct buf *b, const char *name, const json_t *outputs);
+ * (outputs: a list of names or NULL), and tells why the program, or its script (may be NULL), cannot be run. Before the command's own words. */
+void node_spawn_put_stamp(struct buf *b, const char *name, const char *script, const json_t *outputs);
 /* The run user, where there is one. */
 void node_spawn_put_user(const struct node *n, struct buf *b);
 

@@ -54,7 +54,7 @@ static void put_argv(const struct node_webapp *w, const json_t *spec, struct buf
 	char port[16];
 	size_t i;
 	json_t *v;
-	node_spawn_put_stamp(b, w->name, NULL);
+	node_spawn_put_stamp(b, w->name, NULL, NULL);
 	snprintf(port, sizeof(port), "%d", w->port);
 	if (*flask) {
 		const char *const words[] = { *bin ? bin : "/usr/bin/python3",
@@ -201,6 +201,9 @@ void webapp_tell_end(const struct node_webapp *w, const struct judge_end *end, c
 			 "limits.memory in project.lua.",
 			 w->name, peak, end->limit_owner[0] ? end->limit_owner : "its box",
 			 text_print_size(end->limit_bytes, limit, sizeof(limit)), peak);
+	else if (strcmp(end->cause, "start_failed") == 0)
+		snprintf(out, room, "Webapp \"%s\" could not be started: %s.", w->name,
+			 end->text[0] ? end->text : "no reason was told");
 	else if (end->code >= 0)
 		snprintf(out, room, "Webapp \"%s\" ended by itself with status %d. Peak %s.", w->name, end->code, peak);
 	else

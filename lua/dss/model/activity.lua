@@ -40,7 +40,7 @@ function M.new(step, recipe, dir, hashes)
 		for i, path in ipairs(recipe.classpath or {}) do classpath[i] = path:sub(1, 1) == "/" and path or dir .. "/" .. path end
 		a.class, a.classpath, a.state = recipe.class, classpath, recipe.params
 	else
-		a.argv = json.array(argv_of[recipe.kind](recipe))
+		a.argv, a.script = json.array(argv_of[recipe.kind](recipe)), recipe.script
 	end
 	return a
 end
