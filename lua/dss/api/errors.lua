@@ -6,7 +6,7 @@ local M = {}
 local types = {
 	[400] = "IllegalArgumentException", [401] = "NotAuthenticatedException", [403] = "UnauthorizedException",
 	[404] = "NotFoundException", [405] = "MethodNotAllowedException", [409] = "ConflictException", [410] = "GoneException", [422] = "TaskEndedException",
-	[503] = "UnavailableException",
+	[501] = "NotImplementedException", [503] = "UnavailableException",
 }
 
 function M.type_of(status) return "dss.exceptions." .. (types[status] or (status < 500 and types[400]) or "InternalException") end

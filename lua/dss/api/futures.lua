@@ -47,6 +47,8 @@ local function read_submit(req)
 	for _, key in ipairs { "type", "pool", "project" } do
 		if b[key] and not id.is_id(b[key]) then return nil, 400, ('"%s" is no valid id'):format(key) end
 	end
+	-- who may train is the project's to say
+	if b.type == "train" then return nil, 400, "trainings are started by POST /public/api/projects/PROJECT/models/lab/ANALYSIS/MLTASK/train" end
 	if b.user and not id.is_login(b.user) then return nil, 400, ("\"user\": %s is no valid login"):format(b.user) end
 	if b.user and not auth.may(req.who, b.user) then return nil, 403, "only an admin may submit for another user" end
 	local memory, trouble = read_memory(b.limits or {})

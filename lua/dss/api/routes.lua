@@ -11,6 +11,7 @@ local keys = require "dss.api.keys"
 local lists = require "dss.api.lists"
 local logs = require "dss.api.logs"
 local metrics = require "dss.api.metrics"
+local models = require "dss.api.models"
 local projects = require "dss.api.projects"
 local slots = require "dss.api.slots"
 local policies = require "dss.api.policies"
@@ -77,6 +78,15 @@ M.table = {
 	{ "GET", "PUBLIC/projects/{project}/jobs/{job}", "user", jobs.status, "A job's state and its activities." },
 	{ "POST", "PUBLIC/projects/{project}/jobs/{job}/abort", "user", jobs.abort, "Abort a job." },
 	{ "GET", "PUBLIC/projects/{project}/jobs/{job}/log", "user", jobs.log, "A job's log; ?activity=ID." },
+	{ "GET", "/api/models", "user", models.all, "Trainings of the models of projects that you may read, newest first; ?project=KEY." },
+	{ "GET", "PUBLIC/projects/{project}/models/lab", "user", models.list, "Its models." },
+	{ "GET", "PUBLIC/projects/{project}/models/labs/mltask-queues", "user", models.queues, "Which of them train or wait." },
+	{ "GET", "PUBLIC/projects/{project}/models/lab/{analysis}/{task}/status", "user", models.status, "Does it train; what was trained." },
+	{ "GET", "PUBLIC/projects/{project}/models/lab/{analysis}/{task}/models-snippets", "user", models.snippets, 'In short: {"modelsIds":[…]}.' },
+	{ "POST", "PUBLIC/projects/{project}/models/lab/{analysis}/{task}/train", "user", models.train, 'Start a session: {"sessionName"?}.' },
+	{ "POST", "PUBLIC/projects/{project}/models/lab/{analysis}/{task}/actions/train-queue", "user", models.train_queue, "The session that is next." },
+	{ "POST", "PUBLIC/projects/{project}/models/lab/{analysis}/{task}/ensemble", "user", models.ensemble, "Not made here: 501." },
+	{ "DELETE", "PUBLIC/projects/{project}/models/lab/{analysis}/{task}", "user", models.delete, "End its trainings." },
 	{ "GET", "/api/webapps", "user", webapps.all, "Webapps of all projects that you may read, and what their processes do." },
 	{ "GET", "/api/webapps/{project}/{webapp}/log", "user", webapps.log, "A piece of a webapp's log, from ?offset=N (negative: from the end)." },
 	{ "GET", "PUBLIC/projects/{project}/webapps", "user", webapps.list, "Its webapps." },

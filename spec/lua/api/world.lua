@@ -168,9 +168,10 @@ package.preload["bind.webapps"] = function() return M.webapps end
 package.preload["bind.settings"] = function() return M.settings end
 package.preload["bind.jobs"] = function() return M.jobs end
 package.preload["bind.gate"] = function() return {
-	facts = { dir = dir, version = "9.9", control_uid = 1234, is_one_user = true, started_ms = 1000 },
+	facts = { dir = dir, version = "9.9", control_uid = 1234, is_one_user = true, started_ms = 1000, takes_remote_user = true, remote_admins = { boss = true } },
 	wall_ms = function() return 3000 end,
 	policies = function() return M.policies[1], M.policies[2] end,
+	nginx = function() return M.nginx or "" end,
 } end
 local serve = require "dss.api.serve"
 os.execute("rm -rf " .. dir)
@@ -205,7 +206,7 @@ function M.ask(method, target, o)
 	local fields = o.fields or M.with(M.KEY)
 	serve.take {
 		method = method, path = path, segments = segments, query = query, fields = fields, body = type(o.body) == "table" and json.encode(o.body) or o.body or "",
-		peer = o.peer or "10.0.0.1", uid = o.uid, is_boxed = o.is_boxed, login = o.login,
+		peer = o.peer or "10.0.0.1", uid = o.uid, is_boxed = o.is_boxed, is_passed = o.is_passed, login = o.login,
 		reply = function(status, content_type, body, more)
 			if answer then error "answered twice" end
 			answer = { status, content_type, body, more or {} }
