@@ -165,6 +165,8 @@ package.preload["bind.stats"] = function() return stats end
 package.preload["bind.logs"] = package.preload["bind.logs"] or function() return {} end
 M.webapps = { state = function() end, start = function() return true end, stop = function() end }
 package.preload["bind.webapps"] = function() return M.webapps end
+M.models = { list = function(_, _, _, fn) fn "[]" end, kept = function() return {} end, record = function() end }
+package.preload["bind.models"] = function() return M.models end
 package.preload["bind.settings"] = function() return M.settings end
 package.preload["bind.jobs"] = function() return M.jobs end
 package.preload["bind.gate"] = function() return {
