@@ -18,6 +18,7 @@
 #include "keeper/door.h"
 #include "keeper/handover.h"
 #include "keeper/keeper.h"
+#include "keeper/listen.h"
 #include "keeper/orders.h"
 #include "keeper/orphans.h"
 #include "keeper/ready.h"
@@ -98,52 +99,6 @@ static int enter_own_box(struct keeper *k, struct err *err)
 {
 	if (cgroup_make(k->cg, "core/keeper", err) < 0 || cgroup_attach(k->cg, "core/keeper", getpid(), err) < 0)
 		return err_add(err, "unable to enter box core/keeper");
-	return 0;
-}
-
-static bool is_listening(const struct keeper *k, const struct plan_listen *want)
-{
-	/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): whoever frees one takes it from the list first; the analyzer does not follow links */
-	list_each (&k->listens, at) {
-		const struct keeper_listen *l = list_of(at, struct keeper_listen, link);
-		if (!strcmp(l->name, want->name) && (want->port == 0 || sock_port(l->fd) == want->port))
-			return true;
-	}
-	return false;
-}
-
-static bool is_wanted(const struct keeper *k, const struct keeper_listen *l)
-{
-	list_each (&k->plan->listens, at) {
-		const struct plan_listen *want = list_of(at, struct plan_listen, link);
-		if (!strcmp(l->name, want->name) && (want->port == 0 || sock_port(l->fd) == want->port))
-			return true;
-	}
-	return false;
-}
-
-static int listen_all(struct keeper *k, struct err *err)
-{
-	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): plan_read has made the list */
-	list_each (&k->plan->listens, at) {
-		const struct plan_listen *want = list_of(at, struct plan_listen, link);
-		char holder[200];
-		if (is_listening(k, want))
-			continue;
-		struct keeper_listen *l = calloc(1, sizeof(*l));
-		if (!l)
-			return err_set(err, "no memory");
-		strcpy(l->name, want->name);
-		l->fd = sock_listen_tcp(want->host, want->port, err);
-		list_push(&k->listens, &l->link);
-		if (l->fd >= 0)
-			continue;
-		if (!err || err->code != EADDRINUSE)
-			return -1;
-		proc_port_holder(want->port, holder, sizeof(holder));
-		return err_set(err, "unable to start: port %d is held by %s. Change `port` in config/dss.lua, or stop it",
-			       want->port, holder);
-	}
 	return 0;
 }
 
@@ -302,22 +257,6 @@ static int start_anew(struct keeper *k, struct err *err)
 	return 0;
 }
 
-/* Sockets by the new plan. A taken port must not end a keeper whose processes run. */
-static void listen_anew(struct keeper *k)
-{
-	struct err err = { 0 };
-	list_each (&k->listens, at) {
-		struct keeper_listen *l = list_of(at, struct keeper_listen, link);
-		if (is_wanted(k, l))
-			continue;
-		list_remove(&l->link);
-		fds_close(&l->fd);
-		free(l);
-	}
-	if (listen_all(k, &err) < 0)
-		log_error("%s", err.text);
-}
-
 /* What the new plan no longer has is ended. */
 static void stop_undeclared(struct keeper *k)
 {
@@ -350,7 +289,7 @@ static int take_over(struct keeper *k, int fd, struct err *err)
 		goto out;
 	if (k->backend)
 		loop_timer_start(k->tick, k->tick_ms);
-	listen_anew(k);
+	listen_again(k);
 	stop_undeclared(k);
 	list_each (&k->services.all, at) { /* new in the plan */
 		struct service *s = list_of(at, struct service, link);
@@ -373,11 +312,7 @@ static void stop_parts(struct keeper *k)
 		door_finish(k);
 	procs_fini(&k->procs);
 	services_fini(&k->services);
-	list_each (&k->listens, at) {
-		struct keeper_listen *l = list_of(at, struct keeper_listen, link);
-		fds_close(&l->fd);
-		free(l);
-	}
+	listen_close(k);
 	cgroup_leave(k->cg, NULL);
 	cgroup_remove(k->cg, "", NULL);
 	door_close(k);

@@ -18,6 +18,8 @@
 #include "bind/bind_gate.h"
 #include "bind/config.h"
 #include "bind/crumb.h"
+#include "bind/front.h"
+#include "bind/nginx.h"
 #include "bind/policies_live.h"
 #include "bind/policy_check.h"
 #include "bind/policy_set.h"
@@ -46,6 +48,7 @@ static const char usage[] = "usage: dssd plan DIR [-o FILE]   evaluate DIR/confi
 			    "       dssd check DIR [-q] [--json]  policies on standard input; dssctl policy check calls it\n"
 			    "       dssd run DIR              the backend; started by dss-keeper\n"
 			    "       dssd project DIR KEY [--absolute]   projects/KEY/project.lua as checked data\n"
+			    "       dssd nginx DIR [check|install]   nginx, as config/dss.lua says; started by dss-keeper\n"
 			    "       dssd replay DIR …         decisions that were recorded, made again\n"
 			    "       dssd test DIR …           users' specs of their policies\n"
 			    "       dssd --help | --version\n";
@@ -146,7 +149,8 @@ struct dssd {
 	struct config_node config;
 	struct node *node;
 	struct vm *vm;
-	struct gate *page, *admin;
+	struct gate *page, *admin, *behind;
+	struct front *front;
 	struct policies_live *live;
 	struct purge *purge;
 	struct policy_set *policies;
@@ -154,7 +158,9 @@ struct dssd {
 	struct loop_timer *drain;
 	struct app app;
 	int keeper_fd, page_fd, callback_fd;
+	int backend_fd, webapps_fd; /* what nginx passes on; webapps' own origin (behind nginx a Unix socket); -1: none */
 	int port, callback_port;
+	int page_port, webapps_port; /* as people know them: nginx has them, where it runs */
 	int64_t drain_until_ms;
 	bool has_failed;
 };
@@ -255,6 +261,10 @@ static int start_api(struct dssd *d, struct err *err)
 	d->app.run_uid = run ? run->pw_uid : (uid_t)-1;
 	d->app.keeper = getppid();
 	d->app.started_wall_ms = clock_wall_ms();
+	d->app.takes_remote_user = d->config.takes_remote_user;
+	d->app.remote_admins = (const char *const *)d->config.remote_admins;
+	if (d->config.is_fronted && !(d->front = front_new(d->loop, &d->app, err)))
+		return -1;
 	d->vm = vm_new(
 		&(struct vm_options){ .use = VM_API, .share = d->share, .memory_max_bytes = API_MEMORY_BYTES, .app = &d->app },
 		err);
@@ -270,8 +280,14 @@ static int start_gates(struct dssd *d, struct err *err)
 	s.api_version = API_VERSION;
 	s.hosts = (const char *const *)d->config.hosts;
 	s.answer_max = ANSWER_MAX;
-	int page = d->page_fd, admin;
-	d->page_fd = -1;
+	int page = d->page_fd, admin, behind = d->backend_fd;
+	d->page_fd = d->backend_fd = -1;
+	if (behind >= 0) { /* nginx counts each client's connections; to us all are its own */
+		struct gate_settings front = s;
+		front.per_peer_max = front.connections_max;
+		if (!(d->behind = gate_new(d->loop, behind, &front, bind_gate_take_passed, d->vm, err)))
+			return fds_close(&page), -1;
+	}
 	if (!(d->page = gate_new(d->loop, page, &s, bind_gate_take, d->vm, err)))
 		return -1;
 	if (snprintf(path, sizeof path, "%s/run/admin.sock", d->dir) >= (int)sizeof path)
@@ -282,16 +298,20 @@ static int start_gates(struct dssd *d, struct err *err)
 	d->admin = gate_new(d->loop, admin, &s, bind_gate_take, d->vm, err);
 	d->app.gates[0] = d->page;
 	d->app.gates[1] = d->admin;
+	d->app.gates[2] = d->behind;
 	return d->admin ? 0 : -1;
 }
 
 static int tell_ports(struct dssd *d, struct err *err)
 {
-	char path[PATH_MAX], text[128];
+	char path[PATH_MAX], text[200], webapps[16] = "null";
 	if (snprintf(path, sizeof path, "%s/run/ports.json", d->dir) >= (int)sizeof path)
 		return err_set(err, "unable to write run/ports.json: the path is too long");
-	int n = snprintf(text, sizeof text, "{\"page\":%d,\"callback\":%d,\"jupyter\":null,\"webapps\":null}\n", d->port,
-			 d->callback_port);
+	if (d->webapps_port > 0)
+		snprintf(webapps, sizeof webapps, "%d", d->webapps_port);
+	int n = snprintf(text, sizeof text,
+			 "{\"page\":%d,\"callback\":%d,\"jupyter\":null,\"webapps\":%s,\"local\":%d,\"tls\":%s}\n", d->page_port,
+			 d->callback_port, webapps, d->port, d->config.is_front_tls ? "true" : "false");
 	return fds_replace_file(path, text, (size_t)n, 0644, err);
 }
 
@@ -300,10 +320,15 @@ static int tell_ports(struct dssd *d, struct err *err)
 static void look_at_drain(void *data)
 {
 	struct dssd *d = data;
-	struct gate_stats page, admin;
-	gate_get_stats(d->page, &page);
-	gate_get_stats(d->admin, &admin);
-	if (page.waiting + admin.waiting == 0 || clock_mono_ms() >= d->drain_until_ms)
+	struct gate *const gates[] = { d->page, d->admin, d->behind };
+	size_t waiting = 0;
+	for (size_t i = 0; i < sizeof gates / sizeof gates[0]; i++) {
+		struct gate_stats stats = { 0 };
+		if (gates[i])
+			gate_get_stats(gates[i], &stats);
+		waiting += stats.waiting;
+	}
+	if (waiting == 0 || clock_mono_ms() >= d->drain_until_ms)
 		loop_stop(d->loop);
 	else
 		loop_timer_start(d->drain, DRAIN_LOOK_MS);
@@ -320,6 +345,8 @@ static void on_term(void *data, int signo)
 	events_end(d->app.events);
 	gate_drain(d->page);
 	gate_drain(d->admin);
+	if (d->behind)
+		gate_drain(d->behind);
 	d->drain_until_ms = clock_mono_ms() + DRAIN_MS;
 	look_at_drain(d);
 }
@@ -336,6 +363,14 @@ static int start_loop(struct dssd *d, struct err *err)
 	return d->terms[0] && d->terms[1] && d->drain ? 0 : err_set(err, "unable to start the loop: not enough memory");
 }
 
+/* The port that nginx has; the socket itself is not ours to accept on. */
+static int front_port(const char *name, int otherwise)
+{
+	int fd = inherited(name), port = fd >= 0 ? sock_port(fd) : otherwise;
+	fds_close(&fd);
+	return port;
+}
+
 static int find_inherited(struct dssd *d, struct err *err)
 {
 	d->keeper_fd = inherited("DSS_KEEPER_FD");
@@ -345,8 +380,12 @@ static int find_inherited(struct dssd *d, struct err *err)
 		return err_set(err,
 			       "unable to start: DSS_KEEPER_FD, DSS_LISTEN_PAGE_FD and DSS_LISTEN_CALLBACK_FD have to name open "
 			       "descriptors; dss-keeper starts the backend (use DIR/bin/dss start)");
+	d->backend_fd = inherited("DSS_LISTEN_BACKEND_FD");
+	d->webapps_fd = inherited("DSS_LISTEN_WEBAPPS_FD");
 	d->port = sock_port(d->page_fd);
 	d->callback_port = sock_port(d->callback_fd);
+	d->page_port = front_port("DSS_LISTEN_FRONT_FD", d->port);
+	d->webapps_port = front_port("DSS_LISTEN_FRONT_WEBAPPS_FD", d->webapps_fd >= 0 ? sock_port(d->webapps_fd) : -1);
 	return 0;
 }
 
@@ -371,13 +410,16 @@ static int start(struct dssd *d, struct err *err)
 		if (steps[i](d, err) < 0)
 			return -1;
 	notify_send("READY=1");
-	log_info("ready: dssd %s, page on port %d, callbacks on port %d", DSS_VERSION, d->port, d->callback_port);
+	log_info("ready: dssd %s, page on port %d%s, callbacks on port %d", DSS_VERSION, d->page_port,
+		 d->behind ? " behind nginx" : "", d->callback_port);
 	return 0;
 }
 
 static void stop(struct dssd *d)
 {
-	d->app.gates[0] = d->app.gates[1] = NULL;
+	d->app.gates[0] = d->app.gates[1] = d->app.gates[2] = NULL;
+	if (d->behind)
+		gate_free(&d->behind);
 	if (d->admin)
 		gate_free(&d->admin);
 	if (d->page)
@@ -385,6 +427,7 @@ static void stop(struct dssd *d)
 	d->app.policy_set = NULL;
 	policy_set_free(&d->policies);
 	policies_live_free(&d->live);
+	front_free(&d->front);
 	if (d->node)
 		node_free(&d->node); /* what was asked of it is answered while the state still lives */
 	d->app.node = NULL;
@@ -405,6 +448,8 @@ static void stop(struct dssd *d)
 	}
 	fds_close(&d->page_fd);
 	fds_close(&d->callback_fd);
+	fds_close(&d->backend_fd);
+	fds_close(&d->webapps_fd);
 	fds_close(&d->keeper_fd);
 }
 
@@ -414,7 +459,7 @@ static int run(int argc, char **argv)
 	struct err err = { 0 };
 	if (argc != 2)
 		return fputs(usage, stderr), EXIT_USAGE;
-	d.keeper_fd = d.page_fd = d.callback_fd = -1;
+	d.keeper_fd = d.page_fd = d.callback_fd = d.backend_fd = d.webapps_fd = -1;
 	log_init("backend", LOG_INFO);
 	/* Otherwise each transaction's few hundred KB go back to the kernel and are faulted in anew by the next. */
 	mallopt(M_MMAP_THRESHOLD, KEEP_BYTES);
@@ -443,7 +488,7 @@ int main(int argc, char **argv)
 		const char *name;
 		int (*run)(int argc, char **argv);
 	} commands[] = { { "plan", plan }, { "check", check },        { "project", project },
-			 { "run", run },   { "replay", replay_main }, { "test", policy_test_main } };
+			 { "run", run },   { "nginx", nginx_main },    { "replay", replay_main }, { "test", policy_test_main } };
 
 	if (argc < 2)
 		return fputs(usage, stderr), EXIT_USAGE;

@@ -26,7 +26,7 @@ struct app {
 	struct versions *versions;     /* the same */
 	struct purge *purge;           /* NULL before it is there */
 	struct console *console;       /* NULL before somebody asked for a prompt */
-	struct gate *gates[2];         /* page, admin; NULL before they are there */
+	struct gate *gates[3];         /* page, admin, what nginx passes on; NULL before they are there, or where there is none */
 	const char *dir, *version;
 	uid_t control_uid; /* whose unix connections count as admin, beside root */
 	uid_t run_uid;     /* whose never count; (uid_t)-1 in one-user mode */
@@ -38,6 +38,10 @@ struct app {
 	bool is_observe;    /* policies only say what they would do */
 	bool is_safe;       /* runs on the last good policies */
 	char policies[512]; /* the errors of the last load, first line; "" = taken */
+	char nginx[512];        /* what is wrong with its configuration; "" = nothing, or there is none */
+	/* nginx may name the user of what it passes on */
+	bool takes_remote_user;
+	const char *const *remote_admins; /* NULL-terminated */
 	struct ref handler; /* bind_gate.c: the Lua function that takes requests */
 };
 

@@ -1,5 +1,6 @@
 /*
- * bind.gate, for Lua: facts { dir, version, control_uid, is_one_user, started_ms }, wall_ms(), policies() → is_safe, error text.
+ * bind.gate, for Lua: facts { dir, version, control_uid, is_one_user, started_ms, takes_remote_user, remote_admins: login → true },
+ * wall_ms(), policies() → is_safe, error text, nginx() → what is wrong with its configuration.
  * The handler itself is dss.api.serve's `take`.
  */
 #include "bind/bind_gate.h"
@@ -93,6 +94,8 @@ static void set_text(lua_State *L, const char *name, const char *value)
 	lua_setfield(L, -2, name);
 }
 
+static char passed; /* marks a request that nginx passed on: its peer is nginx, and says nothing about who asks */
+
 /* uid, is_boxed, login where it is neither root nor the control user. */
 static void push_peer(lua_State *L, const struct gate_request *req)
 {
@@ -126,8 +129,13 @@ static void push_request(lua_State *L, const struct gate_request *req)
 	lua_setfield(L, -2, "fields");
 	lua_pushlstring(L, h->body.data ? h->body.data : "", h->body.len);
 	lua_setfield(L, -2, "body");
-	if (req->uid != (uid_t)-1)
+	if (req->data == &passed) {
+		set_text(L, "peer", "nginx");
+		lua_pushboolean(L, 1);
+		lua_setfield(L, -2, "is_passed");
+	} else if (req->uid != (uid_t)-1) {
 		push_peer(L, req);
+	}
 }
 
 static int take(lua_State *L)
@@ -172,6 +180,18 @@ void bind_gate_take(void *data, struct gate_request *req)
 		lua_gc(L, LUA_GCCOLLECT); /* answers it, if nobody did or can any more */
 }
 
+/* The socket's file lets nobody else come near; were it opened by mistake, still only nginx's user and root are heard. */
+void bind_gate_take_passed(void *data, struct gate_request *req)
+{
+	const struct app *app = vm_app(data);
+	if (req->uid != 0 && req->uid != app->control_uid) {
+		gate_reply_error(req, 403, NULL, "uid %d is not nginx: this socket is for what it passes on", (int)req->uid);
+		return;
+	}
+	req->data = &passed;
+	bind_gate_take(data, req);
+}
+
 static int wall_ms(lua_State *L)
 {
 	lua_pushinteger(L, clock_wall_ms());
@@ -186,9 +206,25 @@ static int policies(lua_State *L)
 	return 2;
 }
 
+static int nginx(lua_State *L)
+{
+	const struct app *app = vm_app(vm_of(L));
+	lua_pushstring(L, app->nginx);
+	return 1;
+}
+
+static void push_list(lua_State *L, const char *const *list)
+{
+	lua_newtable(L);
+	for (int i = 0; list && list[i]; i++) {
+		lua_pushboolean(L, 1);
+		lua_setfield(L, -2, list[i]);
+	}
+}
+
 int bind_gate_open(lua_State *L)
 {
-	static const luaL_Reg words[] = { { "wall_ms", wall_ms }, { "policies", policies }, { NULL, NULL } };
+	static const luaL_Reg words[] = { { "wall_ms", wall_ms }, { "policies", policies }, { "nginx", nginx }, { NULL, NULL } };
 	const struct app *app = vm_app(vm_of(L));
 	if (luaL_newmetatable(L, ANSWER)) {
 		lua_pushcfunction(L, collect);
@@ -203,6 +239,10 @@ int bind_gate_open(lua_State *L)
 	lua_setfield(L, -2, "control_uid");
 	lua_pushboolean(L, app->is_one_user);
 	lua_setfield(L, -2, "is_one_user");
+	lua_pushboolean(L, app->takes_remote_user);
+	lua_setfield(L, -2, "takes_remote_user");
+	push_list(L, app->remote_admins);
+	lua_setfield(L, -2, "remote_admins");
 	lua_pushinteger(L, app->started_wall_ms);
 	lua_setfield(L, -2, "started_ms");
 	lua_setfield(L, -2, "facts");

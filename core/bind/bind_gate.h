@@ -14,5 +14,7 @@ int bind_gate_start(struct vm *vm, struct err *err);
 void bind_gate_stop(struct vm *vm);
 /* A gate_handler; data is the vm. */
 void bind_gate_take(void *data, struct gate_request *req);
+/* The same for what nginx passes on: { is_passed = true } instead of a peer, who is nginx. */
+void bind_gate_take_passed(void *data, struct gate_request *req);
 
 #endif

@@ -104,8 +104,13 @@ static int fill_node(lua_State *L)
 	c->is_observe = arg_field_bool(L, 2, "observe", false);
 	c->memory_bytes = arg_field_int(L, 2, "memory", 0);
 	c->reserve_bytes = arg_field_int(L, 2, "reserve", 0);
+	c->is_fronted = arg_field_bool(L, 2, "front", false);
+	c->is_front_tls = arg_field_bool(L, 2, "front_tls", false);
+	c->takes_remote_user = arg_field_bool(L, 2, "remote_user", false);
 	lua_getfield(L, 2, "hosts");
 	c->hosts = copy_list(L, lua_gettop(L));
+	if (lua_getfield(L, 2, "remote_admins") == LUA_TTABLE)
+		c->remote_admins = copy_list(L, lua_gettop(L));
 	return 0;
 }
 
@@ -144,5 +149,8 @@ void config_node_fini(struct config_node *c)
 	for (char **h = c->hosts; h && *h; h++)
 		free(*h);
 	free(c->hosts);
+	for (char **r = c->remote_admins; r && *r; r++)
+		free(*r);
+	free(c->remote_admins);
 	memset(c, 0, sizeof *c);
 }

@@ -14,6 +14,9 @@ struct config_node {
 	char control_user[64], run_user[64]; /* "" = one-user mode */
 	char **hosts;                        /* further names allowed in Host; NULL-terminated, owned */
 	int port;
+	bool is_fronted, is_front_tls;       /* nginx has our port */
+	bool takes_remote_user;              /* it may name the user */
+	char **remote_admins;                /* who of them are admins; NULL-terminated, owned */
 	bool is_observe;                     /* policies only say what they would do */
 	int64_t memory_bytes, reserve_bytes; /* 0 = not said */
 };

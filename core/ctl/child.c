@@ -2,8 +2,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -27,6 +31,31 @@ int child_run(char *const *argv, struct err *err)
 	int rc = posix_spawn(&pid, argv[0], NULL, NULL, argv, environ);
 	if (rc != 0)
 		return err_sys(err, rc, "unable to start %s", argv[0]);
+	int status = wait_for(pid);
+	return status >= 0 ? status : err_sys(err, errno, "unable to wait for %s", argv[0]);
+}
+
+/* The user's own groups; one without a name has none but gid. */
+static int become_user(uid_t uid, gid_t gid)
+{
+	const struct passwd *pw = getpwuid(uid);
+	int rc = pw != NULL ? initgroups(pw->pw_name, gid) : setgroups(1, &gid);
+	return rc < 0 || setgid(gid) < 0 || setuid(uid) < 0 ? -1 : 0;
+}
+
+int child_run_as(char *const *argv, uid_t uid, gid_t gid, struct err *err)
+{
+	if (geteuid() != 0 || uid == 0)
+		return child_run(argv, err);
+	pid_t pid = fork();
+	if (pid < 0)
+		return err_sys(err, errno, "unable to make a process for %s", argv[0]);
+	if (pid == 0) {
+		if (become_user(uid, gid) == 0 && chdir("/") == 0)
+			execv(argv[0], argv);
+		fprintf(stderr, "unable to run %s as uid %u: %s\n", argv[0], (unsigned)uid, strerror(errno));
+		_exit(126);
+	}
 	int status = wait_for(pid);
 	return status >= 0 ? status : err_sys(err, errno, "unable to wait for %s", argv[0]);
 }

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "ctl/bell.h"
+#include "ctl/front.h"
 #include "ctl/opt.h"
 #include "ctl/say.h"
 #include "ctl/start.h"
@@ -103,8 +104,9 @@ static void tell_address(struct ctl *ctl)
 	char path[PATH_MAX];
 	json_t *ports = ctl_path(ctl, "run/ports.json", path, sizeof(path), NULL) == 0 ? json_load_file(path, 0, NULL) : NULL;
 	json_int_t page = json_integer_value(json_object_get(ports, "page"));
+	bool has_tls = json_is_true(json_object_get(ports, "tls"));
 	if (page > 0)
-		printf("the API answers at http://127.0.0.1:%d/\n", (int)page);
+		printf("the API answers at %s://127.0.0.1:%d/\n", has_tls ? "https" : "http", (int)page);
 	json_decref(ports);
 }
 
@@ -255,8 +257,11 @@ static int restart_services(struct ctl *ctl, struct bell **bell, const char *nam
 {
 	struct err err = { 0 };
 	int64_t since_ms = clock_wall_ms();
-	int code = take_up_config(ctl, bell);
+	bool is_nginx = strcmp(name, "nginx") == 0;
+	int code = name[0] == '\0' || is_nginx ? front_test(ctl, FRONT_CHECK) : CTL_DONE;
 	if (code != CTL_DONE)
+		return ctl_fail(code, "nothing was restarted");
+	if ((code = take_up_config(ctl, bell)) != CTL_DONE)
 		return code;
 	if (bell_ask(*bell, "restart", name, false, STOP_MS, NULL, print_note, ctl, &err) != BELL_DONE)
 		return refused(&err);
@@ -291,6 +296,49 @@ static int restart_verb(struct ctl *ctl, int argc, char **argv)
 	return show_started(ctl, code);
 }
 
+/* The keeper sends the signal; what nginx would refuse is not sent. */
+static int reload_service(struct ctl *ctl, struct bell **bell, const char *name)
+{
+	struct err err = { 0 };
+	bool is_nginx = strcmp(name, "nginx") == 0;
+	int code = is_nginx ? front_test(ctl, FRONT_CHECK) : CTL_DONE;
+	if (code != CTL_DONE)
+		return ctl_fail(code, "nginx goes on with what it has");
+	if ((code = take_up_config(ctl, bell)) != CTL_DONE)
+		return code;
+	if (is_nginx && (code = front_test(ctl, FRONT_INSTALL)) != CTL_DONE)
+		return ctl_fail(code, "nginx goes on with what it has");
+	struct front_workers before;
+	front_workers_read(*bell, &before);
+	if (bell_ask(*bell, "reload", name, false, ASK_MS, NULL, print_note, ctl, &err) != BELL_DONE)
+		return refused(&err);
+	if (is_nginx && !front_has_taken(&before))
+		return ctl_fail(CTL_TIMED_OUT, "nginx was told and shows no new worker; see run/nginx.log");
+	if (!ctl->json)
+		printf("%-10s reloaded\n", name);
+	return CTL_DONE;
+}
+
+static int reload_verb(struct ctl *ctl, int argc, char **argv)
+{
+	const struct opt opts[] = { { 0 } };
+	struct opt_words words = { .usage = "NAME",
+				   .about = "Makes a service read its configuration anew without a restart: nginx, whose new\n"
+					    "certificates and configuration are tested first, or any service whose `reload` says how.",
+				   .least = 1,
+				   .most = 1 };
+	int code = opt_read(ctl, opts, &words, argc, argv);
+	if (code >= 0 || (code = find_instance(ctl)) != CTL_DONE)
+		return code;
+	struct err err = { 0 };
+	struct bell *bell = NULL;
+	if (bell_open(&bell, ctl->dir, &err) < 0)
+		return ctl_unreached(ctl, &err);
+	code = reload_service(ctl, &bell, words.words[0]);
+	bell_close(&bell);
+	return show_started(ctl, code);
+}
+
 static int reopen_verb(struct ctl *ctl, int argc, char **argv)
 {
 	struct err err = { 0 };
@@ -314,6 +362,7 @@ static const struct ctl_command verbs[] = {
 	{ "stop", "stop it and all it runs", "[--now]", stop_verb, CTL_NEEDS_INSTANCE },
 	{ "drain", "let running work end, then stop", "", drain_verb, CTL_NEEDS_INSTANCE },
 	{ "restart", "restart one service or all", "[NAME] [--wait TIME]", restart_verb, CTL_NEEDS_INSTANCE },
+	{ "reload", "have a service read its configuration anew", "NAME", reload_verb, CTL_NEEDS_INSTANCE },
 	{ "status", "the top-level processes", "[--json]", status_command, CTL_NEEDS_INSTANCE },
 	{ "run", "run in the foreground", "", run_verb, CTL_NEEDS_INSTANCE },
 	{ "reopenlogs", "open the log files anew", "", reopen_verb, CTL_NEEDS_INSTANCE },
@@ -342,7 +391,7 @@ int dss_command(struct ctl *ctl, int argc, char **argv)
 	if (i < argc && (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0 || strcmp(argv[i], "help") == 0))
 		return print_verbs();
 	if (i == argc) {
-		fprintf(stderr, "usage: dss start|stop|drain|restart|status|run|reopenlogs; dss --help tells more\n");
+		fprintf(stderr, "usage: dss start|stop|drain|restart|reload|status|run|reopenlogs; dss --help tells more\n");
 		return CTL_USAGE;
 	}
 	for (const struct ctl_command *c = verbs; c->name != NULL; c++)

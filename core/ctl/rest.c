@@ -49,7 +49,8 @@ static int read_port(struct rest *r, int *port, struct err *err)
 	if (ctl_path(r->ctl, "run/ports.json", path, sizeof(path), err) < 0 || fds_read_file(path, text, sizeof(text), err) < 0)
 		return -1;
 	json_t *o = json_loads(text, 0, NULL);
-	double n = rest_number(o, "page", 0);
+	/* behind nginx the page's port may want TLS; "local" is the backend's own, on this machine alone */
+	double n = rest_number(o, "local", rest_number(o, "page", 0));
 	json_decref(o);
 	if (n < 1 || n > 65535)
 		return err_set(err, "unable to read %s: it tells no port of the page", path);
@@ -138,8 +139,9 @@ static int open_by_url(struct rest **rest, struct ctl *ctl, const char *url, con
 	size_t n = strlen(url);
 	while (n > 0 && url[n - 1] == '/')
 		n--;
-	if (strncmp(url, "http://", 7) != 0 || n <= 7 || memchr(url + 7, '/', n - 7) != NULL || strpbrk(url, " \t\r\n?#@") != NULL)
-		return ctl_fail(CTL_USAGE, "DSS_URL is no address such as http://127.0.0.1:11200");
+	size_t scheme = strncmp(url, "http://", 7) == 0 ? 7 : strncmp(url, "https://", 8) == 0 ? 8 : n;
+	if (n <= scheme || memchr(url + scheme, '/', n - scheme) != NULL || strpbrk(url, " \t\r\n?#@") != NULL)
+		return ctl_fail(CTL_USAGE, "DSS_URL is no address such as http://127.0.0.1:11200 or https://node.example:11200");
 	if (key_file == NULL && (own == NULL || own[0] == '\0'))
 		return ctl_fail(CTL_NOT_ALLOWED, "DSS_URL is set: say who asks with DSS_KEY or --key-file");
 	if (read_key(ctl, key_file, key, &err) < 0)
@@ -263,7 +265,7 @@ static CURL *prepare(struct rest *r, const char *url)
 	curl_easy_setopt(c, CURLOPT_URL, url);
 	curl_easy_setopt(c, CURLOPT_HTTPHEADER, r->headers);
 	curl_easy_setopt(c, CURLOPT_PROXY, "");
-	curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http");
+	curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, r->base[0] != '\0' ? "http,https" : "http");
 	curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
 	curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L);

@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "base/text.h"
 #include "ctl/child.h"
+#include "ctl/front.h"
 #include "ctl/say.h"
 #include "sys/clock.h"
 #include "sys/fds.h"
@@ -207,6 +208,8 @@ static void tell_ready(struct follow *f, const struct bell_row *row)
 	if (is_told(f, row->name) || f->ctl->json)
 		return;
 	text_print_duration(row->ready_ms > row->started_ms ? row->ready_ms - row->started_ms : 0, took, sizeof(took));
+	if (strcmp(row->name, "nginx") == 0)
+		front_note(f->ctl);
 	printf("%-10s ready (pid %d, after %s)\n", row->name, (int)row->pid, took);
 	fflush(stdout);
 }
@@ -215,6 +218,8 @@ static void tell_trouble(struct follow *f, const struct bell_row *row)
 {
 	char text[600], next[48] = "", give_up[48] = "";
 	text_escape(text, sizeof(text), row->text, strlen(row->text));
+	if (strcmp(row->name, "nginx") == 0)
+		front_note(f->ctl);
 	ctl_note("%s: %s%s%s; see run/%s.log", row->name, row->cause[0] != '\0' ? row->cause : row->state,
 		 text[0] != '\0' ? ": " : "", text, strcmp(row->name, "jupyter") == 0 ? "ipython" : row->name);
 	if (row->next_ms > 0)

@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "ctl/bell.h"
+#include "ctl/front.h"
 #include "ctl/opt.h"
 #include "ctl/rest.h"
 #include "ctl/say.h"
@@ -14,6 +15,7 @@
 enum { ASK_MS = 10000, GLANCE_MS = 1000 };
 
 struct status {
+	struct ctl *ctl;
 	json_t *processes;
 	struct say_table *table;
 	bool all_ready;
@@ -29,8 +31,9 @@ static json_t *time_or_null(int64_t ms)
 	return ms > 0 ? json_integer(ms) : json_null();
 }
 
-static json_t *row_json(const struct bell_row *r)
+static json_t *row_json(struct ctl *ctl, const struct bell_row *r)
 {
+	char trouble[FRONT_TROUBLE_MAX];
 	json_t *o = json_object();
 	json_object_set_new(o, "name", json_string(r->name));
 	json_object_set_new(o, "pid", r->pid > 0 ? json_integer(r->pid) : json_null());
@@ -47,6 +50,8 @@ static json_t *row_json(const struct bell_row *r)
 	json_object_set_new(o, "giveUpAt", time_or_null(r->give_up_ms));
 	json_object_set_new(o, "box", text_or_null(r->box));
 	json_object_set_new(o, "cgroup", text_or_null(r->cgroup));
+	if (strcmp(r->name, "nginx") == 0 && front_trouble(ctl, trouble, sizeof(trouble)))
+		json_object_set_new(o, "trouble", json_string(trouble));
 	return o;
 }
 
@@ -92,7 +97,7 @@ static void take_row(void *data, const struct bell_row *r)
 	/* A service that someone stopped is as wanted. */
 	if (!r->is_running && strcmp(r->wanted, "down") != 0)
 		s->all_ready = false;
-	json_array_append_new(s->processes, row_json(r));
+	json_array_append_new(s->processes, row_json(s->ctl, r));
 	fill_row(s->table, r);
 }
 
@@ -152,6 +157,7 @@ static int print_status(struct ctl *ctl, struct status *s)
 		       is_open ? " (code in any kernel can act as admin)" : "", k->cgroups);
 		print_memory(ctl);
 		say_table_print(s->table, stdout);
+		front_note(ctl);
 	}
 	if (code == CTL_DONE && !s->all_ready)
 		code = CTL_FAILED;
@@ -162,7 +168,7 @@ static int print_status(struct ctl *ctl, struct status *s)
 int status_show(struct ctl *ctl)
 {
 	static const char *const titles[] = { "NAME", "PID", "STATE", "SINCE", "RESTARTS", "MEMORY", "LAST END" };
-	struct status s = { json_array(), say_table_new(titles, sizeof(titles) / sizeof(titles[0])), false };
+	struct status s = { ctl, json_array(), say_table_new(titles, sizeof(titles) / sizeof(titles[0])), false };
 	int code = s.processes != NULL && s.table != NULL ? print_status(ctl, &s) : ctl_fail(CTL_FAILED, "no memory");
 	say_table_free(&s.table);
 	json_decref(s.processes);

@@ -176,6 +176,23 @@ static void verb_restart(struct client *c, int64_t req, const char *name, bool o
 	orders_done(c->wire, req, 0, 0);
 }
 
+/* Without a name: the keeper itself. */
+static void verb_reload(struct client *c, int64_t req, const char *name, bool on)
+{
+	struct err err = { 0 };
+	struct service *s;
+	if (!*name) {
+		verb_handover(c, req, name, on);
+		return;
+	}
+	if (!(s = named(c, req, name)))
+		return;
+	if (service_reload(s, &err) < 0)
+		orders_fail(c->wire, req, err.code ? err.code : EINVAL, err.text);
+	else
+		orders_done(c->wire, req, 0, 0);
+}
+
 static void verb_reopen(struct client *c, int64_t req, const char *name, bool on)
 {
 	(void)name;
@@ -189,7 +206,7 @@ static const struct {
 	void (*fn)(struct client *c, int64_t req, const char *name, bool on);
 } verbs[] = {
 	{ "status", verb_status },   { "start", verb_start },   { "stop", verb_stop },       { "drain", verb_drain },
-	{ "restart", verb_restart }, { "reopen", verb_reopen }, { "reload", verb_handover }, { "upgrade", verb_handover },
+	{ "restart", verb_restart }, { "reopen", verb_reopen }, { "reload", verb_reload }, { "upgrade", verb_handover },
 };
 
 static void on_verb(struct client *c, const struct wire_view *msg)

@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "keeper/crumb.h"
 #include "keeper/door.h"
+#include "keeper/listen.h"
 #include "keeper/orders.h"
 #include "sys/clock.h"
 #include "sys/fds.h"
@@ -89,16 +90,6 @@ int keeper_take_link(struct keeper *k, const char *service, int fd, const void *
 
 /* --- hooks of the services --- */
 
-static struct keeper_listen *find_listen(struct keeper *k, const char *name)
-{
-	list_each (&k->listens, at) {
-		struct keeper_listen *l = list_of(at, struct keeper_listen, link);
-		if (!strcmp(l->name, name))
-			return l;
-	}
-	return NULL;
-}
-
 /* "page" -> DSS_LISTEN_PAGE_FD; the text lives as long as the keeper. */
 static const char *listen_env(const char *name)
 {
@@ -120,7 +111,7 @@ int keeper_give(void *keeper, struct service *s, struct proc_fd *fds, size_t *nf
 	struct wire_link **at = link_of(k, s->plan->desc.id);
 	*nfds = 0;
 	for (char **name = s->plan->inherit; name && *name; name++) {
-		struct keeper_listen *l = find_listen(k, *name);
+		struct keeper_listen *l = listen_find(k, *name);
 		const char *env = l ? listen_env(*name) : NULL;
 		if (!env || *nfds == SERVICE_FDS_MAX - 2)
 			return err_set(err, "service %s inherits \"%s\", which does not listen", s->plan->desc.id, *name);

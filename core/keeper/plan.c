@@ -80,6 +80,18 @@ static int read_listen(struct plan *p, char **args, struct err *err)
 	return set_int(&l->port, args[2], err);
 }
 
+static int read_listen_unix(struct plan *p, const char *name, struct err *err)
+{
+	struct plan_listen *l = calloc(1, sizeof(*l));
+	if (!l)
+		return err_set(err, "no memory");
+	list_push(&p->listens, &l->link);
+	l->is_unix = true;
+	if (!text_is_id(name, strlen(name))) /* it becomes a file that root makes */
+		return err_set(err, "\"%.60s\" is no name of a socket", name);
+	return set_text(l->name, sizeof(l->name), name, err);
+}
+
 static int read_service(struct reader *r, const char *name, struct err *err)
 {
 	struct plan_service *s = calloc(1, sizeof(*s));
@@ -104,6 +116,8 @@ static int read_in_block(struct reader *r, const char *word, const char *value, 
 		return set_int(&s->healthy_ms, value, err);
 	if (!strcmp(word, "give_up_ms"))
 		return set_long(&s->give_up_ms, value, err);
+	if (!strcmp(word, "reload_signal"))
+		return set_int(&s->reload_signal, value, err);
 	if (!strcmp(word, "after"))
 		return words_add(&s->after, value, err);
 	if (!strcmp(word, "inherit"))
@@ -119,7 +133,7 @@ static int read_at_top(struct reader *r, const char *word, char **args, int narg
 		int nargs;
 	} known[] = { { "instance", 1 },   { "dir", 1 },       { "cgroups", 1 },  { "control_user", 1 },
 		      { "allow_user", 1 }, { "listen", 3 },    { "log_file", 2 }, { "log_job", 1 },
-		      { "log_total", 1 },  { "log_floor", 1 }, { "service", 1 } };
+		      { "log_total", 1 },  { "log_floor", 1 }, { "listen_unix", 1 }, { "service", 1 } };
 	size_t i = 0;
 	while (i < sizeof(known) / sizeof(known[0]) && strcmp(known[i].word, word))
 		i++;
@@ -148,6 +162,8 @@ static int read_at_top(struct reader *r, const char *word, char **args, int narg
 		return set_long(&p->log_total_bytes, args[0], err);
 	case 9:
 		return set_long(&p->log_floor_bytes, args[0], err);
+	case 10:
+		return read_listen_unix(p, args[0], err);
 	default:
 		return read_service(r, args[0], err);
 	}

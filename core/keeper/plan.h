@@ -18,6 +18,7 @@
  *     control_user dss                   who backend and logger run as; absent = one user
  *     allow_user dss-run                 may repeat; whom `spawn` may name
  *     listen page 127.0.0.1 11200        port 0 = choose; may repeat
+ *     listen_unix backend                run/NAME.sock, for the control user alone; may repeat
  *     log_file 104857600 10              bytes a file, how many are kept
  *     log_job 52428800                   bytes of a job's log, head and tail are kept
  *     log_total 10737418240              bytes of all logs of the instance
@@ -39,6 +40,7 @@
  *       restart_most_ms 60000            longest pause between tries
  *       healthy_ms 60000
  *       give_up_ms 0                     0 = never
+ *       reload_signal 1                  optional: what `reload NAME` sends
  *       after logger                     may repeat: started once that is ready
  *       inherit page                     may repeat: listening sockets, as DSS_LISTEN_PAGE_FD=N
  *     end
@@ -48,6 +50,7 @@ struct plan_listen {
 	struct list link;
 	char name[32], host[64];
 	int port;
+	bool is_unix; /* run/NAME.sock; no host, no port */
 };
 
 struct plan_service {
@@ -55,6 +58,7 @@ struct plan_service {
 	struct desc desc; /* desc.id is the service's name */
 	int restart_most_ms, healthy_ms;
 	long give_up_ms;         /* 0 = never */
+	int reload_signal;       /* 0 = it cannot be reloaded */
 	char **after, **inherit; /* NULL-terminated, owned */
 };
 

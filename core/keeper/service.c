@@ -374,6 +374,16 @@ void service_restart(struct service *s, const char *by)
 		service_start(s);
 }
 
+int service_reload(struct service *s, struct err *err)
+{
+	const char *name = s->plan->desc.id;
+	if (!s->plan->reload_signal)
+		return err_set(err, "service %s cannot be reloaded: config/dss.lua says no `reload` for it; dss restart %s", name, name);
+	if (s->state != SERVICE_UP)
+		return err_set(err, "service %s is not ready (%s): there is nothing to reload", name, states[s->state]);
+	return proc_signal(s->proc, s->plan->reload_signal, "admin", "reload", err);
+}
+
 int service_crashes_within(const struct service *s, int64_t window_ms)
 {
 	int64_t now = clock_mono_ms();

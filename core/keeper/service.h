@@ -11,7 +11,7 @@ enum service_state { SERVICE_DOWN, SERVICE_STARTING, SERVICE_UP, SERVICE_BACKOFF
 enum service_event { SERVICE_START, SERVICE_READY, SERVICE_HEALTHY, SERVICE_EXIT, SERVICE_TIMER, SERVICE_STOP, SERVICE_GIVE_UP };
 extern const struct fsm service_fsm;
 
-#define SERVICE_FDS_MAX      6
+#define SERVICE_FDS_MAX      8
 #define SERVICE_CRASHES_KEPT 3
 
 struct service {
@@ -55,6 +55,8 @@ void services_wake(struct services *all);
 void service_start(struct service *s); /* wanted up; at once, also out of a back-off */
 void service_stop(struct service *s, const char *cause, const char *text, const char *by, bool now);
 void service_restart(struct service *s, const char *by); /* stop, then start again */
+/* Sends the plan's reload_signal. -1: it has none, or does not run. */
+int service_reload(struct service *s, struct err *err);
 const char *service_state_name(const struct service *s);
 /* Crashes within the last window_ms. */
 int service_crashes_within(const struct service *s, int64_t window_ms);

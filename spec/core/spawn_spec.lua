@@ -265,7 +265,7 @@ describe("spawning", function()
 		for _, spec in ipairs {
 			{ argv = { "true" } }, { argv = {} , path = "/bin/true" }, { argv = { "/bin/true" }, fds = { 0, 2 } },
 			{ argv = { "/bin/true" }, fds = { -1, 3 } }, { argv = { "/bin/true" }, fds = { 0, 3, 1, 3 } },
-			{ argv = { "/bin/true" }, fds = { 0, 3, 0, 4, 0, 5, 0, 6, 0, 7, 0, 8, 0, 9, 0, 10, 0, 11 } },
+			{ argv = { "/bin/true" }, fds = { 0, 3, 0, 4, 0, 5, 0, 6, 0, 7, 0, 8, 0, 9, 0, 10, 0, 11, 0, 12, 0, 13 } },
 		} do
 			local child, why, step, errnum = p.spawn(spec)
 			assert.is_nil(child)

@@ -47,6 +47,35 @@ local function by_key(req)
 	return { login = k.user, is_admin = k.is_admin, key = k.id ~= "" and k.id or nil }
 end
 
+local function is_known(login)
+	if gate.facts.remote_admins[login] then return true end
+	for _, k in ipairs(keys.list(login)) do
+		if not k.revoked_ms then return true end
+	end
+	return false
+end
+
+-- What a browser says of the page that sends a request: its own, or nobody's (an address typed in). Other sites, and webapps on the next
+-- port, may not act with what the browser adds by itself.
+local own_site = { ["same-origin"] = true, none = true }
+
+local function is_from_elsewhere(req)
+	local f = req.fields
+	if req.method == "GET" or req.method == "HEAD" then return false end
+	if f["sec-fetch-site"] then return not own_site[f["sec-fetch-site"]] end
+	return f.origin ~= nil and f.origin ~= ("%s://%s"):format(f["x-forwarded-proto"], f["x-forwarded-host"])
+end
+
+--- Whom nginx names, where config/dss.lua lets it; nil: it names nobody. It replaces what a client sent under that name.
+local function by_nginx(req)
+	local login = req.is_passed and gate.facts.takes_remote_user and req.fields["x-remote-user"]
+	if not login then return nil end
+	if not id.is_login(login) then return nil, 403, "the name that nginx found is no valid login" end
+	if not is_known(login) then return nil, 403, ("%s is no user here: no key was made for this login"):format(login) end
+	if is_from_elsewhere(req) then return nil, 403, "a page of another site may not act for you" end
+	return { login = login, is_admin = gate.facts.remote_admins[login] or false }
+end
+
 local function who_asks(req)
 	if req.fields.authorization then return by_key(req) end
 	if req.fields["x-dku-apiticket"] then
@@ -55,6 +84,8 @@ local function who_asks(req)
 		return { login = login, is_admin = false }
 	end
 	if req.uid then return by_socket(req) end
+	local who, status, text = by_nginx(req)
+	if who or status then return who, status, text end
 	return nil, 401, "No API key: send Authorization: Bearer KEY, or the key as the user of Basic"
 end
 
@@ -76,7 +107,7 @@ local loopback = { ["127.0.0.1"] = true, ["::1"] = true, unix = true }
 --- From this very machine, and not passed on by a proxy on it.
 function M.is_local(req)
 	local f = req.fields
-	return (loopback[req.peer] or false) and not (f.forwarded or f["x-forwarded-for"] or f["x-real-ip"] or f.via)
+	return not req.is_passed and (loopback[req.peer] or false) and not (f.forwarded or f["x-forwarded-for"] or f["x-real-ip"] or f.via)
 end
 
 --- Whose futures these are, and admins' all. verb ("see", "abort") and facts of a task: what the policies' word `access` grants beyond that.

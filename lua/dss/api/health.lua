@@ -7,19 +7,25 @@ local json = require "bind.json"
 
 local M = {}
 
-local function shown(req, trouble)
+local function is_admin(req)
 	local who = req.fields.authorization and auth.identify(req)
-	if who and who.is_admin then return trouble end
+	return who and who.is_admin
+end
+
+local function shown(req, trouble)
+	if is_admin(req) then return trouble end
 	return (trouble:match "^[^%s:]+:%d+" or "policies/") .. ": refused; an admin is told why"
 end
 
 function M.get(req)
 	local h = json.decode(fleet.health()) or json.object {}
 	local is_safe, trouble = gate.policies()
-	h.status = trouble == "" and not is_safe and "ok" or "warning"
+	local nginx = gate.nginx()
+	h.status = trouble == "" and nginx == "" and not is_safe and "ok" or "warning"
 	h.version = gate.facts.version
 	h.upMs = gate.wall_ms() - gate.facts.started_ms
 	h.policies = { taken = trouble == "", lastGood = is_safe, error = trouble ~= "" and shown(req, trouble) or nil }
+	if nginx ~= "" then h.nginx = { error = is_admin(req) and nginx or "its configuration was refused; an admin is told why" } end
 	req.reply(200, "application/json;charset=utf-8", json.encode(h))
 end
 

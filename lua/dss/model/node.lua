@@ -1,4 +1,4 @@
--- node: the words of config/dss.lua: node, backend, service, log.
+-- node: the words of config/dss.lua: node, backend, nginx, service, log.
 local S = require "dss.model.schema"
 local id = require "dss.text.id"
 
@@ -33,6 +33,23 @@ local function absolute() return S.text { check = function(v)
 	if v:sub(1, 1) ~= "/" then return nil, ("%q is no absolute path"):format(v) end
 	return v
 end } end
+
+--- A file that stands in nginx's configuration: there "$" begins a variable, and nothing can be escaped everywhere.
+local function file(is_absolute) return S.text { check = function(v)
+	if is_absolute and v:sub(1, 1) ~= "/" then return nil, ("%q is no absolute path"):format(v) end
+	if v:find '[%c"$\\;{}]' then return nil, ("%q: nginx takes no path with one of \" $ \\ ; { }"):format(v) end
+	return v
+end } end
+
+local function together(shape, what, least, most)
+	shape.check = function(v)
+		local n = 0
+		for _ in pairs(v) do n = n + 1 end
+		if n > 0 and (n < least or n > most) then return nil, what end
+		return v
+	end
+	return shape
+end
 
 local function port_of(text)
 	local n = text:find "^%d+$" and math.tointeger(tonumber(text))
@@ -73,6 +90,33 @@ local shapes = {
 		reserve = S.size { least = 1 },                -- of that, kept from kernels for people and the system
 	},
 	backend = S.record { limits = limits(), env = environment() },
+	nginx = S.record {
+		enabled = S.bool { default = true },
+		command = absolute(),
+		workers = S.int { least = 1, most = 64, default = 1 },
+		tls = together(S.record { certificate = file(true), key = file(true) }, "certificate and key stand together", 2, 2),
+		hsts = S.duration { default = 0 },
+		max_body = S.size { least = 1024, default = 64 << 20 },
+		extra = file(false),
+		remote_user = together(S.record {
+			basic = file(true), certificate = file(true),
+			variable = S.text { check = function(v)
+				if not v:find "^%$[%a_][%w_]*$" then return nil, ("%q is no variable such as \"$my_user\""):format(v) end
+				if v == "$remote_user" then
+					return nil, '"$remote_user" holds what the client wrote, checked or not; write basic = "/file", which checks it'
+				end
+				if v:find "^%$http_" or v:find "^%$arg_" or v:find "^%$cookie_" then return nil, ("%q holds what the client wrote"):format(v) end
+				return v
+			end },
+		}, "one of basic, certificate and variable", 1, 1),
+		remote_admins = S.list { default = {}, of = S.text { check = function(v)
+			if not id.is_login(v) then return nil, ("%q is no valid login"):format(v) end
+			return v
+		end } },
+		grace = S.duration { default = 5000 },
+		limits = limits(),
+		files = S.int { least = 64, most = 10000000 },
+	},
 	log = S.record {
 		file = S.size { least = 4096, default = 100 << 20 },
 		files = S.int { least = 1, most = 1000, default = 10 },
@@ -98,6 +142,7 @@ local shapes = {
 			healthy = S.duration { least = 1, default = 60000 },
 			give_up = S.duration { default = 3600000 },
 		},
+		reload = S.choice { words = { "HUP", "USR1", "USR2" } },
 		after = S.list { of = S.id {}, default = {} },
 		log = S.text { check = function(v)
 			if v == "null" then return v end
@@ -115,7 +160,7 @@ local function read(shape, t, source, line) return S.read(shapes[shape], t, { so
 --- The words for one file; what they say lands in `model`.
 function M.words(source, model)
 	local words = {}
-	for _, word in ipairs { "node", "backend", "log" } do
+	for _, word in ipairs { "node", "backend", "nginx", "log" } do
 		words[word] = source:single(word, model, function(t, line)
 			model[word] = read(word, t, source, line)
 			model[word].line = line
@@ -138,6 +183,7 @@ end
 local function check_after(model, source)
 	local nearest = require "dss.text.nearest"
 	local known = { "logger", "backend", table.unpack(model.order) }
+	if model.nginx then known[#known + 1] = "nginx" end
 	local is_known = {}
 	for _, name in ipairs(known) do is_known[name] = true end
 	local state = {}
@@ -169,6 +215,28 @@ local function check_after(model, source)
 	end
 end
 
+local PORT_MOST = 65535
+
+--- nil where it is not to run.
+local function check_nginx(source, model)
+	local nginx, node = model.nginx, model.node
+	if not nginx or not nginx.enabled then
+		model.nginx = nil
+		return
+	end
+	nginx.command = nginx.command or "/usr/sbin/nginx"
+	if model.services.nginx then source:report(model.services.nginx.line, 'service "nginx" stands beside nginx { … }: write one of them') end
+	if node.port + 4 > PORT_MOST then source:report(nginx.line, ("port %d + 4, for this machine's own requests, is no port"):format(node.port)) end
+	if next(nginx.remote_user) and not node.control_user then
+		source:report(nginx.line, "remote_user wants control_user and run_user: where all is one user, code in any kernel could name anybody")
+	end
+	if next(nginx.remote_admins) and not next(nginx.remote_user) then source:report(nginx.line, "remote_admins stands beside remote_user") end
+	if nginx.remote_user.certificate and not nginx.tls.key then
+		source:report(nginx.line, "remote_user.certificate wants tls: without it nobody shows a certificate")
+	end
+	if nginx.hsts > 0 and not nginx.tls.key then source:report(nginx.line, "hsts wants tls") end
+end
+
 --- What only the whole can tell; fills in what no word said.
 function M.finish(source, model)
 	for _, word in ipairs { "node", "backend", "log" } do
@@ -183,6 +251,7 @@ function M.finish(source, model)
 	if node.memory and node.reserve and node.reserve >= node.memory then
 		source:report(node.line or 1, "reserve is not less than memory: nothing would be left for kernels")
 	end
+	check_nginx(source, model)
 	check_after(model, source)
 end
 

@@ -1,5 +1,6 @@
 -- plan: config/dss.lua → the text that the keeper reads (core/keeper/plan.h tells the format).
 local files = require "bind.files"
+local front = require "dss.model.nginx"
 local json = require "bind.json"
 local node = require "dss.model.node"
 local sandbox = require "dss.model.sandbox"
@@ -64,6 +65,7 @@ local function put_service(put, s)
 	put("restart_most_ms", s.restart_most_ms or 60000)
 	put("healthy_ms", s.healthy_ms or 60000)
 	put("give_up_ms", s.give_up_ms)
+	if s.reload_signal then put("reload_signal", s.reload_signal) end
 	for _, name in ipairs(s.after or {}) do put("after", name) end
 	for _, name in ipairs(s.inherit or {}) do put("inherit", name) end
 	put "end"
@@ -84,21 +86,56 @@ end
 
 --- What the backend itself needs of config/dss.lua travels with the plan: one that is restarted while the file is being edited starts with
 -- what was taken.
-local function given(n)
-	return json.encode { control_user = n.control_user, run_user = n.run_user, port = n.port, hosts = json.array(n.hosts or {}),
-		memory = n.memory, reserve = n.reserve, observe = n.observe or nil }
+local function given(model)
+	local n, nginx = model.node, model.nginx
+	return { control_user = n.control_user, run_user = n.run_user, port = n.port, hosts = json.array(n.hosts or {}),
+		memory = n.memory, reserve = n.reserve, observe = n.observe or nil,
+		front = nginx and true, front_tls = nginx and nginx.tls.key and true, remote_user = nginx and next(nginx.remote_user) and true,
+		remote_admins = nginx and next(nginx.remote_admins) and json.array(nginx.remote_admins) }
 end
 
 local function backend(model, where)
 	return {
 		name = "backend",
 		argv = { where.bin .. "/dssd", "run", where.dir },
-		env = environment({ PATH = PATH, LANG = "C.UTF-8", HOME = where.dir, DSS_SHARE = where.share, DSS_NODE = given(model.node) },
+		env = environment({ PATH = PATH, LANG = "C.UTF-8", HOME = where.dir, DSS_SHARE = where.share, DSS_NODE = json.encode(given(model)) },
 			model.backend.env),
 		cwd = where.dir, user = model.node.control_user, limits = model.backend.limits,
 		ready = "notify", ready_within_ms = 60000, grace_ms = 10000, give_up_ms = 0,
-		after = { "logger" }, inherit = { "page", "callback" },
+		after = { "logger" },
+		inherit = model.nginx and { "page", "callback", "webapps", "backend", "front", "front_webapps" } or { "page", "callback", "webapps" },
 	}
+end
+
+--- `dssd nginx` renders the configuration, tests it and becomes nginx, on the sockets that it inherits.
+local function nginx(model, where)
+	local settings = front.settings(model, where.dir)
+	return {
+		name = "nginx", argv = { where.bin .. "/dssd", "nginx", where.dir },
+		env = { PATH = PATH, LANG = "C.UTF-8", HOME = where.dir, DSS_SHARE = where.share, DSS_NGINX = json.encode(settings) },
+		cwd = where.dir, user = model.node.control_user, limits = model.nginx.limits, files = model.nginx.files,
+		ready = "fd", ready_within_ms = 30000, stop_signal = node.signals.QUIT, grace_ms = model.nginx.grace, give_up_ms = 0,
+		reload_signal = node.signals.HUP, after = { "logger" }, inherit = { "front", "front_webapps" },
+	}
+end
+
+--- Which sockets there are. Behind nginx the backend has one more for this machine's own requests, which need no TLS, and Unix sockets for what
+-- nginx passes on.
+local function put_listens(put, model)
+	local n = model.node
+	local function port(i) return n.port == 0 and 0 or n.port + i end
+	if model.nginx then
+		put("listen", "front", n.address, port(0))
+		put("listen", "page", "127.0.0.1", port(4))
+	else
+		put("listen", "page", n.address, port(0))
+	end
+	put("listen", "callback", "127.0.0.1", port(1))
+	put("listen", model.nginx and "front_webapps" or "webapps", n.address, port(3))
+	if model.nginx then
+		put("listen_unix", "backend")
+		put("listen_unix", "webapps")
+	end
 end
 
 local function declared(s, model, where)
@@ -111,6 +148,7 @@ local function declared(s, model, where)
 		env = environment({ PATH = PATH, LANG = "C.UTF-8", HOME = where.dir }, s.env),
 		cwd = s.cwd or where.dir, user = s.user or model.node.run_user, limits = s.limits, files = s.files, sink = s.log,
 		ready = s.ready, ready_within_ms = s.ready_within, stop_signal = node.signals[s.stop.signal], grace_ms = s.stop.grace,
+		reload_signal = node.signals[s.reload],
 		restart_most_ms = s.restart.most, healthy_ms = s.restart.healthy, give_up_ms = s.restart.give_up, after = after,
 	}
 end
@@ -128,14 +166,14 @@ function M.text(model, where)
 		put("control_user", n.control_user)
 		put("allow_user", n.run_user)
 	end
-	put("listen", "page", n.address, n.port)
-	put("listen", "callback", "127.0.0.1", n.port == 0 and 0 or n.port + 1)
+	put_listens(put, model)
 	put("log_file", log.file, log.files)
 	put("log_job", log.job)
 	put("log_total", log.total)
 	put("log_floor", log.floor)
 	put_service(put, logger(model, where))
 	put_service(put, backend(model, where))
+	if model.nginx then put_service(put, nginx(model, where)) end
 	for _, name in ipairs(model.order) do put_service(put, declared(model.services[name], model, where)) end
 	return w.text()
 end
@@ -168,7 +206,7 @@ function M.node(dir, taken)
 	if taken ~= "" then return json.decode(taken) end
 	local model, errors = M.read(dir)
 	if not model then return nil, errors[1] end
-	return model.node
+	return given(model)
 end
 
 return M

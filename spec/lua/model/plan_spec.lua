@@ -40,6 +40,7 @@ dir DIR
 cgroups auto
 listen page 127.0.0.1 11200
 listen callback 127.0.0.1 11201
+listen webapps 127.0.0.1 11203
 log_file 104857600 10
 log_job 52428800
 log_total 10737418240
@@ -68,6 +69,7 @@ give_up_ms 0
 after logger
 inherit page
 inherit callback
+inherit webapps
 end]]):gsub("DIR", dir), block(text, "backend"))
 		assert.matches("argv /usr/bin/dss%-logger\nargv %-%-dir\n", block(text, "logger"))
 	end)
