@@ -25,6 +25,8 @@ static const struct ctl_command commands[] = {
 	{ "abort", "stop a task", "ID", abort_command, CTL_NEEDS_DAEMON },
 	{ "job", "build datasets of a project", "run | start | status | log | abort PROJECT …", job_command, CTL_NEEDS_DAEMON },
 	{ "jobs", "jobs, newest first", "[PROJECT]", jobs_command, CTL_NEEDS_DAEMON },
+	{ "train", "train a model of a project", "PROJECT MODEL [--wait]", train_command, CTL_NEEDS_DAEMON },
+	{ "models", "models and their trainings, newest first", "[PROJECT]", models_command, CTL_NEEDS_DAEMON },
 	{ "webapps", "webapps: what there is, started, stopped", "[list | start | stop | restart | log PROJECT NAME]",
 	  webapps_command, CTL_NEEDS_DAEMON },
 	{ "policy", "the policies: in force, checked, compared, rolled back", "[show | check | diff | history | rollback]",

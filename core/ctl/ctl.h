@@ -79,6 +79,8 @@ int events_command(struct ctl *ctl, int argc, char **argv);
 int key_command(struct ctl *ctl, int argc, char **argv);
 int job_command(struct ctl *ctl, int argc, char **argv);
 int jobs_command(struct ctl *ctl, int argc, char **argv);
+int train_command(struct ctl *ctl, int argc, char **argv);
+int models_command(struct ctl *ctl, int argc, char **argv);
 int policy_command(struct ctl *ctl, int argc, char **argv);
 int alerts_command(struct ctl *ctl, int argc, char **argv);
 int why_command(struct ctl *ctl, int argc, char **argv);
