@@ -172,6 +172,11 @@ struct job_activity *job_activity(const struct job *job, const char *id)
 	return NULL;
 }
 
+bool job_runs_in_kernel(const struct job_activity *a)
+{
+	return strcmp(a->kind, "java") == 0;
+}
+
 size_t job_count_alive(const struct job *job)
 {
 	size_t n = 0;
@@ -217,7 +222,7 @@ void jobs_each(struct jobs *jobs, jobs_fn *fn, void *data)
 
 void jobs_tidy(struct jobs *jobs, struct job *job)
 {
-	if (!job->is_over || job_count_alive(job) > 0)
+	if (!job->is_over || job_count_alive(job) > 0 || job->saving > 0)
 		return;
 	map_remove(jobs->by_task, job->task);
 	job_free(&job);
@@ -232,30 +237,45 @@ static void say(struct job_activity *a, const char *text)
 	a->message = copy;
 }
 
-static void end(struct job_activity *a, enum job_state state, const char *why)
+static void end_at(struct job_activity *a, enum job_state state, int64_t ended_ms, const char *why)
 {
 	a->state = state;
-	a->ended_ms = clock_wall_ms();
+	a->ended_ms = ended_ms;
 	if (why)
 		say(a, why);
 	if (job_save(a, NULL, NULL) < 0)
 		log_error("unable to save activity %s of job %s: the store takes nothing now", a->id, a->job->id);
 }
 
-void job_told(struct job_activity *a, enum job_state state, const char *message)
+static void end(struct job_activity *a, enum job_state state, const char *why)
+{
+	end_at(a, state, clock_wall_ms(), why);
+}
+
+/* A time that the kernel told, where it can be true. */
+static int64_t believed(int64_t told_ms, int64_t least_ms)
+{
+	int64_t now = clock_wall_ms();
+	return told_ms >= least_ms && told_ms <= now ? told_ms : now;
+}
+
+void job_told(struct job_activity *a, enum job_state state, int64_t began_ms, int64_t ended_ms, const char *message)
 {
 	/* Of one that has a process, the keeper's word counts. */
 	if (a->state >= JOB_DONE || a->is_alive || state == a->state)
 		return;
 	/* Users' code runs in that kernel: what it says is done has to be its own. */
-	if (strcmp(a->kind, "java") != 0 && (state == JOB_RUNNING || state == JOB_DONE))
+	if (!job_runs_in_kernel(a) && (state == JOB_RUNNING || state == JOB_DONE))
 		return;
 	if (state == JOB_RUNNING) {
 		a->state = state;
-		a->started_ms = clock_wall_ms();
+		a->started_ms = believed(began_ms, 1);
 		job_save(a, NULL, NULL);
 	} else if (state >= JOB_DONE) {
-		end(a, state, message);
+		/* A short one, whose running was never told: what it makes was begun all the same. */
+		if (!a->started_ms && began_ms > 0)
+			a->started_ms = believed(began_ms, 1);
+		end_at(a, state, believed(ended_ms, a->started_ms > 0 ? a->started_ms : 1), message);
 	}
 }
 
@@ -264,9 +284,11 @@ static void take_word(struct job *job, const char *id, const json_t *word)
 	struct job_activity *a = json_is_object(word) ? job_activity(job, id) : NULL;
 	const char *state = json_string_value(json_object_get(word, "state"));
 	const char *message = json_string_value(json_object_get(word, "message"));
+	int64_t began = (int64_t)json_integer_value(json_object_get(word, "startTime"));
+	int64_t ended = (int64_t)json_integer_value(json_object_get(word, "endTime"));
 	int s = state ? job_state_named(state) : -1;
 	if (a && s >= 0)
-		job_told(a, (enum job_state)s, message);
+		job_told(a, (enum job_state)s, began, ended, message);
 }
 
 void job_take_words(struct job *job, const json_t *state)
@@ -290,7 +312,7 @@ void job_over(struct job *job, const struct future *f)
 		if (a->is_alive) /* its process is being ended; the end says what became of it */
 			continue;
 		if (f->state == FUTURE_DONE)
-			end(a, strcmp(a->kind, "java") == 0 ? JOB_DONE : JOB_SKIPPED, NULL);
+			end(a, job_runs_in_kernel(a) ? JOB_DONE : JOB_SKIPPED, NULL);
 		else if (a->state == JOB_RUNNING)
 			end(a, is_aborted ? JOB_ABORTED : JOB_FAILED,
 			    is_aborted ? NULL : "Its kernel ended, or did not tell what became of it.");

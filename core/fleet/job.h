@@ -27,6 +27,7 @@ enum job_state { JOB_NOT_STARTED, JOB_WAITING, JOB_RUNNING, JOB_DONE, JOB_FAILED
 const char *job_state_name(enum job_state s);
 int job_state_named(const char *name); /* -1: no such state */
 
+struct guest;
 struct job;
 struct jobs;
 
@@ -43,7 +44,8 @@ struct job_activity {
 	int64_t peak_bytes;            /* -1 = unknown */
 	char *message;                 /* owned; why it failed; NULL */
 	bool is_alive;                 /* its process was ordered, and its end not seen */
-	void *node;                    /* node's own, of a living one */
+	struct guest *guest; /* its place, or its wait for one (JOB_WAITING); NULL = neither. Left by node before the job goes */
+	void *node;          /* node's own, of a living one */
 };
 
 struct job {
@@ -53,7 +55,8 @@ struct job {
 	json_t *plan; /* owned */
 	struct job_activity *activities;
 	size_t n;
-	bool is_over; /* its future has come to its end */
+	bool is_over;  /* its future has come to its end */
+	size_t saving; /* rows on their way to the disk: until they are there, what it is stands here alone */
 };
 
 /* Loads the rows of open jobs: before the loop runs, after the fleet. Borrows both. */
@@ -65,7 +68,8 @@ struct job *jobs_of(struct jobs *jobs, const char *task);
 struct job_activity *job_activity(const struct job *job, const char *id);
 struct job_activity *jobs_by_process(struct jobs *jobs, const char *process); /* NULL: unknown */
 size_t job_count_alive(const struct job *job);
-/* Forgets one that is over and has no process left; what it was stands in the store. */
+bool job_runs_in_kernel(const struct job_activity *a); /* a java recipe: it has no process of its own */
+/* Forgets one that is over and has no process left once what it was stands in the store. */
 void jobs_tidy(struct jobs *jobs, struct job *job);
 typedef void jobs_fn(void *data, struct job *job);
 void jobs_each(struct jobs *jobs, jobs_fn *fn, void *data);
@@ -80,8 +84,8 @@ int job_put_kernel_payload(const struct future *f, struct buf *out);
 int job_save(struct job_activity *a, store_done_fn *fn, void *data);
 /* The future has come to its end: activities that had no end get one. */
 void job_over(struct job *job, const struct future *f);
-/* What the kernel says of an activity that it runs itself. */
-void job_told(struct job_activity *a, enum job_state state, const char *message);
+/* What the kernel says of an activity that it runs itself; times of the wall, 0: not told. */
+void job_told(struct job_activity *a, enum job_state state, int64_t began_ms, int64_t ended_ms, const char *message);
 
 /* "activities" of the kernel's state or result: {ID: {"state","message"?,…}}. */
 void job_take_words(struct job *job, const json_t *state);

@@ -1,6 +1,7 @@
 /* job_json: jobs as the public API's clients read them. */
 #include <string.h>
 
+#include "fleet/guest.h"
 #include "fleet/job.h"
 #include "fleet/jtext.h"
 #include "net/json.h"
@@ -93,6 +94,17 @@ static void put_message(const struct job_activity *a, struct buf *out)
 	}
 }
 
+/* Why it has not begun, though all that it needs is there. */
+static void put_wait(const struct job_activity *a, struct buf *out)
+{
+	char why[800];
+	int position = 0;
+	if (a->state != JOB_WAITING || !guest_why(a->guest, why, sizeof(why), &position))
+		return;
+	jtext_text(out, "reason", why);
+	jtext_int(out, "position", position);
+}
+
 static void put_activity(const struct job_activity *a, const struct job_view *v, int order, struct buf *out)
 {
 	const char *recipe = json_string_value(json_object_get(a->spec, "recipe")),
@@ -115,6 +127,7 @@ static void put_activity(const struct job_activity *a, const struct job_view *v,
 	jtext_int(out, "runningTime", running);
 	jtext_int(out, "partialExecutionOrder", order);
 	put_message(a, out);
+	put_wait(a, out);
 	jtext_some_text(out, "why", why);
 	jtext_some_text(out, "processId", a->process);
 	jtext_some_text(out, "cause", a->cause);

@@ -115,7 +115,8 @@ int job_store_load(void *data, struct store_sql *sql, struct err *err)
 
 struct saving {
 	struct store_job base;
-	struct job_activity row; /* job, spec, node: not to be touched */
+	struct jobs *jobs;
+	struct job_activity row; /* job, spec, guest, node: not to be touched */
 	char task[FUTURE_ID_MAX], project[JOB_NAME_MAX], job[JOB_NAME_MAX], id[JOB_NAME_MAX];
 	struct job_built built;
 	json_t *outputs; /* a copy */
@@ -186,10 +187,15 @@ static int run_saving(struct store_job *base, struct store_sql *sql, struct err 
 static void tell_saving(struct store_job *base, const struct store_answer *answer)
 {
 	struct saving *s = (struct saving *)base;
+	struct job *job = map_get(s->jobs->by_task, s->task);
+	if (job)
+		job->saving--;
 	if (s->fn)
 		s->fn(s->data, answer);
 	else if (answer->outcome != STORE_OK)
 		log_error("unable to save activity %s of job %s: %s", s->id, s->job, answer->err.text);
+	if ((job = map_get(s->jobs->by_task, s->task)))
+		jobs_tidy(s->jobs, job);
 }
 
 static void release_saving(struct store_job *base)
@@ -237,8 +243,12 @@ int job_save(struct job_activity *a, store_done_fn *fn, void *data)
 	snprintf(s->id, sizeof(s->id), "%s", a->id);
 	s->fn = fn;
 	s->data = data;
+	s->jobs = a->job->jobs;
 	note_outputs(a, s);
-	return store_write_job(fleet_store(a->job->jobs->fleet), &s->base);
+	if (store_write_job(fleet_store(s->jobs->fleet), &s->base) < 0)
+		return -1;
+	a->job->saving++;
+	return 0;
 }
 
 /* --- statuses and lists: the store's rows, with what the fleet knows better of those it has at hand --- */

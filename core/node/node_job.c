@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "fleet/guest.h"
 #include "fleet/jtext.h"
 #include "net/json.h"
 #include "node/node_job_inner.h"
@@ -67,8 +68,7 @@ static bool is_stop(const char *cause)
 
 static void end_activity(struct node_jobs *t, struct job_activity *a, const struct judge_end *end, store_done_fn *fn, void *data)
 {
-	char process[JOB_PROCESS_MAX];
-	memcpy(process, a->process, sizeof(process));
+	guest_leave(&a->guest);
 	snprintf(a->cause, sizeof(a->cause), "%s", end->cause[0] ? end->cause : "unknown");
 	a->code = strcmp(a->cause, "start_failed") == 0 ? -1 : end->code; /* there it is the errno of its start */
 	a->signal = end->signal;
@@ -79,10 +79,21 @@ static void end_activity(struct node_jobs *t, struct job_activity *a, const stru
 	tell_why(a, end);
 	if (job_save(a, fn, data) < 0) {
 		/* Not acknowledged: the next backend hears it again. */
-		log_error("unable to save the end of %s: the store takes nothing now", process);
+		log_error("unable to save the end of activity %s of job %s: the store takes nothing now", a->id, a->job->id);
 	}
-	job_answer_waits(t, process);
-	jobs_tidy(t->jobs, a->job);
+	job_answer_waits(t, a);
+	job_tidy(t, a->job);
+}
+
+void job_tidy(struct node_jobs *t, struct job *job)
+{
+	if (!job->is_over || job_count_alive(job) > 0)
+		return;
+	for (size_t i = 0; i < job->n; i++) {
+		guest_leave(&job->activities[i].guest);
+		job_answer_waits(t, &job->activities[i]);
+	}
+	jobs_tidy(t->jobs, job);
 }
 
 bool node_jobs_ended(struct node_jobs *t, const struct judge_end *end, store_done_fn *fn, void *data)
@@ -152,8 +163,32 @@ void node_jobs_open(struct node_jobs *t, const char *task)
 void node_jobs_told(struct node_jobs *t, const char *task, const json_t *state)
 {
 	struct job *job = jobs_of(t->jobs, task);
-	if (job)
-		job_take_words(job, state);
+	if (!job)
+		return;
+	job_take_words(job, state);
+	for (size_t i = 0; i < job->n; i++) {
+		struct job_activity *a = &job->activities[i];
+		if (a->state >= JOB_DONE && !a->is_alive)
+			guest_leave(&a->guest);
+		else if (a->state == JOB_RUNNING && job_runs_in_kernel(a))
+			job_place_adopt(t, a);
+	}
+}
+
+static const char *tell_abort(const struct future *f, char *text, size_t room)
+{
+	snprintf(text, room, "its job was aborted by %.200s", f->abort_by ? f->abort_by : f->abort_cause);
+	return f->abort_cause;
+}
+
+void node_jobs_aborted(struct node_jobs *t, const char *task)
+{
+	const struct future *f = fleet_live(t->node->fleet, task);
+	struct job *job = f && f->job && f->abort_cause[0] ? jobs_of(t->jobs, task) : NULL;
+	char text[300];
+	for (size_t i = 0; job && i < job->n; i++)
+		if (guest_is_waiting(job->activities[i].guest))
+			job_place_drop(&job->activities[i], tell_abort(f, text, sizeof(text)), text);
 }
 
 void node_jobs_over(struct node_jobs *t, const struct future *f)
@@ -165,14 +200,15 @@ void node_jobs_over(struct node_jobs *t, const struct future *f)
 		return;
 	job_over(job, f);
 	snprintf(text, sizeof(text), "its job has ended (%s)", future_state_name(f->state));
-	if (f->state == FUTURE_ABORTED && f->abort_cause[0]) {
-		snprintf(text, sizeof(text), "its job was aborted by %.200s", f->abort_by ? f->abort_by : f->abort_cause);
-		cause = f->abort_cause;
-	}
-	for (size_t i = 0; i < job->n; i++)
+	if (f->state == FUTURE_ABORTED && f->abort_cause[0])
+		cause = tell_abort(f, text, sizeof(text));
+	for (size_t i = 0; i < job->n; i++) {
 		if (job->activities[i].is_alive)
 			job_stop_process(t, &job->activities[i], cause, text);
-	jobs_tidy(t->jobs, job);
+		else
+			guest_leave(&job->activities[i].guest);
+	}
+	job_tidy(t, job);
 }
 
 /* --- taking up --- */
@@ -184,6 +220,8 @@ void node_jobs_take_row(struct node_jobs *t, const char *id, const char *label, 
 	(void)label;
 	if (a) {
 		a->node = t; /* seen */
+		if (a->is_alive)
+			job_place_adopt(t, a);
 		log_info("took up %s: activity %s of job %s", id, a->id, a->job->id);
 	} else if (is_alive) { /* of a job that is over */
 		log_warn("%s: its job is over; it is stopped", id);
@@ -198,10 +236,12 @@ static void end_unseen(void *data, struct job *job)
 	for (size_t i = 0; i < job->n; i++) {
 		struct job_activity *a = &job->activities[i];
 		bool was_seen = a->node != NULL;
+		const struct future *f = fleet_live(t->node->fleet, job->task);
 		a->node = NULL;
+		if (a->state == JOB_RUNNING && job_runs_in_kernel(a) && f && f->on)
+			job_place_adopt(t, a);
 		if (!a->is_alive || was_seen)
 			continue;
-		const struct future *f = fleet_live(t->node->fleet, job->task);
 		if (f && f->on) { /* ordered, but not yet started: its kernel asks again, by the same name */
 			a->state = JOB_NOT_STARTED;
 			a->started_ms = 0;
@@ -259,8 +299,10 @@ struct node_jobs *node_jobs_new(struct node *n, struct err *err)
 	}
 	t->node = n;
 	list_init(&t->waits);
+	list_init(&t->starts);
 	t->look = loop_timer_new(n->loop, on_look, t);
-	t->jobs = t->look ? jobs_new(n->fleet, err) : NULL;
+	t->news = loop_timer_new(n->loop, job_look_for_news, t);
+	t->jobs = t->look && t->news ? jobs_new(n->fleet, err) : NULL;
 	if (!t->jobs)
 		node_jobs_free(&t);
 	return t;
@@ -278,6 +320,8 @@ void node_jobs_free(struct node_jobs **tp)
 	if (!t)
 		return;
 	loop_timer_free(&t->look);
+	loop_timer_free(&t->news);
+	job_place_forget_starts(t);
 	jobs_free(&t->jobs);
 	free(t);
 	*tp = NULL;

@@ -7,7 +7,8 @@
 #include "gate/server.h"
 #include "node/node_inner.h"
 /*
- * node_job: the processes of jobs' activities: /kernel/v1/processes, their spawn orders, their ends. A process is born in the box
+ * node_job: the processes of jobs' activities: /kernel/v1/processes, their places (fleet/guest.h), their spawn orders, their ends. A process is
+ * born in the box
  * run/jobs/PROJECT/JOB/ACTIVITY, as the run user, in the project's folder, with its output in the job's log.
  *
  * Its id is made of its job's task and the kernel's requestId, so that the same request is the same process for every backend: the row of the
@@ -32,6 +33,8 @@ void node_jobs_taken_up(struct node_jobs *t);
 void node_jobs_open(struct node_jobs *t, const char *task);
 /* Its kernel told its state: GET /task. */
 void node_jobs_told(struct node_jobs *t, const char *task, const json_t *state);
+/* It is to be aborted: what waits for a place of it leaves the line. */
+void node_jobs_aborted(struct node_jobs *t, const char *task);
 /* It came to its end: whatever still runs of it is ended. */
 void node_jobs_over(struct node_jobs *t, const struct future *f);
 /* For the list of processes: user, project, jobId, activityId, taskId of an activity's process. */

@@ -5,23 +5,24 @@
 
 #include "base/text.h"
 #include "fleet/die.h"
+#include "fleet/guest.h"
 #include "fleet/jtext.h"
-#include "net/digest.h"
 #include "net/json.h"
 #include "node/node_job_inner.h"
-#include "node/node_job_order.h"
-#include "sys/clock.h"
 
-#define WAIT_MAX_S 60
+#define WAIT_MAX_S  60
+#define PATIENCE_MS 100  /* a place that is there so soon was never waited for */
+#define NEWS_MS     1000 /* between two looks for another reason or position */
 
-/* A GET that waits for an end, or a POST that waits for the row and the keeper. */
+/* A request that waits for a place, or for an end. */
 struct wait {
 	struct list link;
 	struct node_jobs *in;
+	const struct job_activity *of; /* lives as long as the wait: see job_tidy */
 	struct gate_request *req;
-	struct loop_timer *timer; /* of a GET */
-	bool is_held;             /* a callback will come with it: it is not freed before */
-	char process[JOB_PROCESS_MAX];
+	struct loop_timer *timer;
+	char why[256]; /* when it began; "" = it was no wait for a place */
+	int position;
 };
 
 /* --- who asks --- */
@@ -71,15 +72,30 @@ static struct job *job_of(struct node_jobs *t, struct gate_request *req)
 
 /* --- answers about a process --- */
 
+/* Of a java recipe there is no process: only its place is told. */
+static const char *state_of(const struct job_activity *a)
+{
+	if (a->is_alive)
+		return "running";
+	if (guest_is_waiting(a->guest))
+		return "waiting";
+	return a->guest ? "placed" : "exited";
+}
+
 static void reply_state(struct gate_request *req, const struct job_activity *a)
 {
 	struct buf out;
+	char why[800];
+	int position = 0;
 	buf_init(&out, 8192);
 	buf_putc(&out, '{');
-	jtext_text(&out, "processId", a->process);
-	jtext_text(&out, "state", a->is_alive ? "running" : "exited");
-	jtext_some_int(&out, "startTime", a->started_ms);
-	if (!a->is_alive) {
+	jtext_some_text(&out, "processId", a->process);
+	jtext_text(&out, "state", state_of(a));
+	jtext_some_int(&out, "startTime", a->started_ms > 0 ? a->started_ms : -1);
+	if (guest_why(a->guest, why, sizeof(why), &position)) {
+		jtext_text(&out, "reason", why);
+		jtext_int(&out, "position", position);
+	} else if (!a->is_alive && !a->guest) {
 		jtext_text(&out, "cause", a->cause);
 		jtext_some_int(&out, "code", a->code);
 		jtext_some_int(&out, "signal", a->signal);
@@ -91,159 +107,157 @@ static void reply_state(struct gate_request *req, const struct job_activity *a)
 	buf_fini(&out);
 }
 
-static void wait_free(struct wait *w)
+/* --- requests that wait --- */
+
+static struct gate_request *wait_end(struct wait *w)
 {
+	struct gate_request *req = w->req;
 	list_remove(&w->link);
 	loop_timer_free(&w->timer);
 	free(w);
+	return req;
 }
 
-/* Its request is answered with what is known now. */
 static void answer_wait(struct wait *w)
 {
-	const struct job_activity *a = jobs_by_process(w->in->jobs, w->process);
-	struct gate_request *req = w->req;
-	w->req = NULL;
-	if (!w->is_held)
-		wait_free(w);
-	if (req && a)
-		reply_state(req, a);
-	else if (req)
-		reply_text(req, 404, "that process does not exist");
+	const struct job_activity *a = w->of;
+	reply_state(wait_end(w), a);
 }
 
 static void on_wait_over(void *data)
 {
-	answer_wait(data);
+	struct wait *w = data;
+	if (job_place_is_starting(w->in, w->of)) /* its row may not get to the disk: then it never was */
+		loop_timer_start(w->timer, WAIT_MAX_S * 1000);
+	else
+		answer_wait(w);
 }
 
-void job_answer_waits(struct node_jobs *t, const char *process)
+void job_answer_waits(struct node_jobs *t, const struct job_activity *a)
 {
 	list_each (&t->waits, l) {
 		struct wait *w = list_of(l, struct wait, link);
-		if (strcmp(w->process, process) == 0)
+		if (w->of == a)
 			answer_wait(w);
+	}
+}
+
+static void refuse_wait(struct wait *w, const char *text)
+{
+	struct gate_request *req = wait_end(w);
+	gate_set_field(req, "Retry-After", "2");
+	reply_text(req, 503, text);
+}
+
+void job_refuse_activity(struct node_jobs *t, const struct job_activity *a, const char *text)
+{
+	list_each (&t->waits, l) {
+		struct wait *w = list_of(l, struct wait, link);
+		if (w->of == a)
+			refuse_wait(w, text);
 	}
 }
 
 void job_refuse_waits(struct node_jobs *t, const char *text)
 {
-	list_each (&t->waits, l) {
-		struct wait *w = list_of(l, struct wait, link);
-		struct gate_request *req = w->req;
-		wait_free(w);
-		if (req)
-			reply_text(req, 503, text);
+	list_each (&t->waits, l)
+		refuse_wait(list_of(l, struct wait, link), text);
+}
+
+/* Numbers of bytes and tasks change all the time: that alone is no news. */
+static bool is_same_reason(const char *a, const char *b)
+{
+	for (;; a++, b++) {
+		a += strspn(a, "0123456789.");
+		b += strspn(b, "0123456789.");
+		if (*a != *b || !*a)
+			return *a == *b;
 	}
 }
 
-static struct wait *wait_new(struct node_jobs *t, struct gate_request *req, const char *process)
+void job_look_for_news(void *data)
+{
+	struct node_jobs *t = data;
+	bool is_any = false;
+	char why[256];
+	int position;
+	list_each (&t->waits, l) {
+		struct wait *w = list_of(l, struct wait, link);
+		if (!w->why[0] || !guest_why(w->of->guest, why, sizeof(why), &position))
+			continue;
+		if (position != w->position || !is_same_reason(why, w->why))
+			answer_wait(w);
+		else
+			is_any = true;
+	}
+	if (is_any)
+		loop_timer_start(t->news, NEWS_MS);
+}
+
+static void wait_for(struct node_jobs *t, const struct job_activity *a, struct gate_request *req, int64_t ms)
 {
 	struct wait *w = calloc(1, sizeof(*w));
-	if (!w) {
-		reply_text(req, 503, "the backend has no memory");
-		return NULL;
+	if (w)
+		w->timer = loop_timer_new(t->node->loop, on_wait_over, w);
+	if (!w || !w->timer) {
+		free(w);
+		reply_state(req, a);
+		return;
 	}
 	list_init(&w->link);
 	w->in = t;
+	w->of = a;
 	w->req = req;
-	snprintf(w->process, sizeof(w->process), "%s", process);
 	list_push(&t->waits, &w->link);
-	return w;
-}
-
-/* --- the spawn order's answer --- */
-
-static void on_spawned(void *data, const struct wire_view *msg)
-{
-	struct wait *w = data;
-	struct node_jobs *t = w->in;
-	struct job_activity *a = jobs_by_process(t->jobs, w->process);
-	w->is_held = false;
-	die_at("activity_answered");
-	if (a && a->is_alive && msg->type != WIRE_fail)
-		job_order_limit(t->node, a);
-	if (a && a->is_alive && msg->type == WIRE_fail)
-		job_end_unborn(t, a, "start_failed", wire_get_text(msg, WF_text)); /* answers w as well */
-	else
-		answer_wait(w);
-}
-
-/* The row is on disk, or could not be put there. */
-static void on_row_saved(void *data, const struct store_answer *answer)
-{
-	struct wait *w = data;
-	struct node_jobs *t = w->in;
-	struct job_activity *a = jobs_by_process(t->jobs, w->process);
-	struct err err = { 0 };
-	w->is_held = false;
-	die_at("activity_committed");
-	if (answer->outcome != STORE_OK && a) {
-		/* As if never asked for: the kernel asks again. */
-		struct gate_request *req = w->req;
-		wait_free(w);
-		a->state = JOB_NOT_STARTED;
-		a->started_ms = 0;
-		a->process[0] = a->request[0] = 0;
-		a->is_alive = false;
-		if (req) {
-			gate_set_field(req, "Retry-After", "2");
-			reply_text(req, 503, answer->err.text);
-		}
-		jobs_tidy(t->jobs, a->job);
-	} else if (!a || !a->is_alive) {
-		answer_wait(w);
-	} else if (a->job->is_over) {
-		job_end_unborn(t, a, "policy", "its job has ended before it was started");
-	} else if (job_order_spawn(t->node, a, on_spawned, w, &err) < 0) {
-		job_end_unborn(t, a, "start_failed", err.text);
-	} else {
-		w->is_held = true;
-		die_at("activity_ordered");
-	}
+	loop_timer_start(w->timer, ms < WAIT_MAX_S * 1000 ? ms : WAIT_MAX_S * 1000);
+	/* Of one that has just asked the first look tells first. */
+	if (ms > PATIENCE_MS && guest_why(a->guest, w->why, sizeof(w->why), &w->position) && !loop_timer_is_running(t->news))
+		loop_timer_start(t->news, NEWS_MS);
 }
 
 /* --- requests --- */
 
-static void make_process_id(const struct job *job, const char *request, char out[JOB_PROCESS_MAX])
+/* Says why not, and answers. */
+static bool is_refused(const struct node_jobs *t, const struct job *job, const struct job_activity *a, struct gate_request *req)
 {
-	char hex[DIGEST_HEX_SIZE];
-	digest_sha256_hex(request, strlen(request), hex);
-	snprintf(out, JOB_PROCESS_MAX, "job-%.20s-%.16s", job->task, hex);
+	const struct future *f = fleet_live(t->node->fleet, job->task);
+	const char *why = job->is_over                            ? "the job has ended"
+			  : f && f->abort_cause[0]                ? "the job is being aborted"
+			  : a->request[0] || a->state >= JOB_DONE ? "that activity was begun already"
+								  : NULL;
+	if (why)
+		reply_text(req, 400, why);
+	return why != NULL;
 }
 
-static void begin(struct node_jobs *t, struct job_activity *a, const char *request, struct gate_request *req)
+/* A new one, or the same again. patience_s: so long a wait for a place is not told. */
+static void ask(struct node_jobs *t, struct job_activity *a, const char *request, int64_t patience_s, struct gate_request *req)
 {
-	char process[JOB_PROCESS_MAX];
-	make_process_id(a->job, request, process);
-	struct wait *w = wait_new(t, req, process);
-	if (!w)
+	bool is_known = a->request[0] && strcmp(a->request, request) == 0;
+	if (!is_known && is_refused(t, a->job, a, req))
 		return;
-	memcpy(a->process, process, sizeof(process));
-	snprintf(a->request, sizeof(a->request), "%s", request);
-	a->state = JOB_RUNNING;
-	a->started_ms = clock_wall_ms();
-	a->ended_ms = 0;
-	a->cause[0] = 0;
-	a->is_alive = w->is_held = true;
-	if (json_object_get(a->spec, "timeoutMs") && !loop_timer_is_running(t->look))
-		loop_timer_start(t->look, JOB_LOOK_MS);
-	if (job_save(a, on_row_saved, w) < 0) {
-		struct store_answer answer = { .outcome = STORE_FAILED };
-		err_set(&answer.err, "the store takes nothing now");
-		on_row_saved(w, &answer);
+	if (!is_known && job_place_ask(t, a, request) < 0) {
+		reply_text(req, 503, "the backend has no memory");
+		return;
 	}
+	die_at("activity_waiting");
+	if (is_known && !guest_is_waiting(a->guest) && !job_place_is_starting(t, a))
+		reply_state(req, a);
+	else
+		wait_for(t, a, req, patience_s > 0 ? patience_s * 1000 : PATIENCE_MS);
 }
 
 static void on_post(struct node_jobs *t, struct job *job, struct gate_request *req)
 {
 	const struct http_request *http = req->http;
 	const char *request = NULL, *id = NULL, *activity = NULL;
+	int64_t patience_s = 0;
 	struct err err = { 0 };
 	json_t *body = json_parse_object(http->body.data ? http->body.data : "", http->body.len, &err);
 	if (!body || json_get_text(body, "requestId", JSON_REQUIRED, &request, &err) < 0 ||
 	    json_get_text(body, "jobId", JSON_REQUIRED, &id, &err) < 0 ||
-	    json_get_text(body, "activityId", JSON_REQUIRED, &activity, &err) < 0) {
+	    json_get_text(body, "activityId", JSON_REQUIRED, &activity, &err) < 0 ||
+	    json_get_int(body, "wait", JSON_OPTIONAL, 0, 3600, &patience_s, &err) < 0) {
 		reply_text(req, 400, err.text);
 		json_decref(body);
 		return;
@@ -253,37 +267,26 @@ static void on_post(struct node_jobs *t, struct job *job, struct gate_request *r
 		reply_text(req, 400, "requestId has to be an id");
 	else if (!a)
 		reply_text(req, 404, "that job or activity does not exist here");
-	else if (strcmp(a->kind, "java") == 0)
-		reply_text(req, 400, "a java activity runs in its kernel: it has no process");
-	else if (a->process[0] && strcmp(a->request, request) == 0)
-		reply_state(req, a);
-	else if (a->process[0] || job->is_over)
-		reply_text(req, 400, a->process[0] ? "that activity has a process already" : "the job has ended");
 	else
-		begin(t, a, request, req);
+		ask(t, a, request, patience_s, req);
 	json_decref(body);
 }
 
 static void on_get(struct node_jobs *t, struct job_activity *a, struct gate_request *req)
 {
-	const char *text = http_query(req->http, "wait");
+	const char *text = http_query(req->http, "wait"), *seen = http_query(req->http, "seen");
 	int64_t wait = 0;
 	if (text && text_int(text, 0, 3600, &wait, NULL) < 0) {
 		reply_text(req, 400, "wait has to be a number of seconds");
 		return;
 	}
-	if (!a->is_alive || wait == 0) {
+	bool is_open = a->is_alive || guest_is_waiting(a->guest);
+	if (job_place_is_starting(t, a))
+		wait_for(t, a, req, WAIT_MAX_S * 1000);
+	else if (!is_open || wait == 0 || (seen && *seen && strcmp(seen, state_of(a)) != 0))
 		reply_state(req, a);
-		return;
-	}
-	struct wait *w = wait_new(t, req, a->process);
-	if (!w)
-		return;
-	w->timer = loop_timer_new(t->node->loop, on_wait_over, w);
-	if (w->timer)
-		loop_timer_start(w->timer, (wait < WAIT_MAX_S ? wait : WAIT_MAX_S) * 1000);
 	else
-		answer_wait(w);
+		wait_for(t, a, req, wait * 1000);
 }
 
 static void on_delete(struct node_jobs *t, struct job_activity *a, struct gate_request *req)
@@ -291,16 +294,18 @@ static void on_delete(struct node_jobs *t, struct job_activity *a, struct gate_r
 	const struct future *f = fleet_live(t->node->fleet, a->job->task);
 	char text[256] = "its kernel has ended it";
 	const char *cause = "policy";
-	if (!a->is_alive) {
-		gate_reply_json(req, 200, "{}", 2);
-		return;
-	}
 	if (f && f->abort_cause[0]) {
 		snprintf(text, sizeof(text), "its job was aborted by %.200s", f->abort_by ? f->abort_by : f->abort_cause);
 		cause = f->abort_cause;
 	}
-	job_stop_process(t, a, cause, text);
-	gate_reply_json(req, 202, "{}", 2);
+	if (a->is_alive) {
+		job_stop_process(t, a, cause, text);
+		gate_reply_json(req, 202, "{}", 2);
+		return;
+	}
+	if (guest_is_waiting(a->guest))
+		job_end_unborn(t, a, cause, text);
+	gate_reply_json(req, 200, "{}", 2);
 }
 
 void node_jobs_handle(struct node_jobs *t, struct gate_request *req)

@@ -341,7 +341,9 @@ static int send_task(void *data, const struct kernel *k, const struct future *f,
 
 static void abort_task(void *data, const struct kernel *k, const char *task)
 {
-	node_kernel_abort(((struct node *)data)->kernels, k, task);
+	struct node *n = data;
+	node_kernel_abort(n->kernels, k, task);
+	node_jobs_aborted(n->jobs, task);
 }
 static void release_task(void *data, const struct kernel *k, const char *task)
 {

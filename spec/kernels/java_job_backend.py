@@ -16,6 +16,8 @@ class House:
         self.changed = threading.Condition()
         self.holds, self.slots, self.ends = holds, slots, ends or {}
         self.processes, self.by_request = {}, {}
+        self.crowded, self.crowded_s = set(), None      # java recipes that get no place, and how long they are let wait
+        self.asked = []         # java recipes, each time
         self.heard = []         # (method, activity or id)
         self.most = 0           # that ran at the same time
         self.is_slow_to_stop = False
@@ -54,6 +56,8 @@ class House:
         return {k: v for k, v in p.items() if k not in ("activity", "request", "is_deleted", "told")}
 
     def post(self, body):
+        if "wait" in body: # a java recipe: it asks for a place only
+            return self.place(body)
         with self.changed:
             assert sorted(body) == ["activityId", "jobId", "kernelId", "requestId"], body
             self.heard.append(("POST", body["activityId"]))
@@ -66,6 +70,14 @@ class House:
                 self._fill()
             assert p["activity"] == body["activityId"], "one requestId for two activities"
             return 200, {"processId": p["processId"], **self.tell(p)}
+
+    def place(self, body):
+        with self.changed:
+            self.asked.append(body["activityId"])
+            self.changed.wait_for(lambda: body["activityId"] not in self.crowded, body["wait"] if self.crowded_s is None else self.crowded_s)
+            if body["activityId"] in self.crowded:
+                return 200, {"state": "waiting", "reason": "%d recipes are at work" % len(self.asked), "position": 1}
+            return 200, {"state": "placed"}
 
     def get(self, name, query):
         with self.changed:

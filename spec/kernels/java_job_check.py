@@ -573,12 +573,48 @@ def it_waits_for_slots():
             same(k.end_state(task)["state"], "done")
 
 
+def it_asks_for_places_of_recipes():
+    """asks the backend for a place of each java recipe, runs it when there is one, and tells why it waits"""
+    with world() as k:
+        k.house.crowded, k.house.crowded_s = {"a"}, 0.3
+        task = k.begin([recipe("a", "nothing"), recipe("b", "nothing")])
+        a = k.until(task, "the reason", lambda a: a["a"].get("waitingReason") and a["b"]["state"] == "DONE")["activities"]["a"]
+        same((a["state"], a["position"], a["startTime"]), ("WAITING", 1, 0))
+        assert a["waitingReason"].endswith("recipes are at work"), a
+        with k.house.changed:
+            k.house.crowded = set()
+            k.house.changed.notify_all()
+        same(states(all_over(k.end_state(task))), {"a": "DONE", "b": "DONE"})
+        same(k.house.processes, {})
+    with world() as k:      # one that waits is aborted at once
+        k.house.crowded = {"a"}
+        task = k.begin([recipe("a", "nothing"), process("b", "a")])
+        wait_for("the question", lambda: k.house.asked)
+        k.ask("DELETE", "/task/" + task)
+        same(states(all_over(k.end_state(task))), {"a": "ABORTED", "b": "ABORTED"})
+
+
+def it_stands_in_a_new_line():
+    """asks anew for a process that waited when the backend, and its line, went"""
+    with world(slots=0) as k:
+        task = k.begin([process("a")])
+        k.until(task, "the line", is_state("a", "WAITING"))
+        wait_for("the question", lambda: ("POST", "a") in k.house.heard)
+        with k.house.changed:
+            k.house.processes.clear()
+            k.house.by_request.clear()
+            k.house.slots = 1
+            k.house.changed.notify_all()
+        same(states(all_over(k.end_state(task))), {"a": "DONE"})
+        same([h for h in k.house.heard if h[0] == "POST"], [("POST", "a"), ("POST", "a")])
+
+
 # --- lies ---
 
 def it_stands_garbage():
     """asks again when the backend's answer makes no sense, and fails the activity when it goes on so"""
     for garbage in (b"", b"[]", b"\xff\0", b'{"processId":"../x"}'):
-        with world(lie=lambda method, path, body: (200, garbage) if method == "POST" else None) as k:
+        with world(lie=lambda method, path, body: (200, garbage) if method == "POST" and "wait" not in body else None) as k:
             state = all_over(k.job([process("a"), process("b", "a"), recipe("c", "nothing")]))
             same((state["state"], states(state)), ("failed", {"a": "FAILED", "b": "SKIPPED", "c": "DONE"}))
             assert "makes no sense" in state["activities"]["a"]["message"], state

@@ -24,12 +24,15 @@ final class Activity {
 
 	State state = State.NOT_STARTED;
 	long readyAt, startAt, endAt; // ms since the epoch; 0: not yet
+	long deadline = Long.MAX_VALUE; // nanoTime, of a java recipe that runs and has a timeout
+	volatile boolean isLate; // was asked to stop because its time was over
 	String message, waitingReason, processId;
 	long position; // in the line it waits in; 0: not told
 	double progress = Double.NaN;
 	JsonObject exit, error;
 	Work work; // of a java recipe that runs
-	ProcessTalk talk; // of another that was asked for
+	ProcessTalk talk; // of what was asked for: a process, or the place of a java recipe
+	boolean hasSlot; // of a java recipe: one of those that this job may run at a time
 
 	Activity(String id, String kind, String title, JsonObject given) {
 		this.id = id;
@@ -40,6 +43,16 @@ final class Activity {
 
 	boolean isJava() {
 		return kind.equals(JAVA);
+	}
+
+	/** 0: none. */
+	long timeoutMs() {
+		return Math.max(0, Json.whole(given.get("timeoutMs"), 1, Long.MAX_VALUE / 1_000_000 / 2));
+	}
+
+	/** "1.5 s" */
+	static String duration(long ms) {
+		return ms % 1000 == 0 ? ms / 1000 + " s" : ms / 1000.0 + " s";
 	}
 
 	/** {@code textChars}: so much of each text. */

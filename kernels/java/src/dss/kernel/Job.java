@@ -1,10 +1,14 @@
 package dss.kernel;
 
+import com.google.gson.JsonArray;
+import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
 import dss.Progress;
 import dss.kernel.Activity.State;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.ArrayDeque;
@@ -18,7 +22,7 @@ import java.util.List;
  * only waits, writes the log and passes on an order to stop. The desk's lock is taken before this one, never after.
  *
  * <pre>
- *   activity x event   what it needs is done   slot, process   ended          what it needs failed   stop
+ *   activity x event   what it needs is done   place, process  ended          what it needs failed   stop
  *   NOT_STARTED        WAITING                 -               -              SKIPPED                ABORTED
  *   WAITING            -                       RUNNING         FAILED         -                      ABORTED (a process: once the backend knows)
  *   RUNNING            -                       -               DONE, FAILED   -                      asked to stop, ABORTED when it ended
@@ -28,11 +32,14 @@ final class Job implements Task.Detail, Progress.Sink {
 	private static final int FULL_ERRORS = 10; // so many activities show class and stack of what they threw; the log has all
 	private static final int SHOWN_CHARS = 300, ALL_CHARS = 120_000; // of a text of one activity in a state; of those of all: the backend takes 2 MB
 	private static final int STACK_CHARS = 4000, TEXT_CHARS = 1000;
+	private static final long LATE_GRACE_NS = 5_000_000_000L; // a recipe past its timeout that hears nothing is left behind after it
 
 	/** An activity failed, and the job with it. */
 	static final class ActivityFailed extends Exception {
 		ActivityFailed(String message, Throwable cause) {
 			super(message, cause);
+			if (cause != null) // where it happened; where the job noticed tells nobody anything
+				setStackTrace(cause.getStackTrace());
 		}
 	}
 
@@ -48,6 +55,7 @@ final class Job implements Task.Detail, Progress.Sink {
 	private List<Line> toSay = new ArrayList<>();
 	private int open, talking, javaRunning, failed, fullErrors; // open: not ended; talking: talks that are not over
 	private boolean isStopping;
+	private volatile boolean hasLeftThread; // a recipe that does not end goes on in this kernel
 	private Activity firstFailed;
 	private Throwable firstThrown; // by firstFailed, if it is a java recipe
 
@@ -98,7 +106,9 @@ final class Job implements Task.Detail, Progress.Sink {
 	private synchronized List<Line> await() {
 		while (toSay.isEmpty() && !isOver()) {
 			try {
-				wait();
+				long left = checkDeadlines(System.nanoTime());
+				if (toSay.isEmpty() && !isOver())
+					wait(left == Long.MAX_VALUE ? 0 : left / 1_000_000 + 1);
 			} catch (InterruptedException e) {
 				// asked to stop, also again; or a recipe interrupted every thread it found
 				if (task.isStopped())
@@ -124,6 +134,10 @@ final class Job implements Task.Detail, Progress.Sink {
 			startRecipes();
 			return;
 		}
+		talk(a);
+	}
+
+	private void talk(Activity a) {
 		a.talk = new ProcessTalk(this, a, settings, followers, plan.jobId, requestId(task.id, task.attempt, a.id));
 		talking++;
 		try {
@@ -137,18 +151,9 @@ final class Job implements Task.Detail, Progress.Sink {
 	private void startRecipes() {
 		while (!javaLine.isEmpty() && javaRunning < plan.javaSlots) {
 			Activity a = javaLine.remove();
-			Work work = new Work(ActivityLog.name(a));
-			ActivityLog.Group threads = new ActivityLog.Group(group, a);
-			work.thread = new Thread(threads, () -> runRecipe(a, work, threads), work.name);
-			work.thread.setDaemon(true);
-			a.work = work;
+			a.hasSlot = true;
 			javaRunning++;
-			setRunning(a, System.currentTimeMillis());
-			try {
-				work.thread.start();
-			} catch (OutOfMemoryError e) { // no thread left, under the box's limit
-				end(a, State.FAILED, "unable to start a thread for it: " + e.getMessage(), e);
-			}
+			talk(a);
 		}
 		int place = 1;
 		for (Activity a : javaLine) {
@@ -157,9 +162,33 @@ final class Job implements Task.Detail, Progress.Sink {
 		}
 	}
 
+	/** The backend has a place for a java recipe. */
+	synchronized void place(Activity a) {
+		if (a.state.isEnd())
+			return;
+		if (isStopping) {
+			end(a, State.ABORTED, "its job was stopped before it began", null);
+			return;
+		}
+		Work work = new Work(ActivityLog.name(a));
+		ActivityLog.Group threads = new ActivityLog.Group(group, a);
+		work.thread = new Thread(threads, () -> runRecipe(a, work, threads), work.name);
+		work.thread.setDaemon(true);
+		a.work = work;
+		if (a.timeoutMs() > 0)
+			a.deadline = System.nanoTime() + a.timeoutMs() * 1_000_000;
+		setRunning(a, System.currentTimeMillis());
+		try {
+			work.thread.start();
+		} catch (OutOfMemoryError e) { // no thread left, under the box's limit
+			end(a, State.FAILED, "unable to start a thread for it: " + e.getMessage(), e);
+		}
+	}
+
 	private void runRecipe(Activity a, Work work, ActivityLog.Group threads) {
 		Throwable thrown = null;
 		try {
+			makeFolders(a.given);
 			JavaTask.runForItsDeeds(a.given, work);
 		} catch (Throwable e) {
 			thrown = e;
@@ -171,9 +200,47 @@ final class Job implements Task.Detail, Progress.Sink {
 			// nobody reads our log any more
 		} finally {
 			boolean isStopped = task.isStopped(); // it may have seen that before we passed the order on
-			String message = isStopped ? "stopped with its job" : thrown == null ? null : textOf(thrown);
-			end(a, isStopped ? State.ABORTED : thrown == null ? State.DONE : State.FAILED, message, thrown);
+			String message = isStopped ? "stopped with its job" : a.isLate ? lateText(a) : thrown == null ? null : textOf(thrown);
+			end(a, isStopped ? State.ABORTED : thrown == null && !a.isLate ? State.DONE : State.FAILED, message, thrown);
 		}
+	}
+
+	/** As a process finds them: data/NAME of what it makes, in the project's folder. */
+	private static void makeFolders(JsonObject given) throws IOException {
+		if (!Json.isText(given.get("cwd")) || !(given.get("outputs") instanceof JsonArray outputs))
+			return;
+		for (JsonElement name : outputs)
+			if (Json.isText(name))
+				Files.createDirectories(Path.of(given.get("cwd").getAsString(), "data", name.getAsString()));
+	}
+
+	private static String lateText(Activity a) {
+		return "it ran longer than its timeout of " + Activity.duration(a.timeoutMs());
+	}
+
+	/** Asks recipes whose time is over to stop, and goes on without those that do not. Returns ns to the next look, or MAX_VALUE. */
+	private long checkDeadlines(long now) {
+		long least = Long.MAX_VALUE;
+		for (Activity a : plan.activities.values()) {
+			if (a.work == null || a.deadline == Long.MAX_VALUE)
+				continue;
+			if (now - a.deadline >= 0 && !a.isLate) {
+				a.isLate = true;
+				a.deadline = now + LATE_GRACE_NS;
+				a.work.stop();
+			} else if (now - a.deadline >= 0) {
+				hasLeftThread = true;
+				end(a, State.FAILED, lateText(a) + " and does not end when asked to; its kernel ends after this job", null);
+				continue;
+			}
+			least = Math.min(least, a.deadline - now);
+		}
+		return least;
+	}
+
+	@Override
+	public boolean isKernelSpent() {
+		return hasLeftThread;
 	}
 
 	private static String textOf(Throwable thrown) {
@@ -194,7 +261,8 @@ final class Job implements Task.Detail, Progress.Sink {
 	synchronized void end(Activity a, State state, String message, Throwable thrown) {
 		if (a.state.isEnd())
 			return;
-		boolean hadSlot = a.isJava() && a.state == State.RUNNING;
+		boolean hadSlot = a.hasSlot;
+		a.hasSlot = false;
 		a.state = state;
 		a.endAt = System.currentTimeMillis();
 		a.message = message == null ? null : Activity.line(message, TEXT_CHARS);
@@ -271,7 +339,7 @@ final class Job implements Task.Detail, Progress.Sink {
 		if (a.state.isEnd())
 			return;
 		String clean = Activity.line(reason, TEXT_CHARS);
-		boolean isNew = a.state != State.WAITING || !clean.equals(a.waitingReason);
+		boolean isNew = a.state != State.WAITING || a.waitingReason == null || !isSameReason(clean, a.waitingReason);
 		a.state = State.WAITING;
 		a.startAt = 0;
 		a.waitingReason = clean;
@@ -279,6 +347,11 @@ final class Job implements Task.Detail, Progress.Sink {
 		if (isNew)
 			say(a, "INFO", "Activity waits: " + clean);
 		task.addNews();
+	}
+
+	/** Its numbers change all the time: the log has the reason once. */
+	private static boolean isSameReason(String one, String other) {
+		return one.replaceAll("[0-9.]+", "").equals(other.replaceAll("[0-9.]+", ""));
 	}
 
 	/** {@code startAt} 0: just now. */

@@ -9,6 +9,7 @@ import java.nio.charset.StandardCharsets;
 /**
  * What is said with the backend about one activity's process: asked for, followed, forgotten; or stopped. Each step is one
  * request, in a thread of {@link Followers}, and says when the next one is due. The backend may be away for as long as it likes.
+ * A java recipe has no process: of it only a place is asked for, and the talk is over once it has one.
  */
 final class ProcessTalk {
 	private static final String PATH = "/kernel/v1/processes";
@@ -52,6 +53,8 @@ final class ProcessTalk {
 		body.addProperty("requestId", requestId);
 		body.addProperty("jobId", jobId);
 		body.addProperty("activityId", activity.id);
+		if (activity.isJava())
+			body.addProperty("wait", WAIT_S);
 		question = body.toString().getBytes(StandardCharsets.UTF_8);
 	}
 
@@ -112,7 +115,43 @@ final class ProcessTalk {
 			return forget();
 		if (isToStop && !isStopAsked)
 			return askStop();
+		if (activity.isJava())
+			return askPlace();
 		return processId == null ? ask() : follow(isToStop);
+	}
+
+	/** One request waits as long as a long poll does. */
+	private long askPlace() {
+		Call.Answer answer;
+		long from = System.nanoTime();
+		boolean isPatient = followers.beginLongPoll();
+		if (!isPatient)
+			return POLL_PAUSE_MS;
+		try {
+			answer = send("POST", PATH, question, WAIT_S * 1000 + ANSWER_MS, true);
+		} catch (IOException e) {
+			return again("the backend does not answer: " + e.getMessage());
+		} finally {
+			followers.endLongPoll();
+		}
+		JsonObject said = read(answer);
+		if (!isSuccess(answer.status()))
+			return refused(answer.status(), said);
+		switch (said == null ? "" : word(said, "state")) {
+		case "placed":
+			job.place(activity);
+			return OVER;
+		case "waiting":
+			garbage = 0;
+			job.setWaiting(activity, reason(said, 0), position(said));
+			boolean isQuick = System.nanoTime() - from < QUICK_MS * 1_000_000;
+			pauseMs = isQuick ? Math.min(POLL_PAUSE_MS, Math.max(FIRST_PAUSE_MS, 2 * pauseMs)) : 0;
+			return pauseMs;
+		case "exited":
+			return end(State.FAILED, word(said, "message").isEmpty() ? "the backend has no place for it" : word(said, "message"));
+		default:
+			return nonsense(answer);
+		}
 	}
 
 	private long ask() {
@@ -158,6 +197,11 @@ final class ProcessTalk {
 		JsonObject said = read(answer);
 		if (answer.status() == 404 && isToStop)
 			return stopped();
+		if (answer.status() == 404 && last.equals("waiting")) { // the line went with the backend that kept it
+			processId = null;
+			last = "";
+			return 0;
+		}
 		if (answer.status() == 404 || answer.status() == 410)
 			return end(State.FAILED, "the backend does not know its process " + processId + " any more; how it ended is not known");
 		if (answer.status() == 409 || answer.status() == 429)

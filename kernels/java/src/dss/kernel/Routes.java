@@ -150,6 +150,8 @@ final class Routes {
 			throw new Refuse(409, "Busy", "busy with task " + before.id + ", attempt " + before.attempt);
 		if (desk.hasRun(id, attempt))
 			throw new Refuse(409, "Forgotten", "task " + id + ", attempt " + attempt + " ran here before and its outcome was forgotten");
+		if (before != null && before.isKernelSpent())
+			desk.leave();
 		if (desk.isStopping())
 			throw new Refuse(503, "Stopping", "this kernel is about to end");
 		String type = Json.isText(said.get("type")) ? said.get("type").getAsString() : "";
@@ -192,6 +194,8 @@ final class Routes {
 			return now(202, EMPTY);
 		}
 		desk.forget(task);
+		if (task.isKernelSpent())
+			desk.leave();
 		return now(200, EMPTY);
 	}
 

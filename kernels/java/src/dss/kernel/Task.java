@@ -16,6 +16,9 @@ final class Task implements Progress.Sink {
 
 		/** The process ends: {@code caller} called System.exit. */
 		void leave(Thread caller);
+
+		/** Something of it goes on that cannot be ended: this kernel takes no task after it. */
+		boolean isKernelSpent();
 	}
 
 	private record Said(double progress, String message) {
@@ -75,6 +78,11 @@ final class Task implements Progress.Sink {
 	@Override
 	public boolean isStopped() {
 		return stopReason != null;
+	}
+
+	boolean isKernelSpent() {
+		Detail more = detail;
+		return more != null && more.isKernelSpent();
 	}
 
 	boolean hasNews() {
