@@ -45,6 +45,8 @@ static char *error_of_task(const json_t *error, const char *raw, size_t len)
 	const char *clazz = json_string_value(json_object_get(error, "clazz"));
 	const char *message = json_string_value(json_object_get(error, "message"));
 	const char *stack = json_string_value(json_object_get(error, "stack"));
+	if (!stack || !*stack) /* of a job: what its recipe threw */
+		stack = json_string_value(json_object_get(json_object_get(error, "cause"), "stack"));
 	struct buf out;
 	buf_init(&out, ERROR_MOST);
 	buf_putc(&out, '{');

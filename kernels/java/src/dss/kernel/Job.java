@@ -38,8 +38,6 @@ final class Job implements Task.Detail, Progress.Sink {
 	static final class ActivityFailed extends Exception {
 		ActivityFailed(String message, Throwable cause) {
 			super(message, cause);
-			if (cause != null) // where it happened; where the job noticed tells nobody anything
-				setStackTrace(cause.getStackTrace());
 		}
 	}
 
@@ -272,7 +270,7 @@ final class Job implements Task.Detail, Progress.Sink {
 		if (state == State.FAILED)
 			fail(a, thrown, error);
 		say(a, state == State.FAILED ? "ERROR" : "INFO", "Activity " + state + (a.message == null ? "" : ": " + a.message)
-				+ (error == null || error.get("stack").getAsString().isEmpty() ? "" : "\n" + error.get("stack").getAsString()));
+				+ stackOf(error));
 		for (Activity n : a.next)
 			if (state == State.DONE && --n.missing == 0 && n.state == State.NOT_STARTED && !isStopping)
 				ready(n);
@@ -282,6 +280,15 @@ final class Job implements Task.Detail, Progress.Sink {
 		}
 		tellTask();
 		notifyAll();
+	}
+
+	/** With its causes; on lines of its own. {@code error} may be null. */
+	private static String stackOf(JsonObject error) {
+		StringBuilder s = new StringBuilder();
+		for (JsonObject e = error; e != null; e = e.getAsJsonObject("cause"))
+			if (!e.get("stack").getAsString().isEmpty())
+				s.append(e == error ? "\n" : "\nCaused by: ").append(e.get("stack").getAsString().stripTrailing());
+		return s.toString();
 	}
 
 	private void fail(Activity a, Throwable thrown, JsonObject error) {
