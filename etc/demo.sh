@@ -1,7 +1,7 @@
 #!/bin/sh
 # demo.sh: what `make run` does once all is built: a demo instance in ./instance, run in the foreground, and real work sent through it: a
-# summary of 100,000 rows, a task that takes too much memory and dies alone, a task whose backend is killed while it runs, and a command
-# as a crontab line would run it. Ctrl-C stops the instance. DEMO_DIR: another folder. Without a terminal, or with DEMO_STOP=1, it ends
+# summary of 100,000 rows, a task that takes too much memory and dies alone, a task whose backend is killed while it runs, a project that is
+# built, learned from and shown, and a command as a crontab line would run it. Ctrl-C stops the instance. DEMO_DIR: another folder. Without a terminal, or with DEMO_STOP=1, it ends
 # after the demonstrations.
 set -eu
 cd "$(dirname "$0")/.."
@@ -42,7 +42,7 @@ finish() {
 		"$dir/bin/dss" stop || "$dir/bin/dss" stop --now || true
 	fi
 	[ -z "$keeper" ] || wait "$keeper" 2>/dev/null || true
-	rm -f "$said"
+	rm -f "$said" "$said.train"
 	exit "$code"
 }
 trap finish EXIT
@@ -93,6 +93,28 @@ show kill -9 "$before"
 show "$dir/bin/dssctl" wait "$id"
 show "$dir/bin/dss" status
 [ "$(backend)" != "$before" ] || { echo "demo: the backend was not replaced" >&2; exit 1; }
+
+if [ -f "$dir/policies/15-jobs.lua" ]; then
+	say "A project: clean with Python, add up, in boxes of their own, one after the other"
+	show "$dir/bin/dssctl" job run DEMO revenue
+	say "A model learns from what was cleaned, in a Python process for each algorithm; the whole house while they run"
+	echo "$ $dir/bin/dssctl train DEMO order_amount --wait"
+	"$dir/bin/dssctl" train DEMO order_amount --wait >"$said.train" 2>&1 &
+	training=$!
+	tries=0
+	until "$dir/bin/dssctl" ps --where 'pool = training and state = busy' --json 2>/dev/null | grep -q training || ! kill -0 "$training" 2>/dev/null; do
+		tries=$((tries + 1))
+		[ $tries -lt 200 ] || break
+		sleep 0.1
+	done
+	show "$dir/bin/dssctl" ps --tree
+	# without scikit-learn it says what to install
+	wait "$training" || echo "(exit $?)"
+	cat "$said.train"
+	say "A web page of the project shows both"
+	show "$dir/bin/dssctl" webapps start DEMO page
+	show "$dir/bin/dssctl" webapps
+fi
 
 say "Before a crontab line: boxed, logged, queued, never twice at a time; its exit code is passed on"
 show "$dir/bin/dssctl" run --memory 256m --timeout 1min --no-overlap nightly -- sh -c 'echo "$(id -un) in $(cut -d: -f3 /proc/self/cgroup | grep -m 1 dss-)"; exit 3' || echo "(exit $?)"

@@ -77,26 +77,51 @@ static bool is_program(const char *name)
 	return false;
 }
 
-/* @AGGREGATE@ is what this machine can run. */
+/* Of the Python that webapps run with. */
+static bool has_flask(void)
+{
+	return access("/usr/lib/python3/dist-packages/flask/__init__.py", R_OK) == 0;
+}
+
+/* What a mark in the project's text stands for on this machine. */
+struct mark {
+	const char *mark, *text;
+};
+
+/* Puts text into b, each mark replaced; -1: one is not there. */
+static int put_replaced(struct buf *b, const char *text, const struct mark *marks, size_t n, struct err *err)
+{
+	for (size_t i = 0; i < n; i++) {
+		const char *at = strstr(text, marks[i].mark);
+		if (at == NULL)
+			return err_set(err, "unable to make the demo's project: etc/demo/project.lua has no %s", marks[i].mark);
+		buf_put(b, text, (size_t)(at - text));
+		buf_puts(b, marks[i].text);
+		text = at + strlen(marks[i].mark);
+	}
+	buf_puts(b, text);
+	return 0;
+}
+
+/* With what this machine can run. */
 static int write_project(const struct layout *l, const char *share, struct err *err)
 {
-	static const char mark[] = "@AGGREGATE@";
 	static char text[TEXT_MAX], recipe[TEXT_MAX];
 	struct buf b;
 	if (read_text(share, "project.lua", text, sizeof(text), err) < 0 ||
 	    read_text(share, is_program("Rscript") ? "aggregate-r.lua" : "aggregate-shell.lua", recipe, sizeof(recipe), err) < 0)
 		return -1;
-	char *at = strstr(text, mark);
-	if (at == NULL)
-		return err_set(err, "unable to make the demo's project: etc/demo/project.lua has no %s", mark);
 	for (size_t n = strlen(recipe); n > 0 && recipe[n - 1] == '\n'; n--)
 		recipe[n - 1] = '\0';
+	const struct mark marks[] = { { "@AGGREGATE@", recipe },
+				      { "@PAGE@", has_flask() ? "flask   = \"webapps/page.py\""
+							      : "command = { \"/usr/bin/python3\", \"webapps/page.py\" }" } };
 	buf_init(&b, BYTES_MAX);
-	buf_put(&b, text, (size_t)(at - text));
-	buf_puts(&b, recipe);
-	buf_puts(&b, at + strlen(mark));
-	int rc = b.failed ? err_set(err, "unable to make the demo's project: no memory")
-			  : layout_write(l, "projects/DEMO/project.lua", b.data, b.len, LAYOUT_RUN, LAYOUT_CONTROL, 0640, err);
+	int rc = put_replaced(&b, text, marks, sizeof(marks) / sizeof(marks[0]), err);
+	if (rc == 0 && b.failed)
+		rc = err_set(err, "unable to make the demo's project: no memory");
+	if (rc == 0)
+		rc = layout_write(l, "projects/DEMO/project.lua", b.data, b.len, LAYOUT_RUN, LAYOUT_CONTROL, 0640, err);
 	buf_fini(&b);
 	return rc;
 }
@@ -111,15 +136,20 @@ bool demo_has_jobs(const char *share)
 	       is_program("java");
 }
 
-/* The pool of job kernels, where there can be one: a policy that names what is not there would keep the whole set from being taken. */
-static int write_pool(const struct layout *l, const char *share, struct err *err)
+/* The pool of trainings, and that of job kernels where there can be one: a policy that names what is not there would keep the whole set from
+ * being taken. */
+static int write_pools(const struct layout *l, const char *share, struct err *err)
 {
+	static const char *const names[] = { "16-training.lua", "15-jobs.lua" };
 	static char text[TEXT_MAX];
-	if (!demo_has_jobs(share))
-		return 0;
-	return read_text(share, "15-jobs.lua", text, sizeof(text), err) < 0
-		       ? -1
-		       : layout_write(l, "policies/15-jobs.lua", text, strlen(text), LAYOUT_ADMIN, LAYOUT_CONTROL, 0640, err);
+	char path[64];
+	for (size_t i = 0; i < (demo_has_jobs(share) ? 2 : 1); i++) {
+		snprintf(path, sizeof(path), "policies/%s", names[i]);
+		if (read_text(share, names[i], text, sizeof(text), err) < 0 ||
+		    layout_write(l, path, text, strlen(text), LAYOUT_ADMIN, LAYOUT_CONTROL, 0640, err) < 0)
+			return -1;
+	}
+	return 0;
 }
 
 static int copy_folder(const struct layout *l, const char *share, const char *name, struct err *err)
@@ -140,7 +170,7 @@ static int make_flow(const struct layout *l, const char *share, struct err *err)
 	if (access(from, R_OK) < 0)
 		return 0; /* an older share: the data set alone */
 	return write_project(l, share, err) < 0 || copy_folder(l, share, "recipes", err) < 0 ||
-			       copy_folder(l, share, "webapps", err) < 0 || write_pool(l, share, err) < 0
+			       copy_folder(l, share, "webapps", err) < 0 || write_pools(l, share, err) < 0
 		       ? -1
 		       : 0;
 }
@@ -187,7 +217,9 @@ void demo_print_next(const char *dir, const char *share)
 		buf_puts(&b, "  ");
 		snprintf(path, sizeof(path), "%s/bin/dssctl", dir);
 		say_put_word(&b, path);
-		buf_puts(&b, " job run DEMO revenue\n");
+		buf_puts(&b, " job run DEMO revenue\n  ");
+		say_put_word(&b, path);
+		buf_puts(&b, " train DEMO order_amount --wait\n");
 	}
 	printf("try:\n%s", b.failed ? "" : b.data);
 	buf_fini(&b);

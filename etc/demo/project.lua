@@ -1,10 +1,11 @@
--- The demo's flow: sales (100,000 rows) -> sales_clean -> revenue. Build it with
+-- The demo's flow: sales (100,000 rows) -> sales_clean -> revenue, and a model of sales_clean. Build it with
 --   dssctl job run DEMO revenue
+--   dssctl train DEMO order_amount --wait
 -- Every word of this file stands in docs/projects.md.
 project {
   name  = "Demo",
   owner = "admin",
-  about = "A year of sales, cleaned and added up",
+  about = "A year of sales: cleaned, added up, learned from",
   rights = { read = { "everybody" } },
 
   datasets = {
@@ -26,9 +27,22 @@ project {
 
   webapps = {
     page = webapp {
-      about   = "The revenue as a table; started with dssctl webapps start DEMO page",
-      command = { "/usr/bin/python3", "webapps/page.py" },
+      about   = "The revenue and the models as tables; started with dssctl webapps start DEMO page",
+      @PAGE@,
       limits  = { memory = "128m" },
+    },
+  },
+
+  models = {
+    order_amount = model {
+      about      = "What an order will come to",
+      input      = "sales_clean",
+      target     = "amount",
+      task       = "regression",
+      algorithms = { "ridge", "gradient_boosting" },
+      params     = { drop = { "order", "date", "customer" }, ridge = { alpha = 10 } },
+      limits     = { memory = "768m" },
+      timeout    = "10min",
     },
   },
 }
