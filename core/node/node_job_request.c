@@ -225,8 +225,9 @@ static bool is_refused(const struct node_jobs *t, const struct job *job, const s
 			  : f && f->abort_cause[0]                ? "the job is being aborted"
 			  : a->request[0] || a->state >= JOB_DONE ? "that activity was begun already"
 								  : NULL;
+	/* A job that is being aborted has not failed: its kernel is told to stop in a moment. */
 	if (why)
-		reply_text(req, 400, why);
+		reply_text(req, f && f->abort_cause[0] && !job->is_over ? 409 : 400, why);
 	return why != NULL;
 }
 

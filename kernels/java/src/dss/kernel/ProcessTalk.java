@@ -135,6 +135,8 @@ final class ProcessTalk {
 			followers.endLongPoll();
 		}
 		JsonObject said = read(answer);
+		if (answer.status() == 409 || answer.status() == 429)
+			return waitFor(said, answer.status());
 		if (!isSuccess(answer.status()))
 			return refused(answer.status(), said);
 		switch (said == null ? "" : word(said, "state")) {
