@@ -24,7 +24,7 @@ for folder in lua policies kernels; do
 		install -D -m "$mode" "$file" "$share.new/$file"
 	done
 done
-install -m 644 etc/dss.lua.in etc/completion.bash "$share.new/etc/"
+install -m 644 etc/dss.lua.in etc/nginx.conf.in etc/completion.bash "$share.new/etc/"
 install -m 755 -d "$share.new/etc/demo"
 install -m 644 etc/demo/*.lua "$share.new/etc/demo/"
 for folder in recipes webapps; do

@@ -4,7 +4,7 @@
 set -eu
 build="gcc make pkg-config libc6-dev liblua5.4-dev lua5.4 libev-dev libsqlite3-dev libhttp-parser-dev libcurl4-openssl-dev libssl-dev libjansson-dev libedit-dev lua-lpeg python3 default-jdk-headless libgoogle-gson-java"
 vm="$build lua-busted qemu-system-x86 busybox-static cpio"
-test="$vm lua-check curl clang-format clang-tidy procps sqlite3 iproute2 python3-flask python3-sklearn"
+test="$vm lua-check curl clang-format clang-tidy procps sqlite3 iproute2 python3-flask python3-sklearn nginx openssl"
 bench="$test python3 python3-pkg-resources python3-celery python3-redis wrk"
 case "${1:-build}" in
 build) want=$build ;;
@@ -24,5 +24,22 @@ if [ "$(id -u)" = 0 ]; then sudo=""; elif command -v sudo >/dev/null; then sudo=
 	exit 1
 fi
 $sudo apt-get update -qq >/dev/null || echo "setup: apt-get update failed, trying with the lists at hand" >&2
+# A package whose service would start now and at each boot: only the program is wanted. Where somebody has forbidden it already, or nothing
+# would be started, that stays as it is.
+hold=/usr/sbin/policy-rc.d held=""
+case "$missing " in *" nginx "*)
+	if [ ! -e $hold ]; then
+		held=1
+		trap '$sudo rm -f $hold' EXIT
+		printf '#!/bin/sh\nexit 101\n' | $sudo tee $hold >/dev/null
+		$sudo chmod 755 $hold
+	fi
+	;;
+esac
 # shellcheck disable=SC2086
 DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends $missing >/dev/null
+case "$missing " in *" nginx "*)
+	[ -z "$held" ] || $sudo rm -f $hold
+	! command -v systemctl >/dev/null || $sudo systemctl disable nginx >/dev/null 2>&1 || true
+	;;
+esac
