@@ -23,6 +23,7 @@ static const struct toc_entry entries[] = {
 	{ "bind.logs", bind_logs_open, VM_API },
 	{ "bind.rights", bind_rights_open, VM_API },
 	{ "bind.keys", bind_keys_open, VM_API },
+	{ "bind.members", bind_members_open, VM_API },
 	{ "bind.stats", bind_stats_open, VM_API },
 };
 

@@ -33,6 +33,7 @@ int bind_models_open(lua_State *L);
 int bind_settings_open(lua_State *L);
 int bind_logs_open(lua_State *L);
 int bind_keys_open(lua_State *L);
+int bind_members_open(lua_State *L);
 int bind_rights_open(lua_State *L);
 int bind_stats_open(lua_State *L);
 int bind_guard_open(lua_State *L);

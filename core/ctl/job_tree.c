@@ -17,6 +17,33 @@ static const char *parent_of(const json_t *rows, const json_t *row)
 	return strcmp(rest_text(row, "id"), "keeper") == 0 ? "" : "keeper";
 }
 
+/* What lives in a box beside what was started there itself (stamp): a line for each, one deeper, and what is not shown. */
+static void add_members(const json_t *row, int depth, json_t *out)
+{
+	const json_t *members = json_object_get(row, "members"), *m;
+	double left = rest_number(row, "membersCount", 0) - (double)json_array_size(members);
+	size_t i;
+	char text[200];
+	json_array_foreach(members, i, m)
+	{
+		if (rest_number(m, "pid", 0) == rest_number(row, "pid", -1))
+			continue;
+		snprintf(text, sizeof(text), "%*s%.100s", 2 * depth, "", rest_text(m, "name"));
+		json_t *line = json_pack("{s:s, s:O, s:O}", "id", text, "pid", json_object_get(m, "pid"), "memoryBytes",
+					 json_object_get(m, "memoryBytes"));
+		if (line)
+			json_array_append_new(out, line);
+	}
+	if (left > 0) {
+		snprintf(text, sizeof(text), "%*sand %.0f more", 2 * depth, "", left);
+		json_array_append_new(out, json_pack("{s:s}", "id", text));
+	}
+	if (rest_text(row, "note")[0] != '\0') {
+		snprintf(text, sizeof(text), "%*s(note)", 2 * depth, "");
+		json_array_append_new(out, json_pack("{s:s, s:s}", "id", text, "taskId", rest_text(row, "note")));
+	}
+}
+
 static void add_below(const json_t *rows, const char *parent, int depth, json_t *out)
 {
 	json_t *row;
@@ -35,6 +62,7 @@ static void add_below(const json_t *rows, const char *parent, int depth, json_t 
 		if (rest_text(row, "activityId")[0] != '\0')
 			json_object_set(copy, "taskId", json_object_get(row, "activityId"));
 		json_array_append_new(out, copy);
+		add_members(row, depth + 1, out);
 		add_below(rows, rest_text(row, "id"), depth + 1, out);
 	}
 }

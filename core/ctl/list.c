@@ -12,6 +12,8 @@
 #include "ctl/slots.h"
 #include "ctl/where.h"
 
+#define LIST_TREE_PATH "/api/processes?members=true"
+
 enum { COLUMNS_MAX = 12, FILTERS_MAX = 4, WIDE = 160, REASONS_MOST = 10 };
 
 const struct list_column list_processes[] = {
@@ -260,7 +262,8 @@ static int print_list(struct ctl *ctl, const struct what *what, int argc, char *
 	}
 	if ((code = rest_open(&rest, ctl, key_file)) != CTL_DONE)
 		return code;
-	code = where_ask(rest, what->path, where, &a);
+	/* a tree shows what lives in the boxes as well */
+	code = where_ask(rest, is_tree && !ctl->json ? LIST_TREE_PATH : what->path, where, &a);
 	if (code == CTL_DONE)
 		code = print_answer(ctl, what, filters, is_tree, &a);
 	rest_answer_fini(&a);

@@ -197,8 +197,8 @@ static void tell_left(void)
 	char text[800];
 	if (waitpid(-1, NULL, WNOHANG) < 0 || proc_each(name_left, &l, NULL) < 0 || l.n == 0)
 		return;
-	snprintf(text, sizeof(text), "the program has ended and left %d process%s behind, which end%s with its box: %s%s", l.n, l.n == 1 ? "" : "es",
-		 l.n == 1 ? "s" : "", l.text, l.n > LEFT_SHOWN ? ", …" : "");
+	snprintf(text, sizeof(text), "the program has ended and left %d process%s behind, which end%s with its box: %s%s", l.n,
+		 l.n == 1 ? "" : "es", l.n == 1 ? "s" : "", l.text, l.n > LEFT_SHOWN ? ", …" : "");
 	say("WARN", text);
 }
 

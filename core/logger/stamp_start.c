@@ -78,19 +78,22 @@ static void explain(const char *program, int errnum, char *why, size_t room)
 	struct stat st;
 	const char *reason = strerror(errnum), *path = getenv("PATH");
 	if (errnum == ENOENT && !strchr(program, '/')) {
-		snprintf(why, room, "unable to run %.*s: it is not installed (searched %.200s)", SHOWN_MAX, program, path ? path : "/bin:/usr/bin");
+		snprintf(why, room, "unable to run %.*s: it is not installed (searched %.200s)", SHOWN_MAX, program,
+			 path ? path : "/bin:/usr/bin");
 	} else if (errnum == ENOENT && read_head(program, head) > 2 && head[0] == '#' && head[1] == '!') {
 		char *at = head + 2 + strspn(head + 2, " \t");
 		size_t n = strcspn(at, " \t\n");
 		bool is_windows = n > 0 && at[n - 1] == '\r';
 		at[is_windows ? n - 1 : n] = '\0';
 		snprintf(why, room, "unable to run %.200s: %s", program,
-			 is_windows ? "its lines end as on Windows (CRLF): its first line names a program that ends with \\r; save it with Unix line ends"
+			 is_windows ? "its lines end as on Windows (CRLF): its first line names a program that ends with \\r; save "
+				      "it with Unix line ends"
 				    : "the program that its first line names does not exist: ");
 		if (!is_windows)
 			snprintf(why + strlen(why), room - strlen(why), "%.200s", at);
 	} else if (errnum == EACCES && stat(program, &st) == 0 && S_ISREG(st.st_mode)) {
-		snprintf(why, room, "unable to run %.*s: %s: it is not executable for user id %u", SHOWN_MAX, program, reason, (unsigned)geteuid());
+		snprintf(why, room, "unable to run %.*s: %s: it is not executable for user id %u", SHOWN_MAX, program, reason,
+			 (unsigned)geteuid());
 	} else {
 		snprintf(why, room, "unable to run %.*s: %s", SHOWN_MAX, program, reason);
 	}
@@ -120,8 +123,9 @@ void stamp_start_hint(const char *program, const char *script, char *out, size_t
 	out[0] = '\0';
 	if (n < 2 || strcmp(program + n - 2, "sh") != 0 || read_head(script, head) <= 0 || !strstr(head, "\r\n"))
 		return;
-	snprintf(out, room, "%.*s has Windows line ends (CRLF): a shell takes each \\r as part of a word; save it with Unix line ends", SHOWN_MAX,
-		 script);
+	snprintf(out, room,
+		 "%.*s has Windows line ends (CRLF): a shell takes each \\r as part of a word; save it with Unix line ends",
+		 SHOWN_MAX, script);
 }
 
 /* --- birth --- */

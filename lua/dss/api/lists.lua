@@ -7,6 +7,7 @@ local fleet = require "bind.fleet"
 local futures = require "dss.api.futures"
 local gate = require "bind.gate"
 local json = require "bind.json"
+local members = require "dss.api.members"
 local rows = require "dss.api.rows"
 
 local JSON = "application/json;charset=utf-8"
@@ -27,13 +28,14 @@ local function where_of(req, kind)
 end
 
 --- Texts of the rows that are shown to `login` (nil = all) and that the filter (nil = none) is true of. known(row): adds what the row lacks.
-local function matching(list, kind, login, f, known)
+-- tell(row, text): the text that is shown of it.
+local function matching(list, kind, login, f, known, tell)
 	local out, now_s = {}, gate.wall_ms() / 1000
 	for row, text in rows.each(list) do
 		-- kernels that work for somebody else are nobody else's business; tasks and pools have no such member
 		local is_shown = not login or row.user == nil or row.user == login
 		if is_shown and known then known(row) end
-		if is_shown and (not f or f.test(facts.from_row(kind, row, now_s, f.reads))) then out[#out + 1] = text end
+		if is_shown and (not f or f.test(facts.from_row(kind, row, now_s, f.reads))) then out[#out + 1] = tell and tell(row, text) or text end
 	end
 	return out
 end
@@ -48,11 +50,15 @@ local function own_login(req) return not req.who.is_admin and req.who.login or n
 function M.processes(req)
 	local f = where_of(req, "process")
 	if f == false then return end
+	local wants_members = (req.query.members or "false"):lower()
+	if wants_members ~= "true" and wants_members ~= "false" then return errors.reply(req, 400, "members has to be true or false") end
+	wants_members = wants_members == "true"
 	fleet.processes(function(list, why)
 		if not list then return errors.reply_answer(req, "unavailable", why) end
 		local login = own_login(req)
-		if f then return reply_matching(req, list, "process", login, f) end
-		req.reply(200, JSON, login and rows.join(matching(list, "process", login)) or list)
+		local tell = wants_members and members.reader(login) or nil
+		if f then return reply_matching(req, list, "process", login, f, nil, tell) end
+		req.reply(200, JSON, (login or tell) and rows.join(matching(list, "process", login, nil, nil, tell)) or list)
 	end)
 end
 

@@ -28,7 +28,7 @@ M.table = {
 	{ "POST", "/api/futures", "user", futures.submit, "Submit a task." },
 	{ "GET", "/api/futures/{id}", "user", futures.get, "State of a task; ?wait=S waits for its end, ?peek=true leaves the result out." },
 	{ "DELETE", "/api/futures/{id}", "user", futures.abort, "Abort a task." },
-	{ "GET", "/api/processes", "user", lists.processes, "Every process of the instance; others' kernels are shown to admins only; ?where=FILTER." },
+	{ "GET", "/api/processes", "user", lists.processes, "Every process of the instance; others' kernels are shown to admins only; ?where=FILTER; ?members=true: who lives in the boxes." },
 	{ "GET", "/api/node", "user", lists.node, "The node's memory: budget, reserve, what is promised to each pool." },
 	{ "GET", "/api/pools", "user", lists.pools, "Pools of kernels: warm, busy, waiting; ?where=FILTER." },
 	{ "GET", "/api/slots", "user", slots.list, "Rules of slots and boxes: used of max, for each key; others' keys are shown to admins only." },

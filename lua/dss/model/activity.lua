@@ -27,12 +27,20 @@ local argv_of = {
 	end,
 }
 
+--- What the program is told beside what every recipe is. What the project says itself stands.
+local function env_of(r)
+	local env = json.object {}
+	if r.python then env.PYSPARK_PYTHON, env.PYSPARK_DRIVER_PYTHON = r.python, r.python end
+	for name, value in pairs(r.env or {}) do env[name] = value end
+	return env
+end
+
 --- The activity of a plan's step, as core/fleet/job.h has it. step: of build.plan; recipe: the project's; dir: the project's folder;
 -- hashes: { definition, script }.
 function M.new(step, recipe, dir, hashes)
 	local a = {
 		activityId = step.id, kind = recipe.kind, recipe = step.recipe, after = step.after, why = step.why, cwd = dir,
-		inputs = recipe.inputs, outputs = recipe.outputs, env = recipe.env, limits = recipe.limits, params = recipe.params,
+		inputs = recipe.inputs, outputs = recipe.outputs, env = env_of(recipe), limits = recipe.limits, params = recipe.params,
 		timeoutMs = recipe.timeout_ms, definition = hashes.definition, scriptHash = hashes.script,
 	}
 	if recipe.kind == "java" then

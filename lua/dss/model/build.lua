@@ -20,7 +20,7 @@ local REASONS_SHOWN = 3
 local NO_FACTS = {}
 
 -- What a dataset depends on; limits, tags and words for people are left out: they change no result.
-local defining = { "kind", "script", "command", "class", "classpath", "inputs", "outputs", "args", "bin", "env", "params", "conf", "jars", "master" }
+local defining = { "kind", "script", "command", "class", "classpath", "inputs", "outputs", "args", "bin", "python", "env", "params", "conf", "jars", "master" }
 
 --- The text whose hash is a recipe's definition.
 function M.definition(recipe)

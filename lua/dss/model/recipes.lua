@@ -116,7 +116,7 @@ local shapes = {
 	python = recipe { script = required(path()), args = texts(), bin = program "/usr/bin/python3" },
 	r = recipe { script = required(path()), args = texts(), bin = program "Rscript" },
 	shell = recipe { script = path(), command = S.text {}, args = texts(), bin = program "/bin/sh" },
-	spark = recipe { script = required(path()), args = texts(), bin = program "spark-submit", master = S.text {}, class = S.text {}, jars = S.list { of = path() },
+	spark = recipe { script = required(path()), args = texts(), bin = program "spark-submit", python = program "/usr/bin/python3", master = S.text {}, class = S.text {}, jars = S.list { of = path() },
 		conf = S.list { of = S.text { check = function(v)
 			if not v:find "^[%w_.-]+=" then return nil, ('%q is no setting such as "spark.executor.memory=1g"'):format(v) end
 			return v
@@ -213,11 +213,25 @@ local function distinct(r, say)
 	end
 end
 
+-- spark-submit goes by the name of what it is given
+local spark_scripts = { py = true, r = true, jar = true }
+
+local function check_spark(r, say)
+	local extension = (r.script:match "%.([^./]+)$" or ""):lower()
+	if not spark_scripts[extension] then
+		say("script", ("script: %q: spark-submit takes what ends with .py, .R or .jar, and goes by that"):format(r.script))
+	elseif r.class and extension ~= "jar" then
+		say("class", ("class: only a .jar has one, and %s is none"):format(r.script))
+	end
+	if extension ~= "py" then r.python = nil end
+end
+
 local lists = { "inputs", "outputs", "tags", "args", "jars", "conf", "classpath", "command", "algorithms" }
 
 local function finish(kind, r, where, say)
 	for _, key in ipairs { "script", "flask", "shiny", "jars", "classpath" } do place(r, key, where, say) end
 	if kind == "shell" then exactly_one(r, { "script", "command" }, say) end
+	if kind == "spark" then check_spark(r, say) end
 	if kind == "webapp" then exactly_one(r, { "command", "flask", "shiny" }, say) end
 	if M.kinds.recipes[kind] then
 		distinct(r, say)

@@ -215,6 +215,31 @@ describe("the API", function()
 		assert.is_nil(world.was.list)
 	end)
 
+	it("tells who lives in the boxes of recipes and webapps when asked, to those whose they are, within bounds", function()
+		local asked = {}
+		world.members = function(cgroup, pid, most)
+			asked[#asked + 1] = { cgroup, pid, most }
+			return { { pid = pid, name = "dss-logger" }, { pid = pid + 1, name = "java" } }, 70
+		end
+		fleet.processes_json = '[{"id":"backend","kind":"service","pid":2},{"id":"fek-1","kind":"kernel","pool":"fek","pid":3},' ..
+			'{"id":"job-1","kind":"recipe","pid":4,"user":"bob","recipeType":"spark","cgroup":"/b/1"},{"id":"job-2","kind":"recipe","pid":8,"user":"eve","cgroup":"/b/2"},' ..
+			'{"id":"job-3","kind":"recipe","pid":9,"user":"bob","exitedAt":5}]'
+		local _, rows = ask("GET", "/api/processes?members=true")
+		assert.are.same({ { "/b/1", 4, 64 }, { "/b/2", 8, 64 } }, asked)
+		assert.are.same({ 5, 2, 70, "java" }, { #rows, #rows[3].members, rows[3].membersCount, rows[3].members[2].name })
+		assert.truthy(rows[3].note:find("executors of a cluster are not shown", 1, true))
+		assert.is_nil(rows[4].note)
+		assert.is_nil(rows[1].members or rows[2].members or rows[5].members)
+		assert.is_nil(select(2, ask("GET", "/api/processes"))[3].members)
+		asked = {}
+		assert.are.equal(4, #select(2, ask("GET", "/api/processes?members=true", { fields = world.with(KEY, { ["x-dku-proxyuser"] = "bob" }) })))
+		assert.are.same({ { "/b/1", 4, 64 } }, asked)
+		_, rows = ask("GET", "/api/processes?members=true&where=kind = recipe")
+		assert.are.equal(70, rows[1].membersCount)
+		assert.are.equal(400, (ask("GET", "/api/processes?members=maybe")))
+		fleet.processes_json = nil
+	end)
+
 	it("lists every process to admins, and to others without those that work for somebody else", function()
 		fleet.processes_json = '[{"id":"backend"},{"id":"fek-1"},{"id":"fek-2","user":"bob"},{"id":"fek-3","user":"eve","taskId":"x"}]'
 		local function ids(fields)

@@ -138,6 +138,7 @@ function stats.lag(fn) fn(0.25) end
 function stats.tell(...) M.was.tell = { ... } end
 
 package.preload["bind.fleet"] = function() return fleet end
+package.preload["bind.members"] = function() return { of = function(cgroup, pid, most) return M.members(cgroup, pid, most) end } end
 package.preload["bind.rights"] = function() return { may = function(login, verb, facts) return M.may ~= nil and M.may(login, verb, facts) end } end
 package.preload["bind.keys"] = function() return keys end
 package.preload["bind.policies"] = function() return M.policy_set end
