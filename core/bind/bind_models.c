@@ -90,7 +90,8 @@ static void look_at_session(lua_State *L, struct found *found, const char *key, 
 	int top = lua_gettop(L);
 	snprintf(path, sizeof path, "%.255s/models/%.255s/%.255s", key, found->model, session);
 	DIR *dir = open_folder(L, path);
-	for (struct dirent *e; dir && found->count < RECORDS_MOST && found->looks < LOOKS_MOST && (e = readdir(dir)); found->looks++) {
+	for (struct dirent *e; dir && found->count < RECORDS_MOST && found->looks < LOOKS_MOST && (e = readdir(dir));
+	     found->looks++) {
 		size_t len = strlen(e->d_name);
 		if (len <= 5 || strcmp(e->d_name + len - 5, ".json") != 0)
 			continue;

@@ -85,9 +85,9 @@ static void put_row(const struct reading *r, const struct row *row, struct buf *
 	static const struct {
 		const char *name;
 		int at;
-	} members[] = { { "task", TASK },	  { "project", PROJECT },     { "owner", OWNER },
-			{ "model", MODEL },	  { "session", SESSION },     { "algorithm", ALGORITHM },
-			{ "modelId", MODEL_ID }, { "name", NAME },	      { "cause", CAUSE } };
+	} members[] = { { "task", TASK },        { "project", PROJECT }, { "owner", OWNER },
+			{ "model", MODEL },      { "session", SESSION }, { "algorithm", ALGORITHM },
+			{ "modelId", MODEL_ID }, { "name", NAME },       { "cause", CAUSE } };
 	const struct future *f = fleet_live(r->fleet, row->texts[TASK]);
 	const char *state = row->texts[STATE];
 	/* Memory is ahead of what was read: an end is shown once it is on disk, all else at once. */

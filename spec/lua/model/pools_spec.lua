@@ -61,6 +61,20 @@ pool "fek" {
 			assert.equal(c[2], errors:match "^[^\n]+")
 		end
 	end)
+	it("of Python kernels may name a module of ours, which takes its own tasks and has no mark of future kernels", function()
+		local p = assert(specs 'pool "a" { kernel = python { module = "doctor.server", env = { OMP_NUM_THREADS = "4" } }, warm = { min = 0 } }')[1]
+		assert.same({ "/usr/bin/python3", "-I", "/usr/share/dssd/kernels/python/kernel", "doctor.server" }, p.argv)
+		assert.same({ { "train" }, { "OMP_NUM_THREADS=4" } }, { p.types, p.env })
+		assert.is_nil(p.path)
+		for text, wanted in pairs {
+			['module = "doctor.servre"'] = 'did you mean "doctor.server"',
+			['module = "doctor.server", path = { "/x" }'] = "path is for tasks of type python",
+		} do
+			local got, errors = specs(('pool "a" { kernel = python { %s } }'):format(text))
+			assert.is_nil(got)
+			assert.truthy(errors:find(wanted, 1, true), errors)
+		end
+	end)
 	it("may be sized by a chance, in per cent or as a number", function()
 		for text, wanted in pairs { ['"99%"'] = 0.99, ['"99.9%"'] = 0.999, ["0.95"] = 0.95, ['"50%"'] = 0.5, ["0.9999"] = 0.9999 } do
 			local p = assert(specs(('pool "a" { kernel = python {}, warm = { ready_for = %s } }'):format(text)))[1]
