@@ -221,13 +221,20 @@ static bool on_recycle(void *data, const struct kernel *k, char *why, size_t roo
 
 static struct policy_task about(struct policies_live *live, const struct future *f)
 {
-	return (struct policy_task){ live->vm, live->fleet, live->troubles, &live->words, f };
+	return (struct policy_task){ live->vm, live->fleet, live->troubles, &live->words, f, NULL };
 }
 
 static size_t on_place(void *data, const struct future *f, struct slot_place *out)
 {
 	struct policies_live *live = data;
 	struct policy_task t = about(live, f);
+	return live->vm && live->words.nslots ? policy_task_place(&t, &live->room, out) : 0;
+}
+
+static size_t on_place_guest(void *data, const struct guest_facts *g, struct slot_place *out)
+{
+	struct policies_live *live = data;
+	struct policy_task t = { live->vm, live->fleet, live->troubles, &live->words, NULL, g };
 	return live->vm && live->words.nslots ? policy_task_place(&t, &live->room, out) : 0;
 }
 
@@ -322,7 +329,7 @@ struct policies_live *policies_live_new(struct loop *loop, struct fleet *fleet)
 		return NULL;
 	}
 	fleet_set_policy(fleet,
-			 &(struct fleet_policy){ .data = live, .touched = on_touched, .recycle = on_recycle, .place = on_place });
+			 &(struct fleet_policy){ .data = live, .touched = on_touched, .recycle = on_recycle, .place = on_place, .place_guest = on_place_guest });
 	return live;
 }
 

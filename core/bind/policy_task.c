@@ -1,11 +1,70 @@
 #include "bind/policy_task.h"
 #include <stdio.h>
 #include <string.h>
+#include <lauxlib.h>
 #include "bind/subject.h"
+#include "sys/clock.h"
 
 #define PLACE_TRIES 3 /* functions that may hang on one task before it is placed without any */
 #define TOO_MANY    "a task falls under more than 16 words slots and box at once: those after the 16th do not count it"
 _Static_assert(SLOTS_OF_TASK == 16, "the text says how many");
+
+/* --- whom it is asked about --- */
+
+static const char *id_of(const struct policy_task *t)
+{
+	return t->g ? t->g->id : t->f->id;
+}
+
+static const char *owner_of(const struct policy_task *t)
+{
+	return t->g ? t->g->user : t->f->owner;
+}
+
+static void set_text(lua_State *L, const char *name, const char *value)
+{
+	if (!value)
+		return;
+	lua_pushstring(L, value);
+	lua_setfield(L, -2, name);
+}
+
+static void set_list(lua_State *L, const char *name, const json_t *list)
+{
+	size_t i;
+	json_t *v;
+	lua_createtable(L, (int)json_array_size(list), 0);
+	json_array_foreach(list, i, v) if (json_is_string(v))
+	{
+		lua_pushstring(L, json_string_value(v));
+		lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+	}
+	lua_setfield(L, -2, name);
+}
+
+void policy_task_push_guest(lua_State *L, const struct guest_facts *g)
+{
+	lua_createtable(L, 0, 16);
+	set_text(L, "kind", g->kind);
+	set_text(L, "id", g->id);
+	set_text(L, "user", g->user ? g->user : "");
+	set_text(L, "project", g->project ? g->project : "");
+	set_text(L, "job", g->job);
+	set_text(L, "activity", g->activity);
+	set_text(L, "recipe", g->recipe);
+	set_text(L, "recipe_type", g->recipe_type);
+	set_text(L, "webapp", g->webapp);
+	set_list(L, "tags", g->tags);
+	set_list(L, "resources", g->resources);
+	lua_pushinteger(L, g->priority);
+	lua_setfield(L, -2, "priority");
+	lua_pushinteger(L, clock_wall_ms() / 1000);
+	lua_setfield(L, -2, "unix_s");
+	if (g->memory_bytes <= 0)
+		return;
+	lua_pushinteger(L, g->memory_bytes);
+	lua_setfield(L, -2, "memory");
+}
 
 /* --- slots --- */
 
@@ -20,7 +79,10 @@ struct placing {
 static int push_placing(lua_State *L, void *data)
 {
 	const struct placing *p = data;
-	subject_push_submitted(L, p->task->f);
+	if (p->task->g)
+		policy_task_push_guest(L, p->task->g);
+	else
+		subject_push_submitted(L, p->task->f);
 	lua_pushstring(L, p->how);
 	lua_pushstring(L, p->why);
 	return 3;
@@ -45,22 +107,22 @@ static void take_place(lua_State *L, struct placing *p)
 		return;
 	const struct slot_rule *r = &w->slots[rule];
 	if (v[0] && p->n == SLOTS_OF_TASK) {
-		/* A task may have more tags than places; more rules are worth an alert. */
-		if (!r->each || strncmp(r->each, "tag:", 4) != 0)
+		/* A task may have more tags, a recipe more resources, than places; more rules are worth an alert. */
+		if (!r->each || (strncmp(r->each, "tag:", 4) != 0 && strcmp(r->each, "resource") != 0))
 			troubles_note(task->troubles, r->source, r->name, TOO_MANY);
 		return;
 	}
 	struct decision d = { .word = r->word,
 			      .name = r->name,
 			      .source = r->source,
-			      .subject_kind = "task",
-			      .subject = task->f->id,
+			      .subject_kind = task->g ? task->g->kind : "task",
+			      .subject = id_of(task),
 			      .answer = v[0] ? "assign" : "keep",
 			      .reason = v[0] ? v[1] : v[4],
 			      .threshold = v[2],
 			      .inputs = v[3],
 			      .outcome = v[0] ? "done" : "failed",
-			      .owner = task->f->owner };
+			      .owner = owner_of(task) };
 	ledger_note(fleet_ledger(task->fleet), &d);
 	if (v[4])
 		troubles_note(task->troubles, r->source, r->name, v[4]);
@@ -87,13 +149,13 @@ size_t policy_task_place(const struct policy_task *t, struct policy_task_room *r
 {
 	struct err err = { 0 };
 	struct placing p = { NULL, err.text, t, room, out, 0 };
-	struct decide_question q = { "place", push_placing, take_places, 1, &p };
+	struct decide_question q = { t->g ? "place_guest" : "place", push_placing, take_places, 1, &p };
 	/* What hangs on this task's words frees it of that limit alone. */
 	for (int tries = 0; decide(t->vm, &q, &err) < 0; tries++) {
 		p.how = tries < PLACE_TRIES ? "on" : "plain";
 		if (tries <= PLACE_TRIES)
 			continue;
-		troubles_note_at(t->troubles, t->f->id, err.text);
+		troubles_note_at(t->troubles, id_of(t), err.text);
 		return 0;
 	}
 	return p.n;

@@ -103,7 +103,7 @@ local function make_plan(key, data, request, who)
 	if not plan then return nil, planning_text(key, why) end
 	local job, activities, dir = make_id(request.outputs), json.array {}, projects.dir(key)
 	for i, step in ipairs(plan.activities) do
-		activities[i] = activity.new(step, data.recipes[step.recipe], dir, facts.recipes[step.recipe])
+		activities[i] = activity.new(step, data.recipes[step.recipe], dir, facts.recipes[step.recipe], data.tags)
 	end
 	return {
 		jobId = job, projectKey = key, dir = dir, def = definition(job, key, who, request, now), activities = activities,

@@ -8,6 +8,17 @@ local function append(argv, list)
 	return argv
 end
 
+--- Tags of recipe and project, each once.
+local function both(own, of_project)
+	local out, seen = json.array {}, {}
+	for _, list in ipairs { own or {}, of_project or {} } do
+		for _, tag in ipairs(list) do
+			if not seen[tag] then out[#out + 1], seen[tag] = tag, true end
+		end
+	end
+	return out
+end
+
 local argv_of = {
 	python = function(r) return append({ r.bin, r.script }, r.args) end,
 	r = function(r) return append({ r.bin, r.script }, r.args) end,
@@ -36,13 +47,14 @@ local function env_of(r)
 end
 
 --- The activity of a plan's step, as core/fleet/job.h has it. step: of build.plan; recipe: the project's; dir: the project's folder;
--- hashes: { definition, script }.
-function M.new(step, recipe, dir, hashes)
+-- hashes: { definition, script }; tags: the project's.
+function M.new(step, recipe, dir, hashes, tags)
 	local a = {
 		activityId = step.id, kind = recipe.kind, recipe = step.recipe, after = step.after, why = step.why, cwd = dir,
 		inputs = recipe.inputs, outputs = recipe.outputs, env = env_of(recipe), limits = recipe.limits, params = recipe.params,
 		timeoutMs = recipe.timeout_ms, definition = hashes.definition, scriptHash = hashes.script,
 	}
+	a.tags, a.resources = both(recipe.tags, tags), recipe.resources
 	if recipe.kind == "java" then
 		local classpath = json.array {}
 		for i, path in ipairs(recipe.classpath or {}) do classpath[i] = path:sub(1, 1) == "/" and path or dir .. "/" .. path end

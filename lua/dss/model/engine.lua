@@ -96,12 +96,22 @@ end
 
 -- --- slots and boxes ---
 
-local placing -- what a call of place has so far: { at = the rule that is asked, out, of_tags }; nil = it came to its end
+local placing -- what a call of place has so far: { at = the rule that is asked, out, of_many }; nil = it came to its end
+
+--- Each of its resources is a key.
+local function resources_of(r)
+	local out, seen = {}, {}
+	for _, v in ipairs(r:get "resources" or {}) do
+		if not seen[v] then out[#out + 1], seen[v] = v, true end
+	end
+	return #out > 0 and out or nil
+end
 
 local function keys_by_name(rule, r)
 	local name = rule.each
 	if not name then return { "" } end
 	local prefix = name:match "^tag:(.+)$"
+	if name == "resource" then return resources_of(r) end
 	if not prefix then
 		local v = r:get(name)
 		if v == nil or v == "" then return nil end         -- a task without a project is in no project's slots
@@ -140,7 +150,8 @@ local function max_of(rule, key)
 		local n, why = S.answer(f.spec, v)
 		if n then rule.last_max = n else failure = where.refuse(f, "max: " .. why) end
 	end
-	return rule.last_max or 1, failure
+	local max = rule.last_max or 1
+	return max > 0 and max or -1, failure      -- 0: no limit of its own
 end
 
 local function place_under(out, i, rule, r)
@@ -157,26 +168,32 @@ end
 
 --- The rules that a task falls under: a list of { rule = number, key, max (-1 = the rule's), reason, threshold, inputs } and of
 --- { rule, failure, … } where a function failed: the task does not count there then.
--- Those of tags, of which a task may have many, stand last: a task has a bounded number of places (fleet/slots.h), and its own tags must not
+-- Those of tags and resources, of which there may be many, stand last: a task has a bounded number of places (fleet/slots.h), and its own tags must not
 -- push out what counts its user.
 -- how: nil; "on" = after a call that ended within a rule, its time or memory being over, as `why` says: with the next one, so that a function
 -- that hangs on one task's words frees it of no other limit; "plain" = so, and without those that have functions.
-function M.place(given, how, why)
-	local p = how and placing or { at = 0, out = {}, of_tags = {} }
+local function place(kind, given, how, why)
+	local p = how and placing or { at = 0, out = {}, of_many = {} }
 	placing = p
 	if how and p.at > 0 then p.out[#p.out + 1] = { rule = p.at, failure = why } end
 	while p.at < #set.limits do
 		p.at = p.at + 1
 		local rule = set.limits[p.at]
-		if how ~= "plain" or not next(rule.functions) then
-			local r = reading.open("task", where.names "submit", given)
-			place_under(type(rule.each) == "string" and rule.each:find "^tag:" and p.of_tags or p.out, p.at, rule, r)
+		if rule.scope[kind] and (how ~= "plain" or not next(rule.functions)) then
+			local has_many = type(rule.each) == "string" and (rule.each == "resource" or rule.each:find "^tag:")
+			local r = reading.open(kind == "tasks" and "task" or kind, where.names(rule.facts), given)
+			place_under(has_many and p.of_many or p.out, p.at, rule, r)
 			r:close()
 		end
 	end
 	placing = nil
-	return table.move(p.of_tags, 1, #p.of_tags, #p.out + 1, p.out)
+	return table.move(p.of_many, 1, #p.of_many, #p.out + 1, p.out)
 end
+
+function M.place(given, how, why) return place("tasks", given, how, why) end
+
+--- The same of a recipe, a webapp.
+function M.place_guest(given, how, why) return place(given.kind, given, how, why) end
 
 -- --- where processes are put ---
 
@@ -228,7 +245,8 @@ function again.on(d, given)
 end
 
 local function again_placed(d, given)
-	for _, p in ipairs(M.place(given)) do
+	local is_guest = given.kind and boxes.kinds[given.kind]
+	for _, p in ipairs(is_guest and M.place_guest(given) or M.place(given)) do
 		local rule = set.limits[p.rule]
 		if rule.name == d.name and rule.word == d.word and (not p.key or p.reason == d.reason) then return p.key and "assign" or "keep", p.reason or p.failure end
 	end

@@ -27,6 +27,7 @@ local kinds = {
 	notebook = { default = "notebooks/${user}", follow = {}, own = "id", has = { "kind", "user", "project" } },
 }
 local kind_names = S.sorted_keys(kinds)
+M.kinds = kinds
 local variables = { "user", "project", "job", "kind", "recipe_type", "webapp" }
 local is_variable = {}
 for _, name in ipairs(variables) do is_variable[name] = true end

@@ -106,8 +106,14 @@ local function process(own)
 	return fields
 end
 
+--- What it uses that is scarce, in the words of the policies: "licence:sas".
+local function resources() return S.list { of = S.text { check = function(v)
+	if #v > 100 or v:find "[%c ]" then return nil, ("%q: a resource is a name without spaces, up to 100 bytes, such as \"licence:sas\""):format(v:sub(1, 100)) end
+	return v
+end } } end
+
 local function recipe(own)
-	local fields = process { inputs = names(), outputs = names(), timeout = S.duration { least = 1 }, without_outputs = S.bool { default = false } }
+	local fields = process { inputs = names(), outputs = names(), resources = resources(), timeout = S.duration { least = 1 }, without_outputs = S.bool { default = false } }
 	for k, v in pairs(own) do fields[k] = v end
 	return S.record(fields)
 end
@@ -226,7 +232,6 @@ local function check_spark(r, say)
 	if extension ~= "py" then r.python = nil end
 end
 
-local lists = { "inputs", "outputs", "tags", "args", "jars", "conf", "classpath", "command", "algorithms" }
 
 local function finish(kind, r, where, say)
 	for _, key in ipairs { "script", "flask", "shiny", "jars", "classpath" } do place(r, key, where, say) end

@@ -18,6 +18,7 @@ local registries = { submit = submit }
 local types, sets = {}, {}
 
 local function registry(kind) return type(kind) == "table" and kind or registries[kind] or facts.of(kind) end
+M.registry = registry
 
 --- name → type, as reasons show them.
 function M.types(kind)
@@ -52,6 +53,8 @@ local function too_early(text)
 		end
 	end
 end
+
+M.parse = filter.parse
 
 --- w: what S.filter read, or nil. The compiled filter, or nil: there is none, or it was reported.
 function M.compile(source, w, kind)

@@ -273,3 +273,55 @@ pool "p" { kernel = python {}, max = function (pool) return pool.idle + 1 end }]
 		} do assert.truthy(({ undecidable = true, differs = true })[one(line, false)], line) end
 	end)
 end)
+
+describe("slots of recipes and webapps", function()
+	local function keys(given)
+		local out = {}
+		for _, p in ipairs(engine.place_guest(given)) do out[#out + 1] = { p.rule, p.key or p.failure, p.max } end
+		return out
+	end
+	local RECIPE = { kind = "recipe", id = "p1", user = "ann", project = "SALES", job = "J1", activity = "a_NP", recipe = "a", recipe_type = "python",
+		tags = { "team:x", "night" }, resources = { "licence:sas", "gpu" }, priority = 0, unix_s = NOW }
+	local WEBAPP = { kind = "webapp", id = "SALES/page", user = "ann", project = "SALES", webapp = "page", tags = {}, resources = {}, priority = 0, unix_s = NOW }
+	local TASK = { kind = "future", type = "python", pool = "fek", user = "ann", project = "SALES", tags = {}, priority = 0, unix_s = NOW }
+
+	it("count what their condition names, and words without a kind count tasks alone", function()
+		take [[
+slots "tasks" { each = "user", max = 1 }
+slots "recipes" { where = "kind = recipe", max = 8 }
+slots "both" { where = "kind in (recipe, webapp) and project = SALES", each = "project", max = 3 }
+slots "all" { where = "kind = webapp or kind = future", each = "user", max = 3 }
+slots "others" { where = "kind != recipe", each = "user", max = 3 }]]
+		assert.same({ { 2, "", -1 }, { 3, "SALES", -1 } }, keys(RECIPE))
+		assert.same({ { 3, "SALES", -1 }, { 4, "ann", -1 }, { 5, "ann", -1 } }, keys(WEBAPP))
+		local of_task = {}
+		for _, p in ipairs(engine.place(TASK)) do of_task[#of_task + 1] = p.rule end
+		assert.same({ 1, 4, 5 }, of_task)
+	end)
+	it("have each key that a recipe or a webapp has; resources and tags are a key each, and stand last", function()
+		take [[
+slots "1" { where = "kind = recipe", each = "resource", max = 2 }
+slots "2" { where = "kind = recipe", each = "tag:team:", max = 2 }
+slots "3" { where = "kind = recipe", each = "job", max = 2 }
+slots "4" { where = "kind = recipe", each = "recipe", max = 2 }
+slots "5" { where = "kind = recipe", each = "recipe_type", max = 2 }
+slots "6" { where = "kind = webapp", each = "webapp", max = 2 }
+slots "7" { where = "kind in (recipe, webapp)", each = function (t) return t.project .. "/" .. t.kind end, max = function (key) return #key end }]]
+		assert.same({ { 3, "J1", -1 }, { 4, "a", -1 }, { 5, "python", -1 }, { 7, "SALES/recipe", 12 }, { 1, "licence:sas", -1 }, { 1, "gpu", -1 },
+			{ 2, "team:x", -1 } }, keys(RECIPE))
+		assert.same({ { 6, "page", -1 }, { 7, "SALES/webapp", 12 } }, keys(WEBAPP))
+	end)
+	it("have no limit of their own where max is 0, by a function as well", function()
+		take [[
+slots "1" { where = "kind = recipe", max = 0 }
+slots "2" { where = "kind = recipe", max = function () return 0 end }
+slots "3" { max = 0 }]]
+		assert.same({ -1, -1, -1 }, { engine.describe().slots[1].max, engine.describe().slots[2].max, engine.describe().slots[3].max })
+		assert.same({ { 1, "", -1 }, { 2, "", -1 } }, keys(RECIPE))
+	end)
+	it("are decided again from what was read", function()
+		take [[slots "1" { where = "kind = recipe and user = ann", each = "job", max = 2 }]]
+		local p = engine.place_guest(RECIPE)[1]
+		assert.same({ "assign", p.reason }, { engine.again { word = "slots", name = "1", source = FILE .. ":1", inputs = p.inputs, reason = p.reason } })
+	end)
+end)

@@ -70,10 +70,16 @@ box "a user's kernels" { each = "user", memory = "24g", swap = "0", cpu = 8, thr
 	it("that are wrong are told with file and line", function()
 		refuses {
 			{ 'slots "a" { each = "user" }', '1: "max" is missing' },
-			{ 'slots "a" {\n each = "usr", max = 1 }', '2: each: "usr" is none of: user, project, pool, tag:PREFIX, or a function, did you mean "user"?' },
+			{ 'slots "a" {\n each = "usr", max = 1 }', '2: each: "usr" is none of: user, project, pool, job, recipe, recipe_type, webapp, resource, tag:PREFIX, or a function, did you mean "user"?' },
 			{ 'slots "a" { max = -1 }', "1: max: -1 is not between 0 and 1000000" },
 			{ 'slots "a" { max = 1,\n where = "running > 1h" }', "2: where: running is not known when a task is submitted; there are kind, memory, pool, priority, project, tags, title, type, user" },
 			{ 'slots "a" { max = 1, where = "usr = bob" }', '1: where: unable to read the filter: character 1: unknown fact "usr", did you mean "user"?' },
+			{ 'slots "a" { each = "job", max = 1 }', '1: each = "job": only a recipe has one, and this word counts tasks: write where = "kind = recipe"' },
+			{ 'slots "a" { where = "kind = job", each = "recipe", max = 1 }', '1: each = "recipe": only a recipe has one, and this word counts tasks' },
+			{ 'slots "a" { where = "kind = webapp",\n each = "recipe_type", max = 1 }', '2: each = "recipe_type": only a recipe has one, and this word counts webapps' },
+			{ 'slots "a" { where = "kind = recipe", each = "pool", max = 1 }', '1: each = "pool": only tasks have a pool, and `where` lets none in' },
+			{ 'slots "a" { where = "kind = recipe and usr = bob", max = 1 }', '1: where: unable to read the filter: character 19: unknown fact "usr"' },
+			{ 'slots "a" { where = "recipe = clean", max = 1 }', '1: where: unable to read the filter: character 1: unknown fact "recipe"' },
 			{ 'box "a" { each = "user" }', '1: "memory" is missing' },
 			{ 'box "a" { each = "user", memory = "1x" }', '1: memory: unable to read size "1x"' },
 			{ 'box "a" { memory = "1g" }\nbox "a" { memory = "1g" }', '2: box "a" stands twice, first at ' .. FILE .. ":1" },
