@@ -41,16 +41,6 @@ local function file(is_absolute) return S.text { check = function(v)
 	return v
 end } end
 
-local function together(shape, what, least, most)
-	shape.check = function(v)
-		local n = 0
-		for _ in pairs(v) do n = n + 1 end
-		if n > 0 and (n < least or n > most) then return nil, what end
-		return v
-	end
-	return shape
-end
-
 local function port_of(text)
 	local n = text:find "^%d+$" and math.tointeger(tonumber(text))
 	return n and n >= 1 and n <= 65535 and n
@@ -77,6 +67,16 @@ local function check_address(v)
 	return nil, ("%q is no numeric address such as 127.0.0.1, 0.0.0.0 or ::1"):format(v)
 end
 
+--- A name that a client could choose by itself is none that nginx has found.
+local function check_variable(v)
+	if not v:find "^%$[%a_][%w_]*$" then return nil, ("%q is no variable such as \"$my_user\""):format(v) end
+	if v == "$remote_user" then
+		return nil, '"$remote_user" holds what the client wrote, checked or not; write basic = "/file", which checks it'
+	end
+	if v:find "^%$http_" or v:find "^%$arg_" or v:find "^%$cookie_" then return nil, ("%q holds what the client wrote"):format(v) end
+	return v
+end
+
 local shapes = {
 	node = S.record {
 		port = S.int { least = 0, most = 65532, default = 11200 },
@@ -94,21 +94,14 @@ local shapes = {
 		enabled = S.bool { default = true },
 		command = absolute(),
 		workers = S.int { least = 1, most = 64, default = 1 },
-		tls = together(S.record { certificate = file(true), key = file(true) }, "certificate and key stand together", 2, 2),
+		tls = S.record { certificate = file(true), key = file(true) },
 		hsts = S.duration { default = 0 },
 		max_body = S.size { least = 1024, default = 64 << 20 },
 		extra = file(false),
-		remote_user = together(S.record {
+		remote_user = S.record {
 			basic = file(true), certificate = file(true),
-			variable = S.text { check = function(v)
-				if not v:find "^%$[%a_][%w_]*$" then return nil, ("%q is no variable such as \"$my_user\""):format(v) end
-				if v == "$remote_user" then
-					return nil, '"$remote_user" holds what the client wrote, checked or not; write basic = "/file", which checks it'
-				end
-				if v:find "^%$http_" or v:find "^%$arg_" or v:find "^%$cookie_" then return nil, ("%q holds what the client wrote"):format(v) end
-				return v
-			end },
-		}, "one of basic, certificate and variable", 1, 1),
+			variable = S.text { check = check_variable },
+		},
 		remote_admins = S.list { default = {}, of = S.text { check = function(v)
 			if not id.is_login(v) then return nil, ("%q is no valid login"):format(v) end
 			return v
@@ -155,6 +148,12 @@ local shapes = {
 --- A model with every default, before any word was read.
 function M.new() return { first = {}, services = {}, order = {} } end
 
+local function count(t)
+	local n = 0
+	for _ in pairs(type(t) == "table" and t or {}) do n = n + 1 end
+	return n
+end
+
 local function read(shape, t, source, line) return S.read(shapes[shape], t, { source = source, line = line, lines = source:lines(line) }) end
 
 --- The words for one file; what they say lands in `model`.
@@ -164,6 +163,8 @@ function M.words(source, model)
 		words[word] = source:single(word, model, function(t, line)
 			model[word] = read(word, t, source, line)
 			model[word].line = line
+			-- as it was written: what was wrong with a key has been told by now
+			if word == "nginx" then model.nginx.said = { tls = count(t.tls), remote = count(t.remote_user) } end
 		end)
 	end
 	words.service = source:named("service", function(name, t, line)
@@ -224,6 +225,8 @@ local function check_nginx(source, model)
 		model.nginx = nil
 		return
 	end
+	if nginx.said.tls == 1 then source:report(nginx.line, "tls: certificate and key stand together") end
+	if nginx.said.remote > 1 then source:report(nginx.line, "remote_user: one of basic, certificate and variable") end
 	nginx.command = nginx.command or "/usr/sbin/nginx"
 	if model.services.nginx then source:report(model.services.nginx.line, 'service "nginx" stands beside nginx { … }: write one of them') end
 	if node.port + 4 > PORT_MOST then source:report(nginx.line, ("port %d + 4, for this machine's own requests, is no port"):format(node.port)) end

@@ -43,6 +43,35 @@ describe("the API", function()
 		it("and takes no wrong key for the right uid", function()
 			assert.equal(401, (ask("GET", "/api/pools", { fields = world.with "wrong", uid = 0 })))
 		end)
+		it("and hears whom nginx names from nginx alone, if that login has a key in force", function()
+			world.keys.rows = { { id = "k1", user = "bob" }, { id = "k2", user = "old", revoked_ms = 5 } }
+			local function as(login, more)
+				local fields = { ["x-remote-user"] = login }
+				for k, v in pairs(more or {}) do fields[k] = v end
+				return { fields = fields, is_passed = true, peer = "nginx" }
+			end
+			assert.equal(200, (ask("GET", "/api/pools", as "bob")))
+			assert.equal(403, (ask("GET", "/api/policies", as "bob")))
+			assert.equal(200, (ask("GET", "/api/policies", as "boss")))
+			for _, login in ipairs { "old", "eve", "admin", "root", "b b", "", "bob:", ("x"):rep(65) } do assert.equal(403, (ask("GET", "/api/pools", as(login))), login) end
+			assert.equal(401, (ask("GET", "/api/pools", { fields = {}, is_passed = true })))
+			-- from anybody else
+			assert.equal(401, (ask("GET", "/api/pools", { fields = { ["x-remote-user"] = "bob" } })))
+			assert.equal(403, (ask("GET", "/api/policies", { fields = { ["x-remote-user"] = "boss" }, uid = 1235, login = "bob" })))
+			-- a key says more than nginx
+			assert.equal(401, (ask("GET", "/api/pools", as("bob", { authorization = "Bearer wrong" }))))
+			assert.equal(403, (ask("DELETE", "/api/futures/x", as("bob", { ["sec-fetch-site"] = "same-site" }))))
+			assert.equal(403, (ask("DELETE", "/api/futures/x", as("bob", { origin = "https://other" }))))
+			assert.equal(404, (ask("DELETE", "/api/futures/none", as("bob", { origin = "https://n:1", ["x-forwarded-proto"] = "https", ["x-forwarded-host"] = "n:1" }))))
+		end)
+		it("and opens nothing local to what nginx passes on, and tells what is wrong with its configuration", function()
+			assert.equal(401, (ask("GET", "/metrics", { fields = {}, peer = "unix", is_passed = true })))
+			world.nginx = "conf:3: no good"
+			local _, h = ask("GET", "/health", { fields = {} })
+			assert.same({ "warning", "its configuration was refused; an admin is told why" }, { h.status, h.nginx.error })
+			assert.equal("conf:3: no good", select(2, ask("GET", "/health")).nginx.error)
+			world.nginx = nil
+		end)
 		it("but not for /health and /", function()
 			assert.equal(200, (ask("GET", "/health", { fields = {} })))
 			assert.matches("dssd 9.9", select(4, ask("GET", "/", { fields = {} })), 1, true)

@@ -73,13 +73,36 @@ inherit webapps
 end]]):gsub("DIR", dir), block(text, "backend"))
 		assert.matches("argv /usr/bin/dss%-logger\nargv %-%-dir\n", block(text, "logger"))
 	end)
+	it("puts nginx before the backend: it inherits the page's and the webapps' ports, the backend has sockets behind it", function()
+		local text = assert(make [[
+node { hosts = { "node.example" }, control_user = "dss", run_user = "dss-run" }
+nginx { tls = { certificate = "/c.pem", key = "/k.pem" }, extra = "config/x.conf", remote_user = { basic = "/p" }, remote_admins = { "boss" }, grace = "1s" }]])
+		assert.equal([[
+listen front 127.0.0.1 11200
+listen page 127.0.0.1 11204
+listen callback 127.0.0.1 11201
+listen front_webapps 127.0.0.1 11203
+listen_unix backend
+listen_unix webapps]], text:match "\n(listen.-)\nlog_file")
+		local nginx = block(text, "nginx")
+		assert.matches("argv /usr/bin/dssd\nargv nginx\nargv " .. dir:gsub("%p", "%%%0"), nginx)
+		assert.matches("\nuser dss\n.*\nready fd\n.*\nstop_signal 3\ngrace_ms 1000\n.*\ngive_up_ms 0\nreload_signal 1\nafter logger\ninherit front\ninherit front_webapps\n", nginx)
+		local settings = require("bind.json").decode(nginx:match "env DSS_NGINX=([^\n]*)")
+		assert.same({ command = "/usr/sbin/nginx", workers = 1, certificate = "/c.pem", key = "/k.pem", hsts_s = 0, max_body = 64 << 20, extra = dir .. "/config/x.conf",
+			remote_kind = "basic", remote = "/p", hosts = { "node.example" } }, settings)
+		local backend = block(text, "backend")
+		assert.matches("inherit page\ninherit callback\ninherit webapps\ninherit backend\ninherit front\ninherit front_webapps\n", backend)
+		assert.same({ control_user = "dss", run_user = "dss-run", port = 11200, hosts = { "node.example" }, front = true, front_tls = true, remote_user = true,
+			remote_admins = { "boss" } }, require("bind.json").decode(backend:match "env DSS_NODE=([^\n]*)"))
+		assert.equal(make "", make "nginx { enabled = false }")
+	end)
 	it("says what a service is declared with", function()
 		local text = assert(make [[
 node { port = 0, control_user = "dss", run_user = "dss-run", cgroups = "v1" }
 service "web" {
   command = { "/usr/bin/web", "a b", "100%", "" }, env = { X = "1\2" }, cwd = "/srv", files = 64,
   limits = { memory = "64m", swap = 0, threads = 9, cpu = 0.5 }, ready = "http 127.0.0.1 80 /a%20b", ready_within = "1min",
-  stop = { signal = "INT", grace = "0s" }, restart = { most = "5s", healthy = "2s", give_up = "10min" }, after = { "backend" }, log = "null",
+  stop = { signal = "INT", grace = "0s" }, reload = "USR1", restart = { most = "5s", healthy = "2s", give_up = "10min" }, after = { "backend" }, log = "null",
 }]])
 		assert.matches("\ncontrol_user dss\nallow_user dss%-run\nlisten page 127.0.0.1 0\nlisten callback 127.0.0.1 0\n", text)
 		assert.equal([[
@@ -108,6 +131,7 @@ grace_ms 0
 restart_most_ms 5000
 healthy_ms 2000
 give_up_ms 600000
+reload_signal 10
 after logger
 after backend
 end]], block(text, "web"))
@@ -128,6 +152,26 @@ end]], block(text, "web"))
 			{ 'service "a" {\n command = { "/x" },\n user = "root" }', "config/dss.lua:3: user: a process of ours never runs as root" },
 			{ 'node { run_user = "x" }', "config/dss.lua:1: control_user and run_user stand together or not at all (one-user mode)" },
 			{ 'service "a" { command = { "/x" }, ready = "port 80" }', 'config/dss.lua:1: ready: "port 80": write "exec", "fd", "notify", "port 127.0.0.1 80" or "http 127.0.0.1 80 /path"' },
+			{ 'nginx { tls = { certificate = "/c" } }', "config/dss.lua:1: tls: certificate and key stand together" },
+			{ 'nginx { tls = { certificate = "/a$b", key = "/k" } }', 'config/dss.lua:1: tls.certificate: "/a$b": nginx takes no path with one of " $ \\ ; { }' },
+			{ 'nginx { tls = { certificate = "c", key = "/k" } }', 'config/dss.lua:1: tls.certificate: "c" is no absolute path' },
+			{ 'nginx { extra = "a\\"; }" }', [[config/dss.lua:1: extra: "a\"; }": nginx takes no path with one of " $ \ ; { }]] },
+			{ 'nginx {\n workers = 0 }', "config/dss.lua:2: workers: 0 is not between 1 and 64" },
+			{ 'nginx { hsts = "1d" }', "config/dss.lua:1: hsts wants tls" },
+			{ 'nginx { }\nservice "nginx" { command = { "/x" } }', 'config/dss.lua:2: service "nginx" stands beside nginx { … }: write one of them' },
+			{ 'node { port = 65532 } nginx { }', "config/dss.lua:1: port 65532 + 4, for this machine's own requests, is no port" },
+			{ 'nginx { remote_user = { basic = "/p" } }',
+				"config/dss.lua:1: remote_user wants control_user and run_user: where all is one user, code in any kernel could name anybody" },
+			{ 'node { control_user = "a", run_user = "b" } nginx { tls = { certificate = "/c", key = "/k" }, remote_user = { basic = "/p", certificate = "/c" } }',
+				"config/dss.lua:1: remote_user: one of basic, certificate and variable" },
+			{ 'nginx { remote_user = { variable = "$remote_user" } }',
+				'config/dss.lua:1: remote_user.variable: "$remote_user" holds what the client wrote, checked or not; write basic = "/file", which checks it' },
+			{ 'nginx { remote_user = { variable = "$http_x_user" } }', 'config/dss.lua:1: remote_user.variable: "$http_x_user" holds what the client wrote' },
+			{ 'nginx { remote_user = { variable = "x; return 200" } }', 'config/dss.lua:1: remote_user.variable: "x; return 200" is no variable such as "$my_user"' },
+			{ 'nginx { remote_admins = { "boss" } }', "config/dss.lua:1: remote_admins stands beside remote_user" },
+			{ 'node { control_user = "a", run_user = "b" }\nnginx { remote_user = { certificate = "/c" } }',
+				"config/dss.lua:2: remote_user.certificate wants tls: without it nobody shows a certificate" },
+			{ 'nginx { remote_admins = { "all" } }', 'config/dss.lua:1: remote_admins[1]: "all" is no valid login' },
 			{ "log { file = 'x' }", 'config/dss.lua:1: file: unable to read size "x": character 1: write it like 512m, 1.5g or 4096 (bytes)' },
 			{ "node { port = }", "config/dss.lua:1: unexpected symbol near '}'" },
 			{ "local t = nil\nt.x = 1", "config/dss.lua:2: attempt to index a nil value (local 't')" },
