@@ -232,6 +232,7 @@ local function check_spark(r, say)
 	if extension ~= "py" then r.python = nil end
 end
 
+local lists = { "inputs", "outputs", "tags", "args", "jars", "conf", "classpath", "command", "algorithms", "resources" }
 
 local function finish(kind, r, where, say)
 	for _, key in ipairs { "script", "flask", "shiny", "jars", "classpath" } do place(r, key, where, say) end
