@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "ctl/boxes.h"
 #include "ctl/ctl.h"
 #include "ctl/webapps.h"
 
@@ -16,6 +17,7 @@ static const struct ctl_command commands[] = {
 	{ "status", "the top-level processes", "", status_command, CTL_NEEDS_INSTANCE },
 	{ "ps", "every process of the instance", "", ps_command, CTL_NEEDS_DAEMON },
 	{ "top", "the processes, largest first, kept fresh", "", top_command, CTL_NEEDS_DAEMON },
+	{ "boxes", "where recipes and webapps run, and what limits them", "", boxes_command, CTL_NEEDS_DAEMON },
 	{ "tasks", "running and waiting work", "", tasks_command, CTL_NEEDS_DAEMON },
 	{ "pools", "pools of kernels", "", pools_command, CTL_NEEDS_DAEMON },
 	{ "submit", "hand in a task", "python MODULE:FUNCTION | java CLASS | command -- ARGV…", submit_command, CTL_NEEDS_DAEMON },

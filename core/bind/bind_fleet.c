@@ -8,7 +8,7 @@
  *   wait(id, seconds, fn())                                 until it has ended or the time is over
  *   list(owner | nil, ended, fn(json | nil, why))           an array
  *   abort(id, by, is_admin_act) → answer, why
- *   pools() slots() kernels() health() node() → json       processes(fn(json | nil, why))
+ *   pools() slots() kernels() health() node() → json       processes(fn(json | nil, why)) boxes(the same)
  * answer: "ok" "bad" "not_found" "not_allowed" "unavailable" "conflict"
  */
 #include <stdlib.h>
@@ -332,6 +332,13 @@ static int processes(lua_State *L)
 	node_processes(app->node, on_processes, later);
 	return 0;
 }
+static int boxes(lua_State *L)
+{
+	struct app *app = json_out_app(L);
+	struct later *later = later_new(L, 1);
+	node_boxes_json(app->node, on_processes, later);
+	return 0;
+}
 
 /* --- wait: looked at after each turn of the loop in which a future ended --- */
 
@@ -448,7 +455,7 @@ int bind_fleet_open(lua_State *L)
 	static const luaL_Reg words[] = {
 		{ "submit", submit },       { "get", get },     { "whose", whose },     { "list", list },
 		{ "abort", abort_future },  { "pools", pools }, { "kernels", kernels }, { "health", health },
-		{ "processes", processes }, { "node", budget }, { "slots", slots },     { NULL, NULL },
+		{ "processes", processes }, { "boxes", boxes }, { "node", budget }, { "slots", slots },     { NULL, NULL },
 	};
 	luaL_newlib(L, words);
 	ref_guard(L, release_waiters);

@@ -6,6 +6,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "bind/decide.h"
+#include "bind/policy_box.h"
 #include "bind/policy_events.h"
 #include "bind/policy_task.h"
 #include "bind/policy_words.h"
@@ -238,6 +239,13 @@ static size_t on_place_guest(void *data, const struct guest_facts *g, struct slo
 	return live->vm && live->words.nslots ? policy_task_place(&t, &live->room, out) : 0;
 }
 
+static int on_box_guest(void *data, const struct guest_facts *g, const char *at, struct guest_boxes *out, struct err *err)
+{
+	struct policies_live *live = data;
+	struct policy_box b = { live->vm, live->fleet, live->troubles };
+	return live->vm ? policy_box_find(&b, g, at, out, err) : 1;
+}
+
 bool policies_live_has_access(const struct policies_live *live)
 {
 	return live && live->vm && live->words.naccess > 0;
@@ -329,7 +337,7 @@ struct policies_live *policies_live_new(struct loop *loop, struct fleet *fleet)
 		return NULL;
 	}
 	fleet_set_policy(fleet,
-			 &(struct fleet_policy){ .data = live, .touched = on_touched, .recycle = on_recycle, .place = on_place, .place_guest = on_place_guest });
+			 &(struct fleet_policy){ .data = live, .touched = on_touched, .recycle = on_recycle, .place = on_place, .box_guest = on_box_guest, .place_guest = on_place_guest });
 	return live;
 }
 

@@ -324,8 +324,8 @@ static void tell_none(const struct why *w)
 /* --- the command --- */
 
 static const char *const kinds[] = { "kernel", "task", "process", "pool", "user", "project", "node", NULL };
-static const char *const policy_words[] = { "rule",   "recycle", "slots", "box",       "on", "access",
-					    "sizing", "budget",  "queue", "retention", NULL };
+static const char *const policy_words[] = { "rule",   "recycle", "slots", "box",       "place", "on",
+					    "access", "sizing",  "budget", "queue", "retention", NULL };
 
 static void ask_pool(struct why *w, const char *name)
 {
@@ -429,7 +429,7 @@ int why_command(struct ctl *ctl, int argc, char **argv)
 			 "[--would] [--all]",
 		.about = "What was decided and why, newest first: also the decisions not to act. ID alone: a kernel or a task, or "
 			 "the name\n"
-			 "of a policy. WORD: rule recycle slots box on access sizing budget queue. Exit 4: nothing is recorded "
+			 "of a policy. WORD: rule recycle slots box place on access sizing budget queue. Exit 4: nothing is recorded "
 			 "about it.",
 		.most = 2,
 	};

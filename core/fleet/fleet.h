@@ -21,6 +21,7 @@
  */
 struct fleet;
 struct guest_facts;
+struct guest_boxes;
 struct guests;
 
 /* --- orders, given by node; each returns 0, or -1 with the reason (the fleet then backs off or judges) --- */
@@ -85,6 +86,8 @@ struct fleet_policy {
 	size_t (*place)(void *data, const struct future *f, struct slot_place *out);
 	/* The same of a guest (fleet/guest.h): when it asks, and of all after fleet_set_slots. */
 	size_t (*place_guest)(void *data, const struct guest_facts *g, struct slot_place *out);
+	/* Where its box is made, and what limits it: guest_box_find. 1: it could not be asked. */
+	int (*box_guest)(void *data, const struct guest_facts *g, const char *at, struct guest_boxes *out, struct err *err);
 };
 void fleet_set_policy(struct fleet *fleet, const struct fleet_policy *policy);
 /* New numbers of a pool in force: checked like a spec. -1: nothing changed. */

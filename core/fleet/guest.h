@@ -67,11 +67,17 @@ struct guest_level {                               /* a box that limits all belo
 	char box[GUEST_BOX_MAX];                   /* "run/users/ann" */
 	int64_t memory_bytes, swap_bytes, threads; /* -1 = not said */
 	int64_t cpu_milli;                         /* 1000 = one core; -1 = not said */
+	char name[104], source[80];                /* of the word that limits its memory, else of the first that limits it */
 };
 struct guest_boxes {
-	char box[GUEST_BOX_MAX]; /* the level in which its own box is made: "run/jobs/SALES" */
-	struct guest_level levels[GUEST_LEVELS];
+	char box[GUEST_BOX_MAX];                 /* the level in which its own box is made: "run/jobs/SALES" */
+	struct guest_level levels[GUEST_LEVELS]; /* those that are limited, from above; its own box may be the last */
 	size_t n;
 };
+/* The name of its own box: an activity's, a webapp's. */
+const char *guest_box_own(const struct guest_facts *facts);
+/* Where one belongs that is about to start, and what limits each level, by the policies in force; at ("run/jobs/SALES/J1/clean"): where it is, box
+ * is empty then. -1: its names are no boxes; err says which. */
+int guest_box_find(struct fleet *fleet, const struct guest_facts *facts, const char *at, struct guest_boxes *out, struct err *err);
 
 #endif

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+#include "base/log.h"
 #include "base/words.h"
 #include "keeper/ready.h"
 #include "sys/clock.h"
@@ -27,10 +28,30 @@ static int fail(struct proc *p, const struct err *err, int errnum)
 	return -1;
 }
 
+/* What all below a level may take together. One that is in use beyond a limit that was lowered meanwhile keeps what it has: who set
+ * the limit tries again. */
+static int make_levels(const struct proc *p, struct err *err)
+{
+	struct cgroup *cg = p->procs->cg;
+	char box[sizeof(p->desc.box)];
+	struct desc_limit l;
+	for (char **w = p->desc.levels; w && *w; w++) {
+		struct err why = { 0 };
+		if (desc_level(&p->desc, *w, box, &l, err) < 0 || cgroup_make(cg, box, err) < 0)
+			return -1;
+		if (!cgroup_has(cg, l.knob) || cgroup_set(cg, box, l.knob, l.value, &why) == 0)
+			continue;
+		if (why.code != EBUSY)
+			return err_set(err, "%s", why.text);
+		log_warn("%s; %s starts there all the same", why.text, p->desc.id);
+	}
+	return 0;
+}
+
 static int make_box(struct proc *p, struct making *m, struct err *err)
 {
 	struct cgroup *cg = p->procs->cg;
-	if (cgroup_make(cg, p->desc.box, err) < 0)
+	if (make_levels(p, err) < 0 || cgroup_make(cg, p->desc.box, err) < 0)
 		return -1;
 	for (size_t i = 0; i < p->desc.nlimits; i++) {
 		const struct desc_limit *l = &p->desc.limits[i];
@@ -217,6 +238,7 @@ out:
 		explicit_bzero(p->desc.secrets, p->desc.secrets_len);
 	p->desc.secrets_len = 0;
 	words_free(&p->desc.env);
+	words_free(&p->desc.levels);
 	words_cut(p->desc.argv, 1);
 	words_free(&m.env);
 	cgroup_birth_fini(&m.box);

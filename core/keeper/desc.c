@@ -80,28 +80,42 @@ int desc_knob(const char *name, enum cgroup_knob *knob, struct err *err)
 }
 
 /* "memory=3221225472" */
-static int set_limit(struct desc *d, const char *value, struct err *err)
+static int read_limit(const char *value, struct desc_limit *out, struct err *err)
 {
 	char name[32];
 	const char *eq = strchr(value, '=');
-	int64_t n;
-	enum cgroup_knob knob;
 	if (!eq || (size_t)(eq - value) >= sizeof(name))
 		return err_set(err, "limit \"%s\" is not NAME=NUMBER", value);
 	memcpy(name, value, (size_t)(eq - value));
 	name[eq - value] = 0;
-	if (desc_knob(name, &knob, err) < 0 || text_int(eq + 1, -1, INT64_MAX, &n, err) < 0)
+	return desc_knob(name, &out->knob, err) < 0 ? -1 : text_int(eq + 1, -1, INT64_MAX, &out->value, err);
+}
+
+static int set_limit(struct desc *d, const char *value, struct err *err)
+{
+	struct desc_limit l;
+	if (read_limit(value, &l, err) < 0)
 		return -1;
 	for (size_t i = 0; i < d->nlimits; i++) {
-		if (d->limits[i].knob == knob) {
-			d->limits[i].value = n;
+		if (d->limits[i].knob == l.knob) {
+			d->limits[i].value = l.value;
 			return 0;
 		}
 	}
 	if (d->nlimits == DESC_LIMITS_MAX)
 		return err_set(err, "more than %d limits", DESC_LIMITS_MAX);
-	d->limits[d->nlimits++] = (struct desc_limit){ knob, n };
+	d->limits[d->nlimits++] = l;
 	return 0;
+}
+
+int desc_level(const struct desc *d, const char *value, char box[sizeof(d->box)], struct desc_limit *limit, struct err *err)
+{
+	size_t n = strcspn(value, " ");
+	if (!value[n] || n == 0 || n >= sizeof(d->box) || strncmp(d->box, value, n) != 0 || d->box[n] != '/')
+		return err_set(err, "level \"%s\" is not BOX NAME=NUMBER of a box above %s", value, d->box);
+	memcpy(box, value, n);
+	box[n] = 0;
+	return read_limit(value + n + 1, limit, err);
 }
 
 /* "nofile=1024:4096" */
@@ -188,6 +202,8 @@ int desc_set(struct desc *d, const char *word, const char *value, struct err *er
 							: err_set(err, "\"%s\" is no id", value);
 	if (!strcmp(word, "limit"))
 		return set_limit(d, value, err);
+	if (!strcmp(word, "level"))
+		return words_add(&d->levels, value, err);
 	if (!strcmp(word, "rlimit"))
 		return set_rlimit(d, value, err);
 	if (!strcmp(word, "ready"))
@@ -219,6 +235,7 @@ void desc_fini(struct desc *d)
 	words_free(&d->argv);
 	words_free(&d->env);
 	words_free(&d->masks);
+	words_free(&d->levels);
 	free(d->cwd);
 	free(d->prefix);
 	free(d->parent);
@@ -251,6 +268,7 @@ static const struct {
 	{ WF_label, "label", false },
 	{ WF_parent, "parent", false },
 	{ WF_limit, "limit", false },
+	{ WF_level, "level", false },
 	{ WF_rlimit, "rlimit", false },
 	{ WF_stop_signal, "stop_signal", true },
 	{ WF_grace_ms, "grace_ms", true },
@@ -382,6 +400,11 @@ int desc_check(const struct desc *d, struct err *err)
 		return err_set(err, "box \"%s\" of %s is no box", d->box, d->id);
 	if (!is_sink(d->sink))
 		return err_set(err, "sink \"%s\" of %s is none of: null, service:NAME, kernel:ID, job:PROJECT:JOB", d->sink, d->id);
+	char above[sizeof(d->box)];
+	struct desc_limit limit;
+	for (char **w = d->levels; w && *w; w++)
+		if (desc_level(d, *w, above, &limit, err) < 0)
+			return -1;
 	size_t masks = 0;
 	for (char **w = d->masks; w && *w; w++)
 		masks += strlen(*w);

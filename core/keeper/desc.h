@@ -25,6 +25,7 @@ struct desc_limit {
 struct desc {
 	char id[128], kind[32];      /* kind: service, kernel, … free of meaning to the keeper */
 	char **argv, **env, **masks; /* NULL-terminated, owned */
+	char **levels;               /* what limits the boxes above its own, "run/jobs/SALES memory=3221225472"; until it is born */
 	char *cwd, *label, *secrets;
 	size_t secrets_len;
 	char user[64], box[256], sink[300];
@@ -49,6 +50,8 @@ int desc_set(struct desc *d, const char *word, const char *value, struct err *er
 int desc_from_wire(struct desc *d, const struct wire_view *msg, struct err *err);
 /* Writes the same fields back (for a handover); the frame is begun and ended by the caller. */
 void desc_to_wire(const struct desc *d, struct buf *out);
+/* One of its levels: which box above its own, and its limit. */
+int desc_level(const struct desc *d, const char *value, char box[sizeof(d->box)], struct desc_limit *limit, struct err *err);
 /* What is missing or contradicts itself. */
 int desc_check(const struct desc *d, struct err *err);
 const char *desc_knob_name(enum cgroup_knob knob);

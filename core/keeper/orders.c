@@ -132,6 +132,21 @@ static bool is_box_allowed(const char *box)
 	return !strncmp(box, "warm/", 5) || !strncmp(box, "run/", 4);
 }
 
+/* A box that holds a process holds no other boxes: its limits would be theirs, and its end as well. */
+static int check_nesting(const struct keeper *k, const char *box, struct err *err)
+{
+	size_t len = strlen(box);
+	list_each (&k->procs.all, at) {
+		const struct proc *p = list_of(at, struct proc, link);
+		size_t n = strlen(p->desc.box);
+		if (p->is_box_gone || n == len || strncmp(p->desc.box, box, n < len ? n : len) != 0)
+			continue;
+		if (n > len ? p->desc.box[len] == '/' : box[n] == '/')
+			return err_set(err, "box \"%s\" would lie in another, or another in it: \"%s\" of %s", box, p->desc.box, p->desc.id);
+	}
+	return 0;
+}
+
 /* What is asked of each new entry, born here or adopted. A service's name or kind would pass for that service after an exec in place. */
 static int check_entry(struct keeper *k, const char *id, const char *kind, const char *box, struct err *err)
 {
@@ -141,7 +156,7 @@ static int check_entry(struct keeper *k, const char *id, const char *kind, const
 		return err_set(err, "more than %d processes", PROCS_MAX);
 	if (!strcmp(kind, "service") || services_find(&k->services, id))
 		return err_set(err, "\"%s\" of kind \"%s\" would pass for a service: only the plan declares those", id, kind);
-	return is_box_allowed(box) ? 0 : err_set(err, "box \"%s\" is not below warm/ or run/", box);
+	return is_box_allowed(box) ? check_nesting(k, box, err) : err_set(err, "box \"%s\" is not below warm/ or run/", box);
 }
 
 static int check_spawn(struct keeper *k, const struct desc *d, struct err *err)
@@ -278,6 +293,20 @@ static bool is_box_there(struct keeper *k, const char *box)
 	return false;
 }
 
+/* A level's processor time was changed: boxes below it that had to take less get what they were ordered with again (cgroup v1). */
+static void restore_below(struct keeper *k, const char *box)
+{
+	size_t len = strlen(box);
+	list_each (&k->procs.all, at) {
+		const struct proc *p = list_of(at, struct proc, link);
+		if (p->state >= PROC_ENDED || !is_box_of(p, box, len))
+			continue;
+		for (size_t i = 0; i < p->desc.nlimits; i++)
+			if (p->desc.limits[i].knob == CGROUP_CPU)
+				cgroup_set(k->cg, p->desc.box, CGROUP_CPU, p->desc.limits[i].value, NULL);
+	}
+}
+
 static int order_limit(struct keeper *k, const struct wire_view *msg, struct err *err)
 {
 	const char *box = wire_get_text(msg, WF_box);
@@ -288,7 +317,11 @@ static int order_limit(struct keeper *k, const struct wire_view *msg, struct err
 		return -1;
 	if (!is_box_there(k, box)) /* boxes come and go with processes: one that an order made would stay for ever */
 		return err_sys(err, ENOENT, "unable to limit box \"%s\"", box);
-	return cgroup_set(k->cg, box, knob, wire_get_int(msg, WF_value, -1), err) < 0 ? -1 : 1;
+	if (cgroup_set(k->cg, box, knob, wire_get_int(msg, WF_value, -1), err) < 0)
+		return -1;
+	if (knob == CGROUP_CPU)
+		restore_below(k, box);
+	return 1;
 }
 
 static int order_freeze(struct keeper *k, const struct wire_view *msg, struct err *err)

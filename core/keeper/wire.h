@@ -35,7 +35,7 @@
 	X(51, verb, T) X(52, next_ms, I) X(53, give_up_ms, I) X(54, crashes, I) X(55, count, I) X(56, rlimit, T) \
 	X(57, limit, T) X(58, parent, T) X(59, ready_within_ms, I) X(60, note, T) X(61, rss_bytes, I) \
 	X(62, oom_kills, I) X(63, key, T) X(64, dir, T) X(65, cap, I) X(66, by, T) X(67, core_limit, I) \
-	X(68, peak_source, T) X(69, pids, I) X(70, usage, T) X(71, starter, I)
+	X(68, peak_source, T) X(69, pids, I) X(70, usage, T) X(71, starter, I) X(72, level, T)
 
 /* message: number, name, from (B backend, K keeper, L logger, D door), to, required fields */
 #define WIRE_MESSAGES(X) \

@@ -10,6 +10,7 @@
 #include "fleet/jtext.h"
 #include "fleet/setting.h"
 #include "net/digest.h"
+#include "node/node_boxes.h"
 #include "node/node_callback.h"
 #include "node/node_inner.h"
 #include "node/node_job.h"
@@ -188,7 +189,8 @@ static int open_fleet(struct node *n, const struct node_config *node, struct err
 	n->jobs = n->settings ? node_jobs_new(n, err) : NULL;
 	n->projects = n->jobs ? node_projects_new(n, dir, err) : NULL;
 	n->webapps = n->projects ? node_webapps_new(n, dir, err) : NULL;
-	if (!n->webapps)
+	n->boxes = n->webapps ? node_boxes_new(n) : NULL;
+	if (!n->boxes)
 		return -1;
 	node_kernels_on_told(n->kernels, on_told, n);
 	return 0;
@@ -263,6 +265,7 @@ void node_free(struct node **np)
 	fleet_free(&n->fleet);
 	node_jobs_free(&n->jobs);
 	node_webapps_free(&n->webapps);
+	node_boxes_free(&n->boxes);
 	node_projects_free(&n->projects);
 	settings_free(&n->settings);
 	node_keeper_free(&n->keeper);
@@ -294,6 +297,10 @@ const char *node_ticket_owner(struct node *n, const char *ticket)
 struct settings *node_settings(struct node *n)
 {
 	return n->settings;
+}
+void node_look_at_boxes(struct node *n)
+{
+	node_boxes_look(n->boxes);
 }
 struct node_webapps *node_webapps(struct node *n)
 {

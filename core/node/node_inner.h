@@ -9,6 +9,7 @@
 /* node_inner: what the files of node share. Nobody else includes it. */
 #define NODE_KEY_MAX 128
 
+struct node_boxes;
 struct node_jobs;
 struct node_projects;
 struct node_webapps;
@@ -23,6 +24,7 @@ struct node {
 	struct node_jobs *jobs;
 	struct node_projects *projects;
 	struct node_webapps *webapps;
+	struct node_boxes *boxes;
 	struct settings *settings; /* fleet/setting.h */
 	struct gate *callbacks;    /* NULL: none */
 	int page_port;             /* where users' code finds the API; 0 = not told */

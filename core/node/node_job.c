@@ -9,6 +9,7 @@
 #include "fleet/guest.h"
 #include "fleet/jtext.h"
 #include "net/json.h"
+#include "node/node_boxes.h"
 #include "node/node_job_inner.h"
 #include "node/node_job_order.h"
 #include "node/node_orders.h"
@@ -23,9 +24,15 @@ static void say(struct job_activity *a, const char *text)
 	a->message = text && *text ? strdup(text) : NULL;
 }
 
-static void tell_why(struct job_activity *a, const struct judge_end *end)
+static void tell_why(const struct node_jobs *t, struct job_activity *a, const struct judge_end *end)
 {
-	char text[1400], peak[48], limit[48];
+	const struct guest_facts facts = job_order_facts(t->node, a);
+	char text[1400], peak[48], limit[48], what[JOB_NAME_MAX + 16];
+	snprintf(what, sizeof(what), "recipe \"%s\"", job_order_recipe(a));
+	if (node_boxes_tell_oom(t->node, what, &facts, end, text, sizeof(text))) {
+		say(a, text);
+		return;
+	}
 	if (end->peak_bytes > 0)
 		text_print_size(end->peak_bytes, peak, sizeof(peak));
 	else
@@ -76,7 +83,7 @@ static void end_activity(struct node_jobs *t, struct job_activity *a, const stru
 	a->is_alive = false;
 	a->ended_ms = clock_wall_ms();
 	a->state = a->code == 0 && strcmp(a->cause, "exited") == 0 ? JOB_DONE : is_stop(a->cause) ? JOB_ABORTED : JOB_FAILED;
-	tell_why(a, end);
+	tell_why(t, a, end);
 	if (job_save(a, fn, data) < 0) {
 		/* Not acknowledged: the next backend hears it again. */
 		log_error("unable to save the end of activity %s of job %s: the store takes nothing now", a->id, a->job->id);

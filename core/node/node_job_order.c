@@ -14,6 +14,26 @@ const char *job_order_recipe(const struct job_activity *a)
 	return recipe ? recipe : a->id;
 }
 
+struct guest_facts job_order_facts(const struct node *n, const struct job_activity *a)
+{
+	const struct future *f = fleet_live(n->fleet, a->job->task);
+	double memory = json_number_value(json_object_get(json_object_get(a->spec, "limits"), "memory_bytes"));
+	return (struct guest_facts){
+		.kind = "recipe",
+		.id = a->process,
+		.user = a->job->owner,
+		.project = a->job->project,
+		.job = a->job->id,
+		.activity = a->id,
+		.recipe = job_order_recipe(a),
+		.recipe_type = a->kind,
+		.tags = json_object_get(a->spec, "tags"),
+		.resources = json_object_get(a->spec, "resources"),
+		.memory_bytes = (int64_t)memory,
+		.priority = f ? f->priority : 0,
+	};
+}
+
 /* What its owner reads. */
 static void put_label(const struct job_activity *a, struct buf *b)
 {
@@ -25,52 +45,33 @@ static void put_label(const struct job_activity *a, struct buf *b)
 	jtext_text(&label, "project", a->job->project);
 	jtext_text(&label, "job", a->job->id);
 	jtext_text(&label, "activity", a->id);
+	jtext_text(&label, "recipe", job_order_recipe(a));
+	jtext_text(&label, "recipeType", a->kind);
 	jtext_text(&label, "owner", a->job->owner);
+	node_spawn_label_limits(&label, json_object_get(a->spec, "limits"));
 	buf_putc(&label, '}');
 	if (!label.failed)
 		wire_text(b, WF_label, label.data);
 	buf_fini(&label);
 }
 
-void job_order_limit(struct node *n, const struct job_activity *a)
-{
-	static const struct {
-		const char *key, *knob;
-		double scale;
-	} knobs[] = { { "memory_bytes", "memory", 1 }, { "threads", "pids", 1 }, { "cpu", "cpu", 1000 } };
-	const json_t *limits = json_object_get(a->job->plan, "limits");
-	char box[3 * JOB_NAME_MAX];
-	snprintf(box, sizeof(box), "run/jobs/%s/%s", a->job->project, a->job->id);
-	for (size_t i = 0; i < sizeof(knobs) / sizeof(knobs[0]); i++) {
-		double v = json_number_value(json_object_get(limits, knobs[i].key));
-		struct err err = { 0 };
-		if (v <= 0)
-			continue;
-		struct buf *b = node_keeper_begin(n->keeper, WIRE_limit);
-		wire_text(b, WF_box, box);
-		wire_text(b, WF_knob, knobs[i].knob);
-		wire_int(b, WF_value, (int64_t)(v * knobs[i].scale));
-		if (node_keeper_end(n->keeper, NULL, NULL, &err) < 0)
-			log_warn("unable to limit %s: %s", box, err.text);
-	}
-}
-
 int job_order_spawn(struct node *n, const struct job_activity *a, node_keeper_answer_fn *fn, void *data, struct err *err)
 {
 	const struct future *f = fleet_live(n->fleet, a->job->task);
 	const char *cwd = json_string_value(json_object_get(a->spec, "cwd"));
+	struct node_spawn_box box;
 	char text[4 * JOB_NAME_MAX];
 	size_t i;
 	json_t *v;
 	if (!n->keeper)
 		return err_set(err, "there is no keeper to order it");
-	int len = snprintf(text, sizeof(text), "run/jobs/%s/%s/%s", a->job->project, a->job->id, a->id);
-	if (len < 0 || len > NODE_SPAWN_BOX_MAX)
-		return err_set(err, "the names of project, job and activity are too long for a box");
+	const struct guest_facts facts = job_order_facts(n, a);
+	if (node_spawn_find_box(n, &facts, &box, err) < 0)
+		return -1;
 	struct buf *b = node_keeper_begin(n->keeper, WIRE_spawn);
 	wire_text(b, WF_id, a->process);
 	wire_text(b, WF_kind, "recipe");
-	wire_text(b, WF_box, text);
+	node_spawn_put_box(b, &box, json_object_get(a->spec, "limits"));
 	node_spawn_put_stamp(b, a->id, json_string_value(json_object_get(a->spec, "script")), json_object_get(a->spec, "outputs"));
 	json_array_foreach(json_object_get(a->spec, "argv"), i, v) if (json_is_string(v))
 		wire_text(b, WF_argv, json_string_value(v));
@@ -88,7 +89,6 @@ int job_order_spawn(struct node *n, const struct job_activity *a, node_keeper_an
 		wire_text(b, WF_parent, f->on->id);
 	wire_int(b, WF_stop_signal, SIGTERM);
 	wire_int(b, WF_grace_ms, JOB_GRACE_MS);
-	node_spawn_put_limits(b, json_object_get(a->spec, "limits"));
 	put_label(a, b);
 	return node_keeper_end(n->keeper, fn, data, err);
 }

@@ -93,8 +93,6 @@ static void on_spawned(void *data, const struct wire_view *msg)
 	struct node_jobs *t;
 	struct job_activity *a = start_end(data, &t);
 	die_at("activity_answered");
-	if (a && a->is_alive && msg->type != WIRE_fail)
-		job_order_limit(t->node, a);
 	if (a && a->is_alive && msg->type == WIRE_fail)
 		job_end_unborn(t, a, "start_failed", wire_get_text(msg, WF_text)); /* answers who waits as well */
 	else if (a)

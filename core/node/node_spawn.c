@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "fleet/jtext.h"
 #include "fleet/setting.h"
 #include "net/digest.h"
 #include "sys/home.h"
@@ -96,27 +97,94 @@ void node_spawn_put_api_env(const struct node *n, struct buf *b, const char *pro
 	explicit_bzero(ticket, sizeof(ticket));
 }
 
-/* --- the rest --- */
+/* --- its box --- */
 
-static void put_limit(struct buf *b, const json_t *limits, const char *key, const char *knob, double scale, bool may_be_0)
+int node_spawn_find_box(const struct node *n, const struct guest_facts *facts, struct node_spawn_box *out, struct err *err)
 {
-	char text[64];
-	const json_t *v = json_object_get(limits, key);
-	if (!json_is_number(v) || (json_number_value(v) <= 0 && !may_be_0))
+	if (guest_box_find(n->fleet, facts, NULL, &out->found, err) < 0)
+		return err_add(err, "unable to put it into a box");
+	int len = snprintf(out->path, sizeof(out->path), "%s/%s", out->found.box, guest_box_own(facts));
+	return len > 0 && (size_t)len < sizeof(out->path) ? 0 : err_set(err, "the names of its levels are too long for a box");
+}
+
+static int64_t number(const json_t *limits, const char *key, double scale, int64_t least)
+{
+	double v = json_number_value(json_object_get(limits, key)) * scale;
+	return json_is_number(json_object_get(limits, key)) && v >= (double)least ? (int64_t)v : -1;
+}
+
+static struct guest_level own_limits(const json_t *limits)
+{
+	struct guest_level own = {
+		.memory_bytes = number(limits, "memory_bytes", 1, 1),
+		.swap_bytes = number(limits, "swap_bytes", 1, 0),
+		.threads = number(limits, "threads", 1, 1),
+		.cpu_milli = number(limits, "cpu", 1000, 1),
+	};
+	if (own.memory_bytes >= 0 && own.swap_bytes < 0)
+		own.swap_bytes = 0;
+	return own;
+}
+
+static void lower(int64_t *a, int64_t b)
+{
+	if (b >= 0 && (*a < 0 || b < *a))
+		*a = b;
+}
+
+static void put_limit(struct buf *b, enum wire_field f, const char *box, const char *knob, int64_t value)
+{
+	char text[GUEST_BOX_MAX + 64];
+	if (value < 0)
 		return;
-	snprintf(text, sizeof(text), "%s=%lld", knob, (long long)(json_number_value(v) * scale));
-	wire_text(b, WF_limit, text);
+	snprintf(text, sizeof(text), "%s%s%s=%lld", box, *box ? " " : "", knob, (long long)value);
+	wire_text(b, f, text);
 }
 
-void node_spawn_put_limits(struct buf *b, const json_t *limits)
+/* box "": its own. Memory first: without it there is no swap to limit. */
+static void put_limits(struct buf *b, enum wire_field f, const char *box, const struct guest_level *l)
 {
-	put_limit(b, limits, "memory_bytes", "memory", 1, false);
-	put_limit(b, limits, "swap_bytes", "swap", 1, true);
-	if (json_object_get(limits, "memory_bytes") && !json_object_get(limits, "swap_bytes"))
-		wire_text(b, WF_limit, "swap=0");
-	put_limit(b, limits, "threads", "pids", 1, false);
-	put_limit(b, limits, "cpu", "cpu", 1000, false);
+	put_limit(b, f, box, "memory", l->memory_bytes);
+	put_limit(b, f, box, "swap", l->swap_bytes);
+	put_limit(b, f, box, "pids", l->threads);
+	put_limit(b, f, box, "cpu", l->cpu_milli);
 }
+
+void node_spawn_put_box(struct buf *b, const struct node_spawn_box *box, const json_t *limits)
+{
+	struct guest_level own = own_limits(limits);
+	int64_t cpu_milli = -1;
+	wire_text(b, WF_box, box->path);
+	for (size_t i = 0; i < box->found.n; i++) {
+		const struct guest_level *l = &box->found.levels[i];
+		lower(&cpu_milli, l->cpu_milli);
+		if (strcmp(l->box, box->path) != 0) {
+			put_limits(b, WF_level, l->box, l);
+			continue;
+		}
+		lower(&own.memory_bytes, l->memory_bytes);
+		lower(&own.swap_bytes, l->swap_bytes);
+		lower(&own.threads, l->threads);
+		lower(&own.cpu_milli, l->cpu_milli);
+	}
+	if (own.cpu_milli >= 0)
+		lower(&own.cpu_milli, cpu_milli);
+	put_limits(b, WF_limit, "", &own);
+}
+
+void node_spawn_label_limits(struct buf *label, const json_t *limits)
+{
+	struct guest_level own = own_limits(limits);
+	jtext_member(label, "limits");
+	buf_putc(label, '{');
+	jtext_some_int(label, "memory", own.memory_bytes);
+	jtext_some_int(label, "swap", own.swap_bytes);
+	jtext_some_int(label, "pids", own.threads);
+	jtext_some_int(label, "cpu", own.cpu_milli);
+	buf_putc(label, '}');
+}
+
+/* --- the rest --- */
 
 void node_spawn_put_stamp(struct buf *b, const char *name, const char *script, const json_t *outputs)
 {

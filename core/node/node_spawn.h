@@ -1,6 +1,7 @@
 #ifndef DSS_NODE_NODE_SPAWN_H
 #define DSS_NODE_NODE_SPAWN_H
 #include <jansson.h>
+#include "fleet/guest.h"
 #include "fleet/job.h"
 #include "node/node_inner.h"
 /*
@@ -20,8 +21,17 @@ void node_spawn_put_env(struct buf *b, const char *name, const char *value);
 void node_spawn_put_own_env(struct buf *b, const json_t *env, const char *home);
 /* Ours, to come last: the project, where the API is, the ticket; the ticket is masked in the log. */
 void node_spawn_put_api_env(const struct node *n, struct buf *b, const char *project, const char *process);
-/* limits: {memory_bytes, swap_bytes, threads, cpu} or NULL. Swap is 0 where memory is limited and swap is not said. */
-void node_spawn_put_limits(struct buf *b, const json_t *limits);
+/* Where its box is made, and what limits the levels above it. -1: its names are no boxes; err says which. */
+struct node_spawn_box {
+	char path[GUEST_BOX_MAX];
+	struct guest_boxes found;
+};
+int node_spawn_find_box(const struct node *n, const struct guest_facts *facts, struct node_spawn_box *out, struct err *err);
+/* The box, its levels, and its own limits: {memory_bytes, swap_bytes, threads, cpu} or NULL. Swap is 0 where memory is limited and swap is not
+ * said; no more processor than the levels have. */
+void node_spawn_put_box(struct buf *b, const struct node_spawn_box *box, const json_t *limits);
+/* The member "limits" of its label: its own, for when those of its levels change (node_boxes.h). */
+void node_spawn_label_limits(struct buf *label, const json_t *limits);
 /* Its output passes one of ours first, which tells the streams apart, puts the time before each line, and makes the folders of what is built
  * (outputs: a list of names or NULL), and tells why the program, or its script (may be NULL), cannot be run. Before the command's own words. */
 void node_spawn_put_stamp(struct buf *b, const char *name, const char *script, const json_t *outputs);

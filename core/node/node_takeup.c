@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "fleet/die.h"
 #include "fleet/jtext.h"
+#include "node/node_boxes.h"
 #include "node/node_job.h"
 #include "node/node_orders.h"
 #include "node/node_project.h"
@@ -91,6 +92,7 @@ static void handle(struct event *ev)
 {
 	struct node *n = ev->node;
 	if (strcmp(ev->what, "exited") == 0) {
+		node_boxes_ended(n->boxes, &ev->end);
 		if (node_jobs_ended(n->jobs, &ev->end, on_saved, ev) || node_webapps_ended(n->webapps, &ev->end, on_saved, ev))
 			return;
 		if (node_projects_ended(n->projects, &ev->end)) {
@@ -192,6 +194,7 @@ static void on_list(void *data, const struct wire_view *msg)
 	release_held(n);
 	fleet_start(n->fleet);
 	node_webapps_taken_up(n->webapps);
+	node_boxes_look(n->boxes);
 	log_info("taken up: the keeper has %lld processes", (long long)wire_get_int(msg, WF_count, 0));
 }
 

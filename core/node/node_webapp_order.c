@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "fleet/jtext.h"
 #include "net/json.h"
+#include "node/node_boxes.h"
 #include "node/node_spawn.h"
 #include "node/node_webapp_inner.h"
 #include "sys/fds.h"
@@ -102,9 +103,17 @@ static void put_environment(const struct node *n, const struct node_webapp *w, c
 	node_spawn_put_api_env(n, b, w->project, w->process);
 }
 
-/* --- label, the whole --- */
+/* --- label, box, the whole --- */
 
-static void put_label(const struct node_webapp *w, struct buf *b)
+/* What placing asks of it. */
+static struct guest_facts facts_of(const struct node_webapp *w)
+{
+	return (struct guest_facts){
+		.kind = "webapp", .id = w->process, .user = w->owner, .project = w->project, .webapp = w->name
+	};
+}
+
+static void put_label(const struct node_webapp *w, const json_t *spec, struct buf *b)
 {
 	struct buf label;
 	buf_init(&label, WIRE_LABEL_MAX);
@@ -113,6 +122,7 @@ static void put_label(const struct node_webapp *w, struct buf *b)
 	jtext_text(&label, "project", w->project);
 	jtext_text(&label, "webapp", w->name);
 	jtext_text(&label, "owner", w->owner);
+	node_spawn_label_limits(&label, json_object_get(spec, "limits"));
 	buf_putc(&label, '}');
 	if (!label.failed)
 		wire_text(b, WF_label, label.data);
@@ -134,17 +144,18 @@ static void put_ready(const struct node_webapp *w, const json_t *spec, struct bu
 int webapp_order(struct node *n, const struct node_webapp *w, const json_t *spec, const char *dir, node_keeper_answer_fn *fn,
 		 void *data, struct err *err)
 {
+	struct node_spawn_box box;
 	char text[3 * JOB_NAME_MAX], folder[4200];
 	if (!n->keeper || !n->facts.is_connected)
 		return err_set(err, "there is no keeper to order it");
-	int len = snprintf(text, sizeof(text), "run/webapps/%s/%s", w->project, w->name);
-	if (len < 0 || len > NODE_SPAWN_BOX_MAX)
-		return err_set(err, "the names of project and webapp are too long for a box");
+	const struct guest_facts facts = facts_of(w);
+	if (node_spawn_find_box(n, &facts, &box, err) < 0)
+		return -1;
 	snprintf(folder, sizeof(folder), "%s/projects/%s", dir, w->project);
 	struct buf *b = node_keeper_begin(n->keeper, WIRE_spawn);
 	wire_text(b, WF_id, w->process);
 	wire_text(b, WF_kind, "webapp");
-	wire_text(b, WF_box, text);
+	node_spawn_put_box(b, &box, json_object_get(spec, "limits"));
 	put_argv(w, spec, b);
 	put_environment(n, w, spec, folder, b);
 	wire_text(b, WF_cwd, folder);
@@ -154,8 +165,7 @@ int webapp_order(struct node *n, const struct node_webapp *w, const json_t *spec
 	put_ready(w, spec, b);
 	wire_int(b, WF_stop_signal, SIGTERM);
 	wire_int(b, WF_grace_ms, GRACE_MS);
-	node_spawn_put_limits(b, json_object_get(spec, "limits"));
-	put_label(w, b);
+	put_label(w, spec, b);
 	return node_keeper_end(n->keeper, fn, data, err);
 }
 
@@ -191,7 +201,11 @@ json_t *webapp_tail(const char *dir, const struct node_webapp *w, size_t most)
 
 void webapp_tell_end(const struct node_webapp *w, const struct judge_end *end, char *out, size_t room)
 {
-	char peak[48] = "unknown", limit[48];
+	const struct guest_facts facts = facts_of(w);
+	char peak[48] = "unknown", limit[48], what[JOB_NAME_MAX + 16];
+	snprintf(what, sizeof(what), "webapp \"%s\"", w->name);
+	if (node_boxes_tell_oom(w->in->node, what, &facts, end, out, room))
+		return;
 	if (end->peak_bytes > 0)
 		text_print_size(end->peak_bytes, peak, sizeof(peak));
 	if (strcmp(end->cause, "oom_limit") == 0 && end->limit_bytes > 0)

@@ -18,6 +18,7 @@
 
 #define MEMSW_SLACK   (64 * 4096) /* the kernel charges up to 64 pages at once */
 #define CPU_PERIOD_US 100000
+#define CPU_QUOTA     "cpu.cfs_quota_us"
 #define SWAPPINESS    60   /* the kernel's default, for boxes that may swap again */
 #define KILL_PASSES   16   /* without a freezer; each pass sees only children of those it missed */
 #define FREEZE_WAITS  20   /* x 1 ms; a frozen disk must not hold the caller for longer */
@@ -181,12 +182,53 @@ static int set_swap(struct cgroup *cg, const char *path, int64_t value, struct e
 			 err);
 }
 
+/* The least quota of the levels above; -1: they have none. */
+static int64_t quota_above(int dir, const char *path)
+{
+	char at[CGROUP_PATH_MAX];
+	int64_t least = -1;
+	snprintf(at, sizeof(at), "%s", path);
+	while (cgroup_parent(at)) {
+		int64_t quota = cgroup_tree_int(dir, at, CPU_QUOTA);
+		if (quota >= 0 && (least < 0 || quota < least))
+			least = quota;
+	}
+	return least;
+}
+
+struct lowering {
+	int dir;
+	int64_t most;
+};
+
+static void lower_quota(void *data, const char *path)
+{
+	const struct lowering *l = data;
+	if (cgroup_tree_int(l->dir, path, CPU_QUOTA) > l->most)
+		write_int(l->dir, path, CPU_QUOTA, l->most, NULL);
+}
+
+/* v1 takes no quota above a parent's or below a child's. On v2 the least on the way up holds, whatever stands below: so it is here, as those
+ * below take no more than there is. What they had before is not kept. */
 static int set_cpu(struct cgroup *cg, const char *path, int64_t value, struct err *err)
 {
 	int dir = cgroup_dir_of(cg, CGROUP_CTL_CPU)->fd;
-	if (write_int(dir, path, "cpu.cfs_quota_us", value < 0 ? -1 : value * CPU_PERIOD_US / 1000, err) == 0)
+	int64_t quota = value < 0 ? -1 : value * CPU_PERIOD_US / 1000;
+	struct err why = { 0 };
+	if (write_int(dir, path, CPU_QUOTA, quota, &why) == 0)
 		return 0;
-	return err && err->code == EINVAL ? err_add(err, "v1 takes no quota above the parent's or below a child's") : -1;
+	if (why.code == EINVAL && quota >= 0) {
+		struct lowering l = { dir, quota };
+		int64_t above = quota_above(dir, path);
+		if (above >= 0 && above < quota)
+			l.most = above;
+		cgroup_tree_each(dir, path, lower_quota, &l);
+		why = (struct err){ 0 };
+		if (write_int(dir, path, CPU_QUOTA, l.most, &why) == 0)
+			return 0;
+	}
+	err_sys(err, why.code, "%s", CPU_QUOTA);
+	return err && why.code == EINVAL ? err_add(err, "v1 takes no quota above the parent's or below a child's") : -1;
 }
 
 static int set(struct cgroup *cg, const char *path, enum cgroup_knob knob, int64_t value, struct err *err)

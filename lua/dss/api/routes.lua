@@ -1,6 +1,7 @@
 -- routes: every endpoint on one line: method, path, right, handler, what it does. A path that begins with PUBLIC is served beneath both
 -- prefixes of the public API; {name} is one segment and is handed to the handler. Doubled and trailing slashes do not matter.
 local alerts = require "dss.api.alerts"
+local boxes = require "dss.api.boxes"
 local console = require "dss.api.console"
 local decisions = require "dss.api.decisions"
 local events = require "dss.api.events"
@@ -32,6 +33,7 @@ M.table = {
 	{ "GET", "/api/node", "user", lists.node, "The node's memory: budget, reserve, what is promised to each pool." },
 	{ "GET", "/api/pools", "user", lists.pools, "Pools of kernels: warm, busy, waiting; ?where=FILTER." },
 	{ "GET", "/api/slots", "user", slots.list, "Rules of slots and boxes: used of max, for each key; others' keys are shown to admins only." },
+	{ "GET", "/api/boxes", "user", boxes.list, "Levels of run/ in use: what limits them, what they use; those of one's own processes and of projects that one may read, admins all." },
 	{ "GET", "/api/tasks", "user", lists.tasks, "Open tasks and what ended lately; ?ended=N, ?where=FILTER." },
 	{ "GET", "/api/facts", "user", lists.facts, "What filters can ask of processes, tasks and pools: name, type, meaning." },
 	{ "GET", "/api/tasks/{id}/log", "user", logs.get, "What a task printed, from ?offset=N (negative: from the end); ?wait=S waits for more." },

@@ -44,6 +44,9 @@ function fleet.node() return fleet.node_json or '{"machineBytes":0,"reserveBytes
 function fleet.slots() return fleet.slots_json or "[]" end
 function fleet.pools() return fleet.pools_json or "[]" end
 function fleet.health() return '{"instance":"x"}' end
+function fleet.boxes(fn)
+	if fleet.boxes_json then fn(fleet.boxes_json) else fn(nil, "the keeper does not answer") end
+end
 function fleet.processes(fn)
 	if fleet.processes_json then fn(fleet.processes_json) else fn(nil, "the keeper does not answer") end
 end
