@@ -103,12 +103,12 @@ static bool is_sending(const struct conn *c)
 	return conn_unsent(c) > 0 || c->file_fd >= 0;
 }
 
-static void watch(struct conn *c)
+void conn_watch(struct conn *c)
 {
 	int events = is_sending(c) ? LOOP_WRITE : 0;
 	if (!c->is_at_eof && (c->phase == PHASE_LINGER || c->ahead.len < AHEAD_MAX))
 		events |= LOOP_READ;
-	loop_io_set(c->io, events);
+	loop_io_set(c->io, c->is_lent ? 0 : events);
 }
 
 static void linger(struct conn *c)
@@ -117,7 +117,7 @@ static void linger(struct conn *c)
 	buf_fini(&c->ahead);
 	charge(c);
 	conn_set_phase(c, PHASE_LINGER);
-	watch(c);
+	conn_watch(c);
 }
 
 /* --- writing --- */
@@ -250,7 +250,7 @@ void conn_after_send(struct conn *c)
 	} else {
 		conn_set_phase(c, PHASE_IDLE);
 	}
-	watch(c);
+	conn_watch(c);
 }
 
 static void on_writable(struct conn *c)
@@ -294,7 +294,7 @@ static void send_continue(struct conn *c)
 	static char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
 	struct iovec iov = { text, sizeof(text) - 1 };
 	if (conn_send(c, &iov, 1) == 0 && is_sending(c))
-		watch(c);
+		conn_watch(c);
 }
 
 static bool takes_requests(const struct conn *c)
@@ -308,7 +308,7 @@ static size_t feed_step(struct conn *c, const char *data, size_t len)
 	struct http_fault fault;
 	size_t used = 0;
 	if (c->parse == NULL) {
-		c->parse = http_parse_new(c->gate->s.body_max);
+		c->parse = c->gate->s.is_head_only ? http_parse_new_head() : http_parse_new(c->gate->s.body_max);
 		if (c->parse == NULL) {
 			conn_close(c);
 			return len;
@@ -326,7 +326,10 @@ static size_t feed_step(struct conn *c, const char *data, size_t len)
 			send_continue(c);
 		break;
 	case HTTP_DONE:
-		reply_dispatch(c);
+		if (c->gate->s.is_head_only)
+			c->has_head = true;
+		else
+			reply_dispatch(c);
 		break;
 	case HTTP_BAD:
 		conn_fault(c, fault.status, fault.text);
@@ -340,15 +343,20 @@ static void feed(struct conn *c, const char *data, size_t len)
 {
 	size_t used = 0;
 	c->is_feeding = true;
-	while (used < len && takes_requests(c))
+	while (used < len && takes_requests(c) && !c->has_head)
 		used += feed_step(c, data + used, len - used);
 	c->is_feeding = false;
-	if (c->is_closed || used == len || c->closes)
+	if (c->is_closed || c->closes)
 		return;
-	if (buf_put(&c->ahead, data + used, len - used) < 0)
+	if (used < len && buf_put(&c->ahead, data + used, len - used) < 0) {
 		conn_close(c);
-	else
-		charge(c);
+		return;
+	}
+	charge(c);
+	if (c->has_head) { /* its body's first bytes lie ahead by now: the handler may lend */
+		c->has_head = false;
+		reply_dispatch(c);
+	}
 }
 
 /* The client sends no more. What is under way still gets its answer, unless its handler wants to know of such things. */
@@ -357,7 +365,7 @@ static void on_eof(struct conn *c)
 	c->is_at_eof = true;
 	bool is_waiting = is_sending(c) || !list_is_empty(&c->kick) || (c->request != NULL && c->request->gone == NULL);
 	if (is_waiting && c->phase != PHASE_LINGER)
-		watch(c);
+		conn_watch(c);
 	else
 		conn_close(c);
 }
@@ -387,14 +395,14 @@ static void on_readable(struct conn *c)
 	} else {
 		feed(c, g->scratch, (size_t)n);
 		if (!c->is_closed)
-			watch(c);
+			conn_watch(c);
 	}
 }
 
 void conn_continue(struct conn *c)
 {
 	if (c->ahead.len == 0 || !takes_requests(c)) {
-		watch(c);
+		conn_watch(c);
 		return;
 	}
 	struct buf bytes = c->ahead;
@@ -404,7 +412,7 @@ void conn_continue(struct conn *c)
 	if (!c->is_closed && c->is_at_eof && takes_requests(c))
 		conn_close(c);
 	if (!c->is_closed)
-		watch(c);
+		conn_watch(c);
 	buf_fini(&bytes);
 }
 

@@ -63,6 +63,8 @@ struct conn {
 	int64_t file_offset, file_left;
 	size_t charged; /* of gate->memory */
 	size_t lingered;
+	bool has_head;   /* of a gate with is_head_only: complete, not with the handler yet */
+	bool is_lent;    /* somebody else reads, writes and watches fd */
 	bool is_closed;  /* in gate->closed: callers up the stack may still look at it */
 	bool is_feeding; /* bytes not looked at yet are in the hand of a caller */
 	bool is_at_eof;  /* the client has shut its sending side */
@@ -112,6 +114,7 @@ size_t conn_unsent(const struct conn *c);
 /* An error before there is a request for the handler: answers and closes. */
 void conn_fault(struct conn *c, int status, const char *text);
 void conn_expire(struct conn *c);
+void conn_watch(struct conn *c); /* for what its phase needs; a lent one is not watched */
 
 /* reply.c */
 void reply_dispatch(struct conn *c); /* c->parse is complete */

@@ -237,6 +237,14 @@ void gate_set_field(struct gate_request *req, const char *name, const char *valu
 
 /* --- answers --- */
 
+/* Its bytes would be taken for the next request. */
+static bool has_unread_body(const struct request *r)
+{
+	const char *length = http_field(r->pub.http, "content-length");
+	return r->gate->s.is_head_only &&
+	       (http_field(r->pub.http, "transfer-encoding") != NULL || (length != NULL && strspn(length, "0") != strlen(length)));
+}
+
 /* What all answers share. False: this answer cannot be said; the connection is then closed. */
 static bool begin(struct request *r, struct conn *c, int status, const char *content_type, int64_t length, bool is_chunked)
 {
@@ -248,6 +256,8 @@ static bool begin(struct request *r, struct conn *c, int status, const char *con
 		.is_chunked = is_chunked,
 	};
 	bool has_end = length >= 0 || (is_chunked && head.minor > 0);
+	if (has_unread_body(r))
+		c->closes = c->lingers = true;
 	c->closes = c->closes || !r->pub.http->keeps_alive || r->gate->drains || !has_end;
 	head.keeps_alive = !c->closes;
 	if (reply_put_head(r->gate, &head, r->field, r->nfields) == 0)
@@ -406,4 +416,48 @@ void gate_stream_end(struct gate_request *req)
 	free_request(r);
 	if (is_open)
 		conn_after_send(c);
+}
+
+/* --- lending --- */
+
+int gate_lend(struct gate_request *req, struct buf *ahead)
+{
+	struct request *r = of(req);
+	struct conn *c = r->conn;
+	if (c == NULL)
+		return -1;
+	assert(r->gate->s.is_head_only && !c->is_lent);
+	*ahead = c->ahead;
+	buf_init(&c->ahead, ahead->max);
+	r->gate->stats.memory -= c->charged; /* from here on it is the borrower's */
+	c->charged = 0;
+	c->is_lent = true;
+	conn_watch(c);
+	return c->fd;
+}
+
+void gate_take_back(struct gate_request *req, const void *ahead, size_t len)
+{
+	struct request *r = of(req);
+	if (r->conn == NULL)
+		return;
+	r->conn->is_lent = false;
+	if (buf_put(&r->conn->ahead, ahead, len) < 0)
+		r->conn->closes = r->conn->lingers = true;
+	conn_watch(r->conn);
+}
+
+void gate_finish(struct gate_request *req, bool keeps, const void *ahead, size_t len)
+{
+	struct request *r = of(req);
+	struct conn *c = r->conn;
+	if (c == NULL) {
+		free_request(r);
+		return;
+	}
+	c->is_lent = false;
+	if (!keeps || !r->pub.http->keeps_alive || r->gate->drains || buf_put(&c->ahead, ahead, len) < 0)
+		c->closes = c->lingers = true;
+	free_request(r);
+	conn_after_send(c);
 }

@@ -45,6 +45,8 @@ struct gate_settings {
 	int64_t body_ms;     /* 60 s for the whole body */
 	int64_t idle_ms;     /* 60 s without a byte between requests */
 	int64_t write_ms;    /* 30 s in which a reader takes less than 256 KB of what waits for it */
+	bool is_head_only;   /* false; true: a request comes once its head is here, the body is read by whoever borrows the
+	                        connection (gate_lend); where nobody does, it is closed after the answer */
 };
 void gate_settings_init(struct gate_settings *s);
 
@@ -104,6 +106,18 @@ int gate_stream_begin(struct gate_request *req, int status, const char *content_
 int gate_stream_write(struct gate_request *req, const void *data, size_t len);
 size_t gate_stream_unsent(const struct gate_request *req); /* bytes not taken by the kernel yet */
 void gate_stream_end(struct gate_request *req);
+
+/*
+ * Of a gate with is_head_only: lends the connection to the caller, who reads the body and writes the answer himself. Returns the
+ * descriptor, which stays the gate's; until gate_take_back or gate_finish nothing of the gate reads, writes or watches it. ahead (empty)
+ * gets what was read behind the head. -1: the client has gone, the request still has to be answered. Who borrows says gate_on_gone:
+ * it is told when the gate is freed; the descriptor is closed by then, and gate_finish is still to be called.
+ */
+int gate_lend(struct gate_request *req, struct buf *ahead);
+/* Nothing was written: it is answered as any other. ahead: what was read and is not of its body. */
+void gate_take_back(struct gate_request *req, const void *ahead, size_t len);
+/* It was answered by the borrower. keeps: the connection goes on with what comes behind it (ahead, which was read); else it is closed. */
+void gate_finish(struct gate_request *req, bool keeps, const void *ahead, size_t len);
 
 /* The class name that stands in errorType for a status. */
 const char *gate_error_type(int status);

@@ -61,6 +61,8 @@ enum http_stage { HTTP_IN_HEAD, HTTP_IN_BODY, HTTP_AT_END };
 struct http_parse;
 /* For one request. body_max in bytes. NULL: no memory. */
 struct http_parse *http_parse_new(size_t body_max);
+/* For a request whose body somebody else reads, by the fields of the head: DONE comes with the blank line. Its body is not limited. */
+struct http_parse *http_parse_new_head(void);
 void http_parse_free(struct http_parse **p);
 /* *used: how many of the bytes were taken. */
 enum http_step http_parse_feed(struct http_parse *p, const void *data, size_t len, size_t *used, struct http_fault *fault);

@@ -26,6 +26,7 @@ struct http_parse {
 	size_t name_len[HTTP_FIELDS_MAX], value_len[HTTP_FIELDS_MAX];
 	bool in_value; /* http-parser's last callback was for a value */
 	char *text;    /* target, path, decoded path and query */
+	bool is_head_only;
 	bool is_chunked;
 	uint64_t left; /* of a body with a length */
 	struct http_chunk chunk;
@@ -51,6 +52,14 @@ struct http_parse *http_parse_new(size_t body_max)
 	buf_init(&p->head, HTTP_HEAD_MAX);
 	buf_init(&p->r.body, body_max);
 	p->r.method = p->r.target = p->r.path = p->r.host = "";
+	return p;
+}
+
+struct http_parse *http_parse_new_head(void)
+{
+	struct http_parse *p = http_parse_new(SIZE_MAX / 2);
+	if (p != NULL)
+		p->is_head_only = true;
 	return p;
 }
 
@@ -483,7 +492,9 @@ enum http_step http_parse_feed(struct http_parse *p, const void *data, size_t le
 		waits = take_head(p);
 		if (waits < 0)
 			return HTTP_BAD;
-		p->stage = HTTP_IN_BODY;
+		p->stage = p->is_head_only ? HTTP_AT_END : HTTP_IN_BODY;
+		if (p->is_head_only)
+			return HTTP_DONE;
 	}
 	if (waits > 0)
 		return HTTP_CONTINUE;

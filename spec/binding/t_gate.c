@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include "base/list.h"
 #include "gate/server.h"
+#include "gate/tunnel.h"
 #include "net/client.h"
 #include "net/json.h"
 #include "sys/fds.h"
@@ -49,6 +50,9 @@ struct server {
 	int port;
 	struct gate_request *waiting[WAITING_MAX];
 	int n, gone;
+	struct tunnel *tunnel; /* all is passed on */
+	struct tunnel_target target;
+	int ended; /* passed requests that were answered, or cut off */
 };
 
 static struct server *server(lua_State *L)
@@ -124,6 +128,23 @@ static void on_request(void *data, struct gate_request *req)
 	}
 }
 
+static void on_passed(void *data, struct gate_request *req, int status, const char *why)
+{
+	struct server *s = data;
+	s->ended++;
+	if (req != NULL)
+		gate_reply_error(req, status, NULL, "%s", why);
+}
+
+static void on_request_to_pass(void *data, struct gate_request *req)
+{
+	struct server *s = data;
+	if (strcmp(req->http->method, "DELETE") == 0)
+		gate_reply_text(req, 200, "ours", 4);
+	else
+		tunnel_pass(s->tunnel, req, &s->target, on_passed, s);
+}
+
 static lua_Integer get(lua_State *L, const char *name, lua_Integer otherwise)
 {
 	lua_getfield(L, 1, name);
@@ -170,9 +191,66 @@ static int server_new(lua_State *L)
 	return s->gate == NULL ? fails(L, &err) : 1;
 }
 
+/* tunnel{ port = | socket =, prefix =, depth =, user =, is_proxied =, strips =, most = … }: a server that passes all but DELETE on */
+static int tunnel_make(lua_State *L)
+{
+	struct gate_settings set;
+	struct tunnel_settings limits;
+	struct err err;
+	const char *prefix = get_text(L, "prefix"), *user = get_text(L, "user"), *path = get_text(L, "socket");
+	gate_settings_init(&set);
+	tunnel_settings_init(&limits);
+	set.is_head_only = true;
+	limits.most = (size_t)get(L, "most", (lua_Integer)limits.most);
+	limits.connect_ms = get(L, "connect_ms", limits.connect_ms);
+	limits.body_ms = get(L, "body_ms", limits.body_ms);
+	limits.answer_ms = get(L, "answer_ms", limits.answer_ms);
+	limits.write_ms = get(L, "write_ms", limits.write_ms);
+	limits.idle_ms = get(L, "idle_ms", limits.idle_ms);
+	limits.tick_ms = get(L, "tick_ms", limits.tick_ms);
+	int fd = sock_listen_tcp("127.0.0.1", 0, &err);
+	if (fd < 0)
+		return fails(L, &err);
+	struct server *s = lua_newuserdatauv(L, sizeof(*s), 0);
+	*s = (struct server){ .port = sock_port(fd) };
+	luaL_setmetatable(L, "t_gate.server");
+	s->target.port = (int)get(L, "port", 0);
+	s->target.route.depth = (size_t)get(L, "depth", 0);
+	s->target.route.is_proxied = get(L, "is_proxied", 0) != 0;
+	s->target.route.strips_authorization = get(L, "strips", 0) != 0;
+	snprintf(s->target.socket, sizeof(s->target.socket), "%s", path ? path : "");
+	snprintf(s->target.route.prefix, sizeof(s->target.route.prefix), "%s", prefix ? prefix : "");
+	snprintf(s->target.route.user, sizeof(s->target.route.user), "%s", user ? user : "");
+	snprintf(s->target.route.peer, sizeof(s->target.route.peer), "127.0.0.1");
+	s->gate = gate_new(loop, fd, &set, on_request_to_pass, s, &err);
+	s->tunnel = s->gate == NULL ? NULL : tunnel_new(loop, &limits, &err);
+	return s->tunnel == NULL ? fails(L, &err) : 1;
+}
+
+static int server_tunnel(lua_State *L)
+{
+	struct server *s = server(L);
+	struct tunnel_stats st;
+	tunnel_get_stats(s->tunnel, &st);
+	lua_newtable(L);
+	lua_pushinteger(L, (lua_Integer)st.open), lua_setfield(L, -2, "open");
+	lua_pushinteger(L, (lua_Integer)st.upgraded), lua_setfield(L, -2, "upgraded");
+	lua_pushinteger(L, (lua_Integer)st.passed), lua_setfield(L, -2, "passed");
+	lua_pushinteger(L, (lua_Integer)st.failed), lua_setfield(L, -2, "failed");
+	lua_pushinteger(L, s->ended), lua_setfield(L, -2, "ended");
+	return 1;
+}
+
+static int server_end_upgraded(lua_State *L)
+{
+	tunnel_drain(server(L)->tunnel);
+	return 0;
+}
+
 static int server_free(lua_State *L)
 {
 	struct server *s = server(L);
+	tunnel_free(&s->tunnel);
 	gate_free(&s->gate);
 	return 0;
 }
@@ -180,6 +258,7 @@ static int server_free(lua_State *L)
 static int server_gc(lua_State *L)
 {
 	struct server *s = server(L);
+	tunnel_free(&s->tunnel);
 	gate_free(&s->gate);
 	for (int i = 0; i < s->n; i++)
 		if (s->waiting[i] != NULL)
@@ -531,6 +610,8 @@ int luaopen_t_gate(lua_State *L)
 		{ "write", stream_write },
 		{ "finish", stream_end },
 		{ "unsent", stream_unsent },
+		{ "tunnel", server_tunnel },
+		{ "end_upgraded", server_end_upgraded },
 		{ NULL, NULL },
 	};
 	static const luaL_Reg of_sock[] = {
@@ -543,7 +624,8 @@ int luaopen_t_gate(lua_State *L)
 	};
 	static const luaL_Reg words[] = {
 		{ "turn", turn },          { "server", server_new }, { "connect", sock_connect }, { "listen", sock_listen },
-		{ "client", client_make }, { "exhaust", exhaust },   { "release", release },      { NULL, NULL },
+		{ "client", client_make }, { "exhaust", exhaust },   { "release", release },      { "tunnel", tunnel_make },
+		{ NULL, NULL },
 	};
 	struct err err;
 	if (loop == NULL) {
