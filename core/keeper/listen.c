@@ -118,7 +118,7 @@ void listen_again(struct keeper *k)
 	struct err err = { 0 };
 	list_each (&k->listens, at) {
 		struct keeper_listen *l = list_of(at, struct keeper_listen, link);
-		if (is_wanted(k, l) || rename_one(k, l))
+		if (rename_one(k, l) || is_wanted(k, l))
 			continue;
 		unlink_unix(k, l);
 		list_remove(&l->link);

@@ -169,6 +169,29 @@ describe("exec in place", function ()
 		helper.wait_for("its box to go", function () return not i:box("core/old") end)
 	end)
 
+	it("gives a port that has another name now to that name, without closing it", function ()
+		local i = K.new { lines = { "listen page 127.0.0.1 0" } }
+		i:start()
+		i:backend()
+		-- nobody else can listen there meanwhile: the keeper still does
+		local function listeners() return K.command_output(("ss -Hltnp 2>/dev/null | grep 'pid=%d,'"):format(i:row("keeper").pid)) end
+		local port = listeners():match "127%.0%.0%.1:(%d+)"
+		i:service("holder", { argv = { "/bin/sh", "-c", "echo front is $DSS_LISTEN_FRONT_FD; exec sleep 1000" }, inherit = "front", box = "core/holder", sink = "service:holder" })
+		i:write_plan(function (plan) plan.lines = { "listen front 127.0.0.1 " .. port, "listen page 127.0.0.1 0", "listen_unix desk" } end)
+		restart_keeper(i)
+		i:row_where("holder", "ready", function (r) return r.state == "ready" end)
+		i:logged("holder", "front is %d")
+		local ports = {}
+		for p in listeners():gmatch "127%.0%.0%.1:(%d+)" do ports[p] = true end
+		assert.is_true(ports[port])
+		ports[port] = nil
+		assert.is_string((next(ports)))
+		i:write_plan(function (plan) plan.lines = { "listen page 127.0.0.1 " .. port, "listen front 127.0.0.1 0" } end)
+		restart_keeper(i)
+		assert.matches("127%.0%.0%.1:" .. port .. "%s", listeners())
+		assert.is_nil(K.command_output("ls " .. i.dir .. "/run"):find "desk")
+	end)
+
 	it("is refused with a reason where the plan is broken or names another instance; the keeper goes on", function ()
 		local i = K.new()
 		i:start()

@@ -77,6 +77,27 @@ describe("a service", function ()
 		i:logged("second", "socket:%[%d+%]")
 	end)
 
+	it("inherits a socket with a file, for one user alone, which goes with the keeper; reads its configuration anew by its own signal", function ()
+		local i = K.new { lines = { "listen_unix desk" } }
+		local file = i.dir .. "/run/desk.sock"
+		i:service("second", { argv = { "/bin/sh", "-c", "trap 'echo told' HUP; ls -l /proc/$$/fd/$DSS_LISTEN_DESK_FD; while :; do sleep 0.05; done" },
+			inherit = "desk", box = "core/second", sink = "service:second", reload_signal = 1 })
+		i:start()
+		local pid = i:row_where("second", "ready", function (r) return r.state == "ready" end).pid
+		i:logged("second", "socket:%[%d+%]")
+		assert.equal("srw-------", K.command_output("stat -c %A " .. file):match "%S+")
+		assert.equal("done", i:order("reload", "second").name)
+		i:logged("second", "told")
+		assert.equal(pid, i:row("second").pid)
+		assert.matches("service logger cannot be reloaded", i:order("reload", "logger").text)
+		assert.matches("does not exist", i:order("reload", "third").text)
+		i:order("stop", "second")
+		i:row_where("second", "down", function (r) return r.state == "down" end)
+		assert.matches("service second is not ready %(down%)", i:order("reload", "second").text)
+		i:order("stop")
+		helper.wait_for("the socket's file to go", function () return helper.read(file) == nil and K.command_output("ls " .. i.dir .. "/run"):find "desk" == nil end)
+	end)
+
 	it("whose leftovers stay in its box is cleaned before the next one starts", function ()
 		local i = K.new { services = add("parent", { argv = { "/bin/sh", "-c", "trap '' HUP; setsid sleep 1000 & exec sleep 1001" }, box = "core/parent", sink = "null" }) }
 		i:start()
