@@ -35,6 +35,7 @@ static const struct ctl_command commands[] = {
 	  policy_command, CTL_NEEDS_INSTANCE },
 	{ "alerts", "what an admin should know now", "[--fail]", alerts_command, CTL_NEEDS_DAEMON },
 	{ "why", "what was decided, and why", "[ID | NAME | task ID | pool NAME | rule NAME]", why_command, CTL_NEEDS_DAEMON },
+	{ "usage", "what processes used: CPU, memory over time", "[--by WORD] [--since WHEN]", usage_command, CTL_NEEDS_DAEMON },
 	{ "repl", "a live Lua prompt in the backend, for admins", "[-e LINE]", repl_command, CTL_NEEDS_DAEMON },
 	{ "events", "what happened", "[--follow]", events_command, CTL_NEEDS_DAEMON },
 	{ "key", "keys of users", "add USER | list | revoke ID", key_command, CTL_NEEDS_DAEMON },

@@ -31,6 +31,7 @@ int bind_jobs_open(lua_State *L);
 int bind_webapps_open(lua_State *L);
 int bind_models_open(lua_State *L);
 int bind_settings_open(lua_State *L);
+int bind_usage_open(lua_State *L);
 int bind_logs_open(lua_State *L);
 int bind_keys_open(lua_State *L);
 int bind_members_open(lua_State *L);

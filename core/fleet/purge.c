@@ -26,7 +26,7 @@
 #define LOGS_STEP  50
 #define LOOKS_STEP 5000 /* folders looked at in one step */
 
-enum kind { TASKS, RESULTS, FACTS, DECISIONS, VERSIONS, LOGS, KINDS };
+enum kind { TASKS, RESULTS, FACTS, DECISIONS, VERSIONS, USAGE, LOGS, KINDS };
 
 /*
  * ?1: older than, or how many stay; ?2: rows of one step; ?3: where the step before came to. None looks at more rows than it may take, and
@@ -46,6 +46,8 @@ static const char *const statements[KINDS] = {
 	[VERSIONS] =
 		"DELETE FROM policy_version WHERE version IN"
 		" (SELECT version FROM policy_version WHERE version <= (SELECT MAX(version) FROM policy_version) - ?1 LIMIT ?2)",
+	/* an hour at a time */
+	[USAGE] = "DELETE FROM usage WHERE hour < ?1 / 3600000 AND hour = (SELECT MIN(hour) FROM usage)",
 };
 
 struct purge {
@@ -92,7 +94,7 @@ static int run_rows(struct store_job *base, struct store_sql *sql, struct err *e
 	if (rc != SQLITE_DONE)
 		return store_sql_fault(sql, rc, "tidy", err);
 	j->done = sqlite3_changes(store_sql_db(sql));
-	j->is_whole = j->done < ROWS_STEP;
+	j->is_whole = j->kind == USAGE ? j->done == 0 : j->done < ROWS_STEP;
 	if (j->is_whole)
 		j->reached = j->bound;
 	return SQLITE_OK;
@@ -204,18 +206,17 @@ static int run_logs(struct store_job *base, struct store_sql *sql, struct err *e
 static int64_t bound_of(const struct purge *p, enum kind kind)
 {
 	int64_t now = clock_wall_ms();
-	const int64_t ages[KINDS] = { [TASKS] = p->keep.tasks_ms,
-				      [RESULTS] = p->keep.results_ms,
-				      [FACTS] = p->keep.facts_ms,
-				      [DECISIONS] = p->keep.decisions_ms,
-				      [LOGS] = p->keep.runs_ms };
+	const int64_t ages[KINDS] = {
+		[TASKS] = p->keep.tasks_ms,         [RESULTS] = p->keep.results_ms, [FACTS] = p->keep.facts_ms,
+		[DECISIONS] = p->keep.decisions_ms, [USAGE] = p->keep.usage_ms,     [LOGS] = p->keep.runs_ms
+	};
 	return kind == VERSIONS ? p->keep.versions : now - ages[kind];
 }
 
 static void note(struct purge *p, const struct job *j)
 {
-	int64_t *const counts[KINDS] = { &p->stats.tasks,     &p->stats.results,  &p->stats.facts,
-					 &p->stats.decisions, &p->stats.versions, &p->stats.logs };
+	int64_t *const counts[KINDS] = { &p->stats.tasks,    &p->stats.results, &p->stats.facts, &p->stats.decisions,
+					 &p->stats.versions, &p->stats.usage,   &p->stats.logs };
 	*counts[j->kind] += j->done;
 	if (j->kind == RESULTS && j->reached > p->results_from_ms)
 		p->results_from_ms = j->reached;

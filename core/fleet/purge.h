@@ -11,7 +11,7 @@
 struct purge;
 
 struct purge_stats { /* since the start */
-	int64_t tasks, results, facts, decisions, versions, logs;
+	int64_t tasks, results, facts, decisions, versions, usage, logs;
 };
 
 /* dir: the instance's. All borrowed. NULL: no memory. */

@@ -13,6 +13,7 @@ struct policy_retention {
 	int64_t ledger_ms;         /* exact decisions; 24 h */
 	int64_t ledger_most_bytes; /* 256 MB */
 	int64_t runs_ms;           /* of scenarios; 30 days */
+	int64_t usage_ms;          /* what processes used; 90 days */
 	int64_t versions;          /* policy sets; 200 */
 };
 

@@ -14,6 +14,7 @@
 #include "node/node_callback.h"
 #include "node/node_inner.h"
 #include "node/node_job.h"
+#include "node/node_meter.h"
 #include "node/node_orders.h"
 #include "node/node_project.h"
 #include "node/node_takeup.h"
@@ -186,7 +187,8 @@ static int open_fleet(struct node *n, const struct node_config *node, struct err
 	n->facts.epoch = store_epoch(fleet_store(n->fleet));
 	node_kernels_set_fleet(n->kernels, n->fleet);
 	n->settings = settings_new(fleet_store(n->fleet), err);
-	n->jobs = n->settings ? node_jobs_new(n, err) : NULL;
+	n->meter = n->settings ? node_meter_new(n, err) : NULL;
+	n->jobs = n->meter ? node_jobs_new(n, err) : NULL;
 	n->projects = n->jobs ? node_projects_new(n, dir, err) : NULL;
 	n->webapps = n->projects ? node_webapps_new(n, dir, err) : NULL;
 	n->boxes = n->webapps ? node_boxes_new(n) : NULL;
@@ -261,12 +263,15 @@ void node_free(struct node **np)
 		node_kernels_free(&n->kernels);
 	if (n->client)
 		client_free(&n->client);
+	if (n->meter)
+		node_meter_stop(n->meter);
 	/* The store is closed first: what was queued gets to the disk; the keeper tells the next backend what was not acknowledged. */
 	fleet_free(&n->fleet);
 	node_jobs_free(&n->jobs);
 	node_webapps_free(&n->webapps);
 	node_boxes_free(&n->boxes);
 	node_projects_free(&n->projects);
+	node_meter_free(&n->meter);
 	settings_free(&n->settings);
 	node_keeper_free(&n->keeper);
 	node_takeup_free(n);
@@ -293,6 +298,10 @@ const char *node_ticket_owner(struct node *n, const char *ticket)
 {
 	const char *owner = node_jobs_ticket(n->jobs, ticket);
 	return owner ? owner : node_webapps_ticket(n->webapps, ticket);
+}
+struct meter *node_book(struct node *n)
+{
+	return node_meter_book(n->meter);
 }
 struct settings *node_settings(struct node *n)
 {

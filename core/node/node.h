@@ -52,6 +52,8 @@ struct jobs;
 struct jobs *node_jobs(struct node *node); /* fleet/job.h */
 struct node_webapps;
 struct node_webapps *node_webapps(struct node *node); /* node/node_webapp.h */
+struct meter;
+struct meter *node_book(struct node *node); /* fleet/meter.h */
 struct settings;
 struct settings *node_settings(struct node *node); /* fleet/setting.h */
 /* The user of the job, or the owner of the webapp, whose process has that ticket, while the process lives; NULL: it is none. Borrowed. */

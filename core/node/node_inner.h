@@ -13,6 +13,7 @@ struct node_boxes;
 struct node_jobs;
 struct node_projects;
 struct node_webapps;
+struct node_meter;
 struct settings;
 
 struct node {
@@ -25,6 +26,7 @@ struct node {
 	struct node_projects *projects;
 	struct node_webapps *webapps;
 	struct node_boxes *boxes;
+	struct node_meter *meter;  /* what processes use */
 	struct settings *settings; /* fleet/setting.h */
 	struct gate *callbacks;    /* NULL: none */
 	int page_port;             /* where users' code finds the API; 0 = not told */

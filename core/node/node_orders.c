@@ -10,6 +10,7 @@
 #include "fleet/die.h"
 #include "fleet/jtext.h"
 #include "node/node_job.h"
+#include "node/node_meter.h"
 #include "node/node_sample.h"
 
 #define PATH_DEFAULT "/usr/local/bin:/usr/bin:/bin"
@@ -221,6 +222,7 @@ static void on_usage(void *data, const struct wire_view *msg)
 	if (msg->type == WIRE_row) {
 		fleet_kernel_usage(a->node->fleet, a->id, memory_bytes, wire_get_int(msg, WF_peak_bytes, -1),
 				   wire_get_int(msg, WF_cpu_ms, -1));
+		node_meter_sample(a->node->meter, a->id, memory_bytes, wire_get_int(msg, WF_cpu_ms, -1));
 		node_kernel_set_box(a->node->kernels, a->id, wire_get_text(msg, WF_cgroup));
 		node_orders_hold_to_limit(a->node, a->id, memory_bytes);
 	}
@@ -309,6 +311,9 @@ static void on_counted(void *data, const struct wire_view *msg)
 	/* Alive and yet without a counter: this machine has none. */
 	if (oom_kills < 0 && state && (strcmp(state, "up") == 0 || strcmp(state, "ready") == 0))
 		oom_kills = 0;
+	if (msg->type == WIRE_row)
+		node_meter_sample(a->node->meter, a->kernel, wire_get_int(msg, WF_memory_bytes, -1),
+				  wire_get_int(msg, WF_cpu_ms, -1));
 	fleet_task_counted(a->node->fleet, a->kernel, a->task, oom_kills);
 	free(a);
 }
@@ -334,7 +339,9 @@ static int send_task(void *data, const struct kernel *k, const struct future *f,
 	struct node *n = data;
 	if (f->job)
 		node_jobs_open(n->jobs, f->id);
-	if (!node_kernel_is_unhurt(n->kernels, k->id) && ask_usage(n, k->id, true) < 0)
+	bool is_marked = !node_kernel_is_unhurt(n->kernels, k->id), is_asked = is_marked && ask_usage(n, k->id, true) == 0;
+	node_meter_assign(n->meter, k, f, is_asked);
+	if (is_marked && !is_asked)
 		log_warn("unable to mark the counters of %s", k->id);
 	return node_kernel_send(n->kernels, k, f, err);
 }
@@ -352,6 +359,7 @@ static void release_task(void *data, const struct kernel *k, const char *task)
 static void over(void *data, const struct future *f)
 {
 	struct node *n = data;
+	node_meter_release(n->meter, f->kernel);
 	if (f->job)
 		node_jobs_over(n->jobs, f);
 }

@@ -294,6 +294,8 @@ static int spawn(struct node_projects *t, struct project *p, struct err *err)
 	wire_text(b, WF_cwd, "/");
 	if (n->run_user[0] && strcmp(n->facts.isolation, "none") != 0)
 		wire_text(b, WF_user, n->run_user);
+	snprintf(text, sizeof(text), "{\"kind\":\"project\",\"project\":\"%s\"}", p->key);
+	wire_text(b, WF_label, text);
 	snprintf(text, sizeof(text), "run/projects/%s/%s", p->key, p->process);
 	wire_text(b, WF_box, text);
 	snprintf(text, sizeof(text), "kernel:%s", p->process);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "node/node_meter.h"
 #include "node/node_orders.h"
 
 bool node_sample_next(const struct wire_view *msg, size_t *at, struct node_sample *out)
@@ -37,6 +38,7 @@ static void on_samples(void *data, const struct wire_view *msg)
 	}
 	while (node_sample_next(msg, &at, &s)) {
 		fleet_kernel_usage(n->fleet, s.id, s.memory_bytes, s.peak_bytes, s.cpu_ms);
+		node_meter_sample(n->meter, s.id, s.memory_bytes, s.cpu_ms);
 		node_orders_hold_to_limit(n, s.id, s.memory_bytes);
 	}
 }

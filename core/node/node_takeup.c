@@ -9,6 +9,7 @@
 #include "fleet/jtext.h"
 #include "node/node_boxes.h"
 #include "node/node_job.h"
+#include "node/node_meter.h"
 #include "node/node_orders.h"
 #include "node/node_project.h"
 #include "node/node_webapp.h"
@@ -119,6 +120,7 @@ void node_takeup_event(void *node, int64_t seq, const struct wire_view *msg)
 		return;
 	}
 	n->facts.keeper_events++;
+	node_meter_event(n->meter, msg);
 	list_init(&ev->link);
 	ev->node = n;
 	ev->seq = seq;
@@ -180,6 +182,7 @@ static void on_list(void *data, const struct wire_view *msg)
 	struct node *n = data;
 	if (msg->type == WIRE_row) {
 		take_row(n, msg);
+		node_meter_row(n->meter, msg);
 		return;
 	}
 	n->is_listing = false;
@@ -189,6 +192,7 @@ static void on_list(void *data, const struct wire_view *msg)
 		return;
 	}
 	n->facts.is_taken_up = true;
+	node_meter_taken_up(n->meter);
 	node_jobs_taken_up(n->jobs);
 	fleet_taken_up(n->fleet);
 	release_held(n);

@@ -16,6 +16,7 @@ local models = require "dss.api.models"
 local projects = require "dss.api.projects"
 local slots = require "dss.api.slots"
 local policies = require "dss.api.policies"
+local usage = require "dss.api.usage"
 local webapps = require "dss.api.webapps"
 
 local M = {}
@@ -37,6 +38,7 @@ M.table = {
 	{ "GET", "/api/tasks", "user", lists.tasks, "Open tasks and what ended lately; ?ended=N, ?where=FILTER." },
 	{ "GET", "/api/facts", "user", lists.facts, "What filters can ask of processes, tasks and pools: name, type, meaning." },
 	{ "GET", "/api/tasks/{id}/log", "user", logs.get, "What a task printed, from ?offset=N (negative: from the end); ?wait=S waits for more." },
+	{ "GET", "/api/usage", "user", usage.get, "What processes used: ?by=user|project|…, ?since=7d, ?until=, ?user= ?project= ?kind= ?limit=; own use, admins all." },
 	{ "GET", "/api/alerts", "admin", alerts.list, "What an admin should know now, until it is over; worst first." },
 	{ "GET", "/api/decisions", "user", decisions.list, "What was decided and why, newest first; ?kind= ?subject= ?word= ?name= ?would=true ?before=SEQ." },
 	{ "GET", "/api/policies", "admin", policies.list, "The files of the policies in force: name, text, version." },

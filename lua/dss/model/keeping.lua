@@ -15,6 +15,7 @@ local shape = S.record {
 	ledger = age(DAY),                  -- each decision exactly as it was, for replay
 	ledger_size = S.size { least = 1 << 20, default = 256 << 20 },
 	runs = age(30 * DAY),
+	usage = age(90 * DAY),              -- what processes used, hour by hour
 	versions = S.int { least = 1, most = 100000, default = 200 }, -- policy sets
 }
 
@@ -24,7 +25,7 @@ function M.defaults() return M.flat(S.read(shape, {}, { source = { report = func
 function M.flat(r)
 	return {
 		tasks_ms = r.tasks, results_ms = r.results, facts_ms = r.facts, decisions_ms = r.decisions, ledger_ms = r.ledger,
-		ledger_most_bytes = r.ledger_size, runs_ms = r.runs, versions = r.versions,
+		ledger_most_bytes = r.ledger_size, runs_ms = r.runs, usage_ms = r.usage, versions = r.versions,
 	}
 end
 

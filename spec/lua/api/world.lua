@@ -171,6 +171,12 @@ M.webapps = { state = function() end, start = function() return true end, stop =
 package.preload["bind.webapps"] = function() return M.webapps end
 M.models = { list = function(_, _, _, fn) fn "[]" end, kept = function() return {} end, record = function() end }
 package.preload["bind.models"] = function() return M.models end
+package.preload["bind.usage"] = function() return {
+	read = function(query, fn)
+		M.was.usage = query
+		fn(M.usage_json, not M.usage_json and "the store takes nothing now" or nil)
+	end,
+} end
 package.preload["bind.settings"] = function() return M.settings end
 package.preload["bind.jobs"] = function() return M.jobs end
 package.preload["bind.gate"] = function() return {
