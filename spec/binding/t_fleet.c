@@ -21,7 +21,9 @@
 #include "sys/clock.h"
 #include "sys/sock.h"
 
+struct bench_guest;
 struct bench {
+	struct bench_guest *guests;
 	struct loop *loop;
 	struct fleet *fleet;
 	char path[512];
@@ -201,6 +203,8 @@ static struct bench *check(lua_State *L)
 	return b;
 }
 
+#include "t_fleet_guest.h"
+
 static int open_bench(lua_State *L)
 {
 	struct err err = { 0 };
@@ -217,6 +221,7 @@ static int open_bench(lua_State *L)
 	if (!b->loop)
 		return fail(L, &err);
 	b->handler = b->place = LUA_NOREF;
+	b->guests = calloc(GUESTS, sizeof(*b->guests));
 	if (has_handler) {
 		lua_pushvalue(L, 3);
 		b->handler = luaL_ref(L, LUA_REGISTRYINDEX);
@@ -248,6 +253,8 @@ static int close_bench(lua_State *L)
 		client_free(&b->client);
 	gate_free(&b->gate);
 	fleet_free(&b->fleet);
+	free(b->guests);
+	b->guests = NULL;
 	luaL_unref(L, LUA_REGISTRYINDEX, b->handler);
 	luaL_unref(L, LUA_REGISTRYINDEX, b->place);
 	b->place = LUA_NOREF;
@@ -301,12 +308,44 @@ static int set_pools(lua_State *L)
 	return 1;
 }
 
+/* The list at the top of the stack, with the function's own copy below. */
+static size_t read_places(lua_State *L, struct slot_place *out)
+{
+	size_t n = 0;
+	for (; n < SLOTS_OF_TASK && lua_rawgeti(L, -1, (lua_Integer)n + 1) == LUA_TTABLE; n++) {
+		lua_rawgeti(L, -1, 1);
+		lua_rawgeti(L, -2, 2);
+		lua_rawgeti(L, -3, 3);
+		out[n] = (struct slot_place){ (int)lua_tointeger(L, -3) - 1, lua_tostring(L, -2), luaL_optinteger(L, -1, -1) };
+		lua_pop(L, 4);
+	}
+	lua_pop(L, 2);
+	return n;
+}
+
+/* The same function's answer for {kind, user, project, job, id}. */
+static size_t place_guest(void *data, const struct guest_facts *g, struct slot_place *out)
+{
+	struct bench *b = data;
+	lua_State *L = b->L;
+	const char *const fields[][2] = {
+		{ "kind", g->kind }, { "user", g->user }, { "project", g->project }, { "job", g->job }, { "id", g->id }
+	};
+	lua_rawgeti(L, LUA_REGISTRYINDEX, b->place);
+	lua_createtable(L, 0, 5);
+	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+		lua_pushstring(L, fields[i][1]);
+		lua_setfield(L, -2, fields[i][0]);
+	}
+	lua_call(L, 1, 1);
+	return read_places(L, out);
+}
+
 /* The function's answer for {owner, project, title, pool}: a list of {rule, key, max?}; rule counts from 1. */
 static size_t place(void *data, const struct future *f, struct slot_place *out)
 {
 	struct bench *b = data;
 	lua_State *L = b->L;
-	size_t n = 0;
 	lua_rawgeti(L, LUA_REGISTRYINDEX, b->place);
 	lua_createtable(L, 0, 4);
 	lua_pushstring(L, f->owner);
@@ -318,15 +357,7 @@ static size_t place(void *data, const struct future *f, struct slot_place *out)
 	lua_pushstring(L, f->pool);
 	lua_setfield(L, -2, "pool");
 	lua_call(L, 1, 1);
-	for (; n < SLOTS_OF_TASK && lua_rawgeti(L, -1, (lua_Integer)n + 1) == LUA_TTABLE; n++) {
-		lua_rawgeti(L, -1, 1);
-		lua_rawgeti(L, -2, 2);
-		lua_rawgeti(L, -3, 3);
-		out[n] = (struct slot_place){ (int)lua_tointeger(L, -3) - 1, lua_tostring(L, -2), luaL_optinteger(L, -1, -1) };
-		lua_pop(L, 4);
-	}
-	lua_pop(L, 2);
-	return n;
+	return read_places(L, out);
 }
 
 /* set_slots({{name, each, max, memory, word}, …}, place) */
@@ -342,7 +373,7 @@ static int set_slots(lua_State *L)
 		luaL_unref(L, LUA_REGISTRYINDEX, b->place);
 		lua_pushvalue(L, 3);
 		b->place = luaL_ref(L, LUA_REGISTRYINDEX);
-		struct fleet_policy policy = { .data = b, .place = place };
+		struct fleet_policy policy = { .data = b, .place = place, .place_guest = place_guest };
 		fleet_set_policy(b->fleet, &policy);
 	}
 	b->L = L;
@@ -711,14 +742,43 @@ static int die(lua_State *L)
 int luaopen_t_fleet(lua_State *L)
 {
 	static const luaL_Reg methods[] = {
-		{ "close", close_bench }, { "lines", take_lines },    { "turn", turn },     { "set_pools", set_pools },
-		{ "start", start },       { "submit", submit },       { "get", get },       { "abort", abort_one },
-		{ "ready", ready },       { "accepted", accepted },   { "tell", tell },     { "ended", ended },
-		{ "take_up", take_up },   { "taken_up", taken_up },   { "pools", pools },   { "kernels", kernels },
-		{ "follow", follow },     { "finish", finish },       { "url", url },       { "fail_spawns", fail_spawns },
-		{ "usage", usage_told },  { "__gc", close_bench },    { "budget", budget }, { "services", services },
-		{ "alerts", alerts },     { "decisions", decisions }, { "expect", expect }, { "set_slots", set_slots },
-		{ "slots", slots },       { "used", used },           { "use_of", use_of }, { "decided", decided },
+		{ "close", close_bench },
+		{ "lines", take_lines },
+		{ "turn", turn },
+		{ "set_pools", set_pools },
+		{ "start", start },
+		{ "submit", submit },
+		{ "get", get },
+		{ "abort", abort_one },
+		{ "ready", ready },
+		{ "accepted", accepted },
+		{ "tell", tell },
+		{ "ended", ended },
+		{ "take_up", take_up },
+		{ "taken_up", taken_up },
+		{ "pools", pools },
+		{ "kernels", kernels },
+		{ "follow", follow },
+		{ "finish", finish },
+		{ "url", url },
+		{ "fail_spawns", fail_spawns },
+		{ "usage", usage_told },
+		{ "__gc", close_bench },
+		{ "budget", budget },
+		{ "services", services },
+		{ "alerts", alerts },
+		{ "decisions", decisions },
+		{ "expect", expect },
+		{ "set_slots", set_slots },
+		{ "slots", slots },
+		{ "used", used },
+		{ "use_of", use_of },
+		{ "decided", decided },
+		{ "ask", guest_asks },
+		{ "adopt", guest_adopts },
+		{ "leave", guest_leaves },
+		{ "why", guest_waits },
+		{ "guests", guests_told },
 		{ NULL, NULL },
 	};
 	static const luaL_Reg words[] = {
