@@ -17,6 +17,7 @@
 #include "node/node_meter.h"
 #include "node/node_orders.h"
 #include "node/node_project.h"
+#include "node/node_spawn.h"
 #include "node/node_takeup.h"
 #include "node/node_webapp.h"
 #include "sys/clock.h"
@@ -294,10 +295,20 @@ void node_project(struct node *n, const char *key, node_project_fn *fn, void *da
 {
 	node_projects_ask(n->projects, key, fn, data);
 }
+/* Of a kernel that got one at its start: whoever's task it runs. */
+static const char *kernel_ticket(const struct node *n, const char *ticket)
+{
+	char process[JOB_PROCESS_MAX];
+	const struct kernel *k = node_spawn_read_ticket(n, ticket, process) ? fleet_kernel(n->fleet, process) : NULL;
+	return k && k->task[0] ? k->owner : NULL;
+}
+
 const char *node_ticket_owner(struct node *n, const char *ticket)
 {
 	const char *owner = node_jobs_ticket(n->jobs, ticket);
-	return owner ? owner : node_webapps_ticket(n->webapps, ticket);
+	if (!owner)
+		owner = node_webapps_ticket(n->webapps, ticket);
+	return owner ? owner : kernel_ticket(n, ticket);
 }
 struct meter *node_book(struct node *n)
 {

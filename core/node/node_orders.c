@@ -9,9 +9,11 @@
 #include "base/text.h"
 #include "fleet/die.h"
 #include "fleet/jtext.h"
+#include "fleet/training.h"
 #include "node/node_job.h"
 #include "node/node_meter.h"
 #include "node/node_sample.h"
+#include "node/node_spawn.h"
 
 #define PATH_DEFAULT "/usr/local/bin:/usr/bin:/bin"
 
@@ -45,6 +47,22 @@ static void put_env(struct buf *b, const char *name, const char *value)
 	wire_text(b, WF_env, line);
 }
 
+/* Where users' code in it finds the API, and its ticket: as the user of the task that it runs, while it runs it. */
+static void put_door(const struct node *n, const struct kernel *k, struct buf *b)
+{
+	char ticket[JOB_TICKET_MAX], port[16];
+	if (node_spawn_ticket(n, k->id, ticket) < 0)
+		return;
+	snprintf(port, sizeof(port), "%d", n->page_port);
+	put_env(b, "DKU_BACKEND_PROTOCOL", "http");
+	put_env(b, "DKU_BACKEND_HOST", "127.0.0.1");
+	put_env(b, "DKU_BACKEND_PORT", port);
+	put_env(b, "DKU_API_TICKET", ticket);
+	wire_text(b, WF_mask, ticket);
+	wire_text(b, WF_mask, strrchr(ticket, '.') + 1);
+	explicit_bzero(ticket, sizeof(ticket));
+}
+
 /* All there is; a pool's own come last and may replace PATH, LANG, HOME and TMPDIR, never ours. */
 static void put_environment(const struct node *n, const struct kernel *k, struct buf *b)
 {
@@ -67,6 +85,8 @@ static void put_environment(const struct node *n, const struct kernel *k, struct
 	put_env(b, "DSS_KERNEL_POOL", k->pool->spec->name);
 	put_env(b, "DSS_KERNEL_KIND", pool_spec_takes(k->pool->spec, "job") ? "job" : "future");
 	put_env(b, "DSS_KERNEL_LEASE_S", "0");
+	if (pool_spec_takes(k->pool->spec, TRAINING_TYPE))
+		put_door(n, k, b);
 }
 
 static void put_limit(struct buf *b, const char *knob, int64_t value)

@@ -199,6 +199,31 @@ describe("training", function()
 		assert.are.same({ "done", 400 }, { row.state, math.tointeger(row.metrics.rows) })
 	end)
 
+	it("may use the API as its user while it runs, by a ticket that dies with it and is masked in the log", function()
+		open()
+		project("caller = model { input = 'people', script = 'calls.py' }", { ["calls.py"] = [[
+import json, os, urllib.request
+def train(context):
+    ticket = os.environ["DKU_API_TICKET"]
+    print("mine is", ticket)
+    with open("ticket", "w") as f:
+        f.write(ticket)
+    request = urllib.request.Request(os.environ["DSS_BACKEND_URL"] + "/public/api/projects/LEARN/models/lab/", headers={"X-DKU-APITicket": ticket})
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request) as answer:
+        return {"metrics": {}, "seen": json.load(answer)["mlTasks"][0]["mlTaskId"]}
+]] })
+		local started = train "caller"
+		local s = trained "caller"
+		assert.are.equal(1, #s.fullModelIds, json.encode(s))
+		local _, f = node:http("GET", "/public/api/futures/" .. started.tasks[1] .. "?peek=False")
+		assert.are.equal("caller", f.result.seen)
+		local ticket = node:read "projects/LEARN/ticket"
+		local _, log = node:http("GET", "/api/tasks/" .. started.tasks[1] .. "/log")
+		assert.truthy(log:find("mine is ", 1, true))
+		assert.falsy(log:find(ticket, 1, true))
+		assert.are.equal(401, (node:http("GET", "/public/api/futures/", nil, { key = ticket })))
+	end)
+
 	it("waits for a place, says why, and numbers its sessions on", function()
 		open(POOLS:format(1))
 		project("held = model { input = 'people', script = 'held.py' }", { ["held.py"] = HELD })
