@@ -2,7 +2,6 @@
 local helper = require "spec.helper"
 local Instance = require "spec.instance"
 local Work = require "spec.daemon.recipe_work"
-local wait_for = helper.wait_for
 
 if not Work.has_java then
 	describe("recipes in other languages", function() pending "there is no JDK" end)
@@ -194,10 +193,18 @@ project { recipes = { a = r { script = "a.R", outputs = { "x" } }, b = r { scrip
 		assert.are.same({ "FAILED", 1 }, { state, a.exitCode })
 		assert.truthy(log:find("Error in f(13) : no rows for month 13", 1, true) and log:find("Execution halted", 1, true), log)
 		assert.truthy(work:message(a):find('Recipe "a" ended with status 1', 1, true), work:message(a))
-		_, log = work:build("RBAD", "y")
+		log = select(2, work:build("RBAD", "y"))
 		assert.truthy(log:find("there is no package called ‘nosuchpackage’", 1, true), log)
-		_, log = work:build("RBAD", "z")
+		log = select(2, work:build("RBAD", "z"))
 		assert.truthy(log:find("unexpected end of input", 1, true), log)
+	end)
+
+	it("adds up the demo's revenue", function()
+		local demo = Work.new { init = { "--demo" }, policies = false }
+		finally(function() demo:remove() end)
+		local s = demo:ended("DEMO", demo:start("DEMO", "revenue"))
+		assert.are.equal("DONE", s.baseStatus.state)
+		assert.are.same({ "r", "DONE" }, { s.baseStatus.activities.aggregate_NP.recipeType, s.baseStatus.activities.aggregate_NP.state })
 	end)
 
 	it("says which R it did not find", function()

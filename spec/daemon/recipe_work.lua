@@ -15,11 +15,12 @@ pool "jek" { kernel = java { main = "DSSJobKernelMain", heap = "64m" }, limits =
 
 Work.has_java = os.execute "command -v java >/dev/null && command -v javac >/dev/null"
 
---- what: as Instance.new has it.
+--- what: as Instance.new has it; edit: config/dss.lua's text → its text.
 function Work.new(what)
 	what = what or {}
-	what.policies = what.policies or { ["10-pools.lua"] = POOLS }
+	if what.policies == nil then what.policies = { ["10-pools.lua"] = POOLS } end -- false: as init wrote them
 	local self = setmetatable({ node = Instance.new(what) }, Work)
+	if what.edit then self.node:write("config/dss.lua", what.edit(self.node:read "config/dss.lua")) end
 	self.node:start()
 	return self
 end

@@ -335,3 +335,29 @@ open("data/x/y", "w").write("1")
 		end)
 	end)
 end)
+
+describe("recipes without cgroups", function()
+	it("are shown with what they started, and have nothing outlive them", function()
+		local work = Work.new { edit = function(text) return (text:gsub('cgroups( *)= "%w+"', 'cgroups%1= "none"')) end }
+		finally(function() work:remove() end)
+		assert.are.equal("none", work.node:status().cgroups)
+		work:project("NONE", [[project { recipes = { a = shell { outputs = { "x" },
+			command = "(setsid sleep 3336 &); sleep 3337 & echo begun; while [ ! -e data/go ]; do sleep 0.1; done" } } }]])
+		local job = work:start("NONE", "x")
+		work:begun("NONE", job)
+		local names = {}
+		wait_for("all that it started", function()
+			for _, m in ipairs(work:recipes()[1].members) do names[m.name] = true end
+			return names["dss-logger"] and names.sh and names.sleep, names
+		end)
+		helper.write(work:path("NONE", "data/go"), "")
+		assert.are.equal("DONE", work:ended("NONE", job).baseStatus.state)
+		wait_for("the end of all that it left", function()
+			for _, line in pairs(work.node:processes()) do
+				if line:find "^sleep 333[67]" then return false, line end
+			end
+			return true
+		end, 30)
+		assert.truthy(work:log("NONE", job):find("left 2 processes behind", 1, true))
+	end)
+end)
