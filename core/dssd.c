@@ -16,6 +16,7 @@
 #include "bind/app.h"
 #include "bind/bind_events.h"
 #include "bind/bind_gate.h"
+#include "bind/bind_origin.h"
 #include "bind/config.h"
 #include "bind/crumb.h"
 #include "bind/front.h"
@@ -151,6 +152,7 @@ struct dssd {
 	struct vm *vm;
 	struct gate *page, *admin, *behind;
 	struct front *front;
+	struct origin *origin; /* NULL: webapps have no port of their own */
 	struct policies_live *live;
 	struct purge *purge;
 	struct policy_set *policies;
@@ -299,7 +301,14 @@ static int start_gates(struct dssd *d, struct err *err)
 	d->app.gates[0] = d->page;
 	d->app.gates[1] = d->admin;
 	d->app.gates[2] = d->behind;
-	return d->admin ? 0 : -1;
+	if (!d->admin || d->webapps_fd < 0)
+		return d->admin ? 0 : -1;
+	if (d->behind)
+		s.per_peer_max = s.connections_max;
+	int webapps = d->webapps_fd;
+	d->webapps_fd = -1;
+	d->app.webapps_port = d->webapps_port;
+	return (d->origin = origin_new(d->vm, webapps, &s, err)) ? 0 : -1;
 }
 
 static int tell_ports(struct dssd *d, struct err *err)
@@ -321,7 +330,7 @@ static void look_at_drain(void *data)
 {
 	struct dssd *d = data;
 	struct gate *const gates[] = { d->page, d->admin, d->behind };
-	size_t waiting = 0;
+	size_t waiting = origin_waiting(d->origin);
 	for (size_t i = 0; i < sizeof gates / sizeof gates[0]; i++) {
 		struct gate_stats stats = { 0 };
 		if (gates[i])
@@ -347,6 +356,7 @@ static void on_term(void *data, int signo)
 	gate_drain(d->admin);
 	if (d->behind)
 		gate_drain(d->behind);
+	origin_drain(d->origin);
 	d->drain_until_ms = clock_mono_ms() + DRAIN_MS;
 	look_at_drain(d);
 }
@@ -418,6 +428,7 @@ static int start(struct dssd *d, struct err *err)
 static void stop(struct dssd *d)
 {
 	d->app.gates[0] = d->app.gates[1] = d->app.gates[2] = NULL;
+	origin_free(&d->origin);
 	if (d->behind)
 		gate_free(&d->behind);
 	if (d->admin)

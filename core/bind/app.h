@@ -13,6 +13,7 @@ struct keys;
 struct policies_live;
 struct purge;
 struct policy_set;
+struct tunnel;
 struct versions;
 
 /* app: what the bindings of an API state reach (vm_app): the parts of the running backend. All borrowed. */
@@ -27,6 +28,8 @@ struct app {
 	struct purge *purge;           /* NULL before it is there */
 	struct console *console;       /* NULL before somebody asked for a prompt */
 	struct gate *gates[3];         /* page, admin, what nginx passes on; NULL before they are there, or where there is none */
+	struct tunnel *tunnel;         /* bind_origin.c; NULL: webapps have no port of their own */
+	int webapps_port;              /* as people know it; 0 or less: the same */
 	const char *dir, *version;
 	uid_t control_uid; /* whose unix connections count as admin, beside root */
 	uid_t run_uid;     /* whose never count; (uid_t)-1 in one-user mode */

@@ -1,12 +1,13 @@
 /*
  * bind.gate, for Lua: facts { dir, version, control_uid, is_one_user, started_ms, takes_remote_user, remote_admins: login → true },
- * wall_ms(), policies() → is_safe, error text, nginx() → what is wrong with its configuration.
+ * wall_ms(), policies() → is_safe, error text, nginx() → what is wrong with its configuration, webapps_port() → port | nil.
  * The handler itself is dss.api.serve's `take`.
  */
 #include "bind/bind_gate.h"
 #include <string.h>
 #include <lauxlib.h>
 #include "base/log.h"
+#include "bind/answer.h"
 #include "bind/arg.h"
 #include "bind/bind_events.h"
 #include "bind/call.h"
@@ -14,15 +15,9 @@
 #include "bind/toc.h"
 #include "sys/clock.h"
 
-#define ANSWER     "dss.answer"
 #define BUDGET_MS  2000
 #define FIELDS_MAX 20
 #define LOGIN_MAX  128
-
-/* A request that has to be answered; NULL once it was. */
-struct answer {
-	struct gate_request *req;
-};
 
 static int collect(lua_State *L)
 {
@@ -116,6 +111,7 @@ static void push_request(lua_State *L, const struct gate_request *req)
 	lua_createtable(L, 0, 10);
 	set_text(L, "method", h->method);
 	set_text(L, "path", h->path);
+	set_text(L, "target", h->target);
 	set_text(L, "peer", req->peer);
 	lua_createtable(L, (int)h->nsegments, 0);
 	for (size_t i = 0; i < h->nsegments; i++) {
@@ -138,11 +134,18 @@ static void push_request(lua_State *L, const struct gate_request *req)
 	}
 }
 
+struct asked {
+	struct gate_request *req, *mine; /* mine NULL: Lua owns the answer */
+	const struct ref *handler;
+	const char *name;
+	lua_CFunction fn;
+};
+
 static int take(lua_State *L)
 {
-	struct gate_request *req = lua_touserdata(L, 1);
-	struct app *app = vm_app(vm_of(L));
-	ref_push(&app->handler);
+	struct asked *asked = lua_touserdata(L, 1);
+	struct gate_request *req = asked->req;
+	ref_push(asked->handler);
 	push_request(L, req);
 	struct answer *a = lua_newuserdatauv(L, sizeof *a, 0);
 	a->req = NULL;
@@ -151,33 +154,37 @@ static int take(lua_State *L)
 	lua_pushcclosure(L, reply, 1);
 	lua_setfield(L, -3, "reply");
 	lua_pushvalue(L, -1);
-	lua_pushcclosure(L, follow, 1);
-	lua_setfield(L, -3, "follow");
+	lua_pushcclosure(L, asked->fn, 1);
+	lua_setfield(L, -3, asked->name);
 	a->req = req;
-	*(struct gate_request **)lua_touserdata(L, 2) = NULL; /* from here on Lua owns the answer */
+	asked->mine = NULL;
 	lua_pop(L, 1);
 	lua_call(L, 1, 0);
 	return 0;
 }
 
-void bind_gate_take(void *data, struct gate_request *req)
+void answer_ask(struct vm *vm, struct gate_request *req, const struct ref *handler, const char *name, lua_CFunction fn)
 {
-	struct vm *vm = data;
 	lua_State *L = vm_state(vm);
 	struct err err = { 0 };
-	struct gate_request *mine = req;
+	struct asked asked = { req, req, handler, name, fn };
 	if (lua_checkstack(L, 8)) {
 		lua_pushcfunction(L, take);
-		lua_pushlightuserdata(L, req);
-		lua_pushlightuserdata(L, &mine);
-		if (call_run(vm, 2, 0, &(struct call_budget){ BUDGET_MS }, &err) == 0)
+		lua_pushlightuserdata(L, &asked);
+		if (call_run(vm, 1, 0, &(struct call_budget){ BUDGET_MS }, &err) == 0)
 			return;
 		log_error("%s; %s", err.text, call_trace(vm));
 	}
-	if (mine)
-		gate_reply_error(mine, 500, NULL, "unable to answer: an error of the server, see run/backend.log");
+	if (asked.mine)
+		gate_reply_error(asked.mine, 500, NULL, "unable to answer: an error of the server, see run/backend.log");
 	else
 		lua_gc(L, LUA_GCCOLLECT); /* answers it, if nobody did or can any more */
+}
+
+void bind_gate_take(void *data, struct gate_request *req)
+{
+	struct app *app = vm_app(data);
+	answer_ask(data, req, &app->handler, "follow", follow);
 }
 
 /* The socket's file lets nobody else come near; were it opened by mistake, still only nginx's user and root are heard. */
@@ -190,6 +197,15 @@ void bind_gate_take_passed(void *data, struct gate_request *req)
 	}
 	req->data = &passed;
 	bind_gate_take(data, req);
+}
+
+static int webapps_port(lua_State *L)
+{
+	const struct app *app = vm_app(vm_of(L));
+	if (app->webapps_port <= 0)
+		return 0;
+	lua_pushinteger(L, app->webapps_port);
+	return 1;
 }
 
 static int wall_ms(lua_State *L)
@@ -224,7 +240,11 @@ static void push_list(lua_State *L, const char *const *list)
 
 int bind_gate_open(lua_State *L)
 {
-	static const luaL_Reg words[] = { { "wall_ms", wall_ms }, { "policies", policies }, { "nginx", nginx }, { NULL, NULL } };
+	static const luaL_Reg words[] = { { "wall_ms", wall_ms },
+					  { "policies", policies },
+					  { "nginx", nginx },
+					  { "webapps_port", webapps_port },
+					  { NULL, NULL } };
 	const struct app *app = vm_app(vm_of(L));
 	if (luaL_newmetatable(L, ANSWER)) {
 		lua_pushcfunction(L, collect);
@@ -249,21 +269,29 @@ int bind_gate_open(lua_State *L)
 	return 1;
 }
 
+/* ref, function */
 static int take_handler(lua_State *L)
 {
-	struct app *app = vm_app(vm_of(L));
-	ref_take(L, &app->handler);
+	ref_take(L, lua_touserdata(L, 1));
 	return 0;
+}
+
+int answer_handler(struct vm *vm, const char *module, struct ref *handler, struct err *err)
+{
+	lua_State *L = vm_state(vm);
+	if (vm_module(vm, module, "take", err) < 0)
+		return -1;
+	lua_pushcfunction(L, take_handler);
+	lua_insert(L, -2);
+	lua_pushlightuserdata(L, handler);
+	lua_insert(L, -2);
+	return call_run(vm, 2, 0, NULL, err);
 }
 
 int bind_gate_start(struct vm *vm, struct err *err)
 {
-	lua_State *L = vm_state(vm);
-	if (vm_module(vm, "dss.api.serve", "take", err) < 0)
-		return -1;
-	lua_pushcfunction(L, take_handler);
-	lua_insert(L, -2);
-	return call_run(vm, 1, 0, NULL, err);
+	struct app *app = vm_app(vm);
+	return answer_handler(vm, "dss.api.serve", &app->handler, err);
 }
 
 void bind_gate_stop(struct vm *vm)

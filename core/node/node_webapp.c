@@ -159,6 +159,7 @@ void webapp_end_process(struct node_webapp *w, const struct judge_end *end, stor
 	bool is_again = w->is_again;
 	w->process[0] = '\0';
 	w->port = 0;
+	webapp_drop_socket(w);
 	w->is_again = false;
 	if (w->state == WEBAPP_STOPPING)
 		w->state = WEBAPP_STOPPED;
@@ -262,6 +263,8 @@ bool node_webapps_json(struct node_webapps *t, const char *project, const char *
 	jtext_some_text(out, "processId", w->process);
 	if (w->process[0] && w->port > 0)
 		jtext_int(out, "port", w->port);
+	if (w->process[0])
+		jtext_some_text(out, "socket", w->socket);
 	webapp_put_detail(w, out);
 	buf_putc(out, '}');
 	return true;
@@ -276,6 +279,24 @@ void node_webapps_put_row(struct node_webapps *t, const char *process, struct bu
 	jtext_text(out, "project", w->project);
 	jtext_text(out, "webApp", w->name);
 	jtext_int(out, "port", w->port);
+}
+
+void node_webapps_address(struct node_webapps *t, const char *project, const char *name, struct node_webapp_address *out)
+{
+	const struct node_webapp *w = webapp_find(t, project, name);
+	*out = (struct node_webapp_address){ .process = "", .socket = "" };
+	if (w)
+		*out = (struct node_webapp_address){ webapp_states[w->state], w->process, w->reason, w->socket, w->port };
+}
+
+void node_webapps_sign(const struct node_webapps *t, const char *text, size_t len, char hex[DIGEST_HEX_SIZE])
+{
+	char key[DIGEST_HEX_SIZE];
+	static const char use[] = "passes of webapps";
+	/* A key of its own: nothing that is signed for other ends can be taken for one of these. */
+	digest_hmac_sha256_hex(t->node->key, t->node->key_len, use, sizeof(use) - 1, key);
+	digest_hmac_sha256_hex(key, sizeof(key) - 1, text, len, hex);
+	explicit_bzero(key, sizeof(key));
 }
 
 const char *node_webapps_ticket(struct node_webapps *t, const char *ticket)

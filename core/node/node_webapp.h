@@ -4,6 +4,7 @@
 #include "base/buf.h"
 #include "fleet/judge.h"
 #include "fleet/store.h"
+#include "net/digest.h"
 #include "node/node_inner.h"
 /*
  * node_webapp: the processes of webapps (projects/KEY/project.lua): wanted running or stopped, kept in the store; started with the instance,
@@ -32,6 +33,15 @@ int node_webapps_start(struct node_webapps *t, const char *project, const char *
 void node_webapps_halt(struct node_webapps *t, const char *project, const char *name, const char *by, const char *cause);
 /* Its state as an object; false: nobody ever wanted it to run. */
 bool node_webapps_json(struct node_webapps *t, const char *project, const char *name, struct buf *out);
+
+/* Where its process answers, for a tunnel. process "": it has none. Borrowed. state NULL: nobody ever wanted it to run. */
+struct node_webapp_address {
+	const char *state, *process, *reason, *socket; /* reason NULL: none; socket "": it has a port */
+	int port;
+};
+void node_webapps_address(struct node_webapps *t, const char *project, const char *name, struct node_webapp_address *out);
+/* A signature under the node's key, for passes of webapps alone. */
+void node_webapps_sign(const struct node_webapps *t, const char *text, size_t len, char hex[DIGEST_HEX_SIZE]);
 
 /* For the list of processes. */
 void node_webapps_put_row(struct node_webapps *t, const char *process, struct buf *out);

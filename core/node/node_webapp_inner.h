@@ -10,6 +10,8 @@ extern const char *const webapp_states[];
 
 #define WEBAPP_CAP     5 /* crashes, where nobody said so */
 #define WEBAPP_DIR_MAX 3000
+/* What fits into a sockaddr_un: apps know no way around it. */
+#define WEBAPP_SOCKET_MAX 108
 
 struct node_webapps {
 	struct node *node;
@@ -31,12 +33,13 @@ struct node_webapp {
 	bool is_again;  /* starts anew once its process has ended */
 	bool is_silent; /* its last end's output was not read yet */
 	int port, cap, starts;
-	int64_t started_ms, ready_ms; /* wall; 0 = not */
-	json_t *crashes;              /* owned; times of those that count */
-	json_t *last;                 /* owned; its last crash, NULL = none */
-	char *reason;                 /* owned; why it is not running; NULL */
-	struct loop_timer *timer;     /* the output of an end, then the next start */
-	unsigned turn;                /* counts up: answers to an older wish are not heard */
+	char socket[WEBAPP_SOCKET_MAX]; /* "" = it listens on its port */
+	int64_t started_ms, ready_ms;   /* wall; 0 = not */
+	json_t *crashes;                /* owned; times of those that count */
+	json_t *last;                   /* owned; its last crash, NULL = none */
+	char *reason;                   /* owned; why it is not running; NULL */
+	struct loop_timer *timer;       /* the output of an end, then the next start */
+	unsigned turn;                  /* counts up: answers to an older wish are not heard */
 };
 
 /* node_webapp.c: NULL: unknown; webapp_get makes it (NULL: no memory, or the names are too long). */
@@ -56,6 +59,12 @@ int webapp_order(struct node *n, const struct node_webapp *w, const json_t *spec
 		 void *data, struct err *err);
 /* A port of this machine that nobody listens on now; -1: err. */
 int webapp_free_port(struct err *err);
+/* Whether the spec says listen = "socket". */
+bool webapp_wants_socket(const json_t *spec);
+/* DIR/webapps/PROCESS.sock, which is not there yet. -1: err. */
+int webapp_name_socket(struct node_webapp *w, struct err *err);
+/* Removes it, if it has one. */
+void webapp_drop_socket(struct node_webapp *w);
 /* What of the spec cannot be run here; false: it can. */
 bool webapp_cannot(const json_t *spec, struct err *err);
 /* The last lines of its log, as a list. Owned; NULL: no memory. */

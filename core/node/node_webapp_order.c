@@ -1,4 +1,5 @@
 /* node_webapp_order: the order to the keeper that starts a webapp's process, and what is read of its log. */
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -7,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/text.h"
 #include "fleet/jtext.h"
 #include "net/json.h"
@@ -32,10 +34,39 @@ static const char *text_of(const json_t *spec, const char *key)
 	return s ? s : "";
 }
 
+bool webapp_wants_socket(const json_t *spec)
+{
+	return strcmp(text_of(spec, "listen"), "socket") == 0;
+}
+
+int webapp_name_socket(struct node_webapp *w, struct err *err)
+{
+	char path[WEBAPP_DIR_MAX + JOB_PROCESS_MAX + 32];
+	struct stat st;
+	int n = snprintf(path, sizeof(path), "%s/webapps", w->in->dir);
+	if (lstat(path, &st) < 0 || !S_ISDIR(st.st_mode))
+		return err_set(err, "listen = \"socket\": the instance has no folder webapps/: dssctl init makes it");
+	n += snprintf(path + n, sizeof(path) - (size_t)n, "/%s.sock", w->process);
+	if (n >= WEBAPP_SOCKET_MAX)
+		return err_set(err, "listen = \"socket\": %s has %d bytes, a socket's path may have %d", path, n,
+			       WEBAPP_SOCKET_MAX - 1);
+	snprintf(w->socket, sizeof(w->socket), "%.107s", path);
+	return 0;
+}
+
+void webapp_drop_socket(struct node_webapp *w)
+{
+	if (w->socket[0] && unlink(w->socket) < 0 && errno != ENOENT)
+		log_warn("unable to remove %s: %s", w->socket, strerror(errno));
+	w->socket[0] = '\0';
+}
+
 bool webapp_cannot(const json_t *spec, struct err *err)
 {
-	if (strcmp(text_of(spec, "listen"), "socket") == 0)
-		return err_set(err, "listen = \"socket\" is not served yet; let it listen on DSS_WEBAPP_PORT") < 0;
+	if (webapp_wants_socket(spec) && (*text_of(spec, "flask") || *text_of(spec, "shiny")))
+		return err_set(err,
+			       "listen = \"socket\": %s listens on ports alone; write a command that listens on DSS_WEBAPP_SOCKET",
+			       *text_of(spec, "flask") ? "flask run" : "shiny::runApp") < 0;
 	if (strpbrk(text_of(spec, "health"), " \t\r\n") || strlen(text_of(spec, "health")) > 190)
 		return err_set(err, "health has to be a path without spaces, up to 190 bytes") < 0;
 	return false;
@@ -87,11 +118,17 @@ static void put_argv(const struct node_webapp *w, const json_t *spec, struct buf
 /* Ours come last: a webapp cannot say that it is somebody else's. */
 static void put_environment(const struct node *n, const struct node_webapp *w, const json_t *spec, const char *dir, struct buf *b)
 {
-	char text[64];
+	char text[64], prefix[2 * JOB_NAME_MAX + 32];
 	node_spawn_put_own_env(b, json_object_get(spec, "env"), dir);
 	snprintf(text, sizeof(text), "%d", w->port);
-	node_spawn_put_env(b, "DSS_WEBAPP_PORT", text);
-	node_spawn_put_env(b, "DSS_WEBAPP_HOST", "127.0.0.1");
+	if (w->socket[0]) {
+		node_spawn_put_env(b, "DSS_WEBAPP_SOCKET", w->socket);
+	} else {
+		node_spawn_put_env(b, "DSS_WEBAPP_PORT", text);
+		node_spawn_put_env(b, "DSS_WEBAPP_HOST", "127.0.0.1");
+	}
+	snprintf(prefix, sizeof(prefix), "/web-apps-backends/%s/%s", w->project, w->name);
+	node_spawn_put_env(b, "DSS_WEBAPP_PREFIX", prefix);
 	node_spawn_put_env(b, "DSS_WEBAPP", w->name);
 	if (*text_of(spec, "flask")) {
 		node_spawn_put_env(b, "FLASK_APP", text_of(spec, "flask"));
@@ -133,7 +170,9 @@ static void put_ready(const struct node_webapp *w, const json_t *spec, struct bu
 {
 	char text[300];
 	const char *health = text_of(spec, "health");
-	if (*health && strcmp(health, "/") != 0)
+	if (w->socket[0])
+		snprintf(text, sizeof(text), "socket %s", w->socket);
+	else if (*health && strcmp(health, "/") != 0)
 		snprintf(text, sizeof(text), "http 127.0.0.1 %d %s", w->port, health);
 	else
 		snprintf(text, sizeof(text), "port 127.0.0.1 %d", w->port);

@@ -25,6 +25,7 @@ void webapp_put_detail(const struct node_webapp *w, struct buf *out)
 {
 	jtext_some_text(out, "owner", w->owner);
 	jtext_some_text(out, "house", w->house);
+	jtext_some_text(out, "socketPath", w->socket);
 	jtext_int(out, "cap", w->cap);
 	jtext_int(out, "starts", w->starts);
 	jtext_int(out, "startedAt", w->started_ms);
@@ -73,6 +74,7 @@ void webapp_take_saved(struct node_webapp *w, const struct webapp_row *row)
 				w->state = (enum webapp_state)i;
 		webapp_copy_member(d, "owner", w->owner, sizeof(w->owner));
 		webapp_copy_member(d, "house", w->house, sizeof(w->house));
+		webapp_copy_member(d, "socketPath", w->socket, sizeof(w->socket));
 		w->cap = (int)json_integer_value(json_object_get(d, "cap"));
 		w->starts = (int)json_integer_value(json_object_get(d, "starts"));
 		w->started_ms = json_integer_value(json_object_get(d, "startedAt"));

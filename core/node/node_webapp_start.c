@@ -66,6 +66,17 @@ static void on_row(void *data, const struct store_answer *answer)
 	asking_free(a);
 }
 
+/* Where it is to listen. */
+static int place(struct node_webapp *w, const json_t *spec, struct err *err)
+{
+	w->port = 0;
+	w->socket[0] = '\0';
+	if (webapp_wants_socket(spec))
+		return webapp_name_socket(w, err);
+	w->port = webapp_free_port(err);
+	return w->port < 0 ? -1 : 0;
+}
+
 static void order(struct asking *a, const json_t *project)
 {
 	struct node_webapp *w = a->w;
@@ -76,7 +87,7 @@ static void order(struct asking *a, const json_t *project)
 	if (!a->spec) {
 		snprintf(text, sizeof(text), "projects/%s/project.lua has no webapp %s", w->project, w->name);
 		webapp_give_up(w, text);
-	} else if (webapp_cannot(a->spec, &err) || (w->port = webapp_free_port(&err)) < 0) {
+	} else if (webapp_cannot(a->spec, &err)) {
 		webapp_give_up(w, err.text);
 	} else {
 		webapp_copy_member(project, "owner", w->owner, sizeof(w->owner));
@@ -86,6 +97,11 @@ static void order(struct asking *a, const json_t *project)
 		w->starts++;
 		snprintf(w->house, sizeof(w->house), "%.63s:%d", n->facts.boot, n->facts.keeper_pid);
 		snprintf(w->process, sizeof(w->process), "webapp-%lld-%lld", (long long)n->facts.epoch, (long long)++w->in->last);
+		if (place(w, a->spec, &err) < 0) {
+			webapp_give_up(w, err.text);
+			asking_free(a);
+			return;
+		}
 		if (webapp_keep(w, on_row, a) == 0)
 			return; /* on_row frees it */
 		webapp_later(w, AGAIN_MS, "the store takes nothing now");

@@ -45,6 +45,7 @@ static void resume(struct node_webapp *w)
 	}
 	w->process[0] = '\0';
 	w->port = 0;
+	webapp_drop_socket(w);
 	bool is_given_up = w->state == WEBAPP_FAILED && strcmp(house, w->house) == 0;
 	if (strcmp(house, w->house) != 0)
 		json_array_clear(w->crashes);

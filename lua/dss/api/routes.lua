@@ -1,5 +1,6 @@
 -- routes: every endpoint on one line: method, path, right, handler, what it does. A path that begins with PUBLIC is served beneath both
--- prefixes of the public API; {name} is one segment and is handed to the handler. Doubled and trailing slashes do not matter.
+-- prefixes of the public API; {name} is one segment and is handed to the handler; a last {…} stands for all that may
+-- follow, and is not. Doubled and trailing slashes do not matter.
 local alerts = require "dss.api.alerts"
 local boxes = require "dss.api.boxes"
 local console = require "dss.api.console"
@@ -17,6 +18,7 @@ local projects = require "dss.api.projects"
 local slots = require "dss.api.slots"
 local policies = require "dss.api.policies"
 local usage = require "dss.api.usage"
+local origin = require "dss.api.origin"
 local webapps = require "dss.api.webapps"
 
 local M = {}
@@ -92,12 +94,14 @@ M.table = {
 	{ "POST", "PUBLIC/projects/{project}/models/lab/{analysis}/{task}/ensemble", "user", models.ensemble, "Not made here: 501." },
 	{ "DELETE", "PUBLIC/projects/{project}/models/lab/{analysis}/{task}", "user", models.delete, "End its trainings." },
 	{ "GET", "/api/webapps", "user", webapps.all, "Webapps of all projects that you may read, and what their processes do." },
+	{ "POST", "/api/webapps/{project}/{webapp}/ticket", "user", origin.ticket, "A link that lets a browser in, once, for a minute." },
 	{ "GET", "/api/webapps/{project}/{webapp}/log", "user", webapps.log, "A piece of a webapp's log, from ?offset=N (negative: from the end)." },
 	{ "GET", "PUBLIC/projects/{project}/webapps", "user", webapps.list, "Its webapps." },
 	{ "GET", "PUBLIC/projects/{project}/webapps/{webapp}", "user", webapps.get, "One webapp." },
 	{ "GET", "PUBLIC/projects/{project}/webapps/{webapp}/backend/state", "user", webapps.state, "Is its process up; the end of its log." },
 	{ "PUT", "PUBLIC/projects/{project}/webapps/{webapp}/backend/actions/restart", "user", webapps.restart, "Start it, or start it anew: a future." },
 	{ "PUT", "PUBLIC/projects/{project}/webapps/{webapp}/backend/actions/stop", "user", webapps.stop, "Stop it; it stays stopped." },
+	{ "GET", "/web-apps-backends/{project}/{webapp}/{…}", "open", origin.enter, "A webapp: on to the webapps' own port, with a ticket." },
 }
 
 local function split(path)
@@ -120,12 +124,17 @@ local function compile()
 	return out
 end
 
--- by the number of segments
-local compiled = {}
+-- by the number of segments; those that end with {…} apart
+local compiled, open_ended = {}, {}
 for _, route in ipairs(compile()) do
 	local n = #route.segments
-	compiled[n] = compiled[n] or {}
-	table.insert(compiled[n], route)
+	if route.segments[n] == "{…}" then
+		route.segments[n] = nil
+		open_ended[#open_ended + 1] = route
+	else
+		compiled[n] = compiled[n] or {}
+		table.insert(compiled[n], route)
+	end
 end
 
 local function is_capture(p) return p:byte() == 123 end -- {
@@ -151,6 +160,12 @@ function M.find(method, segments)
 	if method == "HEAD" then method = "GET" end
 	for _, route in ipairs(compiled[#segments] or {}) do
 		if fits(route.segments, segments) then
+			if route.method == method then return route, captures(route.segments, segments) end
+			allowed[#allowed + 1] = route.method
+		end
+	end
+	for _, route in ipairs(open_ended) do
+		if #segments >= #route.segments and fits(route.segments, segments) then
 			if route.method == method then return route, captures(route.segments, segments) end
 			allowed[#allowed + 1] = route.method
 		end

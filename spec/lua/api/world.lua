@@ -167,7 +167,15 @@ package.preload["bind.console"] = function() return {
 } end
 package.preload["bind.stats"] = function() return stats end
 package.preload["bind.logs"] = package.preload["bind.logs"] or function() return {} end
-M.webapps = { state = function() end, start = function() return true end, stop = function() end }
+-- "PROJECT/WEBAPP" → what webapps.address tells; signatures that can be read.
+M.webapps = { state = function() end, start = function() return true end, stop = function() end, addresses = {} }
+function M.webapps.address(key, name) return M.webapps.addresses[key .. "/" .. name] or {} end
+function M.webapps.sign(text) return (("%x"):rep(8)):format(text:byte(1, 8)) .. ("%08x"):format(#text) end
+local drawn = 0
+function M.webapps.random()
+	drawn = drawn + 1
+	return ("%032x"):format(drawn)
+end
 package.preload["bind.webapps"] = function() return M.webapps end
 M.models = { list = function(_, _, _, fn) fn "[]" end, kept = function() return {} end, record = function() end }
 package.preload["bind.models"] = function() return M.models end
@@ -184,6 +192,7 @@ package.preload["bind.gate"] = function() return {
 	wall_ms = function() return 3000 end,
 	policies = function() return M.policies[1], M.policies[2] end,
 	nginx = function() return M.nginx or "" end,
+	webapps_port = function() return M.webapps_port end,
 } end
 local serve = require "dss.api.serve"
 os.execute("rm -rf " .. dir)
