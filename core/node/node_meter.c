@@ -178,19 +178,25 @@ static bool read_now(struct node_meter *t, const struct metered *p)
 	return node_keeper_end(n->keeper, on_samples, t, NULL) == 0;
 }
 
+static bool is_fresh(const struct metered *p)
+{
+	return p->read_mono_ms && clock_mono_ms() - p->read_mono_ms < BETWEEN_MS;
+}
+
 void node_meter_assign(struct node_meter *t, const struct kernel *k, const struct future *f, bool is_read_soon)
 {
 	const struct meter_use one = { .tasks = 1 };
 	struct metered *p = map_get(t->by_process, k->id);
 	if (!p)
 		return;
-	change(p);
+	if (!p->is_releasing)
+		change(p);
 	of_future(&p->next, k, f);
 	p->is_switching = true;
+	p->is_releasing = false;
 	if (k->pool)
 		copy(p->pool, k->pool->spec->name);
-	bool is_fresh = p->read_mono_ms && clock_mono_ms() - p->read_mono_ms < BETWEEN_MS;
-	if (!is_read_soon && (is_fresh || !read_now(t, p))) {
+	if (!is_read_soon && (is_fresh(p) || !read_now(t, p))) {
 		count(t, p, -1, -1, clock_wall_ms(), -1);
 		change(p);
 	}
@@ -206,12 +212,14 @@ void node_meter_assign(struct node_meter *t, const struct kernel *k, const struc
 void node_meter_release(struct node_meter *t, const char *kernel)
 {
 	struct metered *p = map_get(t->by_process, kernel);
-	if (!p)
+	if (!p || p->is_releasing)
 		return;
 	change(p);
 	p->next = p->who;
 	p->next.project[0] = p->next.name[0] = '\0';
 	p->is_switching = p->is_releasing = true;
+	if (!is_fresh(p))
+		read_now(t, p);
 }
 
 /* --- what the keeper tells --- */

@@ -64,12 +64,12 @@ describe("usage", function()
 		local _, f = work.wait_end(node, id)
 		local own = f.result.cpu
 		work.full_pool(node)
-		local by, row = nil, nil
-		helper.wait_for("the record of ann", function()
-			by = usage "by=user"
-			row = by.ann
-			return row and row.cpuSeconds >= own * 0.95, json.encode(by)
+		helper.wait_for("the complete record", function()
+			local rows = select(2, usage "by=process&user=ann")
+			return rows[1] and rows[1].endedAt, json.encode(rows)
 		end)
+		local row = usage("by=user").ann
+		assert.is_true(row.cpuSeconds >= own * 0.95, row.cpuSeconds .. " of " .. own)
 		assert.is_true(row.cpuSeconds <= own + 0.5, row.cpuSeconds .. " of " .. own)
 		assert.equal(1, row.tasks)
 		assert.equal(1, row.processes)
