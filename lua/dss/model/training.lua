@@ -48,8 +48,11 @@ end
 --- The session's number: "s12" → 12; nil: no session.
 function M.number_of(session) return math.tointeger(tonumber(tostring(session):match "^s(%d+)$")) end
 
---- The algorithms of a model in their order, or nil and why.
+--- The algorithms of a model in their order, or nil and what is wrong with the model.
 function M.algorithms_of(model)
+	for _, key in ipairs { "threads", "cpu", "swap_bytes" } do
+		if model.limits[key] then return nil, ("limits.%s is the pool's to say; a model's limits have memory"):format((key:gsub("_bytes", ""))) end
+	end
 	local list = model.algorithms
 	if not list or #list == 0 then return { model.script and SCRIPT or M.algorithms[model.task][1] } end
 	local known, seen = M.algorithms[model.task], {}

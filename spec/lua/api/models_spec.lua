@@ -9,6 +9,7 @@ local PROJECT = {
 		churn = { kind = "model", name = "Who leaves", input = "tidy", target = "left", task = "classification", algorithms = { "random_forest", "decision_tree" },
 			bin = "/usr/bin/python3", params = { seed = 3 }, env = {}, limits = { memory_bytes = 256 << 20 }, timeout_ms = 60000, line = 7 },
 		["a-b"] = { kind = "model", input = "tidy", task = "clustering", bin = "/opt/py", params = {}, env = { A = "b" }, limits = {}, line = 9 },
+		threads = { kind = "model", input = "tidy", target = "left", task = "regression", params = {}, env = {}, limits = { threads = 4 }, line = 13 },
 		wrong = { kind = "model", input = "tidy", target = "left", task = "regression", algorithms = { "rigde" }, params = {}, env = {}, limits = {}, line = 12 },
 	},
 }
@@ -180,6 +181,9 @@ describe("models", function()
 		local status, answer = ask("carol", "POST", LAB .. "wrong/wrong/train", {})
 		assert.equal(400, status)
 		assert.truthy(answer.message:find("projects/P/project.lua:12: models.wrong: rigde is no algorithm of regression, did you mean ridge", 1, true), answer.message)
+		status, answer = ask("carol", "POST", LAB .. "threads/threads/train", {})
+		assert.equal(400, status)
+		assert.truthy(answer.message:find("project.lua:13: models.threads: limits.threads is the pool's to say", 1, true), answer.message)
 		status, answer = ask("carol", "GET", LAB .. "chrun/chrun/status")
 		assert.equal(404, status)
 		assert.truthy(answer.message:find("did you mean churn", 1, true), answer.message)
