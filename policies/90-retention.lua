@@ -7,6 +7,7 @@ retention {
   decisions   = "90d",                        -- what was decided and why, equal ones folded into one
   ledger      = "24h",                        -- each decision exactly as it was, for `dssctl policy replay`
   ledger_size = "256m",                       -- of those, at most
+  job_logs    = "30d",                        -- jobs/PROJECT/ID, counted from the last line: of jobs, tasks and webapps that have ended
   runs        = "30d",                        -- runs of scenarios
   versions    = 200,                          -- sets of policies: `dssctl policy history`
 }

@@ -16,6 +16,7 @@ void policy_words_defaults(struct policy_words *w)
 						   .decisions_ms = 90 * DAY_MS,
 						   .ledger_ms = DAY_MS,
 						   .ledger_most_bytes = 256 << 20,
+						   .job_logs_ms = 30 * DAY_MS,
 						   .runs_ms = 30 * DAY_MS,
 						   .usage_ms = 90 * DAY_MS,
 						   .versions = 200 } };
@@ -106,11 +107,11 @@ static void read_retention(lua_State *L, int t, struct policy_retention *r)
 		const char *name;
 		int64_t *out;
 	} fields[] = {
-		{ "tasks_ms", &r->tasks_ms },   { "results_ms", &r->results_ms },
-		{ "facts_ms", &r->facts_ms },   { "decisions_ms", &r->decisions_ms },
-		{ "ledger_ms", &r->ledger_ms }, { "ledger_most_bytes", &r->ledger_most_bytes },
-		{ "runs_ms", &r->runs_ms },     { "versions", &r->versions },
-		{ "usage_ms", &r->usage_ms },
+		{ "tasks_ms", &r->tasks_ms },       { "results_ms", &r->results_ms },
+		{ "facts_ms", &r->facts_ms },       { "decisions_ms", &r->decisions_ms },
+		{ "ledger_ms", &r->ledger_ms },     { "ledger_most_bytes", &r->ledger_most_bytes },
+		{ "job_logs_ms", &r->job_logs_ms }, { "runs_ms", &r->runs_ms },
+		{ "versions", &r->versions },       { "usage_ms", &r->usage_ms },
 	};
 	lua_getfield(L, t, "retention");
 	for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)

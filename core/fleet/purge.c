@@ -24,7 +24,8 @@
 #define AGAIN_MS   60000 /* a full disk, a locked store */
 #define ROWS_STEP  500
 #define LOGS_STEP  50
-#define LOOKS_STEP 5000 /* folders looked at in one step */
+#define LOOKS_STEP 5000      /* folders looked at in one step */
+#define WEBAPP     "webapp-" /* the log of webapp NAME lies in jobs/PROJECT/webapp-NAME */
 
 enum kind { TASKS, RESULTS, FACTS, DECISIONS, VERSIONS, USAGE, LOGS, KINDS };
 
@@ -100,24 +101,38 @@ static int run_rows(struct store_job *base, struct store_sql *sql, struct err *e
 	return SQLITE_OK;
 }
 
-/* --- logs: jobs/PROJECT/ID/output.log and its older parts --- */
+/* --- logs: jobs/PROJECT/ID/output.log: of a job, of a task (in RUN), of a webapp --- */
 
-static bool is_open_task(struct store_sql *sql, const char *id)
+/* Somebody writes there, or will. */
+static bool is_open(struct store_sql *sql, const char *project, const char *id)
 {
+	bool is_webapp = strncmp(id, WEBAPP, strlen(WEBAPP)) == 0;
+	const char *text =
+		is_webapp ? "SELECT 1 FROM webapp WHERE project = ?2 AND name = ?1 AND (wanted = 'running' OR process <> '')"
+			  : "SELECT 1 FROM task WHERE ended_ms IS NULL AND (id = ?1 OR (project = ?2 AND job = ?1))";
 	sqlite3_stmt *st = NULL;
 	bool is_open = true; /* what cannot be asked stays */
-	if (sqlite3_prepare_v2(store_sql_db(sql), "SELECT 1 FROM task WHERE id = ?1 AND ended_ms IS NULL", -1, &st, NULL) !=
-	    SQLITE_OK)
+	if (sqlite3_prepare_v2(store_sql_db(sql), text, -1, &st, NULL) != SQLITE_OK)
 		return true;
-	sqlite3_bind_text(st, 1, id, -1, SQLITE_STATIC);
+	sqlite3_bind_text(st, 1, is_webapp ? id + strlen(WEBAPP) : id, -1, SQLITE_STATIC);
+	sqlite3_bind_text(st, 2, project, -1, SQLITE_STATIC);
 	is_open = sqlite3_step(st) != SQLITE_DONE;
 	sqlite3_finalize(st);
 	return is_open;
 }
 
+/* One of ours: where somebody else could put names, nothing is removed by name. */
+static bool is_ours(int fd)
+{
+	struct stat st;
+	return fstat(fd, &st) == 0 && st.st_uid == geteuid() && !(st.st_mode & S_IWOTH);
+}
+
 static DIR *open_folder(int at, const char *name)
 {
 	int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (at != AT_FDCWD && fd >= 0 && !is_ours(fd))
+		fds_close(&fd);
 	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
 	if (!dir)
 		fds_close(&fd);
@@ -173,7 +188,7 @@ static void look_at_project(struct job *j, struct store_sql *sql, int jobs, cons
 		if (!is_name(d))
 			continue;
 		bool is_new = j->reached >= j->from;
-		if (is_new && !is_open_task(sql, d->d_name) && remove_log(dirfd(project), d->d_name, j->bound))
+		if (is_new && !is_open(sql, name, d->d_name) && remove_log(dirfd(project), d->d_name, j->bound))
 			j->done++;
 		else
 			j->reached++;
@@ -208,7 +223,7 @@ static int64_t bound_of(const struct purge *p, enum kind kind)
 	int64_t now = clock_wall_ms();
 	const int64_t ages[KINDS] = {
 		[TASKS] = p->keep.tasks_ms,         [RESULTS] = p->keep.results_ms, [FACTS] = p->keep.facts_ms,
-		[DECISIONS] = p->keep.decisions_ms, [USAGE] = p->keep.usage_ms,     [LOGS] = p->keep.runs_ms
+		[DECISIONS] = p->keep.decisions_ms, [USAGE] = p->keep.usage_ms,     [LOGS] = p->keep.job_logs_ms
 	};
 	return kind == VERSIONS ? p->keep.versions : now - ages[kind];
 }

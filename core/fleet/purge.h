@@ -5,7 +5,7 @@
 #include "fleet/versions.h"
 /*
  * purge: what is older than retention says goes: rows of the store in small steps of the writer thread, so that no submit waits for long, and
- * logs of tasks (jobs/PROJECT/ID) in small steps of the reader thread. Looks once an hour, and soon after the policies said another retention.
+ * logs of jobs, tasks and webapps (jobs/PROJECT/ID) in small steps of the reader thread. Looks once an hour, and soon after the policies said another retention.
  * Open tasks, the newest version of the policies and whatever is younger stay. The store's file does not shrink: its free pages are used again.
  */
 struct purge;

@@ -12,6 +12,7 @@ struct policy_retention {
 	int64_t decisions_ms;      /* folded decisions; 90 days */
 	int64_t ledger_ms;         /* exact decisions; 24 h */
 	int64_t ledger_most_bytes; /* 256 MB */
+	int64_t job_logs_ms;       /* logs in jobs/, of what has ended; 30 days */
 	int64_t runs_ms;           /* of scenarios; 30 days */
 	int64_t usage_ms;          /* what processes used; 90 days */
 	int64_t versions;          /* policy sets; 200 */

@@ -14,6 +14,7 @@ local shape = S.record {
 	decisions = age(90 * DAY),          -- folded ones
 	ledger = age(DAY),                  -- each decision exactly as it was, for replay
 	ledger_size = S.size { least = 1 << 20, default = 256 << 20 },
+	job_logs = age(30 * DAY),           -- in jobs/: of jobs, tasks and webapps that have ended
 	runs = age(30 * DAY),
 	usage = age(90 * DAY),              -- what processes used, hour by hour
 	versions = S.int { least = 1, most = 100000, default = 200 }, -- policy sets
@@ -25,7 +26,7 @@ function M.defaults() return M.flat(S.read(shape, {}, { source = { report = func
 function M.flat(r)
 	return {
 		tasks_ms = r.tasks, results_ms = r.results, facts_ms = r.facts, decisions_ms = r.decisions, ledger_ms = r.ledger,
-		ledger_most_bytes = r.ledger_size, runs_ms = r.runs, usage_ms = r.usage, versions = r.versions,
+		ledger_most_bytes = r.ledger_size, job_logs_ms = r.job_logs, runs_ms = r.runs, usage_ms = r.usage, versions = r.versions,
 	}
 end
 

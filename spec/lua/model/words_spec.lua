@@ -99,7 +99,7 @@ retention { tasks = "2d", versions = 5, ledger_size = "10m" }]])
 		assert.equal(1, d.access)
 		local day = 86400000
 		assert.same({ tasks_ms = 2 * day, results_ms = 2 * day, facts_ms = 30 * day, decisions_ms = 90 * day, ledger_ms = day, ledger_most_bytes = 10 << 20,
-			runs_ms = 30 * day, versions = 5 }, d.retention)
+			job_logs_ms = 30 * day, runs_ms = 30 * day, usage_ms = 90 * day, versions = 5 }, d.retention)
 	end)
 	it("have a retention where nobody says one", function()
 		assert(take "")
