@@ -75,7 +75,9 @@ _dssctl() {
 	elif [ "$verb:$sub" = logs: ]; then
 		words="keeper logger backend jupyter nginx"
 	elif [ "$verb" = restart ] || [ "$verb:$sub" = dss:restart ]; then
-		words="keeper logger backend"
+		words="keeper logger backend nginx"
+	elif [ "$verb" = reload ] || [ "$verb:$sub" = dss:reload ]; then
+		words="nginx"
 	elif [ "$verb:$sub" = policy:check ]; then
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return

@@ -95,8 +95,8 @@ describe("nginx", function()
 			:format(node:read("config/admin.key"):match "%S+", file, ports().tls and "https" or "http", ports().page, file)))
 		local number = tonumber(p:read "l")
 		p:close()
+		wait_for("the stream to begin", function() return (helper.read(file) or ""):find "event: hello" ~= nil end, 15)
 		return {
-			pid = number,
 			text = function() return helper.read(file) or "" end,
 			is_open = function() return os.execute(("kill -0 %d 2>/dev/null"):format(number)) == true end,
 			stop = function() os.execute(("kill %d 2>/dev/null"):format(number)) end,

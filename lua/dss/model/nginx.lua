@@ -119,9 +119,23 @@ local TEST = { page = "unix:run/nginx/test-page.sock", webapps = "unix:run/nginx
 
 local function write(dir, name, text) return files.replace(dir .. "/" .. RUN .. name, text, 384) end -- 0600
 
+--- What says who may come in and what runs as the control user is nobody else's to write.
+local function check_owners(t, extra)
+	local s = t.settings
+	for _, path in ipairs { extra or false, (s.remote_kind == "basic" or s.remote_kind == "certificate") and s.remote } do
+		if path then
+			local ok, why = files.check(path, t.dir)
+			if not ok then return nil, ("%s was refused: %s"):format(path, why) end
+		end
+	end
+	return true
+end
+
 --- Tests the settings with that extra file. true, or nil and what nginx said.
 local function try(t, extra)
-	local ok, why = write(t.dir, "test.conf", M.render(t.template, t.settings, TEST, extra))
+	local ok, why = check_owners(t, extra)
+	if not ok then return nil, why end
+	ok, why = write(t.dir, "test.conf", M.render(t.template, t.settings, TEST, extra))
 	if not ok then return nil, why end
 	return t.test(t.settings.command, t.dir .. "/" .. RUN .. "test.conf")
 end
