@@ -74,8 +74,9 @@ describe("usage", function()
 		assert.equal(1, row.tasks)
 		assert.equal(1, row.processes)
 		assert.is_true(row.peakBytes > 1 << 20)
-		assert.same(row.cpuSeconds, (usage "by=project").SALES.cpuSeconds)
-		assert.same(row.cpuSeconds, (usage "by=type&user=ann").python.cpuSeconds)
+		-- The kernel's own end is its user's, but no project's.
+		assert.near(row.cpuSeconds, (usage "by=project").SALES.cpuSeconds, 0.2)
+		assert.near(row.cpuSeconds, (usage "by=type&user=ann").python.cpuSeconds, 0.2)
 		local kinds, pools = usage "by=kind", usage "by=pool"
 		assert.is_true(kinds.kernel.cpuSeconds >= row.cpuSeconds)
 		helper.wait_for("the services' own", function() return (usage "by=kind").service end)
