@@ -69,6 +69,17 @@ static void print_text(const char *before, const char *text)
 	printf("%s%s\n", before, shown);
 }
 
+/* "  clean_NP waits, position 2: slots …" */
+static void print_wait(const json_t *row)
+{
+	char before[200];
+	if (rest_text(row, "reason")[0] == '\0')
+		return;
+	snprintf(before, sizeof(before), "  %.120s waits, position %.0f: ", rest_text(row, "activityId"),
+		 rest_number(row, "position", 1));
+	print_text(before, rest_text(row, "reason"));
+}
+
 static void print_status(const json_t *status)
 {
 	const json_t *base = json_object_get(status, "baseStatus");
@@ -99,6 +110,7 @@ static void print_status(const json_t *status)
 	size_t i;
 	json_array_foreach(rows, i, row)
 	{
+		print_wait(row);
 		const char *why = rest_text(json_object_get(row, "firstFailure"), "message");
 		if (why[0] != '\0')
 			print_text("  ", why);

@@ -323,8 +323,8 @@ static void tell_none(const struct why *w)
 
 /* --- the command --- */
 
-static const char *const kinds[] = { "kernel", "task", "process", "pool", "user", "project", "node", NULL };
-static const char *const policy_words[] = { "rule",   "recycle", "slots", "box",       "place", "on",
+static const char *const kinds[] = { "kernel", "task", "process", "pool", "user", "recipe", "webapp", "project", "node", NULL };
+static const char *const policy_words[] = { "rule",   "recycle", "slots",  "box",   "place",     "on",
 					    "access", "sizing",  "budget", "queue", "retention", NULL };
 
 static void ask_pool(struct why *w, const char *name)
@@ -425,11 +425,14 @@ int why_command(struct ctl *ctl, int argc, char **argv)
 		{ 0 },
 	};
 	struct opt_words words = {
-		.usage = "[ID | NAME | node | task ID | kernel ID | user LOGIN | project KEY | pool NAME | rule NAME | WORD NAME] "
+		.usage = "[ID | NAME | node | task ID | kernel ID | user LOGIN | project KEY | recipe ID | webapp PROJECT/NAME | "
+			 "pool NAME | rule NAME | WORD NAME] "
 			 "[--would] [--all]",
-		.about = "What was decided and why, newest first: also the decisions not to act. ID alone: a kernel or a task, or "
+		.about = "What was decided and why, newest first: also the decisions not to act. ID alone: a kernel, a task or a "
+			 "process, or "
 			 "the name\n"
-			 "of a policy. WORD: rule recycle slots box place on access sizing budget queue. Exit 4: nothing is recorded "
+			 "of a policy. WORD: rule recycle slots box place on access sizing budget queue. Exit 4: nothing is "
+			 "recorded "
 			 "about it.",
 		.most = 2,
 	};
