@@ -270,9 +270,8 @@ describe("nginx", function()
 		local out, status = node:dss "start"
 		assert.equal(1, status, out)
 		assert.matches('cannot load certificate "[^"]*/tls.pem"', out)
-		local by = node:status().by
-		assert.equal("ready", by.backend.state)
-		assert.matches("tls.pem", by.nginx.trouble)
+		wait_for("the backend", function() return node:status().by.backend.state == "ready" end, 30)
+		assert.matches("tls.pem", node:status().by.nginx.trouble)
 		await_trouble "tls.pem"
 		certificate "tls"
 		out, status = node:dss("restart", "nginx")
