@@ -99,7 +99,7 @@ describe("training", function()
 	local function wait_running(name, algorithm)
 		return wait_for(algorithm .. " to run", function()
 			local row = row_of(name, algorithm)
-			return row and row.state == "running" and row.progress and row, row and row.state
+			return row and row.state == "running" and row.progress and row.progress.message == "waiting" and row, row and row.state
 		end, 30)
 	end
 
@@ -180,6 +180,20 @@ describe("training", function()
 		assert.are.equal("running", row_of("held", "script").state)
 		node:write("projects/LEARN/go", "")
 		assert.are.equal(1, #trained("held").fullModelIds)
+	end)
+
+	it("whose process is killed ends with the cause, and its session with it", function()
+		open()
+		project("held = model { input = 'people', script = 'held.py' }", { ["held.py"] = HELD })
+		train "held"
+		wait_running("held", "script")
+		assert(os.execute(("kill -KILL %d"):format(doctors()[1].pid)))
+		local s = trained "held"
+		assert.are.same({}, s.fullModelIds)
+		local row = row_of("held", "script")
+		assert.are.equal("killed", row.state)
+		assert.truthy(row.message:find("signal 9", 1, true), row.message)
+		assert.is_nil(node:read "projects/LEARN/models/held/s1/script.json")
 	end)
 
 	it("goes on while the backend is killed, and what it made is there", function()

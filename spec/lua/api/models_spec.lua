@@ -159,7 +159,7 @@ describe("models", function()
 		local _, answer = ask("dave", "GET", LAB .. "churn/churn/status")
 		assert.same({ false, 1, { accuracy = 0.9 } }, { answer.training, #answer.fullModelIds, answer.sessions[1].metrics })
 		local _, list = ask("dave", "GET", "/api/models?project=P")
-		assert.equal(3, #list)
+		assert.equal(4, #list)
 	end)
 
 	it("are for those whom the project lets in: reading sees, running starts and ends, ensembles are nobody's", function()
