@@ -7,9 +7,9 @@
 #include "base/text.h"
 #include "ctl/opt.h"
 #include "ctl/rest.h"
-#include "ctl/job_tree.h"
 #include "ctl/say.h"
 #include "ctl/slots.h"
+#include "ctl/tree.h"
 #include "ctl/where.h"
 
 #define LIST_TREE_PATH "/api/processes?members=true"
@@ -198,9 +198,9 @@ static int print_answer(struct ctl *ctl, const struct what *what, const struct f
 	/* Integers stay integers where they are printed again. */
 	json_t *whole = json_loadb(a->body.data, a->body.len, 0, NULL);
 	json_t *rows = filtered(whole, filters);
-	if (is_tree && !ctl->json)
-		job_tree_sort(&rows);
-	if (ctl->json) {
+	if (is_tree && !ctl->json) {
+		tree_print(rows);
+	} else if (ctl->json) {
 		json_dumpf(rows, stdout, JSON_COMPACT);
 		putchar('\n');
 	} else if (what->columns == list_tasks) {

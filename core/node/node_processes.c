@@ -123,6 +123,7 @@ static char *row_json(const struct query *q, const struct wire_view *msg)
 	jtext_some_text(&out, "taskId", k ? k->task : NULL);
 	const struct future *f = k && k->task[0] ? fleet_live(q->node->fleet, k->task) : NULL;
 	jtext_some_text(&out, "project", f ? f->project : NULL);
+	jtext_some_text(&out, "jobId", f ? f->job : NULL);
 	if (!k)
 		node_jobs_put_row(q->node->jobs, id, &out);
 	if (!k)

@@ -261,7 +261,7 @@ project { recipes = {
 		local job = out:match "%S+"
 		wait_for("the recipe to run", function() return node:ctl("job", "log", "CTL", job):find("begun", 1, true) end, 40)
 		out = node:ctl("ps", "--tree")
-		assert.truthy(out:find "\n  jek%-%d+ .-\n    job%-[^\n]+recipe[^\n]+slow_NP", out)
+		assert.truthy(out:find " jek%-%d+ +kernel .- Build_[^\n]+ job .- slow_NP +recipe ", out)
 		out = node:ctl("job", "status", "CTL", job)
 		assert.truthy(out:find("slow_NP", 1, true) and out:find("running", 1, true), out)
 		out = node:ctl("jobs", "CTL")
