@@ -138,7 +138,8 @@ static void put_told(struct buf *out, const struct http_request *r, const struct
 {
 	const char *before = said(r, route, "x-forwarded-for"), *proto = said(r, route, "x-forwarded-proto");
 	const char *host = said(r, route, "x-forwarded-host");
-	buf_printf(out, "X-Forwarded-For: %s%s%s\r\n", before != NULL ? before : "", before != NULL ? ", " : "", route->peer);
+	/* what the proxy before us says is the whole way: its own connection to us has no address */
+	buf_printf(out, "X-Forwarded-For: %s\r\n", before != NULL ? before : route->peer);
 	buf_printf(out, "X-Forwarded-Proto: %s\r\n", proto != NULL && strcasecmp(proto, "https") == 0 ? "https" : "http");
 	if (host != NULL || r->host[0] != '\0')
 		buf_printf(out, "X-Forwarded-Host: %s\r\n", host != NULL ? host : r->host);

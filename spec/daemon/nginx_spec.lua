@@ -5,6 +5,53 @@ local json = require "t_json"
 local wait_for = helper.wait_for
 
 local POOLS = [[ pool "fek" { kernel = python {}, limits = { memory = "256m" }, warm = { min = 0, max = 1 } } ]]
+-- A webapp that tells what reached it, and after an upgrade sends back each line that it gets.
+local SERVER = [[
+import http.server, json, os
+class H(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        if self.headers.get("Upgrade"):
+            self.send_response(101)
+            self.send_header("Upgrade", "websocket")
+            self.send_header("Connection", "Upgrade")
+            self.end_headers()
+            self.close_connection = True
+            while True:
+                line = self.rfile.readline()
+                if not line:
+                    return
+                self.wfile.write(b"echo " + line)
+                self.wfile.flush()
+        body = json.dumps({"path": self.path, "fields": {k.lower(): v for k, v in self.headers.items()}}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *a):
+        pass
+http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["DSS_WEBAPP_PORT"])), H).serve_forever()
+]]
+
+local SPEAKER = [[
+import socket, ssl, sys
+port, path, key = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+context = ssl._create_unverified_context()
+s = context.wrap_socket(socket.create_connection(("127.0.0.1", port), 20))
+s.settimeout(20)
+f = s.makefile("rwb")
+f.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        f"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nAuthorization: Bearer {key}\r\n\r\n".encode())
+f.flush()
+print(f.readline().decode().split()[1])
+while f.readline().strip():
+    pass
+for word in (b"one", b"two"):
+    f.write(word + b"\n")
+    f.flush()
+    print(f.readline().decode().strip())
+]]
+
 local has_nginx = os.execute "test -x /usr/sbin/nginx && test -x /usr/bin/openssl"
 local is_root = Instance.run { "id", "-u" } == "0"
 
@@ -187,6 +234,41 @@ describe("nginx", function()
 		-- the second origin
 		assert.matches("serial=", (Instance.run { "sh", "-c", ("openssl s_client -connect 127.0.0.1:%d </dev/null 2>/dev/null | openssl x509 -noout -serial")
 			:format(ports().webapps) }))
+	end)
+
+	it("serves webapps on their own port, with TLS, streams both ways; tells them and the way in whence a request came", function()
+		make(function()
+			certificate "tls"
+			return tls()
+		end)
+		node:start()
+		local dir = node.dir .. "/projects/WEB"
+		os.execute("mkdir -p " .. Instance.quote(dir))
+		helper.write(dir .. "/project.lua", 'project { webapps = { page = webapp { command = { "/usr/bin/python3", "app.py" } } } }')
+		helper.write(dir .. "/app.py", SERVER)
+		os.execute(("chown -R --reference=%s %s"):format(Instance.quote(node.dir .. "/projects"), Instance.quote(dir)))
+		assert.equal(200, status_of("/public/api/projects/WEB/webapps/page/backend/actions/restart", { method = "PUT" }))
+		wait_for("the webapp", function()
+			local _, answer = ask "/public/api/projects/WEB/webapps/page/backend/state"
+			return answer.backend and answer.backend.state == "running", json.encode(answer)
+		end, 30)
+		local path, port = "/web-apps-backends/WEB/page/", ports().webapps
+		local status, app = ask(path .. "x", { port = port, scheme = "https" })
+		assert.equal(200, status, json.encode(app))
+		assert.same({ "https", "127.0.0.1" }, { app.fields["x-forwarded-proto"], app.fields["x-forwarded-for"] }, json.encode(app))
+		assert.is_nil(app.fields.authorization)
+		assert.is_nil(app.fields["x-remote-user"])
+		-- from the page's port, with a ticket and then a cookie
+		local _, _, headers = ask(path)
+		assert.matches(("^https://127%%.0%%.0%%.1:%d/web%%-apps%%-backends/WEB/page/"):format(port), headers.location)
+		local jar = node.root .. "/jar"
+		status, app = ask(path, { more = { "-L", "-c", jar, "-b", jar } })
+		assert.equal(200, status, json.encode(app))
+		assert.is_table(app.fields)
+		assert.matches("TRUE", helper.read(jar)) -- the cookie is for TLS alone
+		assert.equal(401, status_of(path, { port = port, scheme = "https", key = false }))
+		local out, code = Instance.run { "/usr/bin/python3", "-c", SPEAKER, tostring(port), path .. "ws", (node:read("config/admin.key"):match "%S+") }
+		assert.same({ "101\necho one\necho two", 0 }, { out, code })
 	end)
 
 	it("reloads: new certificate, new configuration, the same process, no stream cut and no request refused", function()
