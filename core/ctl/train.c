@@ -25,6 +25,12 @@ static const struct list_column columns[] = {
 	{ "METRICS", "measured", LIST_TEXT }, { NULL, NULL, LIST_TEXT },
 };
 
+/* Of one session that was waited for: the metrics are what is wanted, in whatever room there is. */
+static const struct list_column session_columns[] = {
+	{ "SESSION", "session", LIST_TEXT }, { "ALGORITHM", "algorithm", LIST_TEXT }, { "STATE", "state", LIST_STATE },
+	{ "RAN", "ran", LIST_DURATION },     { "METRICS", "measured", LIST_TEXT },    { NULL, NULL, LIST_TEXT },
+};
+
 /* "accuracy 0.9312, f1 0.9034": of what was measured. */
 static void set_measured(json_t *row)
 {
@@ -51,12 +57,12 @@ static void print_escaped(const char *before, const char *text)
 }
 
 /* The table, and below it why what waits or failed does so. */
-static void print_rows(json_t *rows)
+static void print_rows(json_t *rows, const struct list_column *shown)
 {
 	json_t *row;
 	size_t i;
 	json_array_foreach(rows, i, row) set_measured(row);
-	list_print(rows, columns);
+	list_print(rows, shown);
 	json_array_foreach(rows, i, row)
 	{
 		char before[TEXT_ROOM];
@@ -152,7 +158,7 @@ static int await(struct ctl *ctl, struct rest *rest, const char *status_path, co
 				if (ctl->json)
 					json_dumpf(rows, stdout, JSON_COMPACT), putchar('\n');
 				else
-					print_rows(rows);
+					print_rows(rows, session_columns);
 			}
 			json_decref(rows);
 		}
@@ -234,7 +240,7 @@ static int print_models(struct ctl *ctl, const struct rest_answer *a)
 	(void)ctl;
 	int code = rest_check_list(a->json);
 	if (code == CTL_DONE)
-		print_rows(a->json);
+		print_rows(a->json, columns);
 	return code;
 }
 

@@ -136,7 +136,7 @@ static void tell_reading(struct store_job *base, const struct store_answer *answ
 static void release_reading(struct store_job *base)
 {
 	struct reading *r = (struct reading *)base;
-	for (size_t i = 0; i < r->n; i++) {
+	for (size_t i = 0; r->rows && i < r->n; i++) {
 		for (int t = 0; t < TEXTS; t++)
 			free(r->rows[i].texts[t]);
 		free(r->rows[i].result);
