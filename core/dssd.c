@@ -167,18 +167,6 @@ struct dssd {
 	bool has_failed;
 };
 
-/* A descriptor that the keeper handed on; -1: none. */
-static int inherited(const char *name)
-{
-	int64_t fd;
-	const char *text = getenv(name);
-	if (!text || text_int(text, 3, INT_MAX, &fd, NULL) < 0 || fcntl((int)fd, F_GETFD) < 0)
-		return -1;
-	unsetenv(name);
-	fds_cloexec((int)fd, true, NULL);
-	return (int)fd;
-}
-
 static void on_over(void *data, const char *text)
 {
 	struct dssd *d = data;
@@ -313,15 +301,8 @@ static int start_gates(struct dssd *d, struct err *err)
 
 static int tell_ports(struct dssd *d, struct err *err)
 {
-	char path[PATH_MAX], text[200], webapps[16] = "null";
-	if (snprintf(path, sizeof path, "%s/run/ports.json", d->dir) >= (int)sizeof path)
-		return err_set(err, "unable to write run/ports.json: the path is too long");
-	if (d->webapps_port > 0)
-		snprintf(webapps, sizeof webapps, "%d", d->webapps_port);
-	int n = snprintf(text, sizeof text,
-			 "{\"page\":%d,\"callback\":%d,\"jupyter\":null,\"webapps\":%s,\"local\":%d,\"tls\":%s}\n", d->page_port,
-			 d->callback_port, webapps, d->port, d->config.is_front_tls ? "true" : "false");
-	return fds_replace_file(path, text, (size_t)n, 0644, err);
+	const struct front_ports ports = { d->page_port, d->callback_port, d->webapps_port, d->port, d->config.is_front_tls };
+	return front_tell_ports(d->dir, &ports, err);
 }
 
 /* --- its end: answers under way get a moment, kernels are not touched --- */
@@ -373,25 +354,17 @@ static int start_loop(struct dssd *d, struct err *err)
 	return d->terms[0] && d->terms[1] && d->drain ? 0 : err_set(err, "unable to start the loop: not enough memory");
 }
 
-/* The port that nginx has; the socket itself is not ours to accept on. */
-static int front_port(const char *name, int otherwise)
-{
-	int fd = inherited(name), port = fd >= 0 ? sock_port(fd) : otherwise;
-	fds_close(&fd);
-	return port;
-}
-
 static int find_inherited(struct dssd *d, struct err *err)
 {
-	d->keeper_fd = inherited("DSS_KEEPER_FD");
-	d->page_fd = inherited("DSS_LISTEN_PAGE_FD");
-	d->callback_fd = inherited("DSS_LISTEN_CALLBACK_FD");
+	d->keeper_fd = front_inherited("DSS_KEEPER_FD");
+	d->page_fd = front_inherited("DSS_LISTEN_PAGE_FD");
+	d->callback_fd = front_inherited("DSS_LISTEN_CALLBACK_FD");
 	if (d->keeper_fd < 0 || d->page_fd < 0 || d->callback_fd < 0)
 		return err_set(err,
 			       "unable to start: DSS_KEEPER_FD, DSS_LISTEN_PAGE_FD and DSS_LISTEN_CALLBACK_FD have to name open "
 			       "descriptors; dss-keeper starts the backend (use DIR/bin/dss start)");
-	d->backend_fd = inherited("DSS_LISTEN_BACKEND_FD");
-	d->webapps_fd = inherited("DSS_LISTEN_WEBAPPS_FD");
+	d->backend_fd = front_inherited("DSS_LISTEN_BACKEND_FD");
+	d->webapps_fd = front_inherited("DSS_LISTEN_WEBAPPS_FD");
 	d->port = sock_port(d->page_fd);
 	d->callback_port = sock_port(d->callback_fd);
 	d->page_port = front_port("DSS_LISTEN_FRONT_FD", d->port);
@@ -498,8 +471,8 @@ int main(int argc, char **argv)
 	static const struct {
 		const char *name;
 		int (*run)(int argc, char **argv);
-	} commands[] = { { "plan", plan }, { "check", check },        { "project", project },
-			 { "run", run },   { "nginx", nginx_main },    { "replay", replay_main }, { "test", policy_test_main } };
+	} commands[] = { { "plan", plan },        { "check", check },        { "project", project },      { "run", run },
+			 { "nginx", nginx_main }, { "replay", replay_main }, { "test", policy_test_main } };
 
 	if (argc < 2)
 		return fputs(usage, stderr), EXIT_USAGE;

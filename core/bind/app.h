@@ -41,11 +41,11 @@ struct app {
 	bool is_observe;    /* policies only say what they would do */
 	bool is_safe;       /* runs on the last good policies */
 	char policies[512]; /* the errors of the last load, first line; "" = taken */
-	char nginx[512];        /* what is wrong with its configuration; "" = nothing, or there is none */
+	char nginx[512];    /* what is wrong with its configuration; "" = nothing, or there is none */
 	/* nginx may name the user of what it passes on */
 	bool takes_remote_user;
 	const char *const *remote_admins; /* NULL-terminated */
-	struct ref handler; /* bind_gate.c: the Lua function that takes requests */
+	struct ref handler;               /* bind_gate.c: the Lua function that takes requests */
 };
 
 #endif

@@ -1,12 +1,17 @@
 #include "bind/front.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
+#include "base/text.h"
 #include "bind/nginx.h"
 #include "fleet/alerts.h"
+#include "sys/fds.h"
+#include "sys/sock.h"
 #include "sys/watch.h"
 
 #define SETTLE_MS 50
@@ -66,4 +71,35 @@ void front_free(struct front **front)
 		return;
 	watch_free(&f->watch);
 	free(f);
+}
+
+int front_tell_ports(const char *dir, const struct front_ports *p, struct err *err)
+{
+	char path[PATH_MAX], text[200], webapps[16] = "null";
+	if (snprintf(path, sizeof path, "%s/run/ports.json", dir) >= (int)sizeof path)
+		return err_set(err, "unable to write run/ports.json: the path is too long");
+	if (p->webapps > 0)
+		snprintf(webapps, sizeof webapps, "%d", p->webapps);
+	int n = snprintf(text, sizeof text,
+			 "{\"page\":%d,\"callback\":%d,\"jupyter\":null,\"webapps\":%s,\"local\":%d,\"tls\":%s}\n", p->page,
+			 p->callback, webapps, p->local, p->has_tls ? "true" : "false");
+	return fds_replace_file(path, text, (size_t)n, 0644, err);
+}
+
+int front_inherited(const char *name)
+{
+	int64_t fd;
+	const char *text = getenv(name);
+	if (!text || text_int(text, 3, INT_MAX, &fd, NULL) < 0 || fcntl((int)fd, F_GETFD) < 0)
+		return -1;
+	unsetenv(name);
+	fds_cloexec((int)fd, true, NULL);
+	return (int)fd;
+}
+
+int front_port(const char *name, int otherwise)
+{
+	int fd = front_inherited(name), port = fd >= 0 ? sock_port(fd) : otherwise;
+	fds_close(&fd);
+	return port;
 }

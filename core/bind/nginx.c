@@ -41,13 +41,25 @@ struct front {
 
 /* --- the test --- */
 
-/* Lines of nginx's own as people read them: without its name before each, and without the last, which only says that it failed. */
+/* "2026/11/22 03:48:10 [emerg] 12#12: unknown …" → "unknown …" */
+static char *skip_stamp(char *line)
+{
+	int n = 0;
+	sscanf(line, "%*d/%*d/%*d %*d:%*d:%*d [%*[a-z]] %*d#%*d: %n", &n);
+	return line + n;
+}
+
+/* Lines of nginx's own as people read them: without what stands before each, and without the last, which only says that it failed. */
 static void put_said(char *said, struct buf *out)
 {
 	for (char *rest = said, *line; (line = strsep(&rest, "\n"));) {
 		if (strncmp(line, PREFIX, strlen(PREFIX)) == 0)
 			line += strlen(PREFIX);
-		if (line[0] == '\0' || strncmp(line, "configuration file ", 19) == 0 || strncmp(line, "the configuration file ", 23) == 0)
+		line = skip_stamp(line);
+		if (strncmp(line, "[emerg] ", 8) == 0)
+			line += 8;
+		if (line[0] == '\0' || strncmp(line, "configuration file ", 19) == 0 ||
+		    strncmp(line, "the configuration file ", 23) == 0)
 			continue;
 		if (out->len > 0)
 			buf_puts(out, "; ");
@@ -82,16 +94,24 @@ static int run_test(const struct front *f, const char *command, const char *file
 	char prefix[PATH_MAX + 20];
 	int pair[2], status = 0;
 	snprintf(prefix, sizeof prefix, "%s/run/nginx/", f->dir);
-	char *argv[] = { (char *)command, (char *)"-t", (char *)"-q", (char *)"-p", prefix, (char *)"-c", (char *)file,
-			 (char *)"-e", (char *)"stderr", NULL };
+	char *argv[] = { (char *)command, (char *)"-t", (char *)"-q", (char *)"-p",     prefix,
+			 (char *)"-c",    (char *)file, (char *)"-e", (char *)"stderr", NULL };
 	struct spawned born;
 	struct spawn_failure failure;
 	if (access(command, X_OK) < 0)
 		return err_sys(err, errno, "unable to run %s", command);
 	if (fds_pipe(pair, err) < 0)
 		return -1;
-	struct spawn s = { .path = command, .argv = argv, .envp = environ, .cwd = f->dir, .stdin_fd = -1, .stdout_fd = pair[1],
-			   .stderr_fd = pair[1], .into_fd = -1, .no_new_privs = true, .umask = 077 };
+	struct spawn s = { .path = command,
+			   .argv = argv,
+			   .envp = environ,
+			   .cwd = f->dir,
+			   .stdin_fd = -1,
+			   .stdout_fd = pair[1],
+			   .stderr_fd = pair[1],
+			   .into_fd = -1,
+			   .no_new_privs = true,
+			   .umask = 077 };
 	int rc = spawn_start(&s, &born, &failure, err);
 	fds_close(&pair[1]);
 	if (rc < 0) {
@@ -212,8 +232,9 @@ static int find_sockets(struct front *f, struct err *err)
 	f->webapps_fd = inherited("DSS_LISTEN_FRONT_WEBAPPS_FD");
 	f->ready_fd = inherited("DSS_READY_FD");
 	if (f->page_fd < 0 || f->webapps_fd < 0)
-		return err_set(err, "unable to start: DSS_LISTEN_FRONT_FD and DSS_LISTEN_FRONT_WEBAPPS_FD have to name open descriptors; "
-				    "dss-keeper starts nginx (use DIR/bin/dss start)");
+		return err_set(
+			err, "unable to start: DSS_LISTEN_FRONT_FD and DSS_LISTEN_FRONT_WEBAPPS_FD have to name open descriptors; "
+			     "dss-keeper starts nginx (use DIR/bin/dss start)");
 	return address_of(f->page_fd, f->page, err) < 0 || address_of(f->webapps_fd, f->webapps, err) < 0 ? -1 : 0;
 }
 

@@ -322,11 +322,13 @@ static int reload_service(struct ctl *ctl, struct bell **bell, const char *name)
 static int reload_verb(struct ctl *ctl, int argc, char **argv)
 {
 	const struct opt opts[] = { { 0 } };
-	struct opt_words words = { .usage = "NAME",
-				   .about = "Makes a service read its configuration anew without a restart: nginx, whose new\n"
-					    "certificates and configuration are tested first, or any service whose `reload` says how.",
-				   .least = 1,
-				   .most = 1 };
+	struct opt_words words = {
+		.usage = "NAME",
+		.about = "Makes a service read its configuration anew without a restart: nginx, whose new\n"
+			 "certificates and configuration are tested first, or any service whose `reload` says how.",
+		.least = 1,
+		.most = 1
+	};
 	int code = opt_read(ctl, opts, &words, argc, argv);
 	if (code >= 0 || (code = find_instance(ctl)) != CTL_DONE)
 		return code;

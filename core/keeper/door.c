@@ -205,7 +205,7 @@ static const struct {
 	const char *verb;
 	void (*fn)(struct client *c, int64_t req, const char *name, bool on);
 } verbs[] = {
-	{ "status", verb_status },   { "start", verb_start },   { "stop", verb_stop },       { "drain", verb_drain },
+	{ "status", verb_status },   { "start", verb_start },   { "stop", verb_stop },     { "drain", verb_drain },
 	{ "restart", verb_restart }, { "reopen", verb_reopen }, { "reload", verb_reload }, { "upgrade", verb_handover },
 };
 

@@ -68,7 +68,8 @@ static int listen_tcp(const struct plan_listen *want, struct err *err)
 	if (fd >= 0 || !err || err->code != EADDRINUSE)
 		return fd;
 	proc_port_holder(want->port, holder, sizeof(holder));
-	return err_set(err, "unable to start: port %d is held by %s. Change `port` in config/dss.lua, or stop it", want->port, holder);
+	return err_set(err, "unable to start: port %d is held by %s. Change `port` in config/dss.lua, or stop it", want->port,
+		       holder);
 }
 
 int listen_all(struct keeper *k, struct err *err)

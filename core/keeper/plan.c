@@ -131,8 +131,8 @@ static int read_at_top(struct reader *r, const char *word, char **args, int narg
 	const struct {
 		const char *word;
 		int nargs;
-	} known[] = { { "instance", 1 },   { "dir", 1 },       { "cgroups", 1 },  { "control_user", 1 },
-		      { "allow_user", 1 }, { "listen", 3 },    { "log_file", 2 }, { "log_job", 1 },
+	} known[] = { { "instance", 1 },   { "dir", 1 },       { "cgroups", 1 },     { "control_user", 1 },
+		      { "allow_user", 1 }, { "listen", 3 },    { "log_file", 2 },    { "log_job", 1 },
 		      { "log_total", 1 },  { "log_floor", 1 }, { "listen_unix", 1 }, { "service", 1 } };
 	size_t i = 0;
 	while (i < sizeof(known) / sizeof(known[0]) && strcmp(known[i].word, word))

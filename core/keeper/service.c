@@ -378,7 +378,8 @@ int service_reload(struct service *s, struct err *err)
 {
 	const char *name = s->plan->desc.id;
 	if (!s->plan->reload_signal)
-		return err_set(err, "service %s cannot be reloaded: config/dss.lua says no `reload` for it; dss restart %s", name, name);
+		return err_set(err, "service %s cannot be reloaded: config/dss.lua says no `reload` for it; dss restart %s", name,
+			       name);
 	if (s->state != SERVICE_UP)
 		return err_set(err, "service %s is not ready (%s): there is nothing to reload", name, states[s->state]);
 	return proc_signal(s->proc, s->plan->reload_signal, "admin", "reload", err);
