@@ -256,7 +256,9 @@ class Node:
             path = os.path.join(self._home, "run/ports.json")
             try:
                 with open(path, encoding="utf-8") as f:
-                    url = "http://127.0.0.1:%d" % json.load(f)["page"]
+                    ports = json.load(f)
+                    # behind nginx the page's port may want TLS; "local" never does
+                    url = "http://127.0.0.1:%d" % ports.get("local", ports["page"])
             except (OSError, ValueError, KeyError, TypeError) as e:
                 raise DssUnreachable("unable to read %s: %s; is the instance running?" % (path, getattr(e, "strerror", None) or e)) from None
         try:
