@@ -20,10 +20,16 @@ static const struct {
 	enum layout_owner owner, group;
 	mode_t mode;
 } folders[] = {
-	{ "bin", LAYOUT_ADMIN, LAYOUT_ADMIN, 0755 },        { "config", LAYOUT_ADMIN, LAYOUT_CONTROL, 0750 },
-	{ "policies", LAYOUT_ADMIN, LAYOUT_CONTROL, 0750 }, { "projects", LAYOUT_RUN, LAYOUT_CONTROL, 0750 },
-	{ "jobs", LAYOUT_CONTROL, LAYOUT_CONTROL, 0750 },   { "scenarios", LAYOUT_CONTROL, LAYOUT_CONTROL, 0750 },
-	{ "run", LAYOUT_ADMIN, LAYOUT_CONTROL, 01770 },     { "db", LAYOUT_CONTROL, LAYOUT_CONTROL, 0700 },
+	{ "bin", LAYOUT_ADMIN, LAYOUT_ADMIN, 0755 },
+	{ "config", LAYOUT_ADMIN, LAYOUT_CONTROL, 0750 },
+	{ "policies", LAYOUT_ADMIN, LAYOUT_CONTROL, 0750 },
+	{ "projects", LAYOUT_RUN, LAYOUT_CONTROL, 0750 },
+	{ "jobs", LAYOUT_CONTROL, LAYOUT_CONTROL, 0750 },
+	{ "scenarios", LAYOUT_CONTROL, LAYOUT_CONTROL, 0750 },
+	{ "run", LAYOUT_ADMIN, LAYOUT_CONTROL, 01770 },
+	{ "db", LAYOUT_CONTROL, LAYOUT_CONTROL, 0700 },
+	/* What the run user makes there belongs to the control user's group. */
+	{ "webapps", LAYOUT_RUN, LAYOUT_CONTROL, 02770 },
 	{ ".", LAYOUT_ADMIN, LAYOUT_ADMIN, 0755 },
 };
 enum { FOLDERS = sizeof(folders) / sizeof(folders[0]) };

@@ -110,7 +110,10 @@ static int await(struct rest *rest, const struct opt_words *words, bool is_waiti
 			print_failure(words, backend);
 			code = CTL_FAILED;
 		} else if (*is_up) {
-			printf("running on port %.0f\n", rest_number(backend, "port", 0));
+			if (rest_text(backend, "socket")[0] != '\0')
+				printf("running on %s\n", rest_text(backend, "socket"));
+			else
+				printf("running on port %.0f\n", rest_number(backend, "port", 0));
 		}
 		rest_answer_fini(&a);
 		if (!is_over)
@@ -179,6 +182,32 @@ static int end(struct ctl *ctl, int argc, char **argv)
 	return code;
 }
 
+/* --- open --- */
+
+static int open_it(struct ctl *ctl, int argc, char **argv)
+{
+	const char *key_file = NULL;
+	char path[PATH_ROOM];
+	struct rest *rest = NULL;
+	struct rest_answer a = { 0 };
+	const struct opt opts[] = { { "key-file", "FILE", key_help, OPT_TEXT, &key_file, 0, 0, NULL }, { 0 } };
+	struct opt_words words = { .usage = "open PROJECT NAME [--json]",
+				   .about =
+					   "Prints a link that lets a browser in: it works once, within a minute, and acts as you.",
+				   .least = 2,
+				   .most = 2 };
+	int code = opt_read(ctl, opts, &words, argc, argv);
+	if (code >= 0 || (code = path_of(&words, "/api/webapps/", "/", "/ticket", path, sizeof(path))) != CTL_DONE ||
+	    (code = rest_open(&rest, ctl, key_file)) != CTL_DONE)
+		return code;
+	code = rest_ask(rest, "POST", path, NULL, &a);
+	if (code == CTL_DONE)
+		printf("%s\n", ctl->json ? a.body.data : rest_text(a.json, "url"));
+	rest_answer_fini(&a);
+	rest_close(&rest);
+	return code;
+}
+
 /* --- log --- */
 
 static int print_log(struct ctl *ctl, int argc, char **argv)
@@ -211,6 +240,7 @@ int webapps_command(struct ctl *ctl, int argc, char **argv)
 		{ "start", "start one", "PROJECT NAME", start, CTL_NEEDS_DAEMON },
 		{ "stop", "stop one", "PROJECT NAME", end, CTL_NEEDS_DAEMON },
 		{ "restart", "start one anew", "PROJECT NAME", restart, CTL_NEEDS_DAEMON },
+		{ "open", "a link that lets a browser in", "PROJECT NAME", open_it, CTL_NEEDS_DAEMON },
 		{ "log", "what it printed", "PROJECT NAME [-f]", print_log, CTL_NEEDS_DAEMON },
 		{ 0 },
 	};

@@ -115,7 +115,7 @@ int desc_level(const struct desc *d, const char *value, char box[sizeof(d->box)]
 		return err_set(err, "level \"%s\" is not BOX NAME=NUMBER of a box above %s", value, d->box);
 	memcpy(box, value, n);
 	box[n] = 0;
-	return read_limit(value + n + 1, limit, err);
+	return read_limit(value + n + 1, limit, err) < 0 ? err_add(err, "level \"%s\"", value) : 0;
 }
 
 /* "nofile=1024:4096" */
@@ -141,7 +141,7 @@ static int set_rlimit(struct desc *d, const char *value, struct err *err)
 	return err_set(err, "unknown rlimit in \"%s\"", value);
 }
 
-/* "fd", "port 127.0.0.1 80", "http 127.0.0.1 80 /health" */
+/* "fd", "port 127.0.0.1 80", "http 127.0.0.1 80 /health", "socket /srv/app.sock" */
 static int set_ready(struct desc *d, const char *value, struct err *err)
 {
 	static const char *const plain[] = { "exec", "fd", "notify", "told" };
@@ -151,11 +151,16 @@ static int set_ready(struct desc *d, const char *value, struct err *err)
 			return 0;
 		}
 	}
+	if (!strncmp(value, "socket /", 8) && !strpbrk(value + 7, " \t")) {
+		d->ready = DESC_READY_SOCKET;
+		return copy_heap(&d->ready_path, value + 7, err);
+	}
 	char kind[8] = "", host[64] = "", path[200] = "";
 	int port = 0, n = sscanf(value, "%7s %63s %d %199s", kind, host, &port, path);
 	bool is_http = !strcmp(kind, "http");
 	if ((!is_http && strcmp(kind, "port")) || n != (is_http ? 4 : 3) || port < 1 || port > 65535 || (is_http && path[0] != '/'))
-		return err_set(err, "ready rule \"%s\" is none of: exec, fd, notify, told, port HOST PORT, http HOST PORT PATH",
+		return err_set(err, "ready rule \"%s\" is none of: exec, fd, notify, told, port HOST PORT, http HOST PORT PATH, "
+			       "socket PATH",
 			       value);
 	d->ready = is_http ? DESC_READY_HTTP : DESC_READY_PORT;
 	d->ready_port = port;
@@ -349,7 +354,10 @@ void desc_to_wire(const struct desc *d, struct buf *out)
 	}
 	if (d->ready <= DESC_READY_TOLD)
 		wire_text(out, WF_ready, plain[d->ready]);
-	else {
+	else if (d->ready == DESC_READY_SOCKET) {
+		snprintf(text, sizeof(text), "socket %s", d->ready_path);
+		wire_text(out, WF_ready, text);
+	} else {
 		snprintf(text, sizeof(text), "%s %s %d%s%s", d->ready == DESC_READY_HTTP ? "http" : "port", d->ready_host,
 			 d->ready_port, d->ready_path[0] ? " " : "", d->ready_path);
 		wire_text(out, WF_ready, text);

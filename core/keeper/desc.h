@@ -15,7 +15,7 @@
 #define DESC_LIMITS_MAX  8
 #define DESC_RLIMITS_MAX 8
 
-enum desc_ready { DESC_READY_EXEC, DESC_READY_FD, DESC_READY_NOTIFY, DESC_READY_TOLD, DESC_READY_PORT, DESC_READY_HTTP };
+enum desc_ready { DESC_READY_EXEC, DESC_READY_FD, DESC_READY_NOTIFY, DESC_READY_TOLD, DESC_READY_PORT, DESC_READY_HTTP, DESC_READY_SOCKET };
 
 struct desc_limit {
 	enum cgroup_knob knob;
@@ -35,7 +35,7 @@ struct desc {
 	struct spawn_rlimit rlimits[DESC_RLIMITS_MAX];
 	size_t nrlimits;
 	enum desc_ready ready;
-	char *ready_host, *ready_path; /* owned; of rules `port` and `http`, else NULL */
+	char *ready_host, *ready_path; /* owned; of rules `port`, `http` and `socket` (ready_path alone), else NULL */
 	int ready_port;
 	int ready_within_ms; /* 0 = no deadline */
 	int stop_signal, grace_ms;

@@ -138,7 +138,7 @@ static void on_probe(void *data, int fd, int events)
 		again(p);
 		return;
 	}
-	if (p->desc.ready == DESC_READY_PORT) {
+	if (p->desc.ready != DESC_READY_HTTP) {
 		proc_make_ready(p);
 		return;
 	}
@@ -155,7 +155,8 @@ void ready_probe(struct proc *p)
 {
 	loop_io_free(&p->probe_io); /* one that hangs is given up here */
 	fds_close(&p->probe_fd);
-	p->probe_fd = sock_connect_tcp(p->desc.ready_host, p->desc.ready_port, NULL);
+	p->probe_fd = p->desc.ready == DESC_READY_SOCKET ? sock_connect_unix(p->desc.ready_path, NULL)
+							 : sock_connect_tcp(p->desc.ready_host, p->desc.ready_port, NULL);
 	if (p->probe_fd >= 0)
 		p->probe_io = loop_io_new(p->procs->loop, p->probe_fd, LOOP_WRITE, on_probe, p);
 	if (!p->probe_io) {
@@ -179,6 +180,7 @@ void ready_watch(struct proc *p)
 		break;
 	case DESC_READY_PORT:
 	case DESC_READY_HTTP:
+	case DESC_READY_SOCKET:
 		p->probe_ms = PROBE_FIRST_MS;
 		proc_due(p, PROC_DUE_PROBE, PROBE_FIRST_MS);
 		break;

@@ -3,7 +3,7 @@
 #include "keeper/proc.h"
 /*
  * ready: started is not ready. A process is ready by its rule: exec succeeded; a newline on DSS_READY_FD; READY=1 on
- * NOTIFY_SOCKET from its main process; its port accepts; its port answers an HTTP GET with 2xx; or somebody tells.
+ * NOTIFY_SOCKET from its main process; its port or Unix socket accepts; its port answers an HTTP GET with 2xx; or somebody tells.
  */
 
 /* One abstract datagram socket for all; also proves that no other keeper runs this instance: -1 with EADDRINUSE. An fd that

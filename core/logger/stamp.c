@@ -327,6 +327,9 @@ int stamp_main(int argc, char **argv)
 	struct sigaction pass = { .sa_handler = pass_on, .sa_flags = SA_RESTART }, child = { .sa_handler = on_child };
 	sigset_t blocked, before;
 	stamp_start_init();
+	/* The folder of webapps' sockets gives them the backend's group: it, and nobody else, may connect. */
+	if (getenv("DSS_WEBAPP_SOCKET"))
+		umask(0007);
 	int at = read_arguments(argc, argv);
 	if (at < 0)
 		return 2;

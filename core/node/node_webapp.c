@@ -35,6 +35,7 @@ struct node_webapp *webapp_find(struct node_webapps *t, const char *project, con
 
 static void webapp_free(struct node_webapp *w)
 {
+	/* asking was cancelled by node_webapps_stop: the client is gone by now */
 	loop_timer_free(&w->timer);
 	json_decref(w->crashes);
 	json_decref(w->last);
@@ -141,7 +142,10 @@ static void crashed(struct node_webapp *w, const struct judge_end *end)
 	char text[2000];
 	int64_t now = clock_wall_ms();
 	bool is_late = w->state == WEBAPP_STARTING && strcmp(end->cause, "start_failed") == 0;
-	webapp_note_crash(w, end, now);
+	struct judge_end seen = *end;
+	if (w->is_unhealthy)
+		snprintf(seen.cause, sizeof(seen.cause), "unhealthy");
+	webapp_note_crash(w, &seen, now);
 	json_array_append_new(w->crashes, json_integer(now));
 	size_t n = webapp_count_crashes(w, now);
 	w->state = is_late || n >= (size_t)(w->cap > 0 ? w->cap : 1) ? WEBAPP_FAILED : WEBAPP_BACKOFF;
@@ -167,6 +171,7 @@ void webapp_end_process(struct node_webapp *w, const struct judge_end *end, stor
 		w->state = WEBAPP_STOPPED; /* and wanted: the next start of the instance starts it */
 	else
 		crashed(w, end);
+	webapp_health_forget(w);
 	if (is_again)
 		w->state = WEBAPP_STARTING;
 	webapp_keep(w, fn, data); /* not taken: not acknowledged, the next backend hears it again */
@@ -191,7 +196,11 @@ void node_webapps_ready(struct node_webapps *t, const char *process)
 	w->state = WEBAPP_RUNNING;
 	w->ready_ms = clock_wall_ms();
 	webapp_set_reason(w, NULL);
-	log_info("webapp %s of project %s answers on port %d", w->name, w->project, w->port);
+	if (w->socket[0])
+		log_info("webapp %s of project %s answers on %s", w->name, w->project, w->socket);
+	else
+		log_info("webapp %s of project %s answers on port %d", w->name, w->project, w->port);
+	webapp_health_begin(w);
 	webapp_keep(w, NULL, NULL);
 }
 
@@ -261,6 +270,8 @@ bool node_webapps_json(struct node_webapps *t, const char *project, const char *
 	jtext_text(out, "state", webapp_states[w->state]);
 	jtext_text(out, "wanted", w->is_wanted ? "running" : "stopped");
 	jtext_some_text(out, "processId", w->process);
+	if (w->unhealthy_ms)
+		jtext_int(out, "unhealthySince", w->unhealthy_ms);
 	if (w->process[0] && w->port > 0)
 		jtext_int(out, "port", w->port);
 	if (w->process[0])
@@ -331,7 +342,10 @@ struct node_webapps *node_webapps_new(struct node *n, const char *dir, struct er
 
 void node_webapps_stop(struct node_webapps *t)
 {
+	size_t cursor = 0;
 	t->is_stopped = true;
+	for (struct node_webapp *w; (w = map_next(t->by_name, &cursor));)
+		webapp_health_forget(w);
 }
 
 void node_webapps_free(struct node_webapps **tp)
@@ -346,6 +360,7 @@ void node_webapps_free(struct node_webapps **tp)
 	for (size_t i = 0; i < t->nkeys; i++)
 		free(t->keys[i]);
 	free(t->keys);
+	loop_timer_free(&t->health);
 	free(t);
 	*tp = NULL;
 }

@@ -20,6 +20,7 @@ struct node_webapps {
 	int64_t last;        /* counts processes of this backend */
 	char **keys;         /* projects to be looked at for autostart; owned */
 	size_t nkeys, at;
+	struct loop_timer *health; /* asks all that are asked; NULL: none was yet */
 	bool is_stopped;
 };
 
@@ -38,8 +39,14 @@ struct node_webapp {
 	json_t *crashes;                /* owned; times of those that count */
 	json_t *last;                   /* owned; its last crash, NULL = none */
 	char *reason;                   /* owned; why it is not running; NULL */
-	struct loop_timer *timer;       /* the output of an end, then the next start */
-	unsigned turn;                  /* counts up: answers to an older wish are not heard */
+	/* health; its path "" = it is not asked */
+	char health[200];
+	int64_t every_ms, asked_mono_ms, unhealthy_ms; /* unhealthy_ms: wall, of the first failure in a row; 0 = it is well */
+	int failures, failures_most;                   /* in a row */
+	bool is_unhealthy;                             /* it is being ended for that */
+	struct client_call *asking;                    /* NULL: not now */
+	struct loop_timer *timer;                      /* the output of an end, then the next start */
+	unsigned turn;                                 /* counts up: answers to an older wish are not heard */
 };
 
 /* node_webapp.c: NULL: unknown; webapp_get makes it (NULL: no memory, or the names are too long). */
@@ -53,6 +60,10 @@ void webapp_stop_process(struct node_webapp *w, const char *cause, const char *t
 
 /* node_webapp_start.c: reads the project, saves the row, orders the process; what goes wrong is told by the state. */
 void webapp_begin(struct node_webapp *w);
+
+/* node_webapp_health.c. It answers, or was taken up answering: from now on it is asked, if it named a path. */
+void webapp_health_begin(struct node_webapp *w);
+void webapp_health_forget(struct node_webapp *w);
 
 /* Orders the process. spec: of the project; fn hears the keeper. */
 int webapp_order(struct node *n, const struct node_webapp *w, const json_t *spec, const char *dir, node_keeper_answer_fn *fn,

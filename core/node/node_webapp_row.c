@@ -26,6 +26,11 @@ void webapp_put_detail(const struct node_webapp *w, struct buf *out)
 	jtext_some_text(out, "owner", w->owner);
 	jtext_some_text(out, "house", w->house);
 	jtext_some_text(out, "socketPath", w->socket);
+	if (w->health[0]) {
+		jtext_text(out, "health", w->health);
+		jtext_int(out, "healthEveryMs", w->every_ms);
+		jtext_int(out, "healthFailuresMost", w->failures_most);
+	}
 	jtext_int(out, "cap", w->cap);
 	jtext_int(out, "starts", w->starts);
 	jtext_int(out, "startedAt", w->started_ms);
@@ -75,6 +80,9 @@ void webapp_take_saved(struct node_webapp *w, const struct webapp_row *row)
 		webapp_copy_member(d, "owner", w->owner, sizeof(w->owner));
 		webapp_copy_member(d, "house", w->house, sizeof(w->house));
 		webapp_copy_member(d, "socketPath", w->socket, sizeof(w->socket));
+		webapp_copy_member(d, "health", w->health, sizeof(w->health));
+		w->every_ms = json_integer_value(json_object_get(d, "healthEveryMs"));
+		w->failures_most = (int)json_integer_value(json_object_get(d, "healthFailuresMost"));
 		w->cap = (int)json_integer_value(json_object_get(d, "cap"));
 		w->starts = (int)json_integer_value(json_object_get(d, "starts"));
 		w->started_ms = json_integer_value(json_object_get(d, "startedAt"));

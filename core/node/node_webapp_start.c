@@ -77,6 +77,18 @@ static int place(struct node_webapp *w, const json_t *spec, struct err *err)
 	return w->port < 0 ? -1 : 0;
 }
 
+/* "/" is what the port itself tells. */
+static void take_health(struct node_webapp *w, const json_t *spec)
+{
+	webapp_copy_member(spec, "health", w->health, sizeof(w->health));
+	if (strcmp(w->health, "/") == 0)
+		w->health[0] = '\0';
+	w->every_ms = (int64_t)json_number_value(json_object_get(spec, "health_every_ms"));
+	w->failures_most = (int)json_integer_value(json_object_get(spec, "health_failures"));
+	if (w->every_ms <= 0 || w->failures_most <= 0) /* of a project that was read by an older version */
+		w->health[0] = '\0';
+}
+
 static void order(struct asking *a, const json_t *project)
 {
 	struct node_webapp *w = a->w;
@@ -94,6 +106,7 @@ static void order(struct asking *a, const json_t *project)
 		if (!w->owner[0])
 			snprintf(w->owner, sizeof(w->owner), "admin");
 		w->cap = (int)json_integer_value(json_object_get(a->spec, "crashes"));
+		take_health(w, a->spec);
 		w->starts++;
 		snprintf(w->house, sizeof(w->house), "%.63s:%d", n->facts.boot, n->facts.keeper_pid);
 		snprintf(w->process, sizeof(w->process), "webapp-%lld-%lld", (long long)n->facts.epoch, (long long)++w->in->last);

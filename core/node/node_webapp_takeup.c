@@ -13,6 +13,7 @@
 
 #define GRACE_MS  5000
 #define KEYS_MOST 1000
+#define LOOKS     4 /* each project is read by a process of its own: that many at a time */
 
 void node_webapps_take_row(struct node_webapps *t, const char *process, const char *state, bool is_alive)
 {
@@ -37,6 +38,7 @@ static void resume(struct node_webapp *w)
 	const struct node_facts *f = &w->in->node->facts;
 	snprintf(house, sizeof(house), "%.63s:%d", f->boot, f->keeper_pid);
 	if (w->process[0] && w->is_seen) {
+		webapp_health_begin(w);
 		if (w->state == WEBAPP_STOPPING) { /* the order may not have been heard */
 			w->is_again = w->is_wanted;
 			webapp_stop_process(w, "user", "it is to stop");
@@ -57,11 +59,19 @@ static void resume(struct node_webapp *w)
 
 static void look_at_next(struct node_webapps *t);
 
+struct look {
+	struct node_webapps *t;
+	const char *key; /* in t->keys */
+};
+
 static void on_look(void *data, enum node_project state, const char *json, size_t len, const struct err *why)
 {
-	struct node_webapps *t = data;
+	struct look *look = data;
+	struct node_webapps *t = look->t;
+	const char *key = look->key;
 	json_t *project = state == NODE_PROJECT_GOOD ? json_parse_object(json, len, NULL) : NULL, *spec;
 	const char *name;
+	free(look);
 	if (t->is_stopped) {
 		json_decref(project);
 		return;
@@ -70,8 +80,8 @@ static void on_look(void *data, enum node_project state, const char *json, size_
 		log_warn("webapps that start by themselves are not looked for: %s", why->text);
 	json_object_foreach(json_object_get(project, "webapps"), name, spec)
 	{
-		struct node_webapp *w = json_is_true(json_object_get(spec, "autostart")) && !webapp_find(t, t->keys[t->at], name)
-						? webapp_get(t, t->keys[t->at], name)
+		struct node_webapp *w = json_is_true(json_object_get(spec, "autostart")) && !webapp_find(t, key, name)
+						? webapp_get(t, key, name)
 						: NULL;
 		if (w) {
 			w->is_wanted = true;
@@ -79,15 +89,17 @@ static void on_look(void *data, enum node_project state, const char *json, size_
 		}
 	}
 	json_decref(project);
-	t->at++;
 	look_at_next(t);
 }
 
-/* One after the other: each is read by a process of its own. */
+/* An answer may come at once, and ask for the next: what is counted is counted before. */
 static void look_at_next(struct node_webapps *t)
 {
-	if (t->at < t->nkeys)
-		node_projects_ask(t->node->projects, t->keys[t->at], on_look, t);
+	struct look *look = t->at < t->nkeys ? malloc(sizeof(*look)) : NULL;
+	if (!look)
+		return;
+	*look = (struct look){ t, t->keys[t->at++] };
+	node_projects_ask(t->node->projects, look->key, on_look, look);
 }
 
 static void list_projects(struct node_webapps *t)
@@ -109,5 +121,6 @@ void node_webapps_taken_up(struct node_webapps *t)
 	for (struct node_webapp *w; (w = map_next(t->by_name, &cursor));)
 		resume(w);
 	list_projects(t);
-	look_at_next(t);
+	for (int i = 0; i < LOOKS; i++)
+		look_at_next(t);
 }

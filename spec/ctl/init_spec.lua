@@ -20,7 +20,7 @@ describe("dssctl init", function()
 			"config/instance.origin", "config/jupyter.token" } do
 			assert.equal("regular file", stat("%F", root .. "/a/" .. name), name)
 		end
-		for _, name in ipairs { "policies", "projects", "jobs", "scenarios", "run", "db" } do
+		for _, name in ipairs { "policies", "projects", "jobs", "scenarios", "run", "db", "webapps" } do
 			assert.equal("directory", stat("%F", root .. "/a/" .. name), name)
 		end
 		assert.truthy(out:find("bin/dss start", 1, true))
@@ -58,7 +58,7 @@ describe("dssctl init", function()
 		assert.equal("0 755", stat("%u %a", root .. "/a"))
 		for name, wanted in pairs {
 			config = "root dss 750", policies = "root dss 750", projects = "dss-run dss 750", jobs = "dss dss 750", run = "root dss 1770",
-			db = "dss dss 700", scenarios = "dss dss 750", bin = "root root 755",
+			db = "dss dss 700", scenarios = "dss dss 750", webapps = "dss-run dss 2770", bin = "root root 755",
 		} do
 			assert.equal(wanted, stat("%U %G %a", root .. "/a/" .. name), name)
 		end

@@ -177,7 +177,7 @@ describe("webapps", function()
 		assert.truthy(answer.message:find("projects/LATE/project.lua:1", 1, true), answer.message)
 		project("LATE", "project { }")
 		assert.are.equal(404, (restart "LATE"))
-		project("SOCK", webapp 'listen = "socket"')
+		project("SOCK", 'project { webapps = { page = webapp { flask = "app.py", listen = "socket" } } }')
 		start "SOCK"
 		assert.truthy(await("SOCK", "failed").backend.reason:find("listen", 1, true))
 	end)

@@ -150,7 +150,7 @@ function M.enter(req, key, name)
 		if not rest or rest == "" then rest = "/" end
 		query = (query and query ~= "") and query .. "&" or ""
 		req.reply(302, nil, "", { Location = link(req, key, name, ("%s?%s%s=%s"):format(rest, query, TICKET, ticket)), ["Referrer-Policy"] = "no-referrer" })
-	end, function(status, text) errors.reply(req, status, text) end)
+	end, function(code, why) errors.reply(req, code, why) end)
 end
 
 --- For dssctl webapps open: the same as data.

@@ -141,6 +141,7 @@ local shapes = {
 			if v:sub(1, 1) ~= "/" then return nil, ("%q does not begin with /"):format(v) end
 			return v
 		end },
+		health_every = S.duration { least = 1000, default = 30000 }, health_failures = S.int { least = 1, most = 1000, default = 3 },
 		crashes = S.int { default = 5, most = 1000 },
 	}),
 	model = S.record(process {
@@ -249,7 +250,7 @@ local function finish(kind, r, where, say)
 	for _, key in ipairs(lists) do
 		if type(r[key]) == "table" then json.array(r[key]) end
 	end
-	for from, to in pairs { timeout = "timeout_ms", start_timeout = "start_timeout_ms" } do r[to], r[from] = r[from], nil end
+	for from, to in pairs { timeout = "timeout_ms", start_timeout = "start_timeout_ms", health_every = "health_every_ms" } do r[to], r[from] = r[from], nil end
 	local l = r.limits or {}
 	r.limits = json.object { memory_bytes = l.memory, swap_bytes = l.swap, threads = l.threads, cpu = l.cpu }
 	r.env, r.params = json.object(r.env or {}), r.params or json.object {}
