@@ -232,18 +232,18 @@ static size_t on_place(void *data, const struct future *f, struct slot_place *ou
 	return live->vm && live->words.nslots ? policy_task_place(&t, &live->room, out) : 0;
 }
 
-static size_t on_place_guest(void *data, const struct guest_facts *g, struct slot_place *out)
-{
-	struct policies_live *live = data;
-	struct policy_task t = { live->vm, live->fleet, live->troubles, &live->words, NULL, g };
-	return live->vm && live->words.nslots ? policy_task_place(&t, &live->room, out) : 0;
-}
-
 static int on_box_guest(void *data, const struct guest_facts *g, const char *at, struct guest_boxes *out, struct err *err)
 {
 	struct policies_live *live = data;
 	struct policy_box b = { live->vm, live->fleet, live->troubles };
 	return live->vm ? policy_box_find(&b, g, at, out, err) : 1;
+}
+
+static size_t on_place_guest(void *data, const struct guest_facts *g, struct slot_place *out)
+{
+	struct policies_live *live = data;
+	struct policy_task t = { live->vm, live->fleet, live->troubles, &live->words, NULL, g };
+	return live->vm && live->words.nslots ? policy_task_place(&t, &live->room, out) : 0;
 }
 
 bool policies_live_has_access(const struct policies_live *live)
@@ -337,7 +337,12 @@ struct policies_live *policies_live_new(struct loop *loop, struct fleet *fleet)
 		return NULL;
 	}
 	fleet_set_policy(fleet,
-			 &(struct fleet_policy){ .data = live, .touched = on_touched, .recycle = on_recycle, .place = on_place, .box_guest = on_box_guest, .place_guest = on_place_guest });
+			 &(struct fleet_policy){ .data = live,
+						 .touched = on_touched,
+						 .recycle = on_recycle,
+						 .place = on_place,
+						 .place_guest = on_place_guest,
+						 .box_guest = on_box_guest });
 	return live;
 }
 
@@ -402,6 +407,11 @@ void policies_live_on_retention(struct policies_live *live, policies_live_fn *fn
 {
 	live->on_retention = fn;
 	live->retention_data = data;
+}
+
+int64_t policies_live_count_boxes(const struct policies_live *live)
+{
+	return (int64_t)live->words.nboxes;
 }
 
 struct rule_runs *policies_live_rules(struct policies_live *live)

@@ -33,6 +33,8 @@ const struct policy_retention *policies_live_retention(const struct policies_liv
 typedef void policies_live_fn(void *data, const struct policy_retention *retention);
 void policies_live_on_retention(struct policies_live *live, policies_live_fn *fn, void *data);
 
+int64_t policies_live_count_boxes(const struct policies_live *live); /* with `at` */
+
 struct rule_runs;
 struct rule_runs *policies_live_rules(struct policies_live *live); /* for the bench */
 

@@ -182,7 +182,7 @@ static int take(struct policy_set *s, struct policies *p, bool from_last)
 	}
 	note_version(s, p);
 	policies_live_take(s->c.live, &p->vm);
-	node_look_at_boxes(s->c.node);
+	node_take_boxes(s->c.node, policies_live_count_boxes(s->c.live));
 	s->is_last = s->c.app->is_safe = from_last;
 	log_info("policies: version %lld is in force: %zu pool%s, %zu file%s of %s%s",
 		 s->c.app->versions ? (long long)versions_now(s->c.app->versions) : 0, n, n == 1 ? "" : "s", p->nfiles,

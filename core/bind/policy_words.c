@@ -128,6 +128,7 @@ static void take(lua_State *L, int first, void *data)
 	read_slots(L, first, w);
 	read_retention(L, first, &w->retention);
 	w->naccess = (size_t)arg_field_int(L, first, "access", 0);
+	w->nboxes = (size_t)arg_field_int(L, first, "boxes", 0);
 }
 
 int policy_words_read(struct vm *vm, struct policy_words *w, struct err *err)
@@ -162,5 +163,5 @@ void policy_words_fini(struct policy_words *w)
 	w->rules = NULL;
 	w->events = NULL;
 	w->slots = NULL;
-	w->nrules = w->nevents = w->nslots = w->naccess = 0;
+	w->nrules = w->nevents = w->nslots = w->naccess = w->nboxes = 0;
 }

@@ -12,7 +12,7 @@ struct policy_words {
 	struct rule_spec *rules; /* owned with their texts, as the others */
 	struct event_spec *events;
 	struct slot_rule *slots;
-	size_t nrules, nevents, nslots, naccess;
+	size_t nrules, nevents, nslots, naccess, nboxes; /* nboxes: those with `at` */
 	struct policy_retention retention;
 };
 

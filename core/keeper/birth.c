@@ -28,7 +28,7 @@ static int fail(struct proc *p, const struct err *err, int errnum)
 	return -1;
 }
 
-/* What all below a level may take together. One that is in use beyond a limit that was lowered meanwhile keeps what it has: who set
+/* What all below a level may take together; made with the box itself, so that nothing is set of them that only leaves have. One that is in use beyond a limit that was lowered meanwhile keeps what it has: who set
  * the limit tries again. */
 static int make_levels(const struct proc *p, struct err *err)
 {
@@ -37,7 +37,7 @@ static int make_levels(const struct proc *p, struct err *err)
 	struct desc_limit l;
 	for (char **w = p->desc.levels; w && *w; w++) {
 		struct err why = { 0 };
-		if (desc_level(&p->desc, *w, box, &l, err) < 0 || cgroup_make(cg, box, err) < 0)
+		if (desc_level(&p->desc, *w, box, &l, err) < 0)
 			return -1;
 		if (!cgroup_has(cg, l.knob) || cgroup_set(cg, box, l.knob, l.value, &why) == 0)
 			continue;
@@ -51,7 +51,7 @@ static int make_levels(const struct proc *p, struct err *err)
 static int make_box(struct proc *p, struct making *m, struct err *err)
 {
 	struct cgroup *cg = p->procs->cg;
-	if (make_levels(p, err) < 0 || cgroup_make(cg, p->desc.box, err) < 0)
+	if (cgroup_make(cg, p->desc.box, err) < 0 || make_levels(p, err) < 0)
 		return -1;
 	for (size_t i = 0; i < p->desc.nlimits; i++) {
 		const struct desc_limit *l = &p->desc.limits[i];

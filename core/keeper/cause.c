@@ -88,7 +88,7 @@ static void say_oom(struct cause *c, const char *who)
 	c->name = "oom_limit";
 	text_print_size(c->limit_bytes, limit, sizeof(limit));
 	cause_say(&c->text, "%s used %s; the memory limit of box %s is %s%s%s", who, used, c->oom_owner, limit,
-		  c->victim_of ? "; largest there: " : "", cause_text(c->victim_of));
+		  c->victim_of ? "; what grew there: " : "", cause_text(c->victim_of));
 }
 
 void cause_judge(struct cause *c, const char *who)

@@ -74,6 +74,7 @@ struct proc {
 	bool is_reaped, is_box_quiet, is_box_gone, is_drained;
 	struct cgroup_gauge gauge;
 	int64_t sampled_mono_ms, sampled_rest_mono_ms; /* by the order `sample`; 0 = never */
+	int64_t seen_bytes;                            /* in use at the last sample; 0 = there was none */
 	uint64_t exit_seq;                             /* number of its `exited` event, 0 = none yet */
 };
 

@@ -17,12 +17,13 @@
 
 /* --- the verdict --- */
 
-/* The largest other process below the level whose limit was hit: the victim need not be the one that grew. */
+/* The other process below the level whose limit was hit that grew most since the last sample, more than the victim did: that one need not be the
+ * one that grew. */
 static void name_grower(struct proc *p)
 {
 	struct cgroup_usage u;
 	const struct proc *most = NULL;
-	int64_t most_bytes = p->cause.peak_bytes;
+	int64_t most_bytes = p->cause.peak_bytes - p->seen_bytes, bytes = 0;
 	char size[32];
 	bool is_root = !strcmp(cause_text(p->cause.oom_owner), ".");
 	size_t n = strlen(cause_text(p->cause.oom_owner));
@@ -33,13 +34,14 @@ static void name_grower(struct proc *p)
 		bool is_below = is_root || (!strncmp(o->desc.box, p->cause.oom_owner, n) && o->desc.box[n] == '/');
 		if (o == p || !is_below || !proc_is_alive(o))
 			continue;
-		if (cgroup_usage(p->procs->cg, o->desc.box, &u, NULL) == 0 && u.current_bytes > most_bytes) {
+		if (cgroup_usage(p->procs->cg, o->desc.box, &u, NULL) == 0 && u.current_bytes - o->seen_bytes > most_bytes) {
 			most = o;
-			most_bytes = u.current_bytes;
+			bytes = u.current_bytes;
+			most_bytes = bytes - o->seen_bytes;
 		}
 	}
 	if (most)
-		cause_say(&p->cause.victim_of, "%s (%s)", most->desc.id, text_print_size(most_bytes, size, sizeof(size)));
+		cause_say(&p->cause.victim_of, "%s (%s)", most->desc.id, text_print_size(bytes, size, sizeof(size)));
 }
 
 static void read_counters(struct proc *p)

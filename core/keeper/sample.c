@@ -44,8 +44,11 @@ int sample_order(struct keeper *k, const struct wire_view *msg, struct err *err)
 		struct cgroup_usage u;
 		struct proc *p = procs_find(&k->procs, id);
 		if (p ? p->pid && p->state < PROC_ENDED && read_usage(k, p, all, now, &u) == 0
-		      : !strcmp(id, "keeper") && cgroup_usage(k->cg, "core/keeper", &u, NULL) == 0)
+		      : !strcmp(id, "keeper") && cgroup_usage(k->cg, "core/keeper", &u, NULL) == 0) {
+			if (p && u.current_bytes > 0)
+				p->seen_bytes = u.current_bytes;
 			put_line(id, &u, &b);
+		}
 	}
 	if (wire_end(&b, mark) < 0 || wire_link_send(k->backend, &b, NULL, 0) < 0)
 		log_error("unable to answer: the peer reads too slowly");

@@ -318,9 +318,9 @@ struct settings *node_settings(struct node *n)
 {
 	return n->settings;
 }
-void node_look_at_boxes(struct node *n)
+void node_take_boxes(struct node *n, int64_t nwords)
 {
-	node_boxes_look(n->boxes);
+	node_boxes_take(n->boxes, nwords);
 }
 struct node_webapps *node_webapps(struct node *n)
 {

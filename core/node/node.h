@@ -68,8 +68,8 @@ typedef void node_processes_fn(void *data, const struct buf *json, const struct 
 void node_processes(struct node *node, node_processes_fn *fn, void *data);
 /* The levels of run/ that are in use, the upper ones first, as an array: box kind name source memoryBytes …, processes, processIds, whose. See docs/api.md. */
 void node_boxes_json(struct node *node, node_processes_fn *fn, void *data);
-/* Another set of policies is in force: levels in use get its limits. */
-void node_look_at_boxes(struct node *node);
+/* Another set of policies is in force, with that many boxes with `at`: levels in use get its limits. */
+void node_take_boxes(struct node *node, int64_t nwords);
 /* {"instance","isolation","cgroups","epoch","keeperPid",…} for /health and status. */
 int node_health_json(const struct node *node, struct buf *out);
 /* Tells the keeper to reopen the log files (after a rotation by others). */

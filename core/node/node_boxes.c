@@ -11,6 +11,8 @@
 #include "fleet/alerts.h"
 #include "fleet/jtext.h"
 #include "net/json.h"
+#include "node/node_job.h"
+#include "node/node_job_order.h"
 #include "sys/cgroup_look.h"
 
 #define LEVELS_MOST      5000
@@ -21,6 +23,7 @@
 #define WHERE_MAX        768
 #define ALERT            "box:"
 #define JSON_MAX         (16 << 20)
+#define OWN_READ_MOST    300  /* processes' own boxes of one answer; `ps` tells of all */
 #define COUNTS_MOST      1000 /* levels whose ends by memory are counted */
 
 struct level {
@@ -31,6 +34,7 @@ struct level {
 	int64_t nprocesses;
 	json_t *ids, *whose; /* whose: {"USER\nPROJECT": true} */
 	bool has_failed;
+	bool has_word; /* one of this very level */
 };
 
 /* One look at all that lives below run/. */
@@ -51,9 +55,11 @@ struct node_boxes {
 	struct node *node;
 	struct loop_timer *again;
 	struct survey *looking; /* NULL: none */
+	int64_t nwords;         /* of the set: boxes with `at` */
 	bool is_stale;          /* something changed since it began */
 	bool has_alerts;
-	struct map *ooms; /* level → number of ends, since this backend's start */
+	bool had_own_words; /* a word limited processes' own boxes at the last look, or nobody knows */
+	struct map *ooms;   /* level → number of ends, since this backend's start */
 };
 
 /* --- a survey --- */
@@ -178,8 +184,10 @@ static void add_process(struct survey *s, const struct guest_facts *f, const jso
 			if (where_len > below && where_len - below < sizeof(l->where))
 				snprintf(l->where, sizeof(l->where), "%.*s", (int)(where_len - below), where);
 			for (size_t i = 0; i < found.n; i++)
-				if (strcmp(found.levels[i].box, at) == 0)
+				if (strcmp(found.levels[i].box, at) == 0) {
 					l->want = found.levels[i];
+					l->has_word = true;
+				}
 			count_in(l, f);
 			if (below == 0)
 				add_own(l, label);
@@ -269,7 +277,7 @@ static void on_limited(void *data, const struct wire_view *msg)
 	struct order *o = data;
 	struct survey *s = o->survey;
 	/* A level that went with its last process needs no limit. */
-	if (msg->type == WIRE_fail && wire_get_int(msg, WF_code, 0) != ENOENT && wire_get_int(msg, WF_code, 0) != ENOTSUP)
+	if (msg->type == WIRE_fail && wire_get_int(msg, WF_code, 0) != ENOENT)
 		tell_failure(s->node->boxes, o->level, wire_get_text(msg, WF_text));
 	free(o);
 	if (--s->open == 0)
@@ -317,9 +325,15 @@ static void follow(struct survey *s, struct level *l)
 
 static void on_surveyed(struct survey *s)
 {
+	struct node_boxes *b = s->node->boxes;
+	bool has_own_words = false;
+	for (size_t i = 0; i < s->n; i++)
+		has_own_words |= s->levels[i]->is_own && s->levels[i]->has_word;
 	s->open = 1; /* ours: answers come later, but a full queue would tell at once */
 	for (size_t i = 0; i < s->n; i++)
-		follow(s, s->levels[i]);
+		if (!s->levels[i]->is_own || has_own_words || b->had_own_words)
+			follow(s, s->levels[i]);
+	b->had_own_words = has_own_words;
 	if (--s->open == 0)
 		look_over(s);
 }
@@ -347,6 +361,12 @@ static void look_over(struct survey *s)
 		loop_timer_start(b->again, AGAIN_MS);
 }
 
+void node_boxes_take(struct node_boxes *b, int64_t nwords)
+{
+	b->nwords = nwords;
+	node_boxes_look(b);
+}
+
 void node_boxes_look(struct node_boxes *b)
 {
 	if (!b->node->facts.is_taken_up)
@@ -355,7 +375,13 @@ void node_boxes_look(struct node_boxes *b)
 	if (b->looking)
 		return;
 	loop_timer_stop(b->again);
-	if (strncmp(b->node->facts.cgroups, "none", 4) != 0)
+	bool is_none = strncmp(b->node->facts.cgroups, "none", 4) == 0;
+	if (is_none && b->nwords > 0)
+		alerts_raise(fleet_alerts(b->node->fleet), "boxes", ALERT_WARNING, NULL, NULL,
+			     "there are no cgroups to use here: boxes with `at` limit nothing");
+	else
+		alerts_clear(fleet_alerts(b->node->fleet), "boxes");
+	if (!is_none)
 		b->looking = survey_begin(b->node, on_surveyed);
 }
 
@@ -401,16 +427,32 @@ static bool tell_word(struct node *n, const struct guest_facts *facts, const str
 	return false;
 }
 
+/* "job-… (90 MB)" → "recipe \"large\" of job J (90 MB)"; what it is of, its owner knows by name. */
+static void name_grower(struct node *n, const char *victim_of, char *out, size_t room)
+{
+	char id[JOB_PROCESS_MAX];
+	size_t len = strcspn(victim_of, " ");
+	snprintf(out, room, "%s", victim_of);
+	if (len >= sizeof(id))
+		return;
+	memcpy(id, victim_of, len);
+	id[len] = '\0';
+	const struct job_activity *a = jobs_by_process(node_jobs(n), id);
+	if (a)
+		snprintf(out, room, "recipe \"%s\" of job %s%s", job_order_recipe(a), a->job->id, victim_of + len);
+}
+
 bool node_boxes_tell_oom(struct node *n, const char *what, const struct guest_facts *facts, const struct judge_end *end, char *out,
 			 size_t room)
 {
-	char used[48] = "unknown", limit[48] = "unknown", word[GUEST_BOX_MAX + 256];
+	char used[48] = "unknown", limit[48] = "unknown", word[GUEST_BOX_MAX + 256], grower[512];
 	bool is_own = ends_with(end->cgroup, end->limit_owner);
 	if (strcmp(end->cause, "oom_limit") != 0 || strncmp(end->limit_owner, "run/", 4) != 0)
 		return false;
 	bool has_word = tell_word(n, facts, end, is_own, word, sizeof(word));
 	if (is_own && !has_word)
 		return false; /* its project's own limit */
+	name_grower(n, end->victim_of, grower, sizeof(grower));
 	if (!has_word)
 		snprintf(word, sizeof(word), "the memory limit of %s", end->limit_owner);
 	if (end->peak_bytes > 0)
@@ -424,17 +466,17 @@ bool node_boxes_tell_oom(struct node *n, const char *what, const struct guest_fa
 		snprintf(out, room,
 			 "Killed: %s used %s when all that runs there had reached %s: %s%s%s. Peak %s. What else runs there goes on. Let "
 			 "less run there at the same time, or ask an admin for a larger box.",
-			 what, used, word, limit, end->victim_of[0] ? "; largest there: " : "", end->victim_of, used);
+			 what, used, word, limit, grower[0] ? "; what grew there: " : "", grower, used);
 	return true;
 }
 
 /* --- for people --- */
 
-static void put_level(const struct survey *s, const struct level *l, struct buf *out)
+static void put_level(const struct survey *s, const struct level *l, bool is_read, struct buf *out)
 {
 	struct cgroup_look now;
 	const struct guest_level *w = &l->want;
-	bool is_there = l->where[0] && cgroup_look_at(l->where, s->node->tree, &now) == 0;
+	bool is_there = is_read && l->where[0] && cgroup_look_at(l->where, s->node->tree, &now) == 0;
 	buf_putc(out, '{');
 	jtext_text(out, "box", l->box);
 	jtext_text(out, "kind", l->is_own ? "process" : "level");
@@ -478,9 +520,11 @@ static void on_listed(struct survey *s)
 	if (s->fn) {
 		buf_init(&out, JSON_MAX);
 		buf_putc(&out, '[');
+		size_t nown = 0;
 		for (size_t i = 0; i < s->n; i++) {
+			nown += s->levels[i]->is_own;
 			jtext_next(&out);
-			put_level(s, s->levels[i], &out);
+			put_level(s, s->levels[i], !s->levels[i]->is_own || nown <= OWN_READ_MOST, &out);
 		}
 		buf_putc(&out, ']');
 		if (out.failed)
@@ -525,6 +569,7 @@ struct node_boxes *node_boxes_new(struct node *n)
 	if (!b)
 		return NULL;
 	b->node = n;
+	b->had_own_words = true;
 	b->again = loop_timer_new(n->loop, on_again, b);
 	b->ooms = map_new();
 	if (!b->again || !b->ooms)

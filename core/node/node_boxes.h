@@ -16,6 +16,8 @@ void node_boxes_free(struct node_boxes **boxes);
 /* Another set is in force, or we have just taken up: levels in use get the limits that it says, those that it does not name none. One that cannot
  * be had yet (more is in use) is tried again, with an alert until then. */
 void node_boxes_look(struct node_boxes *boxes);
+/* The same of another set; nwords: how many boxes with `at` it has. */
+void node_boxes_take(struct node_boxes *boxes, int64_t nwords);
 
 /* It ran out of memory at a level above its own box: what its owner reads, and true. what: "Recipe \"clean\"". */
 bool node_boxes_tell_oom(struct node *n, const char *what, const struct guest_facts *facts, const struct judge_end *end, char *out,

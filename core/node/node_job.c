@@ -47,7 +47,7 @@ static void tell_why(const struct node_jobs *t, struct job_activity *a, const st
 			 "it a higher "
 			 "limits.memory in project.lua, or let it read its input in pieces.",
 			 job_order_recipe(a), peak, end->limit_owner[0] ? end->limit_owner : "its box",
-			 text_print_size(end->limit_bytes, limit, sizeof(limit)), end->victim_of[0] ? "; largest there: " : "",
+			 text_print_size(end->limit_bytes, limit, sizeof(limit)), end->victim_of[0] ? "; what grew there: " : "",
 			 end->victim_of, peak);
 	else if (strcmp(a->cause, "start_failed") == 0)
 		snprintf(text, sizeof(text), "Recipe \"%s\" could not be started: %s.", job_order_recipe(a),

@@ -7,9 +7,11 @@
 #include "sys/cgroup_mount.h"
 #include "sys/cgroup_ops.h"
 #include "sys/cgroup_tree.h"
+#include "sys/clock.h"
 #include "sys/fds.h"
 
-#define MEMSW_SLACK (64 * 4096) /* what is set above memory + swap: cgroup_v1.c */
+#define MOUNTS_HOLD_MS 5000
+#define MEMSW_SLACK    (64 * 4096) /* what is set above memory + swap: cgroup_v1.c */
 
 static int open_dir(const char *path)
 {
@@ -28,13 +30,30 @@ static const char *below_tree(const char *where, const char *tree)
 	return NULL;
 }
 
+/* The mounts of this machine, as they were a moment ago: many boxes are looked at in a row. */
+static int mounts_now(const char *tree, const struct cgroup_mount **out)
+{
+	static struct cgroup_mount mounts[CGROUP_MOUNTS_MAX];
+	static char of[160];
+	static int64_t read_ms;
+	static int n;
+	int64_t now = clock_mono_ms();
+	*out = mounts;
+	if (read_ms && now - read_ms < MOUNTS_HOLD_MS && strcmp(of, tree) == 0)
+		return n;
+	snprintf(of, sizeof(of), "%s", tree);
+	read_ms = now;
+	n = cgroup_mount_list(mounts, tree, NULL);
+	return n;
+}
+
 /* The same box in the hierarchy that carries ctl; -1. */
 static int open_other(unsigned ctl, const char *where, const char *tree)
 {
-	struct cgroup_mount mounts[CGROUP_MOUNTS_MAX];
+	const struct cgroup_mount *mounts;
 	char path[1400];
 	const char *below = below_tree(where, tree);
-	int n = below ? cgroup_mount_list(mounts, tree, NULL) : 0, fd = -1;
+	int n = below ? mounts_now(tree, &mounts) : 0, fd = -1;
 	for (int i = 0; i < n && fd < 0; i++) {
 		if (!(mounts[i].ctls & ctl))
 			continue;
@@ -125,4 +144,32 @@ int cgroup_look_at(const char *where, const char *tree, struct cgroup_look *out)
 		look_v1(fd, where, tree, out);
 	fds_close(&fd);
 	return 0;
+}
+
+/* Of the one v2 mount: its root tells what it may hand on. */
+static bool has_v2(const struct cgroup_mount *m, const char *name)
+{
+	char text[CGROUP_FILE_MAX];
+	int fd = m->ctls & CGROUP_CTL_V2 ? open_dir(m->point) : -1;
+	bool has = fd >= 0 && cgroup_tree_read(fd, "", "cgroup.controllers", text) >= 0 && strstr(text, name);
+	fds_close(&fd);
+	return has;
+}
+
+bool cgroup_look_can(const char *controller)
+{
+	static const struct {
+		const char *name;
+		unsigned ctl;
+	} v1[] = { { "memory", CGROUP_CTL_MEMORY }, { "pids", CGROUP_CTL_PIDS }, { "cpu", CGROUP_CTL_CPU } };
+	struct cgroup_mount mounts[CGROUP_MOUNTS_MAX];
+	int n = cgroup_mount_list(mounts, "dss", NULL);
+	for (int i = 0; i < n; i++) {
+		for (size_t k = 0; k < sizeof(v1) / sizeof(v1[0]); k++)
+			if (strcmp(v1[k].name, controller) == 0 && mounts[i].ctls & v1[k].ctl)
+				return true;
+		if (has_v2(&mounts[i], controller))
+			return true;
+	}
+	return false;
 }

@@ -428,6 +428,29 @@ for _, mode in ipairs(offered) do
 			assert(cg:set("a/b", "cpu", -1))
 		end)
 
+		it("take no more CPU than the levels above have, whatever was asked for them", function()
+			if not cg:has("cpu") then return pending("no cpu controller here") end
+			assert(cg:make("a/b/c"))
+			assert(cg:set("a", "cpu", 1000))
+			assert(cg:set("a/b", "cpu", 4000))
+			assert(cg:set("a/b/c", "cpu", 800))
+			assert(cg:set("a", "cpu", 500))
+			local function least(path)
+				local n
+				for _, at in ipairs { "a", "a/b", "a/b/c" } do
+					local where = cg:where(at):gsub("/memory/", "/cpu/")
+					local quota = tonumber((helper.read(where .. "/cpu.max") or helper.read(where .. "/cpu.cfs_quota_us")):match "^%-?%d+")
+					if quota and quota > 0 then n = math.min(n or quota, quota) end
+					if at == path then return n end
+				end
+			end
+			assert.same({ 50000, 50000, 50000 }, { least "a", least "a/b", least "a/b/c" })
+			assert(cg:set("a", "cpu", -1))
+			assert(cg:set("a/b", "cpu", 3000))
+			assert(cg:set("a/b/c", "cpu", 2000))
+			assert.same({ 300000, 200000 }, { least "a/b", least "a/b/c" })
+		end)
+
 		if mode == "v2" then
 			it("die as a group where one of them ran out of memory", function()
 				assert(cg:make("a"))

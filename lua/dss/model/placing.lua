@@ -294,6 +294,19 @@ function M.finish(model)
 	end
 end
 
+local controllers = { memory = "memory", cpu = "cpu", threads = "pids" }
+
+--- The cgroup controllers that the boxes of the set need: their names → where the first box stands that does.
+function M.limited(model)
+	local out = {}
+	for _, b in ipairs(model.boxes) do
+		for key, controller in pairs(controllers) do
+			if b[key] and not out[controller] then out[controller] = ('%s: box "%s"'):format(b.source, b.name) end
+		end
+	end
+	return out
+end
+
 -- --- asked ---
 
 local function less(a, b) return b == nil or (a ~= nil and a < b) end
