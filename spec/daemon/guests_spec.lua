@@ -251,4 +251,59 @@ project { recipes = {
 		for i = 1, 4 do let_go("MORE", "r" .. i) end
 		assert.are.equal("DONE", ended("MORE", job).baseStatus.state)
 	end)
+
+	it("of webapps: the second waits, says why, and starts when the first is stopped; both count after a restart of the backend", function()
+		open 'slots "pages" { where = "kind = webapp", each = "project", max = 1 }\n'
+		project("PAGES", [[
+project { webapps = {
+  one = webapp { command = { "/bin/sh", "-c", "exec /usr/bin/python3 -m http.server --bind 127.0.0.1 $DSS_WEBAPP_PORT" }, limits = { memory = "200m" } },
+  two = webapp { command = { "/bin/sh", "-c", "exec /usr/bin/python3 -m http.server --bind 127.0.0.1 $DSS_WEBAPP_PORT" } },
+} }]])
+		local function webapp(name, rest, method)
+			local status, answer = node:http(method or "GET", ("/public/api/projects/PAGES/webapps/%s/backend/%s"):format(name, rest))
+			assert.are.equal(200, status, json.encode(answer))
+			return answer
+		end
+		local function until_state(name, state)
+			local b
+			wait_for(name .. " to be " .. state, function()
+				b = webapp(name, "state").backend
+				return b and b.state == state, json.encode(b)
+			end, 30)
+			return b
+		end
+		webapp("one", "actions/restart", "PUT")
+		until_state("one", "running")
+		local _, budget = node:http("GET", "/api/node")
+		assert.are.equal(200 << 20, (budget.budget or budget).webappsBytes)
+		webapp("two", "actions/restart", "PUT")
+		local b
+		wait_for("the reason", function()
+			b = until_state("two", "starting")
+			return b.reason, json.encode(b)
+		end)
+		assert.are.equal('Waits for a place, position 1: slots "pages" (policies/10-pools.lua:3): 1 of 1 of project PAGES are at work', b.reason)
+		assert.is_nil(b.processId)
+		local old = node:kill "backend"
+		wait_for("another backend", function()
+			local ok, pid = pcall(node.pid, node, "backend")
+			return ok and pid and pid ~= old
+		end, 30)
+		until_state("one", "running")
+		wait_for("the line again", function()
+			b = until_state("two", "starting")
+			return b.reason and b.reason:find("1 of 1 of project PAGES", 1, true)
+		end)
+		webapp("one", "actions/stop", "PUT")
+		until_state("one", "stopped")
+		b = until_state("two", "running")
+		assert.is_nil(b.reason)
+		-- one that waits is stopped at once
+		webapp("one", "actions/restart", "PUT")
+		wait_for("one in line", function() return (until_state("one", "starting").reason or ""):find "position 1" end)
+		webapp("one", "actions/stop", "PUT")
+		assert.are.equal("stopped", webapp("one", "state").backend.state)
+		local _, slots = node:http("GET", "/api/slots")
+		assert.are.same({ { key = "PAGES", used = 1, memoryBytes = 64 << 20 } }, slots[1].keys)
+	end)
 end)
