@@ -15,6 +15,7 @@ function M.settings(model, dir)
 	local kind, value = next(n.remote_user)
 	return {
 		command = n.command, workers = n.workers, certificate = n.tls.certificate, key = n.tls.key, hsts_s = n.hsts // 1000,
+		http2 = n.http2 or nil,
 		max_body = n.max_body, extra = extra, remote_kind = kind, remote = value, hosts = json.array(model.node.hosts or {}),
 	}
 end
@@ -91,7 +92,7 @@ function M.render(template, s, where, extra)
 	local has_tls = s.key ~= nil
 	local values = {
 		WORKERS = s.workers, MAX_BODY = s.max_body, PAGE = where.page, WEBAPPS = where.webapps, HOSTS = names, OTHER_HOSTS = other,
-		LISTEN_TLS = has_tls and " ssl http2" or "", LISTEN_TLS_1 = has_tls and " ssl" or "",
+		LISTEN_TLS = has_tls and (s.http2 and " ssl http2" or " ssl") or "", LISTEN_TLS_1 = has_tls and " ssl" or "",
 		TLS = has_tls and ([[
 
 	ssl_certificate "%s";

@@ -96,6 +96,7 @@ local shapes = {
 		workers = S.int { least = 1, most = 64, default = 1 },
 		tls = S.record { certificate = file(true), key = file(true) },
 		hsts = S.duration { default = 0 },
+		http2 = S.bool { default = false },
 		max_body = S.size { least = 1024, default = 64 << 20 },
 		extra = file(false),
 		remote_user = S.record {
@@ -237,6 +238,7 @@ local function check_nginx(source, model)
 	if nginx.remote_user.certificate and not nginx.tls.key then
 		source:report(nginx.line, "remote_user.certificate wants tls: without it nobody shows a certificate")
 	end
+	if nginx.http2 and not nginx.tls.key then source:report(nginx.line, "http2 wants tls: browsers speak it with TLS alone") end
 	if nginx.hsts > 0 and not nginx.tls.key then source:report(nginx.line, "hsts wants tls") end
 end
 

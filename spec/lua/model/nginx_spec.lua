@@ -24,7 +24,8 @@ describe("nginx's configuration", function()
 		end
 		assert.matches("listen 127.0.0.1:1;", render(), 1, true)
 		assert.is_nil(render():find "ssl_certificate")
-		local text = render { certificate = "/c", key = "/k", hsts_s = 60 }
+		local text = render { certificate = "/c", key = "/k", hsts_s = 60, http2 = true }
+		assert.is_nil(render({ certificate = "/c", key = "/k" }):find "http2")
 		assert.truthy(text:find("listen 127.0.0.1:1 ssl http2;", 1, true) and text:find("listen [::1]:4 ssl;", 1, true))
 		assert.truthy(text:find('ssl_certificate_key "/k";', 1, true) and text:find("max-age=60", 1, true) and text:find("497 =308", 1, true))
 	end)

@@ -158,6 +158,7 @@ end]], block(text, "web"))
 			{ 'nginx { extra = "a\\"; }" }', [[config/dss.lua:1: extra: "a\"; }": nginx takes no path with one of " $ \ ; { }]] },
 			{ 'nginx {\n workers = 0 }', "config/dss.lua:2: workers: 0 is not between 1 and 64" },
 			{ 'nginx { hsts = "1d" }', "config/dss.lua:1: hsts wants tls" },
+			{ 'nginx { http2 = true }', "config/dss.lua:1: http2 wants tls: browsers speak it with TLS alone" },
 			{ 'nginx { }\nservice "nginx" { command = { "/x" } }', 'config/dss.lua:2: service "nginx" stands beside nginx { … }: write one of them' },
 			{ 'node { port = 65532 } nginx { }', "config/dss.lua:1: port 65532 + 4, for this machine's own requests, is no port" },
 			{ 'nginx { remote_user = { basic = "/p" } }',
