@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/text.h"
+#include "fleet/guest.h"
 #include "fleet/jtext.h"
 #include "fleet/webapp.h"
 #include "node/node_orders.h"
@@ -37,6 +38,8 @@ static void webapp_free(struct node_webapp *w)
 {
 	/* asking was cancelled by node_webapps_stop: the client is gone by now */
 	loop_timer_free(&w->timer);
+	webapp_forget(w);
+	json_decref(w->tags);
 	json_decref(w->crashes);
 	json_decref(w->last);
 	free(w->reason);
@@ -89,6 +92,7 @@ void webapp_give_up(struct node_webapp *w, const char *why)
 	log_warn("webapp %s of project %s is not started: %s", w->name, w->project, why);
 	w->state = WEBAPP_FAILED;
 	w->process[0] = '\0';
+	webapp_leave(w);
 	webapp_set_reason(w, why);
 	webapp_keep(w, NULL, NULL);
 }
@@ -97,6 +101,7 @@ void webapp_later(struct node_webapp *w, int64_t ms, const char *why)
 {
 	w->state = WEBAPP_BACKOFF;
 	w->process[0] = '\0';
+	webapp_leave(w);
 	webapp_set_reason(w, why);
 	loop_timer_start(w->timer, ms);
 }
@@ -162,6 +167,7 @@ void webapp_end_process(struct node_webapp *w, const struct judge_end *end, stor
 {
 	bool is_again = w->is_again;
 	w->process[0] = '\0';
+	webapp_leave(w);
 	w->port = 0;
 	webapp_drop_socket(w);
 	w->is_again = false;
@@ -253,6 +259,7 @@ void node_webapps_halt(struct node_webapps *t, const char *project, const char *
 	} else if (!w->process[0]) {
 		w->turn++;
 		loop_timer_stop(w->timer);
+		webapp_leave(w);
 		w->state = WEBAPP_STOPPED;
 	}
 	webapp_keep(w, NULL, NULL);
@@ -260,12 +267,24 @@ void node_webapps_halt(struct node_webapps *t, const char *project, const char *
 
 /* --- what others ask --- */
 
+/* Its reason, while it waits for a place. */
+static void tell_wait(struct node_webapp *w)
+{
+	char why[800], text[900];
+	int position = 0;
+	if (!guest_why(w->guest, why, sizeof(why), &position))
+		return;
+	snprintf(text, sizeof(text), "Waits for a place, position %d: %s", position, why);
+	webapp_set_reason(w, text);
+}
+
 bool node_webapps_json(struct node_webapps *t, const char *project, const char *name, struct buf *out)
 {
 	struct node_webapp *w = webapp_find(t, project, name);
 	if (!w)
 		return false;
 	webapp_count_crashes(w, clock_wall_ms());
+	tell_wait(w);
 	buf_putc(out, '{');
 	jtext_text(out, "state", webapp_states[w->state]);
 	jtext_text(out, "wanted", w->is_wanted ? "running" : "stopped");

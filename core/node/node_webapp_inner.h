@@ -47,6 +47,10 @@ struct node_webapp {
 	struct client_call *asking;                    /* NULL: not now */
 	struct loop_timer *timer;                      /* the output of an end, then the next start */
 	unsigned turn;                                 /* counts up: answers to an older wish are not heard */
+	struct guest *guest;                           /* its place, or its wait for one; NULL = neither */
+	void *waiting;                                 /* owned; the start that goes on when it has a place */
+	int64_t limit_bytes;                           /* limits.memory of its last start; 0 = none */
+	json_t *tags;                                  /* owned; of webapp and project at its last start; NULL = none */
 };
 
 /* node_webapp.c: NULL: unknown; webapp_get makes it (NULL: no memory, or the names are too long). */
@@ -60,6 +64,9 @@ void webapp_stop_process(struct node_webapp *w, const char *cause, const char *t
 
 /* node_webapp_start.c: reads the project, saves the row, orders the process; what goes wrong is told by the state. */
 void webapp_begin(struct node_webapp *w);
+void webapp_leave(struct node_webapp *w);  /* its place, or the line */
+void webapp_adopt(struct node_webapp *w);  /* it is at work already */
+void webapp_forget(struct node_webapp *w); /* at the very end: its guest is gone */
 
 /* node_webapp_health.c. It answers, or was taken up answering: from now on it is asked, if it named a path. */
 void webapp_health_begin(struct node_webapp *w);

@@ -32,6 +32,11 @@ void webapp_put_detail(const struct node_webapp *w, struct buf *out)
 		jtext_int(out, "healthFailuresMost", w->failures_most);
 	}
 	jtext_int(out, "cap", w->cap);
+	jtext_some_int(out, "limitBytes", w->limit_bytes > 0 ? w->limit_bytes : -1);
+	if (json_array_size(w->tags) > 0) {
+		jtext_member(out, "tags");
+		json_put(out, w->tags);
+	}
 	jtext_int(out, "starts", w->starts);
 	jtext_int(out, "startedAt", w->started_ms);
 	jtext_int(out, "readyAt", w->ready_ms);
@@ -84,6 +89,8 @@ void webapp_take_saved(struct node_webapp *w, const struct webapp_row *row)
 		w->every_ms = json_integer_value(json_object_get(d, "healthEveryMs"));
 		w->failures_most = (int)json_integer_value(json_object_get(d, "healthFailuresMost"));
 		w->cap = (int)json_integer_value(json_object_get(d, "cap"));
+		w->limit_bytes = json_integer_value(json_object_get(d, "limitBytes"));
+		w->tags = json_incref(json_object_get(d, "tags"));
 		w->starts = (int)json_integer_value(json_object_get(d, "starts"));
 		w->started_ms = json_integer_value(json_object_get(d, "startedAt"));
 		w->ready_ms = json_integer_value(json_object_get(d, "readyAt"));

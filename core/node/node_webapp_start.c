@@ -1,8 +1,11 @@
-/* node_webapp_start: a start: the project, the row, the order. */
+/* node_webapp_start: a start: the project, a place (fleet/guest.h), the row, the order. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
+#include "fleet/fleet.h"
+#include "fleet/guest.h"
 #include "net/json.h"
 #include "node/node_project.h"
 #include "node/node_webapp_inner.h"
@@ -89,10 +92,102 @@ static void take_health(struct node_webapp *w, const json_t *spec)
 		w->health[0] = '\0';
 }
 
-static void order(struct asking *a, const json_t *project)
+/* --- its place among recipes and webapps --- */
+
+static struct guest_facts facts_of(const struct node_webapp *w, const char *id)
+{
+	return (struct guest_facts){ .kind = "webapp",
+				     .id = id,
+				     .user = w->owner,
+				     .project = w->project,
+				     .webapp = w->name,
+				     .tags = w->tags,
+				     .memory_bytes = w->limit_bytes };
+}
+
+void webapp_leave(struct node_webapp *w)
+{
+	guest_leave(&w->guest);
+	webapp_forget(w);
+}
+
+void webapp_forget(struct node_webapp *w)
+{
+	if (w->waiting)
+		asking_free(w->waiting);
+	w->waiting = NULL;
+}
+
+void webapp_adopt(struct node_webapp *w)
+{
+	char id[2 * JOB_NAME_MAX + 2];
+	snprintf(id, sizeof(id), "%s/%s", w->project, w->name);
+	const struct guest_facts facts = facts_of(w, id);
+	if (!w->guest)
+		w->guest = guest_adopt(fleet_guests(w->in->node->fleet), &facts, NULL);
+	if (!w->guest)
+		log_error("webapp %s of project %s counts nowhere: no memory", w->name, w->project);
+}
+
+/* It has a place: the row comes first. */
+static void go_on(struct asking *a)
 {
 	struct node_webapp *w = a->w;
 	struct node *n = w->in->node;
+	struct err err = { 0 };
+	w->starts++;
+	w->started_ms = clock_wall_ms();
+	snprintf(w->house, sizeof(w->house), "%.63s:%d", n->facts.boot, n->facts.keeper_pid);
+	snprintf(w->process, sizeof(w->process), "webapp-%lld-%lld", (long long)n->facts.epoch, (long long)++w->in->last);
+	if (place(w, a->spec, &err) < 0) {
+		webapp_give_up(w, err.text);
+		asking_free(a);
+	} else if (webapp_keep(w, on_row, a) < 0) { /* else on_row frees it */
+		webapp_later(w, AGAIN_MS, "the store takes nothing now");
+		asking_free(a);
+	}
+}
+
+static void on_place(void *data, struct guest *g, const struct err *why)
+{
+	struct asking *a = data;
+	struct node_webapp *w = a->w;
+	(void)g;
+	w->waiting = NULL;
+	if (is_over(a)) { /* whoever wished otherwise has left the line */
+		asking_free(a);
+	} else if (why) {
+		webapp_give_up(w, why->text);
+		asking_free(a);
+	} else {
+		webapp_set_reason(w, NULL);
+		go_on(a);
+	}
+}
+
+static void take_tags(struct node_webapp *w, const json_t *spec, const json_t *project)
+{
+	json_decref(w->tags);
+	w->tags = json_array();
+	json_array_extend(w->tags, json_object_get(spec, "tags"));
+	json_array_extend(w->tags, json_object_get(project, "tags"));
+}
+
+static void ask_place(struct asking *a)
+{
+	struct node_webapp *w = a->w;
+	char id[2 * JOB_NAME_MAX + 2];
+	snprintf(id, sizeof(id), "%s/%s", w->project, w->name);
+	const struct guest_facts facts = facts_of(w, id);
+	w->waiting = a;
+	w->guest = guest_ask(fleet_guests(w->in->node->fleet), &facts, NULL, on_place, a);
+	if (!w->guest)
+		webapp_later(w, AGAIN_MS, "the backend has no memory"); /* frees a */
+}
+
+static void order(struct asking *a, const json_t *project)
+{
+	struct node_webapp *w = a->w;
 	struct err err = { 0 };
 	char text[400];
 	a->spec = json_incref(json_object_get(json_object_get(project, "webapps"), w->name));
@@ -106,18 +201,11 @@ static void order(struct asking *a, const json_t *project)
 		if (!w->owner[0])
 			snprintf(w->owner, sizeof(w->owner), "admin");
 		w->cap = (int)json_integer_value(json_object_get(a->spec, "crashes"));
+		w->limit_bytes = (int64_t)json_number_value(json_object_get(json_object_get(a->spec, "limits"), "memory_bytes"));
 		take_health(w, a->spec);
-		w->starts++;
-		snprintf(w->house, sizeof(w->house), "%.63s:%d", n->facts.boot, n->facts.keeper_pid);
-		snprintf(w->process, sizeof(w->process), "webapp-%lld-%lld", (long long)n->facts.epoch, (long long)++w->in->last);
-		if (place(w, a->spec, &err) < 0) {
-			webapp_give_up(w, err.text);
-			asking_free(a);
-			return;
-		}
-		if (webapp_keep(w, on_row, a) == 0)
-			return; /* on_row frees it */
-		webapp_later(w, AGAIN_MS, "the store takes nothing now");
+		take_tags(w, a->spec, project);
+		ask_place(a);
+		return;
 	}
 	asking_free(a);
 }
@@ -163,6 +251,7 @@ void webapp_begin(struct node_webapp *w)
 	struct asking *a = w->in->node->is_draining ? NULL : calloc(1, sizeof(*a));
 	w->turn++;
 	loop_timer_stop(w->timer);
+	webapp_leave(w);
 	if (!a) {
 		webapp_later(w, AGAIN_MS, "the backend starts nothing now");
 		return;

@@ -38,6 +38,7 @@ static void resume(struct node_webapp *w)
 	const struct node_facts *f = &w->in->node->facts;
 	snprintf(house, sizeof(house), "%.63s:%d", f->boot, f->keeper_pid);
 	if (w->process[0] && w->is_seen) {
+		webapp_adopt(w);
 		webapp_health_begin(w);
 		if (w->state == WEBAPP_STOPPING) { /* the order may not have been heard */
 			w->is_again = w->is_wanted;
