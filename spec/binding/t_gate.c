@@ -623,9 +623,9 @@ int luaopen_t_gate(lua_State *L)
 		{ "count", client_under_way }, { "free", client_end },          { NULL, NULL },
 	};
 	static const luaL_Reg words[] = {
-		{ "turn", turn },          { "server", server_new }, { "connect", sock_connect }, { "listen", sock_listen },
-		{ "client", client_make }, { "exhaust", exhaust },   { "release", release },      { "tunnel", tunnel_make },
-		{ NULL, NULL },
+		{ "turn", turn },          { "server", server_new },  { "connect", sock_connect },
+		{ "listen", sock_listen }, { "client", client_make }, { "exhaust", exhaust },
+		{ "release", release },    { "tunnel", tunnel_make }, { NULL, NULL },
 	};
 	struct err err;
 	if (loop == NULL) {
