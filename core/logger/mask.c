@@ -5,7 +5,7 @@
 #include <string.h>
 #include "base/list.h"
 
-enum { BUCKETS = 1024, FILTER_BITS = 65536 };
+enum { BUCKETS = 1024, FILTER_BITS = 65536, WINDOW_MAX = 32, STALE_MOST = 100 };
 static const char MASKED[] = "****";
 
 struct word {
@@ -20,6 +20,10 @@ struct mask {
 	struct list buckets[BUCKETS];
 	uint64_t filter[FILTER_BITS / 64]; /* bit set: some word has that hash. One look per byte of output. */
 	size_t count;
+	/* Wu and Manber's way to skip: no word begins between i and i + skip[hash of the last four of the window's bytes at i]. */
+	size_t window; /* so long at least is every word, and WINDOW_MAX at most; 0: to be made */
+	uint8_t skip[FILTER_BITS];
+	size_t stale; /* words dropped since it was made: theirs are still heeded */
 };
 
 struct mask_hold {
@@ -83,6 +87,29 @@ static struct word *find_word(const struct mask *mask, const char *text, size_t 
 	return NULL;
 }
 
+static void note_skips(struct mask *mask, const struct word *w)
+{
+	for (size_t i = 0; i + MASK_WORD_MIN <= mask->window; i++) {
+		uint8_t *skip = &mask->skip[hash_of(w->text + i)], n = (uint8_t)(mask->window - MASK_WORD_MIN - i);
+		if (n < *skip)
+			*skip = n;
+	}
+}
+
+static void make_skips(struct mask *mask)
+{
+	mask->window = WINDOW_MAX;
+	mask->stale = 0;
+	for (size_t i = 0; i < BUCKETS; i++)
+		list_each (&mask->buckets[i], p)
+			if (list_of(p, struct word, link)->len < mask->window)
+				mask->window = list_of(p, struct word, link)->len;
+	memset(mask->skip, (int)(mask->window - MASK_WORD_MIN + 1), sizeof(mask->skip));
+	for (size_t i = 0; i < BUCKETS; i++)
+		list_each (&mask->buckets[i], p)
+			note_skips(mask, list_of(p, struct word, link));
+}
+
 static struct word *hold_word(struct mask *mask, const char *text, size_t len)
 {
 	struct word *w = find_word(mask, text, len);
@@ -100,6 +127,10 @@ static struct word *hold_word(struct mask *mask, const char *text, size_t len)
 	list_push(&mask->buckets[w->hash % BUCKETS], &w->link);
 	mask->filter[w->hash / 64] |= 1ULL << (w->hash % 64);
 	mask->count++;
+	if (mask->window > 0 && len >= mask->window)
+		note_skips(mask, w);
+	else
+		mask->window = 0;
 	return w;
 }
 
@@ -111,6 +142,8 @@ static void drop_word(struct mask *mask, struct word *w)
 	list_remove(&w->link);
 	free(w);
 	mask->count--;
+	if (++mask->stale > mask->count + STALE_MOST)
+		mask->window = 0;
 	list_each (bucket_of(mask, hash), p)
 		if (list_of(p, struct word, link)->hash == hash)
 			return;
@@ -191,31 +224,51 @@ static bool begins_a_word(const struct mask *mask, const char *p, size_t left)
 	return false;
 }
 
-size_t mask_apply(const struct mask *mask, const char *in, size_t len, bool is_final, struct buf *out)
+/* Where from i on the next word begins, of *n bytes; *n 0: there is none, and all before the place returned may go out. */
+static size_t find_next(struct mask *mask, const char *in, size_t i, size_t len, bool is_final, size_t *n)
 {
-	size_t from = 0, i = 0;
-	bool is_held = false;
-	while (mask->count > 0 && i + MASK_WORD_MIN <= len && !is_held) {
+	*n = 0;
+	if (mask->count == 0)
+		return len;
+	if (mask->window == 0)
+		make_skips(mask);
+	while (i + MASK_WORD_MIN <= len) {
+		size_t skip = i + mask->window <= len ? mask->skip[hash_of(in + i + mask->window - MASK_WORD_MIN)] : 0;
 		uint16_t hash = hash_of(in + i);
-		if (!is_in_filter(mask, hash)) {
-			i++;
+		if (skip > 0 || !is_in_filter(mask, hash)) {
+			i += skip > 0 ? skip : 1;
 			continue;
 		}
 		bool may_grow = false;
-		size_t n = match_at(mask, hash, in + i, len - i, &may_grow);
-		if (may_grow && !is_final) {
-			is_held = true;
-		} else if (n > 0) {
-			buf_put(out, in + from, i - from);
-			buf_puts(out, MASKED);
-			i += n;
-			from = i;
-		} else {
-			i++;
-		}
+		*n = match_at(mask, hash, in + i, len - i, &may_grow);
+		if (may_grow && !is_final)
+			return *n = 0, i;
+		if (*n > 0)
+			return i;
+		i++;
 	}
-	while (!is_held && i < len && (is_final || mask->count == 0 || !begins_a_word(mask, in + i, len - i)))
-		i = is_final || mask->count == 0 ? len : i + 1;
-	buf_put(out, in + from, i - from);
+	while (i < len && (is_final || !begins_a_word(mask, in + i, len - i)))
+		i = is_final ? len : i + 1;
+	return i;
+}
+
+bool mask_is_clean(struct mask *mask, const char *in, size_t len, bool is_final, size_t *used)
+{
+	size_t n;
+	*used = find_next(mask, in, 0, len, is_final, &n);
+	return n == 0;
+}
+
+size_t mask_apply(struct mask *mask, const char *in, size_t len, bool is_final, struct buf *out)
+{
+	size_t n = 0, i = 0;
+	do {
+		size_t from = i;
+		i = find_next(mask, in, from, len, is_final, &n);
+		buf_put(out, in + from, i - from);
+		if (n > 0)
+			buf_puts(out, MASKED);
+		i += n;
+	} while (n > 0);
 	return i;
 }

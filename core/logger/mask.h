@@ -26,6 +26,8 @@ bool mask_is_empty(const struct mask *mask);
 
 /* Puts in[0 … n) masked into out and returns n, the bytes used. Unless is_final, n stops before an end that may be the
  * beginning of a word: the caller gives those bytes again with what follows them. */
-size_t mask_apply(const struct mask *mask, const char *in, size_t len, bool is_final, struct buf *out);
+size_t mask_apply(struct mask *mask, const char *in, size_t len, bool is_final, struct buf *out);
+/* Nothing is to be masked: the bytes used, as mask_apply's, may go out as they stand. */
+bool mask_is_clean(struct mask *mask, const char *in, size_t len, bool is_final, size_t *used);
 
 #endif

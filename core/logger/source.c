@@ -210,8 +210,13 @@ static size_t put_text(struct source *s, const char *p, size_t len, bool is_fina
 		return len;
 	}
 	struct buf masked;
+	size_t used;
+	if (mask_is_clean(s->env->mask, p, len, is_final, &used)) {
+		render(s, p, used, out);
+		return used;
+	}
 	buf_init(&masked, 2 * len + 16);
-	size_t used = mask_apply(s->env->mask, p, len, is_final, &masked);
+	used = mask_apply(s->env->mask, p, len, is_final, &masked);
 	if (masked.failed)
 		out->failed = true;
 	else

@@ -370,6 +370,56 @@ describe("the logger", function ()
 			assert.is_true(file("jobs/P/J/output.log") == table.concat(want) .. "\n")
 		end)
 
+		it("all of them and nothing else, whatever their lengths, however alike they are, while some come and go", function ()
+			-- few letters, so that most of a word stands in many places
+			local seed = 20260131
+			local function random(n)
+				seed = (seed * 1103515245 + 12345) % 2147483648
+				return seed // 65536 % n + 1
+			end
+			local function text_of(n)
+				local t = {}
+				for i = 1, n do t[i] = ("abAB"):sub(random(4), -1):sub(1, 1) end
+				return table.concat(t)
+			end
+			local function masked(line, words)
+				local out, i = {}, 1
+				while i <= #line do
+					local longest = 0
+					for _, w in ipairs(words) do
+						if #w > longest and line:sub(i, i + #w - 1) == w then longest = #w end
+					end
+					out[#out + 1] = longest > 0 and "****" or line:sub(i, i)
+					i = i + math.max(longest, 1)
+				end
+				return table.concat(out)
+			end
+			for round, shape in ipairs { { 4 }, { 40 }, { 6, 9, 33 }, { 31, 32, 33, 70 }, { 5, 4, 200 }, { 36, 5 } } do
+				local l, words = start(), {}
+				-- held by others for a while: they go before the text comes
+				for i = 1, 120 do l:pipe("gone" .. i, "null", { "mask", text_of(20 + i) }):finish() end
+				local fields = {}
+				for i, n in ipairs(shape) do
+					words[i] = text_of(n)
+					fields[#fields + 1], fields[#fields + 2] = "mask", words[i]
+				end
+				local name = "J" .. round
+				local p, want = l:pipe(name, "job:P:" .. name, fields), {}
+				for _ = 1, 150 do
+					local line = {}
+					for i = 1, random(8) do
+						local w = words[random(#words)]
+						line[i] = random(3) == 1 and text_of(random(50)) or random(3) == 1 and w:sub(1, random(#w)) or random(4) == 1 and w:sub(random(#w)) or w
+					end
+					line = table.concat(line)
+					want[#want + 1] = masked(line, words)
+					p:write(line .. "\n")
+				end
+				p:finish()
+				assert.equal(table.concat(want, "\n") .. "\n", file("jobs/P/" .. name .. "/output.log"))
+			end
+		end)
+
 		it("of several lines, line by line", function ()
 			local l = start()
 			l:pipe("j", "job:P:J", { "mask", "-----BEGIN\nMIIEpAIB\nab\n-----END" }):write("key:\n-----BEGIN\nMIIEpAIB\nab\n-----END\n"):finish()
