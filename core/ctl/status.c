@@ -122,7 +122,15 @@ static int no_keeper(struct ctl *ctl, struct status *s, const struct err *err)
 	return ctl_unreached(ctl, err);
 }
 
-/* "memory: 12.1 of 27.0 GB promised"; nothing where the backend cannot tell at once. */
+static void print_part(const json_t *node, const char *member, const char *name)
+{
+	char size[32];
+	int64_t bytes = (int64_t)rest_number(node, member, 0);
+	if (bytes > 0)
+		printf(", %s %s", name, text_print_size(bytes, size, sizeof(size)));
+}
+
+/* "memory: 12.1 of 27.0 GB promised, recipes 1.0 GB"; nothing where the backend cannot tell at once. */
 static void print_memory(struct ctl *ctl)
 {
 	char promised[32], budget[32];
@@ -133,7 +141,10 @@ static void print_memory(struct ctl *ctl)
 		text_print_size(budget_bytes, budget, sizeof(budget));
 		const char *unit = strrchr(promised, ' '), *other = strrchr(budget, ' ');
 		bool is_same = unit != NULL && other != NULL && strcmp(unit, other) == 0;
-		printf("memory: %.*s of %s promised\n", is_same ? (int)(unit - promised) : (int)strlen(promised), promised, budget);
+		printf("memory: %.*s of %s promised", is_same ? (int)(unit - promised) : (int)strlen(promised), promised, budget);
+		print_part(node, "recipesBytes", "recipes");
+		print_part(node, "webappsBytes", "webapps");
+		putchar('\n');
 	}
 	json_decref(node);
 }
