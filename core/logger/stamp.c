@@ -68,6 +68,26 @@ static size_t make_prefix(char prefix[PREFIX_MAX], const char *thread, const cha
 	return n < PREFIX_MAX ? (size_t)n : PREFIX_MAX - 1;
 }
 
+/* Control characters but the tabulator become "?". */
+static void clean(char *p, size_t len)
+{
+	/* Eight at a time: a byte below 0x20 borrows from its highest bit, 0x7f becomes 0 by ^. Tabulators are looked at below, too. */
+	const uint64_t ones = 0x0101010101010101, high = ones << 7;
+	for (char *end = p + len; p < end; p += 8) {
+		size_t n = (size_t)(end - p) < 8 ? (size_t)(end - p) : 8;
+		uint64_t v, del;
+		if (n == 8) {
+			memcpy(&v, p, 8);
+			del = v ^ (ones * 0x7f);
+			if (((((v - ones * 0x20) & ~v) | ((del - ones) & ~del)) & high) == 0)
+				continue;
+		}
+		for (size_t i = 0; i < n; i++)
+			if (((unsigned char)p[i] < 0x20 && p[i] != '\t') || p[i] == 0x7f)
+				p[i] = '?';
+	}
+}
+
 static void put_line(const char *prefix, size_t prefix_len, const char *text, size_t len)
 {
 	if (out_len + prefix_len + len + 1 > sizeof(out))
@@ -75,9 +95,7 @@ static void put_line(const char *prefix, size_t prefix_len, const char *text, si
 	memcpy(out + out_len, prefix, prefix_len);
 	out_len += prefix_len;
 	memcpy(out + out_len, text, len);
-	for (char *p = out + out_len, *end = p + len; p < end; p++)
-		if (((unsigned char)*p < 0x20 && *p != '\t') || *p == 0x7f)
-			*p = '?';
+	clean(out + out_len, len);
 	out_len += len;
 	out[out_len++] = '\n';
 }

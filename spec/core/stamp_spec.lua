@@ -36,6 +36,24 @@ describe("stamp", function()
 		return errnum, bytes:sub(at)
 	end
 
+	it("shows every control character but the tabulator as ?, wherever it stands, and leaves all other bytes", function()
+		local sent, want = {}, {}
+		for byte = 0, 255 do
+			for place = 0, 8 do
+				if byte ~= 10 and byte ~= 13 then
+					local before, after = ("a"):rep(place), ("z"):rep(8 - place) .. "\t~ \200"
+					sent[#sent + 1] = before .. string.char(byte) .. after .. "\n"
+					want[#want + 1] = "out INFO " .. before .. (byte < 32 and byte ~= 9 and "?" or byte == 127 and "?" or string.char(byte)) .. after
+				end
+			end
+		end
+		local file = dir .. "/bytes"
+		helper.write(file, table.concat(sent))
+		local lines, status = stamp("--", "cat", file)
+		assert.are.same({ 0, #want }, { status, #lines })
+		for n, line in ipairs(want) do assert.are.equal(line, lines[n]) end
+	end)
+
 	it("puts time, stream and name before each line, and ends as the program did", function()
 		local lines, status = stamp("--", "sh", "-c", "echo one; echo two >&2; exit 7")
 		table.sort(lines)
