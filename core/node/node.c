@@ -15,6 +15,7 @@
 #include "node/node_inner.h"
 #include "node/node_job.h"
 #include "node/node_meter.h"
+#include "node/node_notebook.h"
 #include "node/node_orders.h"
 #include "node/node_project.h"
 #include "node/node_spawn.h"
@@ -192,7 +193,8 @@ static int open_fleet(struct node *n, const struct node_config *node, struct err
 	n->jobs = n->meter ? node_jobs_new(n, err) : NULL;
 	n->projects = n->jobs ? node_projects_new(n, dir, err) : NULL;
 	n->webapps = n->projects ? node_webapps_new(n, dir, err) : NULL;
-	n->boxes = n->webapps ? node_boxes_new(n) : NULL;
+	n->notebooks = n->webapps ? node_notebooks_new(n, dir, err) : NULL;
+	n->boxes = n->notebooks ? node_boxes_new(n) : NULL;
 	if (!n->boxes)
 		return -1;
 	node_kernels_on_told(n->kernels, on_told, n);
@@ -257,6 +259,8 @@ void node_free(struct node **np)
 		node_jobs_stop(n->jobs);
 	if (n->webapps)
 		node_webapps_stop(n->webapps);
+	if (n->notebooks)
+		node_notebooks_stop(n->notebooks);
 	if (n->projects)
 		node_projects_stop(n->projects);
 	gate_free(&n->callbacks);
@@ -270,6 +274,7 @@ void node_free(struct node **np)
 	fleet_free(&n->fleet);
 	node_jobs_free(&n->jobs);
 	node_webapps_free(&n->webapps);
+	node_notebooks_free(&n->notebooks);
 	node_boxes_free(&n->boxes);
 	node_projects_free(&n->projects);
 	node_meter_free(&n->meter);
@@ -325,6 +330,10 @@ void node_take_boxes(struct node *n, int64_t nwords)
 struct node_webapps *node_webapps(struct node *n)
 {
 	return n->webapps;
+}
+struct node_notebooks *node_notebooks(struct node *n)
+{
+	return n->notebooks;
 }
 const struct node_facts *node_facts(const struct node *n)
 {

@@ -52,6 +52,8 @@ struct jobs;
 struct jobs *node_jobs(struct node *node); /* fleet/job.h */
 struct node_webapps;
 struct node_webapps *node_webapps(struct node *node); /* node/node_webapp.h */
+struct node_notebooks;
+struct node_notebooks *node_notebooks(struct node *node); /* node/node_notebook.h */
 struct meter;
 struct meter *node_book(struct node *node); /* fleet/meter.h */
 struct settings;

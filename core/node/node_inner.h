@@ -13,6 +13,7 @@ struct node_boxes;
 struct node_jobs;
 struct node_projects;
 struct node_webapps;
+struct node_notebooks;
 struct node_meter;
 struct settings;
 
@@ -25,6 +26,7 @@ struct node {
 	struct node_jobs *jobs;
 	struct node_projects *projects;
 	struct node_webapps *webapps;
+	struct node_notebooks *notebooks;
 	struct node_boxes *boxes;
 	struct node_meter *meter;  /* what processes use */
 	struct settings *settings; /* fleet/setting.h */

@@ -7,7 +7,9 @@
 #include "base/map.h"
 #include "node/node_inner.h"
 #include "node/node_job.h"
+#include "node/node_job.h"
 #include "node/node_sample.h"
+#include "node/node_notebook.h"
 #include "node/node_webapp.h"
 
 #define ANSWER_WITHIN_MS 5000
@@ -128,6 +130,8 @@ static char *row_json(const struct query *q, const struct wire_view *msg)
 		node_jobs_put_row(q->node->jobs, id, &out);
 	if (!k)
 		node_webapps_put_row(q->node->webapps, id, &out);
+	if (!k)
+		node_notebooks_put_row(q->node->notebooks, id, &out);
 	if (k) {
 		jtext_int(&out, "tasksRun", k->tasks_run);
 		jtext_some_int(&out, "idleSince", k->idle_wall_ms > 0 ? k->idle_wall_ms : -1);

@@ -10,6 +10,7 @@
 #include "node/node_boxes.h"
 #include "node/node_job.h"
 #include "node/node_meter.h"
+#include "node/node_notebook.h"
 #include "node/node_orders.h"
 #include "node/node_project.h"
 #include "node/node_webapp.h"
@@ -94,7 +95,8 @@ static void handle(struct event *ev)
 	struct node *n = ev->node;
 	if (strcmp(ev->what, "exited") == 0) {
 		node_boxes_ended(n->boxes, &ev->end);
-		if (node_jobs_ended(n->jobs, &ev->end, on_saved, ev) || node_webapps_ended(n->webapps, &ev->end, on_saved, ev))
+		if (node_jobs_ended(n->jobs, &ev->end, on_saved, ev) || node_webapps_ended(n->webapps, &ev->end, on_saved, ev) ||
+		    node_notebooks_ended(n->notebooks, &ev->end, on_saved, ev))
 			return;
 		if (node_projects_ended(n->projects, &ev->end)) {
 			node_keeper_ack(n->keeper, ev->seq);
@@ -150,6 +152,8 @@ static void take_row(struct node *n, const struct wire_view *msg)
 		node_jobs_take_row(n->jobs, id, wire_get_text(msg, WF_label), is_to_be_asked(state));
 	if (strcmp(kind, "webapp") == 0)
 		node_webapps_take_row(n->webapps, id, state, is_to_be_asked(state));
+	if (strcmp(kind, "notebook") == 0)
+		node_notebooks_take_row(n->notebooks, id, state, is_to_be_asked(state));
 	if (strcmp(kind, "kernel") != 0)
 		return;
 	bool is_alive = is_to_be_asked(state);
@@ -198,6 +202,7 @@ static void on_list(void *data, const struct wire_view *msg)
 	release_held(n);
 	fleet_start(n->fleet);
 	node_webapps_taken_up(n->webapps);
+	node_notebooks_taken_up(n->notebooks);
 	node_boxes_look(n->boxes);
 	log_info("taken up: the keeper has %lld processes", (long long)wire_get_int(msg, WF_count, 0));
 }
