@@ -159,7 +159,8 @@ static int set_ready(struct desc *d, const char *value, struct err *err)
 	int port = 0, n = sscanf(value, "%7s %63s %d %199s", kind, host, &port, path);
 	bool is_http = !strcmp(kind, "http");
 	if ((!is_http && strcmp(kind, "port")) || n != (is_http ? 4 : 3) || port < 1 || port > 65535 || (is_http && path[0] != '/'))
-		return err_set(err, "ready rule \"%s\" is none of: exec, fd, notify, told, port HOST PORT, http HOST PORT PATH, "
+		return err_set(err,
+			       "ready rule \"%s\" is none of: exec, fd, notify, told, port HOST PORT, http HOST PORT PATH, "
 			       "socket PATH",
 			       value);
 	d->ready = is_http ? DESC_READY_HTTP : DESC_READY_PORT;

@@ -116,8 +116,8 @@ local function log_tail(key, name)
 end
 
 local function short(s)
-	return { state = s.state, wanted = s.wanted, port = s.port, socket = s.socket, unhealthySince = s.unhealthySince, processId = s.processId, crashes = #(s.crashes or {}), startedAt = s.startedAt,
-		readyAt = s.readyAt, reason = s.reason, lastCrash = s.lastCrash }
+	return { state = s.state, wanted = s.wanted, port = s.port, socket = s.socket, unhealthySince = s.unhealthySince, processId = s.processId,
+		crashes = #(s.crashes or {}), startedAt = s.startedAt, readyAt = s.readyAt, reason = s.reason, lastCrash = s.lastCrash }
 end
 
 function M.state(req, key, name)
