@@ -432,7 +432,7 @@ project { recipes = {
 		wait_for("recipes to be gone", function() return #processes "recipe" == 0 end)
 	end)
 
-	for _, point in ipairs { "activity_committed", "activity_ordered", "activity_answered", "activity_ended" } do
+	for _, point in ipairs { "activity_waiting", "activity_placed", "activity_committed", "activity_ordered", "activity_answered", "activity_ended" } do
 		it("run a recipe once where the backend dies at " .. point, function()
 			node = Instance.new { policies = { ["10-pools.lua"] = POOLS }, config = ('backend { env = { DSS_SPECS = "1", DSS_DIE_AT = %q } }'):format(point) }
 			node:start()
