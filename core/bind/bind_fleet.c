@@ -453,9 +453,19 @@ static int wait(lua_State *L)
 int bind_fleet_open(lua_State *L)
 {
 	static const luaL_Reg words[] = {
-		{ "submit", submit },       { "get", get },     { "whose", whose },     { "list", list },
-		{ "abort", abort_future },  { "pools", pools }, { "kernels", kernels }, { "health", health },
-		{ "processes", processes }, { "boxes", boxes }, { "node", budget }, { "slots", slots },     { NULL, NULL },
+		{ "submit", submit },
+		{ "get", get },
+		{ "whose", whose },
+		{ "list", list },
+		{ "abort", abort_future },
+		{ "pools", pools },
+		{ "kernels", kernels },
+		{ "health", health },
+		{ "processes", processes },
+		{ "boxes", boxes },
+		{ "node", budget },
+		{ "slots", slots },
+		{ NULL, NULL },
 	};
 	luaL_newlib(L, words);
 	ref_guard(L, release_waiters);

@@ -336,13 +336,12 @@ struct policies_live *policies_live_new(struct loop *loop, struct fleet *fleet)
 		policies_live_free(&live);
 		return NULL;
 	}
-	fleet_set_policy(fleet,
-			 &(struct fleet_policy){ .data = live,
-						 .touched = on_touched,
-						 .recycle = on_recycle,
-						 .place = on_place,
-						 .place_guest = on_place_guest,
-						 .box_guest = on_box_guest });
+	fleet_set_policy(fleet, &(struct fleet_policy){ .data = live,
+							.touched = on_touched,
+							.recycle = on_recycle,
+							.place = on_place,
+							.place_guest = on_place_guest,
+							.box_guest = on_box_guest });
 	return live;
 }
 

@@ -9,10 +9,17 @@
 #include "ctl/rest.h"
 
 static const struct list_column columns[] = {
-	{ "BOX", "shown", LIST_TEXT },         { "PROCESSES", "processes", LIST_NUMBER }, { "MEMORY", "memoryBytes", LIST_SIZE },
-	{ "PEAK", "peakBytes", LIST_SIZE },    { "OF", "limitBytes", LIST_SIZE },         { "CPUS", "cpuLimit", LIST_NUMBER },
-	{ "THREADS", "threads", LIST_NUMBER }, { "OF", "threadsLimit", LIST_NUMBER },     { "OOM", "oomKills", LIST_NUMBER },
-	{ "LIMITED BY", "by", LIST_TEXT },     { NULL, NULL, LIST_TEXT },
+	{ "BOX", "shown", LIST_TEXT },
+	{ "PROCESSES", "processes", LIST_NUMBER },
+	{ "MEMORY", "memoryBytes", LIST_SIZE },
+	{ "PEAK", "peakBytes", LIST_SIZE },
+	{ "OF", "limitBytes", LIST_SIZE },
+	{ "CPUS", "cpuLimit", LIST_NUMBER },
+	{ "THREADS", "threads", LIST_NUMBER },
+	{ "OF", "threadsLimit", LIST_NUMBER },
+	{ "OOM", "oomKills", LIST_NUMBER },
+	{ "LIMITED BY", "by", LIST_TEXT },
+	{ NULL, NULL, LIST_TEXT },
 };
 
 /* "a project's jobs" (policies/20-limits.lua:4); limits of its own come from its project. */
@@ -53,8 +60,10 @@ int boxes_command(struct ctl *ctl, int argc, char **argv)
 	const struct opt opts[] = {
 		{ "key-file", "FILE", "the API key (else DSS_KEY, else config/admin.key)", OPT_TEXT, &key_file, 0, 0, NULL }, { 0 }
 	};
-	struct opt_words words = { .usage = "[--json]",
-				   .about = "Where recipes and webapps run: the levels in use, what limits each, and what it uses." };
+	struct opt_words words = {
+		.usage = "[--json]",
+		.about = "Where recipes and webapps run: the levels in use, what limits each, and what it uses."
+	};
 	int code = opt_read(ctl, opts, &words, argc, argv);
 	if (code >= 0 || (code = rest_open(&rest, ctl, key_file)) != CTL_DONE)
 		return code;

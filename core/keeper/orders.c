@@ -142,7 +142,8 @@ static int check_nesting(const struct keeper *k, const char *box, struct err *er
 		if (p->is_box_gone || n == len || strncmp(p->desc.box, box, n < len ? n : len) != 0)
 			continue;
 		if (n > len ? p->desc.box[len] == '/' : box[n] == '/')
-			return err_set(err, "box \"%s\" would lie in another, or another in it: \"%s\" of %s", box, p->desc.box, p->desc.id);
+			return err_set(err, "box \"%s\" would lie in another, or another in it: \"%s\" of %s", box, p->desc.box,
+				       p->desc.id);
 	}
 	return 0;
 }

@@ -120,7 +120,8 @@ static void look_v1(int fd, const char *where, const char *tree, struct cgroup_l
 		out->threads_limit = cgroup_tree_int(pids, "", "pids.max");
 	}
 	if (cpu >= 0) {
-		int64_t quota = cgroup_tree_int(cpu, "", "cpu.cfs_quota_us"), period = cgroup_tree_int(cpu, "", "cpu.cfs_period_us");
+		int64_t quota = cgroup_tree_int(cpu, "", "cpu.cfs_quota_us"),
+			period = cgroup_tree_int(cpu, "", "cpu.cfs_period_us");
 		out->cpu_limit_milli = quota >= 0 && period > 0 ? quota * 1000 / period : -1;
 	}
 	int64_t ns = acct >= 0 ? cgroup_tree_int(acct, "", "cpuacct.usage") : -1;

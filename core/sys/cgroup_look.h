@@ -6,10 +6,10 @@
  * cgroup_look: what a box uses and may use, for who may not open the tree: by its path as the keeper tells it (cgroup_where). Controllers that
  * are mounted elsewhere (v1) are found by the mounts of this machine.
  */
-struct cgroup_look {                                          /* -1 where nothing tells, or there is no limit; sums over all below */
-	int64_t memory_bytes;                                 /* working set: current - inactive_file */
-	int64_t current_bytes, peak_bytes, limit_bytes;       /* with the page cache */
-	int64_t swap_limit_bytes;                             /* beyond memory */
+struct cgroup_look {                                    /* -1 where nothing tells, or there is no limit; sums over all below */
+	int64_t memory_bytes;                           /* working set: current - inactive_file */
+	int64_t current_bytes, peak_bytes, limit_bytes; /* with the page cache */
+	int64_t swap_limit_bytes;                       /* beyond memory */
 	int64_t threads, threads_limit, cpu_ms, cpu_limit_milli;
 	int64_t oom_kills; /* processes of it and of all below that the kernel killed for memory; v1 does not tell of a level: -1 */
 };

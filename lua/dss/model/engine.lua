@@ -26,7 +26,10 @@ end
 
 --- What C has to know of it.
 function M.describe()
-	local out = { slots = limits.slots(set), rules = {}, events = {}, access = #set.access, boxes = #set.boxes, limited = boxes.limited(set), retention = set.retention or keeping.defaults() }
+	local out = {
+		slots = limits.slots(set), rules = {}, events = {}, access = #set.access,
+		boxes = #set.boxes, limited = boxes.limited(set), retention = set.retention or keeping.defaults(),
+	}
 	for i, r in ipairs(set.rules) do
 		out.rules[i] = { name = r.name, source = r.source, each = r.each, mode = r.mode, every_ms = r.every, warn_ms = r.warn or 0 }
 	end
