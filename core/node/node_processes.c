@@ -7,9 +7,8 @@
 #include "base/map.h"
 #include "node/node_inner.h"
 #include "node/node_job.h"
-#include "node/node_job.h"
-#include "node/node_sample.h"
 #include "node/node_notebook.h"
+#include "node/node_sample.h"
 #include "node/node_webapp.h"
 
 #define ANSWER_WITHIN_MS 5000
