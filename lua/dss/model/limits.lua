@@ -17,7 +17,9 @@ local M = {}
 
 local keys = { "user", "project", "pool" }
 -- what a word may count by → the kind that has it; true: all have it; "task": tasks alone
-local kind_of_key = { user = true, project = true, pool = "task", job = "recipe", recipe = "recipe", recipe_type = "recipe", webapp = "webapp", resource = "recipe" }
+local kind_of_key = {
+	user = true, project = true, pool = "task", job = "recipe", recipe = "recipe", recipe_type = "recipe", resource = "recipe", webapp = "webapp",
+}
 local guest_kinds = S.sorted_keys(placing.kinds)
 local is_guest = {}
 for _, kind in ipairs(guest_kinds) do is_guest[kind] = true end

@@ -113,7 +113,8 @@ local function resources() return S.list { of = S.text { check = function(v)
 end } } end
 
 local function recipe(own)
-	local fields = process { inputs = names(), outputs = names(), resources = resources(), timeout = S.duration { least = 1 }, without_outputs = S.bool { default = false } }
+	local fields = process { inputs = names(), outputs = names(), resources = resources(), timeout = S.duration { least = 1 },
+		without_outputs = S.bool { default = false } }
 	for k, v in pairs(own) do fields[k] = v end
 	return S.record(fields)
 end
