@@ -71,7 +71,7 @@ _dssctl() {
 	elif [ "$verb" = repl ] && [ "$prev" = -e ]; then
 		words="pools() kernels() tasks() processes() alerts() policies() node() help() :delta"
 	elif [ "$verb:$sub" = why: ]; then
-		words="node kernel task process pool user project rule recycle slots box place on access sizing budget queue"
+		words="node kernel task process recipe webapp pool user project rule recycle slots box place on access sizing budget queue"
 	elif [ "$verb:$sub" = logs: ]; then
 		words="keeper logger backend jupyter nginx"
 	elif [ "$verb" = restart ] || [ "$verb:$sub" = dss:restart ]; then
