@@ -206,4 +206,18 @@ describe("java recipes", function()
 		assert.truthy(a.firstFailure.message:find("timeout of 1", 1, true), a.firstFailure.message)
 		assert.equal("slow", (jobs:rebuilt("LATE", "never")))
 	end)
+
+	it("that go on after their timeout have failed all the same, and their kernel takes no job after it", function()
+		project("STUCK", [[ slow = own("Deaf", { outputs = { "never" }, timeout = "1s" }) ]])
+		local job = jobs:start("STUCK", "never")
+		jobs:wait_activity("STUCK", job, "slow", "RUNNING")
+		local pid = jobs:status("STUCK", job).baseStatus.kernelPid
+		local s = jobs:ended("STUCK", job)
+		local a = s.baseStatus.activities.slow_NP
+		assert.same({ "FAILED", "FAILED" }, { s.baseStatus.state, a.state }, json.encode(s))
+		assert.truthy(a.firstFailure.message:find("timeout of 1 s and does not end", 1, true), a.firstFailure.message)
+		wait_for("the end of its kernel", function() return not helper.read(("/proc/%d/cmdline"):format(math.tointeger(pid))) end, 20)
+		project("STUCK", [[ made = own("Sum", { outputs = { "total" }, params = { n = 3, file = dir .. "/data/total/x" } }) ]])
+		assert.equal("DONE", jobs:ended("STUCK", jobs:start("STUCK", "total")).baseStatus.state)
+	end)
 end)
