@@ -25,6 +25,8 @@ static const struct ctl_command commands[] = {
 	{ "wait", "wait for a task and print its result", "ID", wait_command, CTL_NEEDS_DAEMON },
 	{ "result", "print the result of a task that has ended", "ID", result_command, CTL_NEEDS_DAEMON },
 	{ "abort", "stop a task", "ID", abort_command, CTL_NEEDS_DAEMON },
+	{ "project", "projects: made, checked, shown, removed", "list | create | check | show | delete KEY", project_command,
+	  CTL_NEEDS_DAEMON },
 	{ "job", "build datasets of a project", "run | start | status | log | abort PROJECT …", job_command, CTL_NEEDS_DAEMON },
 	{ "jobs", "jobs, newest first", "[PROJECT]", jobs_command, CTL_NEEDS_DAEMON },
 	{ "train", "train a model of a project", "PROJECT MODEL [--wait]", train_command, CTL_NEEDS_DAEMON },

@@ -34,7 +34,7 @@ _dssctl() {
 	COMPREPLY=()
 	case "$prev" in
 	-C | --path | --cwd) mapfile -t COMPREPLY < <(compgen -d -- "$cur"); return ;;
-	--by) mapfile -t COMPREPLY < <(compgen -W "memory cpu" -- "$cur"); return ;;
+	--by) mapfile -t COMPREPLY < <(compgen -W "memory cpu user project kind pool recipe webapp type day hour process" -- "$cur"); return ;;
 	--kind) mapfile -t COMPREPLY < <(compgen -W "service kernel recipe project" -- "$cur"); return ;;
 	--key-file | --classpath | --arg) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
 	--cgroups) mapfile -t COMPREPLY < <(compgen -W "auto v2 v1 none" -- "$cur"); return ;;
@@ -57,7 +57,7 @@ _dssctl() {
 	local run=("$program")
 	[ -n "$verb" ] && run+=("$verb")
 	case "$verb:$sub" in
-	dss:?* | key:?* | job:?* | webapps:?* | policy:?*) run+=("$sub") ;;
+	dss:?* | key:?* | job:?* | project:?* | webapps:?* | policy:?*) run+=("$sub") ;;
 	esac
 	if [[ "$cur" == -* ]]; then
 		words=$(_dssctl_words options "${run[@]}")

@@ -2,6 +2,8 @@
  * bind.jobs: projects and their jobs for the API. JSON is text as C or the reader of a project wrote it. A callback is called once, at once
  * or later.
  *   project(key, fn(state, json | nil, why))            "good" its data | "bad" {"errors"} | "missing" | "failed" why
+ *   change(key, text | nil, keeps_data, fn(true | nil, why, is_there))   makes the project with that project.lua, or removes it
+ *   forget_logs(key)                                    logs of its tasks that have ended go, soon
  *   keys() → { key, … }                                 folders of projects/ that have a project.lua, sorted
  *   check(plan) → true | nil, message                   a plan as fleet/job.h has it
  *   datasets(key) → json                                what was built: {"NAME": {"job", "started_at", "built_at", …}}
@@ -29,6 +31,7 @@
 #include "bind/later.h"
 #include "bind/toc.h"
 #include "fleet/job.h"
+#include "fleet/purge.h"
 #include "net/digest.h"
 #include "sys/fds.h"
 
@@ -77,6 +80,44 @@ static int project(lua_State *L)
 	const char *key = arg_text(L, 1, NULL);
 	struct later *later = later_new(L, 2);
 	node_project(app->node, key, on_project, later);
+	return 0;
+}
+
+static int push_changed(lua_State *L, void *data)
+{
+	const struct err *why = data;
+	if (!why) {
+		lua_pushboolean(L, 1);
+		return 1;
+	}
+	arg_fail(L, why->text);
+	lua_pushboolean(L, why->code == EEXIST);
+	return 3;
+}
+
+static void on_changed(void *data, const struct err *why)
+{
+	struct later *later = data;
+	later_call(&later, push_changed, (void *)why);
+}
+
+static int change(lua_State *L)
+{
+	struct app *app = json_out_app(L);
+	const char *key = arg_text(L, 1, NULL), *text = lua_isnil(L, 2) ? NULL : arg_text(L, 2, NULL);
+	bool keeps_data = arg_bool(L, 3, true);
+	struct later *later = later_new(L, 4);
+	node_change(app->node, key, text, keeps_data, on_changed, later);
+	return 0;
+}
+
+static int forget_logs(lua_State *L)
+{
+	struct app *app = json_out_app(L);
+	const char *key = arg_text(L, 1, NULL);
+	luaL_argcheck(L, text_is_id(key, strlen(key)), 1, "no project's key");
+	if (app->purge)
+		purge_logs(app->purge, key);
 	return 0;
 }
 
@@ -349,7 +390,7 @@ int bind_jobs_open(lua_State *L)
 	static const luaL_Reg words[] = { { "project", project },   { "keys", keys }, { "check", check },
 					  { "datasets", datasets }, { "look", look }, { "hash", hash },
 					  { "status", status },     { "list", list }, { "log", read_log },
-					  { "ticket", ticket },     { NULL, NULL } };
+					  { "ticket", ticket }, { "change", change }, { "forget_logs", forget_logs },     { NULL, NULL } };
 	luaL_newlib(L, words);
 	return 1;
 }

@@ -86,6 +86,7 @@ int alerts_command(struct ctl *ctl, int argc, char **argv);
 int why_command(struct ctl *ctl, int argc, char **argv);
 int policy_replay_command(struct ctl *ctl, int argc, char **argv); /* `policy replay` */
 int repl_command(struct ctl *ctl, int argc, char **argv);
+int project_command(struct ctl *ctl, int argc, char **argv);
 int usage_command(struct ctl *ctl, int argc, char **argv);
 int completion_command(struct ctl *ctl, int argc, char **argv);
 

@@ -12,8 +12,7 @@ enum { PATH_ROOM = 1024, WORD_ROOM = 200 };
 
 #define GB ((double)(1 << 30))
 
-static const char *const keys[] = { "user",  "project", "kind", "pool", "recipe",  "webapp",
-				    "model", "type",    "day",  "hour", "process", NULL };
+static const char *const keys[] = { "user", "project", "kind", "pool", "recipe", "webapp", "type", "day", "hour", "process", NULL };
 
 struct ask {
 	const char *by, *since, *until, *user, *project, *kind, *key_file;
@@ -128,8 +127,7 @@ int usage_command(struct ctl *ctl, int argc, char **argv)
 {
 	struct ask q = { .by = "user", .since = "7d", .limit = 1000 };
 	const struct opt opts[] = {
-		{ "by", "WORD", "user project kind pool recipe webapp model type day hour process (user)", OPT_TEXT, &q.by, 0, 0,
-		  NULL },
+		{ "by", "WORD", "user project kind pool recipe webapp type day hour process (user)", OPT_TEXT, &q.by, 0, 0, NULL },
 		{ "since", "WHEN", "so long ago (7d), a day (2026-01-31), milliseconds since 1970; whole hours (7d)", OPT_TEXT,
 		  &q.since, 0, 0, NULL },
 		{ "until", "WHEN", "the same; else now", OPT_TEXT, &q.until, 0, 0, NULL },

@@ -52,7 +52,7 @@ void meter_end(struct meter *meter, const struct meter_who *who, int64_t wall_ms
 int meter_flush(struct meter *meter, store_done_fn *fn, void *data);
 
 struct meter_query {
-	const char *by;                    /* user project kind pool recipe webapp model type day hour process */
+	const char *by;                    /* user project kind pool recipe webapp type day hour process */
 	const char *user, *project, *kind; /* only those; NULL = all */
 	int64_t since_ms, until_ms;        /* whole hours count: since is rounded down, until up */
 	int limit;

@@ -21,7 +21,6 @@ static const struct {
 	{ "pool", "pool", "pool <> ''", "2 DESC" },
 	{ "recipe", "project || '.' || name", "kind = 'recipe'", "2 DESC" },
 	{ "webapp", "project || '.' || name", "kind = 'webapp'", "2 DESC" },
-	{ "model", "project || '.' || name", "kind IN ('train', 'training')", "2 DESC" },
 	{ "type", "name", "kind = 'kernel'", "2 DESC" },
 	{ "day", "strftime('%Y-%m-%d', hour * 3600, 'unixepoch', 'localtime')", "1", "1" },
 	{ "hour", "strftime('%Y-%m-%dT%H:00:00Z', hour * 3600, 'unixepoch')", "1", "1" },

@@ -288,6 +288,56 @@ static void step(void *data)
 	}
 }
 
+/* --- logs of one project --- */
+
+struct clearing {
+	struct job job;
+	struct store *store;
+	char project[128];
+};
+
+static int run_clearing(struct store_job *base, struct store_sql *sql, struct err *err)
+{
+	struct clearing *c = (struct clearing *)base;
+	(void)err;
+	int jobs = open(c->job.jobs, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (jobs >= 0)
+		look_at_project(&c->job, sql, jobs, c->project);
+	if (jobs >= 0 && c->job.done == 0)
+		unlinkat(jobs, c->project, AT_REMOVEDIR);
+	fds_close(&jobs);
+	return SQLITE_OK;
+}
+
+static void order_clearing(struct store *store, const char *jobs, const char *project);
+
+static void tell_clearing(struct store_job *base, const struct store_answer *answer)
+{
+	const struct clearing *c = (const struct clearing *)base;
+	if (answer->outcome == STORE_OK && c->job.done > 0)
+		order_clearing(c->store, c->job.jobs, c->project);
+}
+
+static void order_clearing(struct store *store, const char *jobs, const char *project)
+{
+	struct clearing *c = calloc(1, sizeof(*c));
+	if (!c)
+		return;
+	c->job.base = (struct store_job){ run_clearing, tell_clearing, release };
+	c->job.kind = LOGS;
+	c->job.bound = INT64_MAX;
+	c->store = store;
+	snprintf(c->job.jobs, sizeof(c->job.jobs), "%s", jobs);
+	snprintf(c->project, sizeof(c->project), "%s", project);
+	if (store_read_job(store, &c->job.base) < 0)
+		log_warn("unable to clear the logs of project %s: the store takes nothing now", project);
+}
+
+void purge_logs(struct purge *p, const char *project)
+{
+	order_clearing(fleet_store(p->fleet), p->jobs, project);
+}
+
 struct purge *purge_new(struct loop *loop, struct fleet *fleet, const char *dir)
 {
 	struct purge *p = calloc(1, sizeof(*p));

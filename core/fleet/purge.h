@@ -18,6 +18,8 @@ struct purge_stats { /* since the start */
 struct purge *purge_new(struct loop *loop, struct fleet *fleet, const char *dir);
 void purge_free(struct purge **p); /* after the store was closed */
 void purge_set(struct purge *p, const struct policy_retention *retention);
+/* Logs of that project's tasks go now, however young; those of open tasks stay. */
+void purge_logs(struct purge *p, const char *project);
 void purge_get_stats(const struct purge *p, struct purge_stats *out);
 
 #endif

@@ -12,6 +12,7 @@
 #include "net/digest.h"
 #include "node/node_boxes.h"
 #include "node/node_callback.h"
+#include "node/node_change.h"
 #include "node/node_inner.h"
 #include "node/node_job.h"
 #include "node/node_meter.h"
@@ -191,7 +192,8 @@ static int open_fleet(struct node *n, const struct node_config *node, struct err
 	n->settings = settings_new(fleet_store(n->fleet), err);
 	n->meter = n->settings ? node_meter_new(n, err) : NULL;
 	n->jobs = n->meter ? node_jobs_new(n, err) : NULL;
-	n->projects = n->jobs ? node_projects_new(n, dir, err) : NULL;
+	n->changes = n->jobs ? node_changes_new(n, dir) : NULL;
+	n->projects = n->changes ? node_projects_new(n, dir, err) : NULL;
 	n->webapps = n->projects ? node_webapps_new(n, dir, err) : NULL;
 	n->notebooks = n->webapps ? node_notebooks_new(n, dir, err) : NULL;
 	n->boxes = n->notebooks ? node_boxes_new(n) : NULL;
@@ -263,6 +265,7 @@ void node_free(struct node **np)
 		node_notebooks_stop(n->notebooks);
 	if (n->projects)
 		node_projects_stop(n->projects);
+	node_changes_free(&n->changes);
 	gate_free(&n->callbacks);
 	if (n->kernels)
 		node_kernels_free(&n->kernels);
@@ -308,6 +311,10 @@ static const char *kernel_ticket(const struct node *n, const char *ticket)
 	return k && k->task[0] ? k->owner : NULL;
 }
 
+void node_change(struct node *n, const char *key, const char *text, bool keeps_data, node_change_fn *fn, void *data)
+{
+	node_changes_order(n->changes, key, text, keeps_data, fn, data);
+}
 const char *node_ticket_owner(struct node *n, const char *ticket)
 {
 	const char *owner = node_jobs_ticket(n->jobs, ticket);

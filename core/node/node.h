@@ -37,6 +37,11 @@ enum node_project { NODE_PROJECT_GOOD, NODE_PROJECT_BAD, NODE_PROJECT_MISSING, N
 typedef void node_project_fn(void *data, enum node_project state, const char *json, size_t len, const struct err *why);
 void node_project(struct node *node, const char *key, node_project_fn *fn, void *data);
 
+/* A project's folder is made, with that text as its project.lua, or removed (text NULL), by a process of the run user. why NULL: done; code EEXIST: there is
+ * one. At once or later. */
+typedef void node_change_fn(void *data, const struct err *why);
+void node_change(struct node *node, const char *key, const char *text, bool keeps_data, node_change_fn *fn, void *data);
+
 struct node_facts { /* of the keeper's welcome; all "" or 0 until then */
 	char instance[64], isolation[200], cgroups[64], boot[64];
 	int keeper_pid;

@@ -15,6 +15,7 @@ struct node_projects;
 struct node_webapps;
 struct node_notebooks;
 struct node_meter;
+struct node_changes;
 struct settings;
 
 struct node {
@@ -25,6 +26,7 @@ struct node {
 	struct node_kernels *kernels;
 	struct node_jobs *jobs;
 	struct node_projects *projects;
+	struct node_changes *changes;
 	struct node_webapps *webapps;
 	struct node_notebooks *notebooks;
 	struct node_boxes *boxes;

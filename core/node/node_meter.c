@@ -30,6 +30,7 @@ struct metered {
 	char kind[32], pool[WHO_MAX];
 	struct meter_reading last; /* cpu_ms -1: not read yet; memory_bytes -1: unknown */
 	int64_t read_mono_ms;      /* 0 = not by this backend */
+	int64_t work_mono_ms;      /* when its task was given to it */
 	char process[];
 };
 
@@ -194,6 +195,7 @@ void node_meter_assign(struct node_meter *t, const struct kernel *k, const struc
 	of_future(&p->next, k, f);
 	p->is_switching = true;
 	p->is_releasing = false;
+	p->work_mono_ms = clock_mono_ms();
 	if (k->pool)
 		copy(p->pool, k->pool->spec->name);
 	if (!is_read_soon && (is_fresh(p) || !read_now(t, p))) {
@@ -218,7 +220,7 @@ void node_meter_release(struct node_meter *t, const char *kernel)
 	p->next = p->who;
 	p->next.project[0] = p->next.name[0] = '\0';
 	p->is_switching = p->is_releasing = true;
-	if (!is_fresh(p))
+	if (!is_fresh(p) || clock_mono_ms() - p->work_mono_ms >= BETWEEN_MS)
 		read_now(t, p);
 }
 

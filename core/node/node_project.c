@@ -117,8 +117,6 @@ static void tell(struct project *p, const char *why)
 		list_remove(l);
 		list_push(&all, l);
 	}
-	if (p->process[0])
-		p->in->readers--;
 	p->process[0] = '\0';
 	list_remove(&p->in_line);
 	loop_timer_stop(p->limit);
@@ -216,11 +214,16 @@ static void give_up(struct project *p, const char *why)
 bool node_projects_ended(struct node_projects *t, const struct judge_end *end)
 {
 	struct project *p = by_process(t, end->id);
-	char text[1000];
+	char text[1000], ours[ID_MAX];
 	if (strncmp(end->id, "project-", 8) != 0)
 		return false;
-	if (!p)
+	snprintf(ours, sizeof(ours), "project-%lld-", (long long)t->node->facts.epoch);
+	if (strncmp(end->id, ours, strlen(ours)) == 0 && t->readers > 0)
+		t->readers--;
+	if (!p) {
+		read_next(t);
 		return true;
+	}
 	if (strcmp(end->cause, "oom_limit") == 0)
 		snprintf(text, sizeof(text), "it needs more than 256 MB of memory");
 	else
@@ -250,6 +253,8 @@ static void on_spawned(void *data, const struct wire_view *msg)
 {
 	struct about *a = data;
 	struct project *p = by_process(a->in, a->process);
+	if (msg->type == WIRE_fail)
+		a->in->readers--; /* no end will be told */
 	if (p && msg->type == WIRE_fail)
 		give_up(p, wire_get_text(msg, WF_text));
 	free(a);

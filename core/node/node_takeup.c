@@ -8,6 +8,7 @@
 #include "fleet/die.h"
 #include "fleet/jtext.h"
 #include "node/node_boxes.h"
+#include "node/node_change.h"
 #include "node/node_job.h"
 #include "node/node_meter.h"
 #include "node/node_notebook.h"
@@ -98,7 +99,7 @@ static void handle(struct event *ev)
 		if (node_jobs_ended(n->jobs, &ev->end, on_saved, ev) || node_webapps_ended(n->webapps, &ev->end, on_saved, ev) ||
 		    node_notebooks_ended(n->notebooks, &ev->end, on_saved, ev))
 			return;
-		if (node_projects_ended(n->projects, &ev->end)) {
+		if (node_projects_ended(n->projects, &ev->end) || node_changes_ended(n->changes, &ev->end)) {
 			node_keeper_ack(n->keeper, ev->seq);
 			free(ev);
 			return;

@@ -158,8 +158,12 @@ describe("usage", function()
 		end, 20)
 		assert.is_true(row.cpuSeconds <= own + 0.7, row.cpuSeconds .. " of " .. own)
 		assert.equal(1, row.processes)
-		local rows = select(2, usage "by=process&user=ann")
-		assert.truthy(rows[1].endedAt)
+		local rows
+		helper.wait_for("its end", function()
+			rows = select(2, usage "by=process&user=ann")
+			return rows[1].endedAt
+		end)
+		assert.is_true(usage("by=user").ann.cpuSeconds <= own + 0.7)
 		assert.truthy(rows[1].startedAt <= rows[1].endedAt)
 	end)
 

@@ -17,6 +17,7 @@ local models = require "dss.api.models"
 local projects = require "dss.api.projects"
 local slots = require "dss.api.slots"
 local policies = require "dss.api.policies"
+local making = require "dss.api.making"
 local usage = require "dss.api.usage"
 local origin = require "dss.api.origin"
 local webapps = require "dss.api.webapps"
@@ -62,7 +63,9 @@ M.table = {
 	{ "GET", "/api/jobs/{project}/{job}/log", "user", jobs.piece, "A piece of a job's log, from ?offset=N (negative: from the end)." },
 	{ "GET", "/api/projects/{project}", "user", projects.data, "What project.lua says, checked." },
 	{ "GET", "PUBLIC/projects", "user", projects.list, "Projects that you may read." },
+	{ "POST", "PUBLIC/projects", "admin", making.make, 'Make a project: {"projectKey","name","owner"?,…}.' },
 	{ "GET", "PUBLIC/projects/{project}", "user", projects.get, "One project." },
+	{ "DELETE", "PUBLIC/projects/{project}", "user", making.remove, "Remove it: its owner and admins; wait=true ends what runs first; clearManagedDatasets=true: its data, too." },
 	{ "GET", "PUBLIC/projects/{project}/metadata", "user", projects.metadata, "Its label, description, tags." },
 	{ "PUT", "PUBLIC/projects/{project}/metadata", "user", projects.put_metadata, "Set its label, description, tags; what is left out stays." },
 	{ "GET", "PUBLIC/projects/{project}/permissions", "user", projects.permissions, "Its owner, and who may do what." },

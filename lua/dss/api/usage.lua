@@ -10,7 +10,7 @@ local JSON = "application/json;charset=utf-8"
 local CSV = "text/csv; charset=utf-8"
 local json = require "bind.json"
 
-local KEYS = { "user", "project", "kind", "pool", "recipe", "webapp", "model", "type", "day", "hour", "process" }
+local KEYS = { "user", "project", "kind", "pool", "recipe", "webapp", "type", "day", "hour", "process" }
 local COLUMNS = { "key", "cpuSeconds", "byteSeconds", "aliveSeconds", "peakBytes", "tasks", "processes" }
 local PROCESS_COLUMNS = { "kind", "user", "project", "pool", "name", "startedAt", "endedAt", "cause" }
 local LIMIT = 1000

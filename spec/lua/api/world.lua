@@ -54,6 +54,12 @@ end
 -- What projects say, and jobs: KEY → { state, json }.
 M.jobs = { projects = {}, tickets = {}, look = function() return 1000 end, hash = function() return "h" end, datasets = function() return "{}" end,
 	check = function() return true end, keys = function() return {} end }
+function M.jobs.change(key, text, keeps_data, fn)
+	M.was.change = { key, text, keeps_data }
+	if M.jobs.change_why then return fn(nil, M.jobs.change_why, M.jobs.is_there) end
+	fn(true)
+end
+function M.jobs.forget_logs(key) M.was.forget_logs = key end
 function M.jobs.ticket(text) return M.jobs.tickets[text] end
 function M.jobs.project(key, fn)
 	local p = M.jobs.projects[key]

@@ -1,0 +1,235 @@
+/* project: the projects of an instance: made, removed, listed, checked, shown. */
+#include <langinfo.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "ctl/body.h"
+#include "ctl/list.h"
+#include "ctl/opt.h"
+#include "ctl/rest.h"
+
+enum { PATH_ROOM = 600, DEPTH_MAX = 30, LINE_ROOM = 600 };
+
+static const char key_help[] = "the API key (else DSS_KEY, else config/admin.key)";
+
+/* 0, or a misuse was told. */
+static int path_of(const char *key, const char *before, const char *rest, char out[PATH_ROOM])
+{
+	char escaped[PATH_ROOM / 2];
+	if (!text_is_id(key, strlen(key)) || rest_escape(key, escaped, sizeof(escaped)) < 0)
+		return ctl_misuse("project", NULL, NULL, "\"%s\" is no key of a project: capitals, digits and _", key);
+	snprintf(out, PATH_ROOM, "%s%s%s", before, escaped, rest);
+	return CTL_DONE;
+}
+
+/* --- create --- */
+
+static int print_made(struct ctl *ctl, const struct rest_answer *a)
+{
+	(void)ctl;
+	printf("%s", a->body.data);
+	return CTL_DONE;
+}
+
+static int create(struct ctl *ctl, int argc, char **argv)
+{
+	const char *name = NULL, *owner = NULL, *about = NULL, *key_file = NULL;
+	const struct opt opts[] = {
+		{ "name", "TEXT", "for people; else KEY", OPT_TEXT, &name, 0, 0, NULL },
+		{ "owner", "LOGIN", "whose it is; else yours", OPT_TEXT, &owner, 0, 0, NULL },
+		{ "about", "TEXT", "a line for people", OPT_TEXT, &about, 0, 0, NULL },
+		{ "key-file", "FILE", key_help, OPT_TEXT, &key_file, 0, 0, NULL },
+		{ 0 },
+	};
+	struct opt_words words = { .usage = "create KEY [--name TEXT] [--owner LOGIN] [--about TEXT]",
+				   .about = "Makes projects/KEY with a project.lua to go on from; for admins.\n"
+					    "KEY: capitals, digits and _, up to 36.",
+				   .least = 1,
+				   .most = 1 };
+	int code = opt_read(ctl, opts, &words, argc, argv);
+	if (code >= 0)
+		return code;
+	json_t *body = json_object();
+	body_text(body, "projectKey", words.words[0]);
+	body_text(body, "name", name ? name : words.words[0]);
+	body_text(body, "owner", owner);
+	body_text(body, "description", about);
+	char *text = json_dumps(body, JSON_COMPACT);
+	json_decref(body);
+	code = text ? rest_once(ctl, key_file, "POST", "/public/api/projects", text, print_made)
+		    : ctl_fail(CTL_FAILED, "no memory");
+	free(text);
+	return code;
+}
+
+/* --- delete --- */
+
+static int print_removed(struct ctl *ctl, const struct rest_answer *a)
+{
+	(void)ctl, (void)a;
+	printf("removed\n");
+	return CTL_DONE;
+}
+
+static int remove_it(struct ctl *ctl, int argc, char **argv)
+{
+	char path[PATH_ROOM], rest[120];
+	bool with_data = false, with_logs = false, wait = false;
+	const char *key_file = NULL;
+	const struct opt opts[] = {
+		{ "data", NULL, "its data, too; else projects/KEY/data stays", OPT_FLAG, &with_data, 0, 0, NULL },
+		{ "logs", NULL, "the logs of its jobs, too", OPT_FLAG, &with_logs, 0, 0, NULL },
+		{ "wait", NULL, "end its jobs and webapps first; else it is refused while any runs", OPT_FLAG, &wait, 0, 0, NULL },
+		{ "key-file", "FILE", key_help, OPT_TEXT, &key_file, 0, 0, NULL },
+		{ 0 },
+	};
+	struct opt_words words = { .usage = "delete KEY [--data] [--logs] [--wait]",
+				   .about = "Removes a project: its owner and admins may. There is no way back.",
+				   .least = 1,
+				   .most = 1 };
+	int code = opt_read(ctl, opts, &words, argc, argv);
+	if (code >= 0)
+		return code;
+	snprintf(rest, sizeof(rest), "?clearManagedDatasets=%s&clearJobAndScenarioLogs=%s&wait=%s", with_data ? "true" : "false",
+		 with_logs ? "true" : "false", wait ? "true" : "false");
+	code = path_of(words.words[0], "/public/api/projects/", rest, path);
+	return code != CTL_DONE ? code : rest_once(ctl, key_file, "DELETE", path, NULL, print_removed);
+}
+
+/* --- list --- */
+
+static const struct list_column columns[] = {
+	{ "KEY", "projectKey", LIST_TEXT }, { "NAME", "name", LIST_TEXT },       { "OWNER", "ownerLogin", LIST_TEXT },
+	{ "CHANGED", "since", LIST_SINCE }, { "ABOUT", "shortDesc", LIST_TEXT }, { NULL, NULL, LIST_TEXT },
+};
+
+static int print_list(struct ctl *ctl, const struct rest_answer *a)
+{
+	json_t *row;
+	size_t i;
+	(void)ctl;
+	if (rest_check_list(a->json) != CTL_DONE)
+		return CTL_FAILED;
+	json_array_foreach(a->json, i, row)
+		json_object_set(row, "since", json_object_get(json_object_get(row, "versionTag"), "lastModifiedOn"));
+	list_print(a->json, columns);
+	return CTL_DONE;
+}
+
+static int list(struct ctl *ctl, int argc, char **argv)
+{
+	const char *key_file = NULL;
+	const struct opt opts[] = { { "key-file", "FILE", key_help, OPT_TEXT, &key_file, 0, 0, NULL }, { 0 } };
+	struct opt_words words = { .usage = "list [--json]", .about = "Projects that you may read." };
+	int code = opt_read(ctl, opts, &words, argc, argv);
+	return code >= 0 ? code : rest_once(ctl, key_file, "GET", "/public/api/projects", NULL, print_list);
+}
+
+/* --- check --- */
+
+static int print_good(struct ctl *ctl, const struct rest_answer *a)
+{
+	(void)ctl;
+	printf("%s is good: %zu recipes, %zu datasets, %zu webapps, %zu models\n", rest_text(a->json, "key"),
+	       json_object_size(json_object_get(a->json, "recipes")), json_object_size(json_object_get(a->json, "datasets")),
+	       json_object_size(json_object_get(a->json, "webapps")), json_object_size(json_object_get(a->json, "models")));
+	return CTL_DONE;
+}
+
+static int check(struct ctl *ctl, int argc, char **argv)
+{
+	char path[PATH_ROOM];
+	const char *key_file = NULL;
+	const struct opt opts[] = { { "key-file", "FILE", key_help, OPT_TEXT, &key_file, 0, 0, NULL }, { 0 } };
+	struct opt_words words = { .usage = "check KEY [--json]",
+				   .about = "Reads project.lua as a job would; what is wrong with file and line, and exit 1.",
+				   .least = 1,
+				   .most = 1 };
+	int code = opt_read(ctl, opts, &words, argc, argv);
+	if (code >= 0 || (code = path_of(words.words[0], "/api/projects/", "", path)) != CTL_DONE)
+		return code;
+	code = rest_once(ctl, key_file, "GET", path, NULL, print_good);
+	return code == CTL_USAGE ? CTL_FAILED : code; /* the file's mistake, not the command's */
+}
+
+/* --- show: from the sources down --- */
+
+struct shown {
+	const json_t *nodes;
+	json_t *drawn; /* names whose successors stand there already */
+	bool is_utf8;
+};
+
+static void draw(struct shown *s, const char *name, const char *before, bool is_last, bool is_root, int depth)
+{
+	char below[LINE_ROOM], label[300];
+	const json_t *node = json_object_get(s->nodes, name), *next = json_object_get(node, "successors");
+	bool was_drawn = json_object_get(s->drawn, name) != NULL;
+	bool is_recipe = strncmp(rest_text(node, "type"), "RUNNABLE", 8) == 0;
+	size_t i, n = json_array_size(next);
+	json_t *one;
+	text_escape(label, sizeof(label), name, strlen(name));
+	printf("%s%s%s%s%s\n", before,
+	       is_root      ? ""
+	       : s->is_utf8 ? is_last ? "└─ " : "├─ "
+	       : is_last    ? "`- "
+			    : "|- ",
+	       label, is_recipe ? "  (recipe)" : "", was_drawn && n > 0 ? s->is_utf8 ? "  …" : "  ..." : "");
+	if (was_drawn || depth > DEPTH_MAX)
+		return;
+	json_object_set_new(s->drawn, name, json_true());
+	snprintf(below, sizeof(below), "%s%s", before, is_root ? "" : is_last ? "   " : s->is_utf8 ? "│  " : "|  ");
+	json_array_foreach(next, i, one) if (json_is_string(one))
+		draw(s, json_string_value(one), below, i + 1 == n, false, depth + 1);
+}
+
+static int print_flow(struct ctl *ctl, const struct rest_answer *a)
+{
+	struct shown s = { .nodes = json_object_get(a->json, "nodes"),
+			   .drawn = json_object(),
+			   .is_utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0 };
+	const char *name;
+	json_t *node;
+	(void)ctl;
+	if (!s.drawn)
+		return ctl_fail(CTL_FAILED, "no memory");
+	json_object_foreach((json_t *)s.nodes, name, node) if (json_array_size(json_object_get(node, "predecessors")) == 0)
+		draw(&s, name, "", true, true, 0);
+	if (json_object_size(s.nodes) == 0)
+		ctl_note("It has no recipes and no datasets yet.");
+	json_decref(s.drawn);
+	return CTL_DONE;
+}
+
+static int show(struct ctl *ctl, int argc, char **argv)
+{
+	char path[PATH_ROOM];
+	const char *key_file = NULL;
+	const struct opt opts[] = { { "key-file", "FILE", key_help, OPT_TEXT, &key_file, 0, 0, NULL }, { 0 } };
+	struct opt_words words = {
+		.usage = "show KEY [--json]", .about = "Its flow as a tree, from the sources down.", .least = 1, .most = 1
+	};
+	int code = opt_read(ctl, opts, &words, argc, argv);
+	if (code >= 0 || (code = path_of(words.words[0], "/public/api/projects/", "/flow/graph", path)) != CTL_DONE)
+		return code;
+	return rest_once(ctl, key_file, "GET", path, NULL, print_flow);
+}
+
+int project_command(struct ctl *ctl, int argc, char **argv)
+{
+	static const struct ctl_command verbs[] = {
+		{ "list", "the projects", "", list, CTL_NEEDS_DAEMON },
+		{ "create", "make one", "KEY [--name TEXT] [--owner LOGIN]", create, CTL_NEEDS_DAEMON },
+		{ "check", "look for mistakes in its project.lua", "KEY", check, CTL_NEEDS_DAEMON },
+		{ "show", "its flow as a tree", "KEY", show, CTL_NEEDS_DAEMON },
+		{ "delete", "remove one", "KEY [--data] [--logs] [--wait]", remove_it, CTL_NEEDS_DAEMON },
+		{ 0 },
+	};
+	if (ctl_help(verbs, "project VERB …", argc, argv))
+		return CTL_DONE;
+	if (argc < 2)
+		return ctl_misuse(ctl->verb, NULL, NULL, "which? usage: dssctl project list | create | check | show | delete KEY");
+	return ctl_dispatch(ctl, verbs, "verb", argc - 1, argv + 1);
+}

@@ -1,0 +1,18 @@
+#ifndef DSS_NODE_NODE_CHANGE_H
+#define DSS_NODE_NODE_CHANGE_H
+#include "fleet/judge.h"
+#include "node/node_inner.h"
+/*
+ * node_change: projects that are made and removed. Their folders are the run user's, so a process of the run user does it (`dssd project --make`,
+ * `--remove`), in the box run/projects/KEY/ID; it ends with 0, or with the errno of what it could not do.
+ */
+struct node_changes;
+
+struct node_changes *node_changes_new(struct node *n, const char *dir); /* NULL: no memory */
+void node_changes_free(struct node_changes **t);                        /* who waits is told */
+/* text: the project.lua to make; NULL: the project is removed, its data/ too unless keeps_data. */
+void node_changes_order(struct node_changes *t, const char *key, const char *text, bool keeps_data, node_change_fn *fn, void *data);
+/* A process has ended; true: it was one of these. */
+bool node_changes_ended(struct node_changes *t, const struct judge_end *end);
+
+#endif
