@@ -57,7 +57,7 @@ describe("processes are put", function()
 		os.execute("mkdir -p " .. Instance.quote(dir .. "/data"))
 		helper.write(dir .. "/project.lua", text)
 		for path, body in pairs(files or { ["app.py"] = SERVER }) do helper.write(dir .. "/" .. path, body) end
-		os.execute(("chown -R --reference=%s %s"):format(Instance.quote(node.dir .. "/projects"), Instance.quote(dir)))
+		os.execute(("chown -R $(stat -c %%u:%%g %s) %s"):format(Instance.quote(node.dir .. "/projects"), Instance.quote(dir)))
 	end
 
 	local function webapp(owner, more)
