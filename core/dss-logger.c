@@ -10,6 +10,7 @@
 #include <string.h>
 #include "base/log.h"
 #include "base/text.h"
+#include "logger/launch.h"
 #include "logger/relay.h"
 #include "logger/stamp.h"
 #include "sys/fds.h"
@@ -100,6 +101,8 @@ int main(int argc, char **argv)
 	int rc = 1, fd;
 	if (argc > 1 && strcmp(argv[1], "stamp") == 0)
 		return stamp_main(argc - 1, argv + 1);
+	if (argc > 1 && strcmp(argv[1], "launch") == 0)
+		return launch_main(argc - 1, argv + 1);
 	log_init("logger", LOG_INFO);
 	/* Two threads, short-lived chunks: a second arena and a late trim would only keep memory. */
 	mallopt(M_ARENA_MAX, 1);

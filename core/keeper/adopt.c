@@ -3,6 +3,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "base/map.h"
+#include "base/words.h"
+#include "keeper/birth.h"
 #include "sys/clock.h"
 #include "sys/fds.h"
 #include "sys/proc.h"
@@ -82,14 +84,18 @@ static int describe(struct desc *d, const struct wire_view *msg, struct err *err
 	for (size_t n = 0; (s = wire_get_nth(msg, WF_limit, n)); n++)
 		if (desc_set(d, "limit", s, err) < 0)
 			return -1;
+	for (size_t n = 0; (s = wire_get_nth(msg, WF_level, n)); n++)
+		if (desc_set(d, "level", s, err) < 0)
+			return -1;
 	/* its output and command are its parent's affair */
 	return desc_set(d, "sink", "null", err) < 0 || desc_set(d, "argv", ADOPTED, err) < 0 ? -1 : desc_check(d, err);
 }
 
-static int move(struct procs *t, const struct desc *d, pid_t pid, struct err *err)
+static int move(struct procs *t, struct desc *d, pid_t pid, struct err *err)
 {
-	if (cgroup_make(t->cg, d->box, err) < 0)
+	if (cgroup_make(t->cg, d->box, err) < 0 || birth_make_levels(t->cg, d, err) < 0)
 		return -1;
+	words_free(&d->levels);
 	for (size_t i = 0; i < d->nlimits; i++)
 		if (cgroup_has(t->cg, d->limits[i].knob) &&
 		    cgroup_set(t->cg, d->box, d->limits[i].knob, d->limits[i].value, err) < 0)

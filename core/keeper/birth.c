@@ -30,20 +30,19 @@ static int fail(struct proc *p, const struct err *err, int errnum)
 
 /* What all below a level may take together; made with the box itself, so that nothing is set of them that only leaves have. One that is in use beyond a limit that was lowered meanwhile keeps what it has: who set
  * the limit tries again. */
-static int make_levels(const struct proc *p, struct err *err)
+int birth_make_levels(struct cgroup *cg, const struct desc *d, struct err *err)
 {
-	struct cgroup *cg = p->procs->cg;
-	char box[sizeof(p->desc.box)];
+	char box[sizeof(d->box)];
 	struct desc_limit l;
-	for (char **w = p->desc.levels; w && *w; w++) {
+	for (char **w = d->levels; w && *w; w++) {
 		struct err why = { 0 };
-		if (desc_level(&p->desc, *w, box, &l, err) < 0)
+		if (desc_level(d, *w, box, &l, err) < 0)
 			return -1;
 		if (!cgroup_has(cg, l.knob) || cgroup_set(cg, box, l.knob, l.value, &why) == 0)
 			continue;
 		if (why.code != EBUSY)
 			return err_set(err, "%s", why.text);
-		log_warn("%s; %s starts there all the same", why.text, p->desc.id);
+		log_warn("%s; %s starts there all the same", why.text, d->id);
 	}
 	return 0;
 }
@@ -51,7 +50,7 @@ static int make_levels(const struct proc *p, struct err *err)
 static int make_box(struct proc *p, struct making *m, struct err *err)
 {
 	struct cgroup *cg = p->procs->cg;
-	if (cgroup_make(cg, p->desc.box, err) < 0 || make_levels(p, err) < 0)
+	if (cgroup_make(cg, p->desc.box, err) < 0 || birth_make_levels(cg, &p->desc, err) < 0)
 		return -1;
 	for (size_t i = 0; i < p->desc.nlimits; i++) {
 		const struct desc_limit *l = &p->desc.limits[i];

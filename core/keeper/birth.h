@@ -7,4 +7,6 @@
  * argv but the program are wiped then: nobody needs them again, and an order may bring a megabyte of them.
  */
 int birth(struct proc *p, const struct proc_fd *fds, size_t nfds);
+/* Makes the boxes above its own with what limits them; for adopt.c too. */
+int birth_make_levels(struct cgroup *cg, const struct desc *d, struct err *err);
 #endif

@@ -122,6 +122,11 @@ static int read_in_block(struct reader *r, const char *word, const char *value, 
 		return words_add(&s->after, value, err);
 	if (!strcmp(word, "inherit"))
 		return words_add(&s->inherit, value, err);
+	if (!strcmp(word, "secret")) {
+		free(s->secret);
+		s->secret = strdup(value);
+		return s->secret ? 0 : err_set(err, "no memory");
+	}
 	return desc_set(&s->desc, word, value, err);
 }
 
@@ -310,6 +315,7 @@ void plan_free(struct plan **plan)
 			desc_fini(&s->desc);
 			words_free(&s->after);
 			words_free(&s->inherit);
+			free(s->secret);
 			free(s);
 		}
 	}

@@ -43,6 +43,7 @@
  *       reload_signal 1                  optional: what `reload NAME` sends
  *       after logger                     may repeat: started once that is ready
  *       inherit page                     may repeat: listening sockets, as DSS_LISTEN_PAGE_FD=N
+ *       secret /srv/dss/config/x.token   read anew at each start, handed over by a pipe: DSS_KERNEL_SECRETS_FD=N
  *     end
  */
 
@@ -60,6 +61,7 @@ struct plan_service {
 	long give_up_ms;         /* 0 = never */
 	int reload_signal;       /* 0 = it cannot be reloaded */
 	char **after, **inherit; /* NULL-terminated, owned */
+	char *secret;            /* owned; a file that its user may not read; NULL = none */
 };
 
 struct plan {

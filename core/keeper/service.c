@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "base/words.h"
+#include "keeper/secret.h"
 #include "sys/clock.h"
 
 #define BACKOFF_FIRST_MS 1000  /* the pause after the second crash; doubled after each further one */
@@ -127,7 +128,8 @@ static void spawn(struct service *s)
 	s->next_wall_ms = 0;
 	s->starts++;
 	bool is_given = false;
-	if (copy_desc(&d, &s->plan->desc, &err) < 0 || (all->give && all->give(all->data, s, fds, &nfds, &err) < 0))
+	if (copy_desc(&d, &s->plan->desc, &err) < 0 || (s->plan->secret && secret_read(s->plan->secret, &d, &err) < 0) ||
+	    (all->give && all->give(all->data, s, fds, &nfds, &err) < 0))
 		goto failed;
 	is_given = true;
 	if (!strcmp(d.id, "backend") && service_crashes_within(s, SAFE_WINDOW_MS) >= SAFE_CRASHES) {

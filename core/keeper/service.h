@@ -11,7 +11,7 @@ enum service_state { SERVICE_DOWN, SERVICE_STARTING, SERVICE_UP, SERVICE_BACKOFF
 enum service_event { SERVICE_START, SERVICE_READY, SERVICE_HEALTHY, SERVICE_EXIT, SERVICE_TIMER, SERVICE_STOP, SERVICE_GIVE_UP };
 extern const struct fsm service_fsm;
 
-#define SERVICE_FDS_MAX      8
+#define SERVICE_FDS_MAX      10
 #define SERVICE_CRASHES_KEPT 3
 
 struct service {

@@ -140,7 +140,7 @@ static int open_pipe(int pair[2])
 }
 
 /* A kernel that cannot: everything of one user reaches each other, as ever. */
-static void enclose(void)
+void stamp_start_enclose(void)
 {
 	struct scope scope = { .scoped = SCOPE_SIGNAL };
 	int fd = (int)syscall(SYS_landlock_create_ruleset, &scope, sizeof(scope), 0);
@@ -155,7 +155,7 @@ static void run(char **argv, const int to_out[2], const int to_err[2], int failu
 {
 	dup2(to_out[1], STDOUT_FILENO);
 	dup2(to_err[1], STDERR_FILENO);
-	enclose();
+	stamp_start_enclose();
 	signal(SIGPIPE, SIG_DFL);
 	sigprocmask(SIG_SETMASK, mask, NULL);
 	execvp(argv[0], argv);

@@ -17,6 +17,8 @@ void stamp_start_init(void);
 /* Forks and executes argv (searched along PATH) with its output in two new pipes, whose ends to read come back, non-blocking. mask: the program's
  * signal mask. Its pid; or -1: why has the text, and the errno is returned in errno. */
 pid_t stamp_start(char **argv, int from[2], const sigset_t *mask, char *why, size_t room);
+/* Puts this process into that domain; where the kernel cannot, nothing happens. */
+void stamp_start_enclose(void);
 /* Tells the keeper that it runs. */
 void stamp_start_told(void);
 /* Tells the keeper why there is no program. */
