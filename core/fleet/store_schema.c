@@ -62,6 +62,7 @@ static const char *const migrations[STORE_SCHEMA] = {
 	"  process TEXT PRIMARY KEY, cpu_ms INTEGER NOT NULL, memory_bytes INTEGER NOT NULL, at_ms INTEGER NOT NULL,"
 	"  started_ms INTEGER NOT NULL);",
 	"CREATE INDEX task_training ON task(project, created_ms) WHERE type = 'train';",
+	"CREATE TABLE notebook (kernel TEXT PRIMARY KEY, process TEXT NOT NULL, detail TEXT NOT NULL) WITHOUT ROWID;",
 };
 
 int store_schema_migrate(struct store_sql *sql, const char *path, struct err *err)

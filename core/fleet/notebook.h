@@ -1,0 +1,18 @@
+#ifndef DSS_FLEET_NOTEBOOK_H
+#define DSS_FLEET_NOTEBOOK_H
+#include "base/err.h"
+#include "fleet/store.h"
+/* notebook: what the store keeps of kernels of notebooks: one row each, from before its process is boxed until it was shut down. */
+struct notebook_row { /* borrowed */
+	const char *kernel, *process;
+	const char *detail; /* JSON, see node/node_notebook_row.c */
+};
+
+/* Calls fn with every row. Only before the loop runs. */
+typedef void notebook_row_fn(void *data, const struct notebook_row *row);
+int notebook_load(struct store *store, notebook_row_fn *fn, void *data, struct err *err);
+/* Copies the row. fn may be NULL. -1: the store takes nothing now; fn is not called. */
+int notebook_save(struct store *store, const struct notebook_row *row, store_done_fn *fn, void *data);
+int notebook_remove(struct store *store, const char *kernel, store_done_fn *fn, void *data);
+
+#endif
