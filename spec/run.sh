@@ -1,34 +1,18 @@
 #!/bin/sh
-# run.sh [quick] [FILE...]: runs the spec files one by one, each in its own interpreter with a time limit; says what was skipped
-# and why; ends with "N passed, N failed" over all of them. quick: only what needs no daemon and no virtual machine.
+# run.sh [quick] [FILE...]: runs the spec files, each in its own interpreter with a time limit, two at a time where there are two
+# processors (DSS_SPEC_JOBS: so many); says what was skipped and why; ends with "N passed, N failed" over all of them. quick: only what
+# needs no daemon and no virtual machine.
 set -u
 cd "$(dirname "$0")/.."
 build=${DSS_BUILD:-build}
 export DSS_BUILD="$build"
 # A virtual machine without KVM and a loaded CI are slow; a spec file that needs longer than this hangs.
-limit=${DSS_SPEC_LIMIT:-420}
-out=$(mktemp -d "${TMPDIR:-/tmp}/dss-spec.XXXXXX")
-trap 'rm -rf "$out"' EXIT
-trap 'exit 130' INT TERM
-
-quick=""
-[ "${1:-}" = quick ] && { quick=1; shift; }
-if [ $# -gt 0 ]; then
-	files=$*
-else
-	files=$(find spec/style spec/lua spec/core spec/policies spec/kernels spec/fleet spec/ctl -name '*_spec.lua' 2>/dev/null | sort)
-	[ -n "$quick" ] || files="$files $(find spec/keeper spec/daemon -name '*_spec.lua' 2>/dev/null | sort)"
-fi
+limit=${DSS_SPEC_LIMIT:-600}
+jobs=${DSS_SPEC_JOBS:-$(nproc 2>/dev/null || echo 1)}
+[ "$jobs" -le 2 ] || [ -n "${DSS_SPEC_JOBS:-}" ] || jobs=2
 
 preload=""
-case "$build" in
-*asan*)
-	preload="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)"
-	export ASAN_OPTIONS="detect_leaks=0:abort_on_error=0:log_path=$out/asan" UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1"
-	;;
-esac
-
-passed=0 failed=0 skipped=0 unsteady=""
+case "$build" in *asan*) preload="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)" ;; esac
 
 # run_file FILE LOG: sets ok, bad, pending, took, rc.
 run_file() {
@@ -57,28 +41,65 @@ show_failure() { # LOG
 	sed 's/^/        /' "$1" | tail -n 150
 }
 
-for file in $files; do
-	log="$out/$(echo "$file" | tr / _)"
-	run_file "$file" "$log"
-	# Files that drive real processes share the machine with others: what fails is shown and run once more, and the end names it.
-	case "$file" in
-	spec/daemon/* | spec/keeper/* | spec/kernels/* | spec/core/*)
-		if [ "$bad" -gt 0 ] && [ "$rc" -ne 124 ]; then
-			echo "FAILED  $file: $bad failed, $ok passed (${took} s); once more"
-			show_failure "$log"
-			run_file "$file" "$log"
-			unsteady="$unsteady $file"
-		fi
-		;;
-	esac
-	passed=$((passed + ok)) failed=$((failed + bad)) skipped=$((skipped + pending))
+name_of() { echo "$1" | tr / _; }
+
+# What became of FILE, as one piece of text: others print at the same time.
+tell() { # FILE LOG MORE
 	if [ "$bad" -eq 0 ]; then
-		echo "ok      $file: $ok passed$([ "$pending" -eq 0 ] || echo ", $pending skipped") (${took} s)"
-		[ "$pending" -eq 0 ] || sed -n '/^Pending/,/^$/p' "$log" | sed 's/^/        /'
+		echo "ok      $1: $ok passed$([ "$pending" -eq 0 ] || echo ", $pending skipped") (${took} s)"
+		[ "$pending" -eq 0 ] || sed -n '/^Pending/,/^$/p' "$2" | sed 's/^/        /'
 	else
-		echo "FAILED  $file: $bad failed, $ok passed (${took} s$([ "$rc" -ne 124 ] || echo ", stopped after the limit of $limit s"))"
-		show_failure "$log"
+		echo "FAILED  $1: $bad failed, $ok passed (${took} s$([ "$rc" -ne 124 ] || echo ", stopped after the limit of $limit s"))$3"
+		show_failure "$2"
 	fi
+}
+
+# Files that drive real processes share the machine with others: what fails is shown and run once more, alone, and the end names it.
+is_worth_another() { # FILE
+	case "$1" in spec/daemon/* | spec/keeper/* | spec/kernels/* | spec/core/*) [ "$rc" -ne 124 ] ;; *) false ;; esac
+}
+
+# One of those that run side by side: --one OUT FILE. Leaves its sums in OUT.
+if [ "${1:-}" = --one ]; then
+	out=$2 file=$3
+	log="$out/$(name_of "$file")"
+	run_file "$file" "$log"
+	more=""
+	[ "$bad" -eq 0 ] || ! is_worth_another "$file" || more="; once more at the end"
+	said=$(tell "$file" "$log" "$more")
+	echo "$ok $bad $pending $rc" >"$log.sum"
+	printf '%s\n' "$said"
+	exit 0
+fi
+
+out=$(mktemp -d "${TMPDIR:-/tmp}/dss-spec.XXXXXX")
+trap 'rm -rf "$out"' EXIT
+trap 'exit 130' INT TERM
+if [ -n "$preload" ]; then
+	export ASAN_OPTIONS="detect_leaks=0:abort_on_error=0:log_path=$out/asan" UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1"
+fi
+quick=""
+[ "${1:-}" = quick ] && { quick=1; shift; }
+if [ $# -gt 0 ]; then
+	files=$*
+else
+	files=$(find spec/style spec/lua spec/core spec/policies spec/kernels spec/fleet spec/ctl -name '*_spec.lua' 2>/dev/null | sort)
+	[ -n "$quick" ] || files="$files $(find spec/keeper spec/daemon -name '*_spec.lua' 2>/dev/null | sort)"
+fi
+
+passed=0 failed=0 skipped=0 unsteady=""
+# shellcheck disable=SC2086
+printf '%s\n' $files | xargs -P "$jobs" -n 1 sh spec/run.sh --one "$out"
+for file in $files; do
+	log="$out/$(name_of "$file")"
+	ok=0 bad=1 pending=0 rc=1
+	[ ! -f "$log.sum" ] || read -r ok bad pending rc <"$log.sum"
+	if [ "$bad" -gt 0 ] && is_worth_another "$file"; then
+		unsteady="$unsteady $file"
+		run_file "$file" "$log"
+		tell "$file" "$log" ""
+	fi
+	passed=$((passed + ok)) failed=$((failed + bad)) skipped=$((skipped + pending))
 done
 for report in "$out"/asan.*; do
 	[ -f "$report" ] || continue
