@@ -125,7 +125,7 @@ void tunnel_get_stats(const struct tunnel *t, struct tunnel_stats *out)
 
 static int connect_to(const struct tunnel_target *to, struct err *err)
 {
-	return to->socket[0] != '\0' ? sock_connect_unix(to->socket, err) : sock_connect_tcp("127.0.0.1", to->port, err);
+	return to->socket[0] != '\0' ? sock_connect_unix_own(to->socket, err) : sock_connect_tcp("127.0.0.1", to->port, err);
 }
 
 static struct pipe *pipe_new(struct tunnel *t, struct gate_request *req, const struct tunnel_target *target, tunnel_done_fn *fn,

@@ -34,7 +34,7 @@ void tunnel_settings_init(struct tunnel_settings *s);
 
 struct tunnel_target {
 	struct tunnel_route route;
-	char socket[256]; /* a unix socket's path; "" = a port of 127.0.0.1 */
+	char socket[256]; /* a unix socket's path, of its folder's owner; "" = a port of 127.0.0.1 */
 	int port;
 };
 

@@ -101,6 +101,7 @@ static void free_call(struct client_call *call)
 	give_back(c, call->easy);
 	curl_slist_free_all(call->fields);
 	curl_slist_free_all(call->connect_to);
+	free(call->unix_path);
 	buf_fini(&call->answer);
 	free(call);
 }
@@ -110,6 +111,8 @@ static enum client_outcome judge(const struct client_call *call, CURLcode code)
 	curl_off_t sent_at = 0;
 	if (call->is_too_large)
 		return CLIENT_TOO_LARGE;
+	if (call->is_other)
+		return CLIENT_NOT_CONNECTED;
 	switch (code) {
 	case CURLE_OK:
 		return CLIENT_OK;
@@ -141,6 +144,8 @@ static void explain(const struct client_call *call, CURLcode code, enum client_o
 		curl_easy_getinfo(call->easy, CURLINFO_OS_ERRNO, &os_error);
 		if (code == CURLE_OPERATION_TIMEDOUT)
 			err_set(err, "no connection in time");
+		else if (call->is_other)
+			err_set(err, "who listens on its socket is not the owner of the socket's folder");
 		else if (os_error != 0)
 			err_sys(err, (int)os_error, "no connection");
 		else

@@ -27,7 +27,7 @@ enum client_outcome {
 struct client_order {
 	const char *method;        /* "GET" where NULL */
 	const char *url;           /* http://host:port/path */
-	const char *unix_path;     /* NULL, or connect to this socket; the url then gives Host and path */
+	const char *unix_path;     /* NULL, or connect to this socket, of its folder's owner; the url then gives Host and path */
 	const char *const *fields; /* NULL, or "Name: value" lines ending with NULL */
 	const char *bearer;        /* NULL, or the token of Authorization: Bearer */
 	const char *content_type;  /* of the body; NULL: application/json */

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include "net/direct.h"
 #include "net/http.h"
+#include "sys/sock.h"
 
 /* Each call under way has one; long polls wait by the hundred. */
 static const long READ_BUFFER = 4 * 1024;
@@ -47,7 +48,16 @@ static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockad
 		call->is_refused = true;
 		return CURL_SOCKET_BAD;
 	}
-	return socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
+	return call->unix_fd = socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
+}
+
+/* It is connected, and nothing was sent yet. A connection that was kept has been looked at. */
+static int on_connected(void *arg, char *peer, char *own, int peer_port, int own_port)
+{
+	struct client_call *call = arg;
+	(void)peer, (void)own, (void)peer_port, (void)own_port;
+	call->is_other = call->was_new && sock_check_own(call->unix_fd, call->unix_path, NULL) < 0;
+	return call->is_other ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
 }
 
 /* --- an order --- */
@@ -182,8 +192,12 @@ static bool set_options(struct client_call *call, const struct client_order *o)
 	SET(easy, CURLOPT_HTTPHEADER, call->fields);
 	if (call->connect_to != NULL)
 		SET(easy, CURLOPT_CONNECT_TO, call->connect_to);
-	if (o->unix_path != NULL)
+	if (o->unix_path != NULL) {
+		failed |= (call->unix_path = strdup(o->unix_path)) == NULL;
 		SET(easy, CURLOPT_UNIX_SOCKET_PATH, o->unix_path);
+		SET(easy, CURLOPT_PREREQFUNCTION, on_connected);
+		SET(easy, CURLOPT_PREREQDATA, call);
+	}
 	SET(easy, CURLOPT_PRIVATE, call);
 	SET(easy, CURLOPT_WRITEFUNCTION, on_bytes);
 	SET(easy, CURLOPT_WRITEDATA, call);

@@ -26,8 +26,10 @@ struct client_call {
 	void *data;
 	char method[16];
 	char shown[200]; /* the URL without its query, for error texts */
+	char *unix_path; /* NULL: a TCP connection */
+	int unix_fd;     /* of a new connection; libcurl's */
 	int64_t timeout_ms;
-	bool is_known_only, was_new, is_refused, is_too_large, is_head_too_large;
+	bool is_known_only, was_new, is_refused, is_other, is_too_large, is_head_too_large;
 };
 
 /* Makes the call's easy handle ready for curl_multi_add_handle; its fields, connect_to and answer are filled as it goes on. -1: err. */

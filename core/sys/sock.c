@@ -278,6 +278,32 @@ int sock_connect_unix(const char *path, struct err *err)
 	return fd >= 0 ? fd : err_sys(err, errnum, "unable to connect to %s", path);
 }
 
+int sock_check_own(int fd, const char *path, struct err *err)
+{
+	const char *slash = strrchr(path, '/');
+	struct stat folder;
+	struct sock_peer peer;
+	int dir = slash ? open_folder(path, slash) : (errno = EINVAL, -1);
+	bool is_known = dir >= 0 && fstat(dir, &folder) == 0;
+	int errnum = errno;
+	fds_close(&dir);
+	if (!is_known)
+		return err_sys(err, errnum, "unable to connect to %s", path);
+	if (sock_get_peer(fd, &peer, err) < 0)
+		return -1;
+	return peer.uid == folder.st_uid ? 0
+					 : err_sys(err, EACCES, "unable to connect to %s: who listens there is not the owner of its folder",
+						   path);
+}
+
+int sock_connect_unix_own(const char *path, struct err *err)
+{
+	int fd = sock_connect_unix(path, err);
+	if (fd >= 0 && sock_check_own(fd, path, err) < 0)
+		fds_close(&fd);
+	return fd;
+}
+
 int sock_pair(int pair[2], struct err *err)
 {
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) == 0)

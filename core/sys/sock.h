@@ -29,6 +29,10 @@ int sock_peer_address(int fd, char *out, size_t room);
  * rival holds a lock of its own, as the keeper does. */
 int sock_listen_unix(const char *path, mode_t mode, struct err *err);
 int sock_connect_unix(const char *path, struct err *err);
+/* Only to who listens as the owner of the socket's folder, else EACCES: in a folder that others write a link may lead to anybody's socket,
+ * where we would be taken for the one who asks. */
+int sock_connect_unix_own(const char *path, struct err *err);
+int sock_check_own(int fd, const char *path, struct err *err); /* the same of one that was connected otherwise */
 int sock_pair(int pair[2], struct err *err);     /* unix stream, non-blocking */
 int sock_accept(int listen_fd, struct err *err); /* -1 with err->code EAGAIN: none waits */
 int sock_get_peer(int fd, struct sock_peer *peer, struct err *err);

@@ -181,6 +181,12 @@ static int l_connect_unix(lua_State *L)
 	return answer(L, sock_connect_unix(luaL_checkstring(L, 1), &err), &err);
 }
 
+static int l_connect_unix_own(lua_State *L)
+{
+	struct err err = { 0 };
+	return answer(L, sock_connect_unix_own(luaL_checkstring(L, 1), &err), &err);
+}
+
 static int l_pair(lua_State *L)
 {
 	int pair[2];
@@ -389,6 +395,7 @@ int luaopen_t_sys(lua_State *L)
 		{ "port", l_port },
 		{ "listen_unix", l_listen_unix },
 		{ "connect_unix", l_connect_unix },
+		{ "connect_unix_own", l_connect_unix_own },
 		{ "pair", l_pair },
 		{ "accept", l_accept },
 		{ "peer", l_peer },

@@ -319,13 +319,20 @@ describe("the HTTP client", function()
 	end)
 
 	it("speaks over a unix socket", function()
-		local path = os.tmpname()
-		os.remove(path)
-		server = assert(t.server { path = path })
-		local a = call { url = "http://localhost/info", unix_path = path }
-		os.remove(path)
+		local dir = os.tmpname()
+		os.remove(dir)
+		assert(os.execute("mkdir " .. dir))
+		finally(function() os.execute("rm -r " .. dir) end)
+		server = assert(t.server { path = dir .. "/s" })
+		local a = call { url = "http://localhost/info", unix_path = dir .. "/s" }
 		assert.equal(200, a.status)
 		assert.truthy(a.body:find('"peer":"unix"', 1, true))
+		-- A socket that a link leads to, of somebody else than the folder's owner.
+		if os.execute("mkdir " .. dir .. "/d && ln -s ../s " .. dir .. "/d/s && chown 65534 " .. dir .. "/d 2>/dev/null") then
+			a = call { url = "http://localhost/info", unix_path = dir .. "/d/s" }
+			assert.same({ 0, "not connected" }, { a.status, a.outcome })
+			assert.matches("is not the owner of the socket's folder$", a.error)
+		end
 	end)
 
 	it("holds a thousand calls at once", function()

@@ -3,7 +3,7 @@ local helper = require "spec.helper"
 local t = require "t_sys"
 local p = require "t_spawn"
 
-local ENOENT, EAGAIN, EEXIST, ENOTDIR, EISDIR = 2, 11, 17, 20, 21
+local ENOENT, EAGAIN, EACCES, EEXIST, ENOTDIR, EISDIR = 2, 11, 13, 17, 20, 21
 local EINVAL, EFBIG, EADDRINUSE, ECONNREFUSED = 22, 27, 98, 111
 local ME, MY_UID, MY_GID = t.ids()
 
@@ -229,6 +229,20 @@ describe("a unix socket", function()
 		assert.equal("precious", helper.read(dir .. "/s"))
 		assert.equal(ENOENT, select(3, t.listen_unix(dir .. "/none/s", 384)))
 		assert.equal(ENOENT, select(3, t.connect_unix(dir .. "/none")))
+	end)
+	it("is that of its folder's owner, where that is asked for, wherever its name leads", function()
+		local listener, client, server = meets(dir .. "/s")
+		close(client, server, assert(t.connect_unix_own(dir .. "/s")))
+		assert.equal(ENOENT, select(3, t.connect_unix_own(dir .. "/none")))
+		if MY_UID == 0 then
+			local others = dir .. "/others"
+			assert(os.execute(("mkdir %s && ln -s %s/s %s/s && chown 65534 %s"):format(others, dir, others, others)))
+			local fd, why, code = t.connect_unix_own(others .. "/s")
+			assert.same({ nil, EACCES }, { fd, code })
+			assert.truthy(why:find("/s: who listens there is not the owner of its folder", 1, true), why)
+			close(assert(t.connect_unix(others .. "/s")))
+		end
+		close(listener)
 	end)
 end)
 

@@ -192,6 +192,9 @@ describe("a tunnel", function()
 			assert.is_nil(head:find "evil")
 			assert.is_nil(head:find "DSS%-webapp")
 		end)
+		it("its length stays, also where Connection names it: the body would have no end", function()
+			assert.matches("\r\nContent%-Length: 0\r\n", said "Connection: Content-Length\r\n")
+		end)
 		it("what holds for the whole origin or host does not pass", function()
 			local head = said 'Clear-Site-Data: "*"\r\nService-Worker-Allowed: /\r\nStrict-Transport-Security: max-age=1\r\nX-Mine: 1\r\n'
 			assert.matches("\r\nX%-Mine: 1\r\n", head)
@@ -395,6 +398,36 @@ describe("a tunnel", function()
 		assert.matches("ok$", (read(c)))
 	end)
 
+	--- A request that waits until it is known where to, whose client has shut its sending side by then.
+	local function shut_early(fields, body)
+		local c = client()
+		send(c, ("PATCH %s/ HTTP/1.1\r\nHost: localhost\r\n%s\r\n%s"):format(PREFIX, fields, body))
+		wait("the request", function() return server:stats().deferred == 1 end)
+		c:shut()
+		for _ = 1, 3 do t.turn(5) end
+		server:pass(1)
+		return c
+	end
+
+	it("answers one that had shut it before it was known where to", function()
+		start()
+		local c = shut_early("Content-Length: 3\r\n", "abc")
+		local a = app()
+		assert.matches("\r\n\r\nabc$", (read(a, has "abc")))
+		assert.equal("closed", select(2, read(a)))
+		send(a, OK)
+		assert.matches("ok$", (read(c)))
+	end)
+
+	it("a body that is none is answered when its client has shut its sending side, however late", function()
+		start { answers_later = 1 }
+		local c = shut_early("Transfer-Encoding: chunked\r\n", "xyz\r\n")
+		wait("its end", function() return server:tunnel().ended == 1 end)
+		for _ = 1, 3 do t.turn(5) end
+		server:answer(2, "late")
+		assert.matches("late$", (read(c)))
+	end)
+
 	it("gives a client of HTTP/1.0 an answer without chunks", function()
 		start()
 		local c = client()
@@ -416,6 +449,31 @@ describe("a tunnel", function()
 		assert.matches("\r\nContent%-Length: 5000\r\n", (read(c, has_head)))
 		ask(c, PREFIX .. "/next")
 		assert.matches("^GET /next ", (read(app(), has_head)))
+	end)
+
+	it("does not ask a socket of anybody else that a link in the app's folder leads to", function()
+		local dir = os.tmpname()
+		os.remove(dir)
+		assert(os.execute(("mkdir -p %s/app && ln -s ../other %s/app/s"):format(dir, dir)))
+		local other = assert(t.server { path = dir .. "/other" })
+		finally(function()
+			other:free()
+			os.execute("rm -r " .. dir)
+		end)
+		local function status()
+			start { socket = dir .. "/app/s" }
+			local c = client()
+			ask(c, PREFIX .. "/info", "Connection: close\r\n")
+			local said = read(c)
+			server:free()
+			server = nil
+			return said:match "^HTTP/1.1 (%d+)", said
+		end
+		assert.equal("200", (status()))
+		if not os.execute("chown 65534 " .. dir .. "/app 2>/dev/null") then return end
+		local code, said = status()
+		assert.equal("502", code)
+		assert.matches("is not the owner of its folder", said)
 	end)
 
 	describe("after an upgrade to websocket", function()
