@@ -291,9 +291,9 @@ int sock_check_own(int fd, const char *path, struct err *err)
 		return err_sys(err, errnum, "unable to connect to %s", path);
 	if (sock_get_peer(fd, &peer, err) < 0)
 		return -1;
-	return peer.uid == folder.st_uid ? 0
-					 : err_sys(err, EACCES, "unable to connect to %s: who listens there is not the owner of its folder",
-						   path);
+	return peer.uid == folder.st_uid
+		       ? 0
+		       : err_sys(err, EACCES, "unable to connect to %s: who listens there is not the owner of its folder", path);
 }
 
 int sock_connect_unix_own(const char *path, struct err *err)
