@@ -174,6 +174,7 @@ struct dssd {
 	int backend_fd, webapps_fd; /* what nginx passes on; webapps' own origin (behind nginx a Unix socket); -1: none */
 	int port, callback_port;
 	int page_port, webapps_port; /* as people know them: nginx has them, where it runs */
+	int jupyter_port;            /* of the Jupyter server that the keeper runs; -1: none */
 	int64_t drain_until_ms;
 	bool has_failed;
 };
@@ -209,13 +210,32 @@ static void on_retention(void *data, const struct policy_retention *retention)
 	purge_set(data, retention);
 }
 
+/* Where a Jupyter server is, and the file with its token; "" = there is none. */
+static void find_jupyter(const struct dssd *d, char *url, size_t room, char *token, size_t token_room)
+{
+	const struct config_node *c = &d->config;
+	if (c->jupyter_attach)
+		snprintf(url, room, "%s", c->jupyter_attach);
+	else if (c->is_jupyter_ours && d->jupyter_port > 0)
+		snprintf(url, room, "http://%s:%d", c->jupyter_host, d->jupyter_port);
+	if (c->jupyter_token_file)
+		snprintf(token, token_room, "%s", c->jupyter_token_file);
+	else
+		snprintf(token, token_room, "%s/config/jupyter.token", d->dir);
+}
+
 static int start_node(struct dssd *d, struct err *err)
 {
 	char key[PATH_MAX];
 	if (snprintf(key, sizeof key, "%s/config/node.key", d->dir) >= (int)sizeof key)
 		return err_set(err, "unable to start: the instance's path is too long");
+	char jupyter[400] = "", token[PATH_MAX + 32] = "";
+	find_jupyter(d, jupyter, sizeof jupyter, token, sizeof token);
 	struct node_config c = {
 		.dir = d->dir,
+		.jupyter_url = jupyter,
+		.jupyter_token = token,
+		.is_jupyter_ours = d->config.is_jupyter_ours,
 		.keeper_fd = d->keeper_fd,
 		.callback_fd = d->callback_fd,
 		.node_key_path = key,
@@ -312,7 +332,7 @@ static int start_gates(struct dssd *d, struct err *err)
 
 static int tell_ports(struct dssd *d, struct err *err)
 {
-	const struct front_ports ports = { d->page_port, d->callback_port, d->webapps_port, d->port, d->config.is_front_tls };
+	const struct front_ports ports = { d->page_port, d->callback_port, d->webapps_port, d->port, d->jupyter_port, d->config.is_front_tls };
 	return front_tell_ports(d->dir, &ports, err);
 }
 
@@ -379,6 +399,7 @@ static int find_inherited(struct dssd *d, struct err *err)
 	d->port = sock_port(d->page_fd);
 	d->callback_port = sock_port(d->callback_fd);
 	d->page_port = front_port("DSS_LISTEN_FRONT_FD", d->port);
+	d->jupyter_port = front_port("DSS_LISTEN_JUPYTER_FD", -1);
 	d->webapps_port = front_port("DSS_LISTEN_FRONT_WEBAPPS_FD", d->webapps_fd >= 0 ? sock_port(d->webapps_fd) : -1);
 	return 0;
 }

@@ -93,6 +93,21 @@ static char **copy_list(lua_State *L, int i)
 	return list;
 }
 
+static char *copy_field(lua_State *L, int table, const char *name)
+{
+	const char *s = arg_field_text(L, table, name);
+	return s ? strdup(s) : NULL;
+}
+
+static void fill_jupyter(lua_State *L, int table, struct config_node *c)
+{
+	const char *host = arg_field_text(L, table, "host");
+	c->is_jupyter_ours = arg_field_bool(L, table, "is_ours", false);
+	snprintf(c->jupyter_host, sizeof c->jupyter_host, "%s", host ? host : "127.0.0.1");
+	c->jupyter_attach = copy_field(L, table, "attach");
+	c->jupyter_token_file = copy_field(L, table, "token_file");
+}
+
 /* out, node table */
 static int fill_node(lua_State *L)
 {
@@ -107,6 +122,9 @@ static int fill_node(lua_State *L)
 	c->is_fronted = arg_field_bool(L, 2, "front", false);
 	c->is_front_tls = arg_field_bool(L, 2, "front_tls", false);
 	c->takes_remote_user = arg_field_bool(L, 2, "remote_user", false);
+	if (lua_getfield(L, 2, "jupyter") == LUA_TTABLE)
+		fill_jupyter(L, lua_gettop(L), c);
+	lua_pop(L, 1);
 	lua_getfield(L, 2, "hosts");
 	c->hosts = copy_list(L, lua_gettop(L));
 	if (lua_getfield(L, 2, "remote_admins") == LUA_TTABLE)
@@ -152,5 +170,7 @@ void config_node_fini(struct config_node *c)
 	for (char **r = c->remote_admins; r && *r; r++)
 		free(*r);
 	free(c->remote_admins);
+	free(c->jupyter_attach);
+	free(c->jupyter_token_file);
 	memset(c, 0, sizeof *c);
 }

@@ -75,14 +75,16 @@ void front_free(struct front **front)
 
 int front_tell_ports(const char *dir, const struct front_ports *p, struct err *err)
 {
-	char path[PATH_MAX], text[200], webapps[16] = "null";
+	char path[PATH_MAX], text[240], webapps[16] = "null", jupyter[16] = "null";
 	if (snprintf(path, sizeof path, "%s/run/ports.json", dir) >= (int)sizeof path)
 		return err_set(err, "unable to write run/ports.json: the path is too long");
 	if (p->webapps > 0)
 		snprintf(webapps, sizeof webapps, "%d", p->webapps);
+	if (p->jupyter > 0)
+		snprintf(jupyter, sizeof jupyter, "%d", p->jupyter);
 	int n = snprintf(text, sizeof text,
-			 "{\"page\":%d,\"callback\":%d,\"jupyter\":null,\"webapps\":%s,\"local\":%d,\"tls\":%s}\n", p->page,
-			 p->callback, webapps, p->local, p->has_tls ? "true" : "false");
+			 "{\"page\":%d,\"callback\":%d,\"jupyter\":%s,\"webapps\":%s,\"local\":%d,\"tls\":%s}\n", p->page,
+			 p->callback, jupyter, webapps, p->local, p->has_tls ? "true" : "false");
 	return fds_replace_file(path, text, (size_t)n, 0644, err);
 }
 

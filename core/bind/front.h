@@ -12,6 +12,7 @@ int front_inherited(const char *name);
 int front_port(const char *name, int otherwise);
 struct front_ports {
 	int page, callback, webapps, local; /* local: without nginx the page's; webapps < 1: none */
+	int jupyter;                        /* < 1: none */
 	bool has_tls;
 };
 /* run/ports.json: where people and programs find us. */

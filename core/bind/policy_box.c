@@ -39,7 +39,7 @@ static int push(lua_State *L, void *data)
 {
 	const struct finding *f = data;
 	const struct guest_facts *g = f->g;
-	lua_createtable(L, 0, 14);
+	lua_createtable(L, 0, 17);
 	set_text(L, "kind", g->kind);
 	set_text(L, "id", g->id);
 	set_text(L, "user", g->user);
@@ -49,6 +49,9 @@ static int push(lua_State *L, void *data)
 	set_text(L, "recipe", g->recipe);
 	set_text(L, "recipe_type", g->recipe_type);
 	set_text(L, "webapp", g->webapp);
+	set_text(L, "notebook", g->notebook);
+	set_text(L, "kernel_spec", g->kernel_spec);
+	set_text(L, "kernel", g->notebook ? g->id : NULL);
 	set_list(L, "tags", g->tags);
 	set_list(L, "resources", g->resources);
 	if (g->memory_bytes > 0) {

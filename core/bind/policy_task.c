@@ -54,6 +54,8 @@ void policy_task_push_guest(lua_State *L, const struct guest_facts *g)
 	set_text(L, "recipe", g->recipe);
 	set_text(L, "recipe_type", g->recipe_type);
 	set_text(L, "webapp", g->webapp);
+	set_text(L, "notebook", g->notebook);
+	set_text(L, "kernel_spec", g->kernel_spec);
 	set_list(L, "tags", g->tags);
 	set_list(L, "resources", g->resources);
 	lua_pushinteger(L, g->priority);

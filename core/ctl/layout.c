@@ -30,6 +30,9 @@ static const struct {
 	{ "db", LAYOUT_CONTROL, LAYOUT_CONTROL, 0700 },
 	/* What the run user makes there belongs to the control user's group. */
 	{ "webapps", LAYOUT_RUN, LAYOUT_CONTROL, 02770 },
+	/* The backend's socket for the Jupyter server, which the run user reaches and cannot replace; below, what the server writes. */
+	{ "notebooks", LAYOUT_CONTROL, LAYOUT_RUN, 0710 },
+	{ "notebooks/server", LAYOUT_RUN, LAYOUT_CONTROL, 0700 },
 	{ ".", LAYOUT_ADMIN, LAYOUT_ADMIN, 0755 },
 };
 enum { FOLDERS = sizeof(folders) / sizeof(folders[0]) };

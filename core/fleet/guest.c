@@ -20,7 +20,8 @@ static const struct {
 	{ "user", offsetof(struct guest_facts, user) },     { "project", offsetof(struct guest_facts, project) },
 	{ "job", offsetof(struct guest_facts, job) },       { "activity", offsetof(struct guest_facts, activity) },
 	{ "recipe", offsetof(struct guest_facts, recipe) }, { "recipeType", offsetof(struct guest_facts, recipe_type) },
-	{ "webapp", offsetof(struct guest_facts, webapp) },
+	{ "webapp", offsetof(struct guest_facts, webapp) }, { "notebook", offsetof(struct guest_facts, notebook) },
+	{ "kernelSpec", offsetof(struct guest_facts, kernel_spec) },
 };
 
 static int copy_list(json_t *copy, const char *name, const json_t *list)

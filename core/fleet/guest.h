@@ -27,6 +27,7 @@ struct guest_facts {      /* all borrowed during guest_ask; texts: NULL = not kn
 	const char *user, *project;
 	const char *job, *activity, *recipe, *recipe_type; /* of a recipe; recipe_type: python r shell spark java */
 	const char *webapp;
+	const char *notebook, *kernel_spec; /* of a notebook: an id made from its name, which is free text */
 	const json_t *tags;      /* list of texts, of project and recipe; NULL = none */
 	const json_t *resources; /* list of texts: what it uses that is scarce ("licence:sas"); NULL = none */
 	int64_t memory_bytes; /* its limit; 0 = has none: counts GUEST_LEAST; -1 = takes none of its own (it runs inside a kernel) */

@@ -37,23 +37,27 @@ static void on_gone(void *data, int fd, int events)
 	proc_feed(p, PROC_EXIT);
 }
 
-/* Whom the process runs as, if orders may name that user; in one-user mode all are the same. false: it is not a backend's to have. */
-static bool is_for_orders(const struct procs *t, const struct proc_stat *st, const struct account **account)
+/* Whom the process runs as, if orders may name that user; in one-user mode all are the same. false: it is not a backend's to have. user: whom the
+ * order names, or NULL: in /proc a process that hides its memory belongs to root. */
+static bool is_for_orders(const struct procs *t, const struct proc_stat *st, const char *user, const struct account **account)
 {
-	*account = accounts_is_one_user(t->accounts) ? NULL : accounts_for_orders(t->accounts, st->uid);
+	const struct account *named = user ? accounts_find(t->accounts, user, NULL) : NULL;
+	*account = accounts_is_one_user(t->accounts) ? NULL : accounts_for_orders(t->accounts, named ? named->uid : st->uid);
 	return accounts_is_one_user(t->accounts) || (*account && proc_is_user(st->pid, st->uid));
 }
 
 /* Below core/ live also the keeper and those it cannot do without. */
-static int check_process(struct procs *t, pid_t pid, const struct proc_stat *st, const struct account **account, struct err *err)
+static int check_process(struct procs *t, const struct wire_view *msg, const struct proc_stat *st, const struct account **account,
+			 struct err *err)
 {
 	static const char *const kept[] = { "core/keeper", "core/logger", "core/backend" };
+	pid_t pid = st->pid;
 	if (!is_member(t->cg, "core", pid))
 		return err_set(err, "process %d does not live in a box of a service", (int)pid);
 	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
 		if (is_member(t->cg, kept[i], pid))
 			return err_set(err, "process %d lives in box %s and stays there", (int)pid, kept[i]);
-	return is_for_orders(t, st, account) ? 0
+	return is_for_orders(t, st, wire_get_text(msg, WF_user), account) ? 0
 					     : err_set(err, "process %d runs as uid %u, which is no user that orders may name",
 						       (int)pid, (unsigned)st->uid);
 }
@@ -121,7 +125,7 @@ int adopt_process(struct procs *t, const struct wire_view *msg, struct err *err)
 		err_set(err, "process %d is gone", (int)pid);
 		goto fail;
 	}
-	if (check_process(t, pid, &st, &account, err) < 0 || describe(&d, msg, err) < 0 ||
+	if (check_process(t, msg, &st, &account, err) < 0 || describe(&d, msg, err) < 0 ||
 	    (account && desc_set(&d, "user", account->name, err) < 0) || move(t, &d, pid, err) < 0)
 		goto fail;
 	struct proc *p = proc_enlist(t, &d, NULL, err);

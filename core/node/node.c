@@ -195,7 +195,7 @@ static int open_fleet(struct node *n, const struct node_config *node, struct err
 	n->changes = n->jobs ? node_changes_new(n, dir) : NULL;
 	n->projects = n->changes ? node_projects_new(n, dir, err) : NULL;
 	n->webapps = n->projects ? node_webapps_new(n, dir, err) : NULL;
-	n->notebooks = n->webapps ? node_notebooks_new(n, dir, err) : NULL;
+	n->notebooks = n->webapps ? node_notebooks_new(n, node, err) : NULL;
 	n->boxes = n->notebooks ? node_boxes_new(n) : NULL;
 	if (!n->boxes)
 		return -1;

@@ -26,6 +26,9 @@ struct node_config {               /* borrowed for the call */
 	const char *share_dir;     /* where kernels/ lies; NULL = none is added to paths */
 	const char *run_user;      /* whose kernels run where their pool names nobody; NULL or "" = one-user mode */
 	int page_port;             /* where users' code finds the API */
+	const char *jupyter_url;   /* of the Jupyter server; NULL or "" = none */
+	const char *jupyter_token; /* the file with its token */
+	bool is_jupyter_ours;      /* we start it: its kernels come through our door */
 	int64_t memory_bytes;      /* of the machine, ours to use; 0 = all of it, or what the cgroups above us leave */
 	int64_t reserve_bytes;     /* see fleet/budget.h; 0 = its rule */
 	node_over_fn *on_over;

@@ -122,6 +122,8 @@ static struct guest_facts facts_of(const char *id, const json_t *label)
 		.activity = text_of(label, "activity"),
 		.recipe_type = text_of(label, "recipeType"),
 		.webapp = text_of(label, "webapp"),
+		.notebook = text_of(label, "notebookId"),
+		.kernel_spec = text_of(label, "kernelSpec"),
 	};
 }
 

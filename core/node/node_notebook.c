@@ -6,17 +6,24 @@
 
 #include "base/log.h"
 #include "base/map.h"
+#include "fleet/fleet.h"
 #include "fleet/jtext.h"
+#include "net/json.h"
 #include "node/node_notebook_inner.h"
 #include "node/node_orders.h"
+#include "sys/clock.h"
 
-#define GRACE_MS 5000
+#define GRACE_MS     5000
+#define DETAIL_MAX   ((size_t)64 << 10)
+#define DEAD_KEPT_MS (int64_t)(7 * 24 * 3600 * 1000) /* how long an owner can read why a kernel has ended */
 
 /* --- the table --- */
 
 static void entry_free(struct notebook_entry *e)
 {
+	notebook_start_free(&e->start);
 	notebook_look_drop(&e->k);
+	json_decref(e->tags);
 	free(e->k.path);
 	free(e->k.message);
 	free(e);
@@ -42,23 +49,19 @@ struct notebook_entry *notebook_by_process(struct node_notebooks *t, const char 
 	if (strncmp(process, "notebook-", 9) != 0)
 		return NULL;
 	for (struct notebook_entry *e; (e = map_next(t->by_id, &cursor));)
-		if (strcmp(e->k.process, process) == 0)
+		if (strcmp(e->k.process, process) == 0 || strcmp(e->before, process) == 0 ||
+		    (e->start && strcmp(e->start->process, process) == 0))
 			return e;
 	return NULL;
 }
 
-int notebook_keep(const struct notebook_entry *e, store_done_fn *fn, void *data)
+void notebook_set_text(char **to, const char *text)
 {
-	(void)e;
-	(void)fn;
-	(void)data;
-	return 0;
-}
-
-void notebook_forget(struct notebook_entry *e)
-{
-	map_remove(e->in->by_id, e->k.id);
-	entry_free(e);
+	char *copy = strdup(text);
+	if (!copy)
+		return;
+	free(*to);
+	*to = copy;
 }
 
 struct notebook_kernel *node_notebooks_find(struct node_notebooks *t, const char *kernel)
@@ -74,37 +77,250 @@ void node_notebooks_each(struct node_notebooks *t, node_notebooks_fn *fn, void *
 		fn(data, &e->k);
 }
 
-/* --- what the keeper tells --- */
+/* --- its row --- */
+
+static void put_detail(const struct notebook_entry *e, struct buf *out)
+{
+	const struct notebook_kernel *k = &e->k;
+	jtext_text(out, "path", k->path);
+	jtext_some_text(out, "project", k->project);
+	jtext_some_text(out, "user", k->user);
+	jtext_some_text(out, "spec", k->spec);
+	jtext_int(out, "pid", k->pid);
+	jtext_int(out, "startedAt", k->started_ms);
+	jtext_some_int(out, "endedAt", e->ended_ms ? e->ended_ms : -1);
+	jtext_some_text(out, "cause", k->cause);
+	jtext_some_text(out, "message", k->message);
+	jtext_some_int(out, "limitBytes", e->limit_bytes ? e->limit_bytes : -1);
+	jtext_bool(out, "unwanted", e->is_unwanted);
+	jtext_int(out, "wish", e->wish);
+	jtext_some_text(out, "before", e->before);
+	if (json_array_size(e->tags) > 0) {
+		jtext_member(out, "tags");
+		json_put(out, e->tags);
+	}
+	if (e->start) {
+		jtext_member(out, "start");
+		notebook_start_put(e->start, out);
+	}
+	notebook_look_put(k, out);
+}
+
+int notebook_keep(const struct notebook_entry *e, store_done_fn *fn, void *data)
+{
+	struct buf detail;
+	buf_init(&detail, DETAIL_MAX);
+	buf_putc(&detail, '{');
+	put_detail(e, &detail);
+	buf_putc(&detail, '}');
+	const struct notebook_row row = { e->k.id, e->k.process, detail.data };
+	int rc = detail.failed ? -1 : notebook_save(fleet_store(e->in->node->fleet), &row, fn, data);
+	buf_fini(&detail);
+	if (rc < 0)
+		log_error("unable to save the kernel %s of a notebook: the store takes nothing now", e->k.id);
+	return rc;
+}
+
+static void copy_member(const json_t *o, const char *key, char *out, size_t room)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+	snprintf(out, room, "%s", s ? s : "");
+}
+
+static void take_saved(void *data, const struct notebook_row *row)
+{
+	struct notebook_entry *e = notebook_get(data, row->kernel);
+	json_t *d = e ? json_parse_object(row->detail, strlen(row->detail), NULL) : NULL;
+	if (!d)
+		return;
+	struct notebook_kernel *k = &e->k;
+	const char *path = json_string_value(json_object_get(d, "path")), *message = json_string_value(json_object_get(d, "message"));
+	snprintf(k->process, sizeof(k->process), "%s", row->process);
+	notebook_set_text(&k->path, path ? path : "");
+	copy_member(d, "project", k->project, sizeof(k->project));
+	copy_member(d, "user", k->user, sizeof(k->user));
+	copy_member(d, "spec", k->spec, sizeof(k->spec));
+	copy_member(d, "cause", k->cause, sizeof(k->cause));
+	copy_member(d, "before", e->before, sizeof(e->before));
+	if (message)
+		notebook_set_text(&k->message, message);
+	k->pid = (int)json_integer_value(json_object_get(d, "pid"));
+	k->started_ms = json_integer_value(json_object_get(d, "startedAt"));
+	e->ended_ms = json_integer_value(json_object_get(d, "endedAt"));
+	e->limit_bytes = json_integer_value(json_object_get(d, "limitBytes"));
+	e->is_unwanted = json_is_true(json_object_get(d, "unwanted"));
+	e->wish = (enum notebook_wish)json_integer_value(json_object_get(d, "wish"));
+	e->tags = json_incref(json_object_get(d, "tags"));
+	e->start = notebook_start_again(e, json_object_get(d, "start"));
+	notebook_look_take(k, d);
+	json_decref(d);
+}
+
+void notebook_forget(struct notebook_entry *e)
+{
+	guest_leave(&e->guest);
+	if (notebook_remove(fleet_store(e->in->node->fleet), e->k.id, NULL, NULL) < 0)
+		log_error("unable to forget the kernel %s of a notebook: the store takes nothing now", e->k.id);
+	map_remove(e->in->by_id, e->k.id);
+	entry_free(e);
+}
+
+/* --- ends --- */
+
+static int note_end(const struct notebook_entry *e, const struct judge_end *end, store_done_fn *fn, void *data)
+{
+	struct buf detail;
+	const struct notebook_kernel *k = &e->k;
+	buf_init(&detail, DETAIL_MAX);
+	buf_putc(&detail, '{');
+	jtext_text(&detail, "notebook", k->path);
+	jtext_some_text(&detail, "project", k->project);
+	jtext_text(&detail, "process", end->id);
+	jtext_text(&detail, "cause", k->cause);
+	jtext_some_text(&detail, "message", k->message);
+	jtext_some_int(&detail, "peakBytes", end->peak_bytes);
+	jtext_some_int(&detail, "limitBytes", end->limit_bytes);
+	buf_putc(&detail, '}');
+	struct store_fact fact = { "notebook.ended",
+				   k->id,
+				   detail.failed ? NULL : detail.data,
+				   end->wall_ms,
+				   end->mono_ms,
+				   k->user[0] ? k->user : NULL };
+	int rc = store_add_fact(fleet_store(e->in->node->fleet), &fact, fn, data);
+	buf_fini(&detail);
+	return rc;
+}
+
+static bool is_oom(const char *cause)
+{
+	return strncmp(cause, "oom_", 4) == 0;
+}
+
+/* Its row stays for a while where its owner did not end it himself. */
+static void end_kernel(struct notebook_entry *e, const struct judge_end *end)
+{
+	struct notebook_kernel *k = &e->k;
+	char text[1600];
+	bool is_wished = e->wish != NOTEBOOK_GOES_ON && !is_oom(end->cause);
+	k->is_alive = false;
+	k->process[0] = '\0';
+	e->ended_ms = clock_wall_ms();
+	guest_leave(&e->guest);
+	snprintf(k->cause, sizeof(k->cause), "%s", is_wished ? "user" : end->cause);
+	if (is_wished)
+		snprintf(text, sizeof(text), "%s", e->wish == NOTEBOOK_RESTARTS ? "It was restarted." : "It was shut down.");
+	else
+		notebook_tell_end(e, end, text, sizeof(text));
+	notebook_set_text(&k->message, text);
+	if (is_oom(end->cause))
+		log_warn("%s", text);
+	else
+		log_info("kernel %s: %s", k->id, text);
+}
 
 bool node_notebooks_ended(struct node_notebooks *t, const struct judge_end *end, store_done_fn *fn, void *data)
 {
 	struct notebook_entry *e = notebook_by_process(t, end->id);
 	if (!e)
 		return false;
-	(void)fn;
-	(void)data;
-	return false;
-}
-
-void node_notebooks_take_row(struct node_notebooks *t, const char *process, const char *state, bool is_alive)
-{
-	(void)t;
-	(void)process;
-	(void)state;
-	(void)is_alive;
-}
-
-void node_notebooks_taken_up(struct node_notebooks *t)
-{
-	(void)t;
+	bool is_now = strcmp(e->k.process, end->id) == 0, is_last = e->wish == NOTEBOOK_SHUTS_DOWN || strcmp(end->cause, "shutdown") == 0;
+	if (strcmp(e->before, end->id) == 0)
+		e->before[0] = '\0';
+	if (is_now)
+		end_kernel(e, end);
+	else if (e->start && strcmp(e->start->process, end->id) == 0)
+		notebook_start_free(&e->start); /* it went while it was being boxed */
+	e->wish = is_now ? NOTEBOOK_GOES_ON : e->wish;
+	/* -1: not acknowledged, the next backend hears it again */
+	note_end(e, end, fn, data);
+	if (is_now && is_last && !e->start)
+		notebook_forget(e);
+	else
+		notebook_keep(e, NULL, NULL);
+	node_notebooks_look(t);
+	return true;
 }
 
 int node_notebooks_end(struct node_notebooks *t, const char *kernel, const char *cause, const char *text, struct err *err)
 {
-	struct notebook_kernel *k = node_notebooks_find(t, kernel);
-	if (!k || !k->process[0])
+	struct notebook_entry *e = map_get(t->by_id, kernel);
+	if (!e || !e->k.process[0])
 		return err_set(err, "unable to end the kernel %s: it is not running", kernel);
-	return node_orders_stop(t->node, k->process, cause, text, GRACE_MS, err);
+	e->is_unwanted = true;
+	notebook_keep(e, NULL, NULL);
+	return node_orders_stop(t->node, e->k.process, cause, text, GRACE_MS, err);
+}
+
+/* --- taking up --- */
+
+void node_notebooks_served(struct node_notebooks *t, int pid)
+{
+	t->server_pid = pid;
+	node_notebooks_look(t);
+}
+
+void node_notebooks_take_row(struct node_notebooks *t, const char *process, int pid, bool is_alive)
+{
+	struct notebook_entry *e = notebook_by_process(t, process);
+	struct err err = { 0 };
+	if (!e) {
+		if (!is_alive)
+			return;
+		log_warn("%s: nobody knows which notebook's kernel it is; it is stopped", process);
+		if (node_orders_stop(t->node, process, "policy", "the backend does not know what it is for", GRACE_MS, &err) < 0)
+			log_error("unable to stop %s: %s", process, err.text);
+		return;
+	}
+	if (strcmp(e->before, process) == 0)
+		return; /* its end is on its way */
+	if (e->start && strcmp(e->start->process, process) == 0) { /* the backend went when it had ordered its box */
+		snprintf(e->k.process, sizeof(e->k.process), "%s", process);
+		e->k.started_ms = clock_wall_ms();
+		notebook_start_free(&e->start);
+	}
+	e->k.pid = pid;
+	e->k.is_alive = true;
+	e->ended_ms = 0;
+	e->is_seen = true;
+	log_info("took up %s: kernel %s of notebook \"%s\"", process, e->k.id, e->k.path);
+}
+
+static void resume(struct notebook_entry *e, int64_t now)
+{
+	char hash[DIGEST_HEX_SIZE];
+	if (e->is_seen) {
+		const struct guest_facts facts = notebook_facts(e, e->k.process, hash);
+		e->guest = guest_adopt(fleet_guests(e->in->node->fleet), &facts, NULL);
+		return;
+	}
+	if (e->k.process[0]) { /* it went with an older keeper, and its end with it */
+		e->k.process[0] = '\0';
+		e->ended_ms = now;
+		snprintf(e->k.cause, sizeof(e->k.cause), "%s", "unknown");
+		notebook_set_text(&e->k.message, "It ended while nobody looked: the node was stopped.");
+	}
+	e->k.is_alive = false;
+	e->before[0] = '\0';
+	if (!e->start && now - e->ended_ms > DEAD_KEPT_MS)
+		notebook_forget(e);
+}
+
+void node_notebooks_taken_up(struct node_notebooks *t)
+{
+	size_t cursor = 0, n = 0;
+	int64_t now = clock_wall_ms();
+	struct notebook_entry **all = NULL, **more;
+	for (struct notebook_entry *e; (e = map_next(t->by_id, &cursor));) { /* some are forgotten meanwhile */
+		if (!(more = realloc(all, (n + 1) * sizeof(*all))))
+			break;
+		all = more;
+		all[n++] = e;
+	}
+	for (size_t i = 0; i < n; i++)
+		resume(all[i], now);
+	free(all);
+	node_notebooks_look(t);
 }
 
 void node_notebooks_put_row(struct node_notebooks *t, const char *process, struct buf *out)
@@ -113,7 +329,7 @@ void node_notebooks_put_row(struct node_notebooks *t, const char *process, struc
 	if (!e)
 		return;
 	jtext_text(out, "user", e->k.user);
-	jtext_text(out, "project", e->k.project);
+	jtext_some_text(out, "project", e->k.project[0] ? e->k.project : NULL);
 	jtext_text(out, "notebook", e->k.path);
 	jtext_text(out, "kernelId", e->k.id);
 	jtext_text(out, "kernelSpec", e->k.spec);
@@ -121,28 +337,39 @@ void node_notebooks_put_row(struct node_notebooks *t, const char *process, struc
 
 /* --- set-up --- */
 
-struct node_notebooks *node_notebooks_new(struct node *n, const char *dir, struct err *err)
+static int take_config(struct node_notebooks *t, const struct node_config *c, struct err *err)
+{
+	const char *url = c->jupyter_url ? c->jupyter_url : "", *token = c->jupyter_token ? c->jupyter_token : "";
+	if (strlen(c->dir) >= sizeof(t->dir) || strlen(url) >= sizeof(t->url) || strlen(token) >= sizeof(t->token_file))
+		return err_set(err, "unable to load the notebooks: a path is too long");
+	strcpy(t->dir, c->dir);
+	strcpy(t->url, url);
+	strcpy(t->token_file, token);
+	t->is_ours = c->is_jupyter_ours;
+	t->is_attached = url[0] && !t->is_ours;
+	return 0;
+}
+
+struct node_notebooks *node_notebooks_new(struct node *n, const struct node_config *config, struct err *err)
 {
 	struct node_notebooks *t = calloc(1, sizeof(*t));
 	if (t) {
 		t->node = n;
 		t->by_id = map_new();
-		if (strlen(dir) < sizeof(t->dir))
-			snprintf(t->dir, sizeof(t->dir), "%s", dir);
 	}
-	if (!t || !t->by_id || !t->dir[0]) {
-		err_set(err, "unable to load the notebooks: %s", t && t->by_id ? "the folder's name is too long" : "no memory");
-		node_notebooks_free(&t);
-		return NULL;
-	}
-	if (notebook_look_new(t, err) < 0)
-		node_notebooks_free(&t);
-	return t;
+	if (!t || !t->by_id)
+		err_set(err, "unable to load the notebooks: no memory");
+	else if (take_config(t, config, err) == 0 && notebook_look_new(t, err) == 0 &&
+		 notebook_load(fleet_store(n->fleet), take_saved, t, err) == 0 && notebook_door_new(t, err) == 0)
+		return t;
+	node_notebooks_free(&t);
+	return NULL;
 }
 
 void node_notebooks_stop(struct node_notebooks *t)
 {
 	t->is_stopped = true;
+	notebook_door_stop(t);
 	notebook_look_stop(t);
 }
 
@@ -152,6 +379,7 @@ void node_notebooks_free(struct node_notebooks **tp)
 	size_t cursor = 0;
 	if (!t)
 		return;
+	notebook_door_stop(t);
 	for (struct notebook_entry *e; t->by_id && (e = map_next(t->by_id, &cursor));)
 		entry_free(e);
 	notebook_look_free(t);

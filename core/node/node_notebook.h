@@ -28,14 +28,17 @@ struct notebook_kernel {
 	void *look;     /* node_notebook_look's own */
 };
 
-struct node_notebooks *node_notebooks_new(struct node *n, const char *dir, struct err *err); /* after the fleet */
+struct node_notebooks *node_notebooks_new(struct node *n, const struct node_config *config, struct err *err); /* after the fleet */
 void node_notebooks_stop(struct node_notebooks *t);
 void node_notebooks_free(struct node_notebooks **t);
 
 /* What the keeper tells; true: it was a notebook's kernel. fn is called once the end is on disk. */
 bool node_notebooks_ended(struct node_notebooks *t, const struct judge_end *end, store_done_fn *fn, void *data);
-void node_notebooks_take_row(struct node_notebooks *t, const char *process, const char *state, bool is_alive);
+void node_notebooks_take_row(struct node_notebooks *t, const char *process, int pid, bool is_alive);
 void node_notebooks_taken_up(struct node_notebooks *t);
+
+/* The process of the service `jupyter`; 0 = it has none now. */
+void node_notebooks_served(struct node_notebooks *t, int pid);
 
 struct notebook_kernel *node_notebooks_find(struct node_notebooks *t, const char *kernel); /* NULL: unknown */
 typedef void node_notebooks_fn(void *data, struct notebook_kernel *k);

@@ -94,6 +94,8 @@ static void keep_fact(struct event *ev)
 static void handle(struct event *ev)
 {
 	struct node *n = ev->node;
+	if (strcmp(ev->end.id, "jupyter") == 0)
+		node_notebooks_served(n->notebooks, strcmp(ev->what, "exited") == 0 ? 0 : ev->pid);
 	if (strcmp(ev->what, "exited") == 0) {
 		node_boxes_ended(n->boxes, &ev->end);
 		if (node_jobs_ended(n->jobs, &ev->end, on_saved, ev) || node_webapps_ended(n->webapps, &ev->end, on_saved, ev) ||
@@ -154,7 +156,9 @@ static void take_row(struct node *n, const struct wire_view *msg)
 	if (strcmp(kind, "webapp") == 0)
 		node_webapps_take_row(n->webapps, id, state, is_to_be_asked(state));
 	if (strcmp(kind, "notebook") == 0)
-		node_notebooks_take_row(n->notebooks, id, state, is_to_be_asked(state));
+		node_notebooks_take_row(n->notebooks, id, (int)wire_get_int(msg, WF_pid, 0), is_to_be_asked(state));
+	if (strcmp(id, "jupyter") == 0)
+		node_notebooks_served(n->notebooks, is_to_be_asked(state) ? (int)wire_get_int(msg, WF_pid, 0) : 0);
 	if (strcmp(kind, "kernel") != 0)
 		return;
 	bool is_alive = is_to_be_asked(state);

@@ -59,6 +59,7 @@ describe("dssctl init", function()
 		for name, wanted in pairs {
 			config = "root dss 750", policies = "root dss 750", projects = "dss-run dss 750", jobs = "dss dss 750", run = "root dss 1770",
 			db = "dss dss 700", scenarios = "dss dss 750", webapps = "dss-run dss 2770", bin = "root root 755",
+			notebooks = "dss dss-run 710", ["notebooks/server"] = "dss-run dss 700",
 		} do
 			assert.equal(wanted, stat("%U %G %a", root .. "/a/" .. name), name)
 		end

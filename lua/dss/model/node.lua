@@ -1,4 +1,4 @@
--- node: the words of config/dss.lua: node, backend, nginx, service, log.
+-- node: the words of config/dss.lua: node, backend, nginx, jupyter, service, log.
 local S = require "dss.model.schema"
 local id = require "dss.text.id"
 
@@ -111,6 +111,22 @@ local shapes = {
 		limits = limits(),
 		files = S.int { least = 64, most = 10000000 },
 	},
+	jupyter = S.record {
+		enabled = S.bool { default = true },
+		command = S.list { of = S.text { may_be_empty = true }, least = 1, check = check_command },
+		python = absolute(),
+		kernelspecs = S.list { of = S.id {} },         -- those that may be started; else all that are installed
+		port = S.int { least = 1, most = 65535 },
+		env = environment(),
+		limits = limits(),
+		files = S.int { least = 64, most = 10000000 },
+		grace = S.duration { default = 10000 },
+		attach = S.text { check = function(v)
+			if v:find "^https?://[%w.:%[%]_-]+/?[^%s?#]*$" then return (v:gsub("/+$", "")) end
+			return nil, ("%q is no address such as \"http://127.0.0.1:8888\""):format(v)
+		end },
+		token_file = absolute(),
+	},
 	log = S.record {
 		file = S.size { least = 4096, default = 100 << 20 },
 		files = S.int { least = 1, most = 1000, default = 10 },
@@ -160,7 +176,7 @@ local function read(shape, t, source, line) return S.read(shapes[shape], t, { so
 --- The words for one file; what they say lands in `model`.
 function M.words(source, model)
 	local words = {}
-	for _, word in ipairs { "node", "backend", "nginx", "log" } do
+	for _, word in ipairs { "node", "backend", "nginx", "jupyter", "log" } do
 		words[word] = source:single(word, model, function(t, line)
 			model[word] = read(word, t, source, line)
 			model[word].line = line
@@ -186,6 +202,7 @@ local function check_after(model, source)
 	local nearest = require "dss.text.nearest"
 	local known = { "logger", "backend", table.unpack(model.order) }
 	if model.nginx then known[#known + 1] = "nginx" end
+	if model.jupyter then known[#known + 1] = "jupyter" end
 	local is_known = {}
 	for _, name in ipairs(known) do is_known[name] = true end
 	local state = {}
@@ -242,6 +259,35 @@ local function check_nginx(source, model)
 	if nginx.hsts > 0 and not nginx.tls.key then source:report(nginx.line, "hsts wants tls") end
 end
 
+local own_words = { "command", "python", "kernelspecs", "port", "env", "limits", "files" }
+
+--- nil where there is none. One with `attach` is somebody else's: it is watched, and that is all.
+local function check_jupyter(source, model)
+	local jupyter, node = model.jupyter, model.node
+	if not jupyter or not jupyter.enabled then
+		model.jupyter, model.attached = nil, nil
+		return
+	end
+	if jupyter.attach then
+		for _, word in ipairs(own_words) do
+			if jupyter[word] ~= nil then source:report(jupyter.line, ("attach: that server is not ours to start; %s says nothing"):format(word)) end
+		end
+		if not jupyter.token_file then source:report(jupyter.line, "attach wants token_file, which the control user can read and users' code cannot") end
+		model.attached, model.jupyter = jupyter, nil
+		return
+	end
+	if jupyter.token_file then source:report(jupyter.line, "token_file stands beside attach; our own server's is config/jupyter.token") end
+	if jupyter.command and jupyter.python then source:report(jupyter.line, "command names its program: python says nothing beside it") end
+	jupyter.python = jupyter.python or "/usr/bin/python3"
+	if model.services.jupyter then
+		source:report(model.services.jupyter.line, 'service "jupyter" stands beside jupyter { … }: write one of them')
+	end
+	local first = node.port
+	if jupyter.port and first > 0 and jupyter.port >= first and jupyter.port <= first + 4 and jupyter.port ~= first + 2 then
+		source:report(jupyter.line, ("port %d is another of ours; Jupyter's own is %d"):format(jupyter.port, first + 2))
+	end
+end
+
 --- What only the whole can tell; fills in what no word said.
 function M.finish(source, model)
 	for _, word in ipairs { "node", "backend", "log" } do
@@ -257,6 +303,7 @@ function M.finish(source, model)
 		source:report(node.line or 1, "reserve is not less than memory: nothing would be left for kernels")
 	end
 	check_nginx(source, model)
+	check_jupyter(source, model)
 	check_after(model, source)
 end
 

@@ -24,11 +24,12 @@ local RUN = "run"
 local kinds = {
 	recipe = { default = "jobs/${project}", follow = { "project", "job" }, own = "activity", has = { "kind", "user", "project", "job", "recipe_type" } },
 	webapp = { default = "webapps/${project}", follow = { "project" }, own = "webapp", has = { "kind", "user", "project", "webapp" } },
-	notebook = { default = "notebooks/${user}", follow = {}, own = "id", has = { "kind", "user", "project" } },
+	notebook = { default = "notebooks/${user}", follow = {}, own = "id",
+		has = { "kind", "user", "project", "notebook", "kernel_spec", "kernel" } },
 }
 local kind_names = S.sorted_keys(kinds)
 M.kinds = kinds
-local variables = { "user", "project", "job", "kind", "recipe_type", "webapp" }
+local variables = { "user", "project", "job", "kind", "recipe_type", "webapp", "notebook", "kernel_spec", "kernel" }
 local is_variable = {}
 for _, name in ipairs(variables) do is_variable[name] = true end
 
@@ -42,6 +43,9 @@ M.facts = {
 	recipe = { type = "text", doc = "the name of a recipe" },
 	recipe_type = { type = "text", doc = "python r shell spark", words = { "python", "r", "shell", "spark", "java" } },
 	webapp = { type = "text", doc = "the name of a webapp" },
+	notebook = { type = "text", doc = "of a notebook's kernel: an id made from the notebook's name" },
+	kernel_spec = { type = "text", doc = "of a notebook's kernel: python3, ir, …" },
+	kernel = { type = "text", doc = "of a notebook's kernel: the name of its own box" },
 	tags = { type = "list", doc = "tags of project and recipe" },
 	resources = { type = "list", doc = "what it uses that is scarce" },
 	memory = { type = "size", doc = "its own limits.memory" },

@@ -1,6 +1,7 @@
 -- plan: config/dss.lua → the text that the keeper reads (core/keeper/plan.h tells the format).
 local files = require "bind.files"
 local front = require "dss.model.nginx"
+local jupyter = require "dss.model.jupyter"
 local json = require "bind.json"
 local node = require "dss.model.node"
 local sandbox = require "dss.model.sandbox"
@@ -68,6 +69,7 @@ local function put_service(put, s)
 	if s.reload_signal then put("reload_signal", s.reload_signal) end
 	for _, name in ipairs(s.after or {}) do put("after", name) end
 	for _, name in ipairs(s.inherit or {}) do put("inherit", name) end
+	if s.secret then put("secret", s.secret) end
 	put "end"
 end
 
@@ -89,12 +91,15 @@ end
 local function given(model)
 	local n, nginx = model.node, model.nginx
 	return { control_user = n.control_user, run_user = n.run_user, port = n.port, hosts = json.array(n.hosts or {}),
-		memory = n.memory, reserve = n.reserve, observe = n.observe or nil,
+		memory = n.memory, reserve = n.reserve, observe = n.observe or nil, jupyter = jupyter.given(model),
 		front = nginx and true, front_tls = nginx and nginx.tls.key and true, remote_user = nginx and next(nginx.remote_user) and true,
 		remote_admins = nginx and next(nginx.remote_admins) and json.array(nginx.remote_admins) }
 end
 
 local function backend(model, where)
+	local inherit = { "page", "callback", "webapps" }
+	if model.nginx then table.move({ "backend", "front", "front_webapps" }, 1, 3, #inherit + 1, inherit) end
+	if model.jupyter then inherit[#inherit + 1] = "jupyter" end
 	return {
 		name = "backend",
 		argv = { where.bin .. "/dssd", "run", where.dir },
@@ -103,7 +108,7 @@ local function backend(model, where)
 		cwd = where.dir, user = model.node.control_user, limits = model.backend.limits,
 		ready = "notify", ready_within_ms = 60000, grace_ms = 10000, give_up_ms = 0,
 		after = { "logger" },
-		inherit = model.nginx and { "page", "callback", "webapps", "backend", "front", "front_webapps" } or { "page", "callback", "webapps" },
+		inherit = inherit,
 	}
 end
 
@@ -132,6 +137,7 @@ local function put_listens(put, model)
 	end
 	put("listen", "callback", "127.0.0.1", port(1))
 	put("listen", model.nginx and "front_webapps" or "webapps", n.address, port(3))
+	if model.jupyter then put("listen", "jupyter", n.address, model.jupyter.port or port(2)) end
 	if model.nginx then
 		put("listen_unix", "backend")
 		put("listen_unix", "webapps")
@@ -174,6 +180,7 @@ function M.text(model, where)
 	put_service(put, logger(model, where))
 	put_service(put, backend(model, where))
 	if model.nginx then put_service(put, nginx(model, where)) end
+	if model.jupyter then put_service(put, jupyter.service(model, where, PATH)) end
 	for _, name in ipairs(model.order) do put_service(put, declared(model.services[name], model, where)) end
 	return w.text()
 end
