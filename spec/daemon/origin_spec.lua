@@ -275,6 +275,21 @@ describe("the webapps' own port", function()
 		assert.matches("^<!doctype html>.*You are not let in here yet", body)
 	end)
 
+	with_flask("goes by the rights that were set over the API, at each request", function()
+		local function set(permissions)
+			local code, why = node:http("PUT", "/public/api/projects/OWN/permissions", { permissions = json.array(permissions) }, { key = ann })
+			assert.are.equal(200, code, json.encode(why))
+		end
+		set { { user = "bob", readProjectContent = true } }
+		local cookie = come_in(bob, PAGE .. "/")
+		assert.are.equal(200, (get(PAGE .. "/", { cookie = cookie })))
+		assert.are.equal(200, (get(PAGE .. "/", { key = bob })))
+		set {}
+		assert.are.equal(404, (get(PAGE .. "/", { cookie = cookie })))
+		assert.are.equal(404, (get(PAGE .. "/", { key = bob })))
+		assert.are.equal(404, (node:http("POST", "/api/webapps/OWN/page/ticket", nil, { key = bob })))
+	end)
+
 	with_flask("asks a browser for the key on the instance's own port", function()
 		local status, _, head = get(("http://127.0.0.1:%d%s/"):format(node:port(), PAGE))
 		assert.are.equal(401, status)

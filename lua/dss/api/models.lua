@@ -152,7 +152,7 @@ function M.all(req)
 	for _, key in ipairs(jobs.keys()) do
 		open = open + 1
 		jobs.project(key, function(state, raw)
-			local data = state == "good" and json.decode(raw)
+			local data = state == "good" and projects.read(key, raw)
 			if data and projects.may(req.who, data, "read") then take(key, data) end
 			done()
 		end)

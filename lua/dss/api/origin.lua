@@ -129,7 +129,7 @@ local function with(req, key, name, fn, refuse)
 	if not id.is_id(key) or not id.is_id(name) then return missing() end
 	jobs.project(key, function(state, raw, why)
 		if state == "failed" then return refuse(503, why) end
-		local data = state == "good" and json.decode(raw)
+		local data = state == "good" and projects.read(key, raw)
 		if not data or not projects.may(req.who, data, "read") then return missing() end
 		if not (data.webapps or {})[name] and not webapps.address(key, name).process then return missing() end
 		fn(data)

@@ -171,6 +171,13 @@ describe("models", function()
 		assert.same({ 200, 1, { { "s1random_forest", "erin", true } } }, { status, answer.aborted, world.was.aborted })
 		assert.equal(501, (ask("erin", "POST", LAB .. "churn/churn/ensemble", {})))
 		assert.same({}, select(2, ask("bob", "GET", "/api/models")))
+		-- Rights that were set over the API hold, not those of the file.
+		assert.is_true(#select(2, ask("dave", "GET", "/api/models")) > 0)
+		world.settings.rows["P/permissions"] = { key = "permissions", by = "admin", at_ms = 1,
+			json = json.encode { set = { permissions = json.array { { user = "bob", readProjectContent = true } } } } }
+		assert.is_true(#select(2, ask("bob", "GET", "/api/models")) > 0)
+		assert.same({}, select(2, ask("dave", "GET", "/api/models")))
+		world.settings.rows["P/permissions"] = nil
 		local _, queues = ask("dave", "GET", "/public/api/projects/P/models/labs/mltask-queues")
 		assert.same({ "churn", 1, 0 }, { queues.queues[1].mlTaskId, queues.queues[1].running, queues.queues[1].waiting })
 		local _, next_one = ask("erin", "POST", LAB .. "churn/churn/actions/train-queue", "")
