@@ -195,7 +195,8 @@ void reply_deliver_gone(struct gate *g)
 		list_remove(first);
 		list_push(&g->requests, first);
 		r->gone = NULL;
-		fn(r->gone_data, &r->pub);
+		if (fn != NULL) /* who asked may have changed his mind since it was queued */
+			fn(r->gone_data, &r->pub);
 	}
 }
 
@@ -204,8 +205,8 @@ void gate_on_gone(struct gate_request *req, gate_gone_fn *fn, void *data)
 	struct request *r = of(req);
 	r->gone = fn;
 	r->gone_data = data;
-	/* Gone before anybody asked: told all the same. */
-	if (r->conn == NULL || r->conn->is_at_eof)
+	/* Gone before anybody asked: told all the same. Who has borrowed the connection sees for himself that its client sends no more. */
+	if (r->conn == NULL || (r->conn->is_at_eof && !r->conn->is_lent))
 		queue_gone(r);
 }
 

@@ -62,8 +62,11 @@ static bool has_word(const char *value, const char *word)
 	return false;
 }
 
+/* Does Connection name it, so that it ends here? A length that went so would leave a body without an end behind. */
 static bool names_it(const struct http_pair *field, size_t n, const char *name)
 {
+	if (strcasecmp(name, "content-length") == 0)
+		return false;
 	for (size_t i = 0; i < n; i++)
 		if (strcasecmp(field[i].name, "connection") == 0 && has_word(field[i].value, name))
 			return true;

@@ -204,8 +204,10 @@ static int take_up(struct pipe *p, const char *data, size_t len)
 		return -1;
 	}
 	flow_put(p, &p->up, p->app_fd, data, (size_t)n);
-	if ((size_t)n < len)
-		buf_put(&p->ahead, data + n, len - (size_t)n);
+	if ((size_t)n < len && buf_put(&p->ahead, data + n, len - (size_t)n) < 0) { /* no memory: a piece of the next request is none */
+		pipe_finish(p, false);
+		return -1;
+	}
 	return 0;
 }
 
@@ -226,6 +228,7 @@ static void read_client(struct pipe *p)
 {
 	if (p->stage != PIPE_UPGRADED && p->up.is_over) {
 		peek_client(p);
+		(void)pipe_look(p);
 		return;
 	}
 	ssize_t n = recv(p->client_fd, p->in->scratch, TUNNEL_SCRATCH, MSG_DONTWAIT);
@@ -250,14 +253,8 @@ static void on_client(void *data, int fd, int events)
 	if (events & LOOP_WRITE)
 		flow_flush(p, &p->down, p->client_fd);
 	/* After a flush the app's turn comes first: reading here may end p. */
-	if (pipe_look(p) != 0 || !(events & LOOP_READ) || p->up.kept.len > 0)
-		return;
-	if (p->stage != PIPE_UPGRADED && p->up.is_over) {
-		peek_client(p);
-		(void)pipe_look(p);
-	} else {
+	if (pipe_look(p) == 0 && (events & LOOP_READ) && p->up.kept.len == 0)
 		read_client(p);
-	}
 }
 
 /* --- down --- */

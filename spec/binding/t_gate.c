@@ -52,7 +52,8 @@ struct server {
 	int n, gone;
 	struct tunnel *tunnel; /* all is passed on */
 	struct tunnel_target target;
-	int ended; /* passed requests that were answered, or cut off */
+	int ended;          /* passed requests that were answered, or cut off */
+	bool answers_later; /* what could not be passed waits for `answer` */
 };
 
 static struct server *server(lua_State *L)
@@ -132,7 +133,9 @@ static void on_passed(void *data, struct gate_request *req, int status, const ch
 {
 	struct server *s = data;
 	s->ended++;
-	if (req != NULL)
+	if (req != NULL && s->answers_later && s->n < WAITING_MAX)
+		s->waiting[s->n++] = req;
+	else if (req != NULL)
 		gate_reply_error(req, status, NULL, "%s", why);
 }
 
@@ -141,6 +144,8 @@ static void on_request_to_pass(void *data, struct gate_request *req)
 	struct server *s = data;
 	if (strcmp(req->http->method, "DELETE") == 0)
 		gate_reply_text(req, 200, "ours", 4);
+	else if (strcmp(req->http->method, "PATCH") == 0 && s->n < WAITING_MAX)
+		s->waiting[s->n++] = req;
 	else
 		tunnel_pass(s->tunnel, req, &s->target, on_passed, s);
 }
@@ -191,7 +196,7 @@ static int server_new(lua_State *L)
 	return s->gate == NULL ? fails(L, &err) : 1;
 }
 
-/* tunnel{ port = | socket =, prefix =, depth =, user =, is_proxied =, strips =, most = … }: a server that passes all but DELETE on */
+/* tunnel{ port = | socket =, prefix =, depth =, user =, is_proxied =, strips =, answers_later =, most = … }: a server that passes all but DELETE on, PATCH when it is told to */
 static int tunnel_make(lua_State *L)
 {
 	struct gate_settings set;
@@ -218,6 +223,7 @@ static int tunnel_make(lua_State *L)
 	s->target.route.depth = (size_t)get(L, "depth", 0);
 	s->target.route.is_proxied = get(L, "is_proxied", 0) != 0;
 	s->target.route.strips_authorization = get(L, "strips", 0) != 0;
+	s->answers_later = get(L, "answers_later", 0) != 0;
 	snprintf(s->target.socket, sizeof(s->target.socket), "%s", path ? path : "");
 	snprintf(s->target.route.prefix, sizeof(s->target.route.prefix), "%s", prefix ? prefix : "");
 	snprintf(s->target.route.user, sizeof(s->target.route.user), "%s", user ? user : "");
@@ -312,6 +318,13 @@ static int server_answer(lua_State *L)
 	size_t len;
 	const char *text = luaL_checklstring(L, 3, &len);
 	gate_reply_text(waiting(L, true), 200, text, len);
+	return 0;
+}
+
+static int server_pass(lua_State *L)
+{
+	struct server *s = server(L);
+	tunnel_pass(s->tunnel, waiting(L, true), &s->target, on_passed, s);
 	return 0;
 }
 
@@ -605,6 +618,7 @@ int luaopen_t_gate(lua_State *L)
 		{ "free", server_free },
 		{ "drain", server_drain },
 		{ "answer", server_answer },
+		{ "pass", server_pass },
 		{ "is_gone", server_is_gone },
 		{ "begin", stream_begin },
 		{ "write", stream_write },
