@@ -124,7 +124,8 @@ static void take(struct stream *s, const char *bytes, size_t n)
 			memcpy(s->line + s->len, bytes, part);
 			s->len += part;
 			if (is_cut || end) {
-				put_line(prefix, prefix_len, s->line, s->len);
+				bool has_cr = end && !is_cut && s->len && s->line[s->len - 1] == '\r';
+				put_line(prefix, prefix_len, s->line, s->len - has_cr);
 				s->len = 0;
 			}
 		}

@@ -71,6 +71,15 @@ describe("stamp", function()
 		assert.are.same({ 7, 100000 }, { #lines, n })
 	end)
 
+	it("a line's end of CR and LF is one, also where they come one after the other", function()
+		local program = [[
+import fcntl, os, struct, termios
+os.write(1, b"one\r")
+while struct.unpack("i", fcntl.ioctl(1, termios.FIONREAD, bytes(4)))[0]: pass
+os.write(1, b"\ntwo\r\n")]]
+		assert.are.same({ "out INFO one", "out INFO two" }, (stamp("--", "/usr/bin/python3", "-c", program)))
+	end)
+
 	it("tells why a program cannot be run, to people and to who started it", function()
 		local cases = {
 			{ "/opt/nowhere/tool", 2, "unable to run /opt/nowhere/tool: No such file or directory" },
