@@ -118,7 +118,7 @@ static int run(struct bench *b, const char *dir, const char *share, long kernels
 	};
 	buf_init(&errors, 64 << 10);
 	if (!(b->loop = loop_new(err)) || !(b->fleet = fleet_new(b->loop, &c, err)) ||
-	    !(b->live = policies_live_new(b->loop, b->fleet)))
+	    !(b->live = policies_live_new(b->loop, b->fleet, NULL)))
 		return -1;
 	if (policies_load(dir, share, "", false, &set, &errors) < 0)
 		return err_set(err, "%s", errors.data ? errors.data : "no policies");

@@ -320,9 +320,10 @@ static void on_timer(void *data)
 
 /* --- life --- */
 
-struct policies_live *policies_live_new(struct loop *loop, struct fleet *fleet)
+struct policies_live *policies_live_new(struct loop *loop, struct fleet *fleet, struct node *node)
 {
 	struct policies_live *live = calloc(1, sizeof *live);
+	const struct subject_world world = { fleet, node };
 	if (!live)
 		return NULL;
 	live->loop = loop;
@@ -330,7 +331,7 @@ struct policies_live *policies_live_new(struct loop *loop, struct fleet *fleet)
 	policy_words_defaults(&live->words);
 	live->timer = loop_timer_new(loop, on_timer, live);
 	live->troubles = troubles_new(fleet);
-	live->rules = live->troubles ? rule_runs_new(loop, fleet, live->troubles) : NULL;
+	live->rules = live->troubles ? rule_runs_new(loop, &world, live->troubles) : NULL;
 	live->events = live->rules ? policy_events_new(loop, fleet, live->troubles) : NULL;
 	if (!live->timer || !live->events) {
 		policies_live_free(&live);

@@ -15,8 +15,9 @@
  */
 struct policies_live;
 
-/* Puts itself into the fleet as its fleet_policy. NULL: no memory. */
-struct policies_live *policies_live_new(struct loop *loop, struct fleet *fleet);
+struct node;
+/* Puts itself into the fleet as its fleet_policy. node NULL: rules see what the fleet knows alone (bench). NULL: no memory. */
+struct policies_live *policies_live_new(struct loop *loop, struct fleet *fleet, struct node *node);
 void policies_live_free(struct policies_live **live); /* before the fleet is freed */
 /* Takes the vm of a set that is in force from now on (*vm is NULL then), frees the one before, and asks at once. Its pools are there. */
 void policies_live_take(struct policies_live *live, struct vm **vm);

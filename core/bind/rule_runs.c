@@ -14,7 +14,7 @@
 
 #define FIRST_MS    1000
 #define LIST_APART  1000 /* a longer list of subjects is a slice of its own */
-#define KEY_MAX     256
+#define KEY_MAX     400
 #define SAID_MAX    900
 #define ALERT       "rule:"
 #define KILLED_TEXT FLEET_BY_RULE "\"%s\" (%s): %s" /* as the owner of a task reads it */
@@ -40,6 +40,7 @@ struct match {
 struct rule_runs {
 	struct loop *loop;
 	struct fleet *fleet;
+	struct subject_world world;
 	struct troubles *troubles;
 	struct loop_timer *timer;
 	struct vm *vm;
@@ -180,16 +181,9 @@ static void finish_alert(struct rule_runs *r, struct rule *rule)
 
 static int carry_out(struct rule_runs *r, const struct rule *rule, const char *subject, const struct verdict *v, struct err *err)
 {
-	static const struct {
-		const char *verb;
-		int (*order)(struct fleet *fleet, const char *id, const char *why, struct err *err);
-	} verbs[] = { { "retire", fleet_order_retire }, { "kill", fleet_order_kill }, { "abort", fleet_order_abort } };
 	char why[SAID_MAX];
 	snprintf(why, sizeof why, KILLED_TEXT, rule->spec.name, rule->spec.source, v->reason);
-	for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++)
-		if (strcmp(verbs[i].verb, v->answer) == 0)
-			return verbs[i].order(r->fleet, subject, why, err);
-	return err_set(err, "there is no verb %s", v->answer);
+	return subject_order(&r->world, rule->spec.kind, v->answer, subject, why, err);
 }
 
 /* Told to its owner first; true: its time has come. */
@@ -280,7 +274,7 @@ static int push(lua_State *L, void *data)
 	const struct question *q = data;
 	const struct rule_runs *r = q->r;
 	lua_pushinteger(L, r->current - r->rules + 1);
-	subject_push(L, r->fleet, &r->list, r->at);
+	subject_push(L, &r->list, r->at);
 	return 2;
 }
 
@@ -297,7 +291,7 @@ static void judge_one(struct rule_runs *r)
 	struct err err = { 0 };
 	const char *owner, *subject = r->list.ids[r->at];
 	enum rule_mode mode = r->is_observe ? RULE_SIMULATE : rule->spec.mode;
-	if (!subject_is_there(r->fleet, &r->list, r->at, &owner))
+	if (!subject_is_there(&r->list, r->at, &owner))
 		return;
 	r->stats.decisions++;
 	if (decide(r->vm, &ask, &err) < 0) {
@@ -338,7 +332,7 @@ static void begin(struct rule_runs *r, struct rule *rule, int64_t now)
 	rule->has_failed = false;
 	r->run++;
 	r->at = 0;
-	if (subjects_list(r->fleet, rule->spec.kind, &r->list) < 0) {
+	if (subjects_list(&r->world, rule->spec.kind, &r->list) < 0) {
 		log_error("unable to run rule \"%s\": not enough memory", rule->spec.name);
 		return;
 	}
@@ -399,13 +393,14 @@ static void on_timer(void *data)
 
 /* --- life --- */
 
-struct rule_runs *rule_runs_new(struct loop *loop, struct fleet *fleet, struct troubles *troubles)
+struct rule_runs *rule_runs_new(struct loop *loop, const struct subject_world *world, struct troubles *troubles)
 {
 	struct rule_runs *r = calloc(1, sizeof *r);
 	if (!r)
 		return NULL;
 	r->loop = loop;
-	r->fleet = fleet;
+	r->fleet = world->fleet;
+	r->world = *world;
 	r->troubles = troubles;
 	r->timer = loop_timer_new(loop, on_timer, r);
 	r->matches = map_new();

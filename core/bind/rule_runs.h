@@ -26,7 +26,8 @@ struct rule_spec {
 
 struct rule_runs;
 
-struct rule_runs *rule_runs_new(struct loop *loop, struct fleet *fleet, struct troubles *troubles); /* NULL: no memory */
+/* NULL: no memory. */
+struct rule_runs *rule_runs_new(struct loop *loop, const struct subject_world *world, struct troubles *troubles);
 void rule_runs_free(struct rule_runs **r);
 /* The rules of the set in vm (borrowed until the next take; NULL with n 0), in its order. Takes the array and its texts; -1: no memory,
  * there are no rules then. Each runs for the first time after a second. */

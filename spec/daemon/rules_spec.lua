@@ -123,19 +123,21 @@ rule "told" { mode = "notify", every = "1s", each = "pool", where = "idle > 0", 
 	end)
 
 	it("hold back what is too much at once", function()
-		rules 'rule "many" { every = "1s", each = "task", where = "state = queued and tags = many", act = abort "too many" }\nslots "none" { where = "tags = many", max = 0 }'
-		local ids, bob = {}, make "bob3"
-		-- they come while the rule is not there
-		os.remove(node.dir .. "/policies/30-rules.lua")
-		rules 'slots "none" { where = "tags = many", max = 0 }'
+		local slots = 'slots "one" { where = "tags = many", max = 1 }'
+		rules(slots)
+		local ids, bob, gate = {}, make "bob3", tasks .. "/gate3"
+		local first = start(bob, "until", { tasks .. "/lines", "held", gate }, { tags = { "many" } })
+		work.wait_state(node, first, "running")
 		for i = 1, 25 do ids[i] = start(bob, "echo", { i }, { tags = { "many" } }) end
-		rules 'slots "none" { where = "tags = many", max = 0 }\nrule "many" { every = "3s", each = "task", where = "state = queued and tags = many", act = abort "too many" }'
+		rules(slots .. '\nrule "many" { every = "3s", each = "task", where = "state = queued and tags = many", act = abort "too many" }')
 		local a = wait_alert("rule:many", "held back")
 		assert.equal("5 held back: more than 20 at once", a.text)
 		for _, id in ipairs(ids) do
 			local status, e = work.wait_end(node, id)
 			assert.same({ 422, "policy" }, { status, e.cause })
 		end
+		helper.write(gate, "")
+		work.wait_end(node, first)
 	end)
 
 	it("let only so many tasks of a key run at once, and say who waits for what", function()
