@@ -418,3 +418,8 @@ struct rule_runs *policies_live_rules(struct policies_live *live)
 {
 	return live->rules;
 }
+
+struct vm *policies_live_vm(struct policies_live *live)
+{
+	return live->vm;
+}

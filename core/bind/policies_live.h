@@ -36,6 +36,8 @@ void policies_live_on_retention(struct policies_live *live, policies_live_fn *fn
 
 int64_t policies_live_count_boxes(const struct policies_live *live); /* with `at` */
 
+struct vm *policies_live_vm(struct policies_live *live); /* of the set in force, borrowed until the next one; NULL: none yet */
+
 struct rule_runs;
 struct rule_runs *policies_live_rules(struct policies_live *live); /* for the bench */
 

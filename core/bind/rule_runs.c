@@ -47,6 +47,8 @@ struct rule_runs {
 	struct rule *rules;
 	size_t n;
 	bool is_observe;
+	rule_macro_fn *on_macro; /* NULL: nobody runs macros yet */
+	void *macro_data;
 	struct map *matches;
 	int64_t run;          /* counts runs */
 	struct rule *current; /* NULL = no run is under way */
@@ -183,6 +185,9 @@ static int carry_out(struct rule_runs *r, const struct rule *rule, const char *s
 {
 	char why[SAID_MAX];
 	snprintf(why, sizeof why, KILLED_TEXT, rule->spec.name, rule->spec.source, v->reason);
+	if (strcmp(v->answer, "macro") == 0)
+		return r->on_macro ? r->on_macro(r->macro_data, rule->spec.name, v->reason, err) :
+				     err_set(err, "the backend is still starting");
 	return subject_order(&r->world, rule->spec.kind, v->answer, subject, why, err);
 }
 
@@ -472,6 +477,12 @@ int rule_runs_take(struct rule_runs *r, struct vm *vm, struct rule_spec *specs, 
 	if (n)
 		loop_timer_start(r->timer, FIRST_MS);
 	return 0;
+}
+
+void rule_runs_on_macro(struct rule_runs *r, rule_macro_fn *fn, void *data)
+{
+	r->on_macro = fn;
+	r->macro_data = data;
 }
 
 void rule_runs_observe(struct rule_runs *r, bool is_observe)

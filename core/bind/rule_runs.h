@@ -32,6 +32,9 @@ void rule_runs_free(struct rule_runs **r);
 /* The rules of the set in vm (borrowed until the next take; NULL with n 0), in its order. Takes the array and its texts; -1: no memory,
  * there are no rules then. Each runs for the first time after a second. */
 int rule_runs_take(struct rule_runs *r, struct vm *vm, struct rule_spec *specs, size_t n);
+/* How `macro` is carried out: what is "NAME {params}". 0: it begins; -1: err. A simulated rule begins none. */
+typedef int rule_macro_fn(void *data, const char *rule, const char *what, struct err *err);
+void rule_runs_on_macro(struct rule_runs *r, rule_macro_fn *fn, void *data);
 void rule_runs_observe(struct rule_runs *r, bool is_observe); /* every rule is simulated */
 /* For the bench: the longest slice so far, in microseconds of the clock and of this thread's processor time, and how many decisions;
  * counts anew. */

@@ -19,6 +19,7 @@ static const struct toc_entry entries[] = {
 	{ "bind.jobs", bind_jobs_open, VM_API },
 	{ "bind.webapps", bind_webapps_open, VM_API },
 	{ "bind.models", bind_models_open, VM_API },
+	{ "bind.macros", bind_macros_open, VM_API },
 	{ "bind.settings", bind_settings_open, VM_API },
 	{ "bind.usage", bind_usage_open, VM_API },
 	{ "bind.logs", bind_logs_open, VM_API },

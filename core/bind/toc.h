@@ -30,6 +30,7 @@ int bind_gate_open(lua_State *L);
 int bind_jobs_open(lua_State *L);
 int bind_webapps_open(lua_State *L);
 int bind_models_open(lua_State *L);
+int bind_macros_open(lua_State *L);
 int bind_settings_open(lua_State *L);
 int bind_usage_open(lua_State *L);
 int bind_logs_open(lua_State *L);

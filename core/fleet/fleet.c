@@ -211,10 +211,28 @@ static void on_due(void *data)
 
 /* --- set-up --- */
 
+/* A run of a macro lives in the backend alone: the one that had it is gone. */
+static void end_macro(struct fleet *fleet, struct future *f)
+{
+	f->state = FUTURE_FAILED;
+	f->ended_ms = clock_wall_ms();
+	snprintf(f->cause, sizeof(f->cause), "lost");
+	free(f->error);
+	f->error = strdup("{\"errorType\":\"dss.exceptions.MacroException\",\"message\":\"The backend ended while the macro ran; what it had done "
+			  "until then is in the ledger (dssctl why)\"}");
+	if (store_update_task(fleet->store, f, NULL, NULL) < 0)
+		log_error("unable to end macro run %s: the store takes nothing now", f->id);
+	future_free(&f);
+}
+
 static void load_one(void *data, struct future *f)
 {
 	struct fleet *fleet = data;
 	char id[FUTURE_ID_MAX];
+	if (strcmp(f->kind, "macro") == 0) {
+		end_macro(fleet, f);
+		return;
+	}
 	memcpy(id, f->id, sizeof(id));
 	if (fleet_task_adopt(fleet, f) < 0)
 		log_error("unable to load task %s: no memory; it stays in the store", id);

@@ -8,11 +8,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
-#include "base/text.h"
+#include "fleet/joblog.h"
 #include "fleet/ledger.h"
 #include "fleet/store_sql.h"
 #include "sys/clock.h"
@@ -25,7 +24,6 @@
 #define ROWS_STEP  500
 #define LOGS_STEP  50
 #define LOOKS_STEP 5000      /* folders looked at in one step */
-#define WEBAPP     "webapp-" /* the log of webapp NAME lies in jobs/PROJECT/webapp-NAME */
 
 enum kind { TASKS, RESULTS, FACTS, DECISIONS, VERSIONS, USAGE, LOGS, KINDS };
 
@@ -103,75 +101,6 @@ static int run_rows(struct store_job *base, struct store_sql *sql, struct err *e
 
 /* --- logs: jobs/PROJECT/ID/output.log: of a job, of a task (in RUN), of a webapp --- */
 
-/* Somebody writes there, or will. */
-static bool is_open(struct store_sql *sql, const char *project, const char *id)
-{
-	bool is_webapp = strncmp(id, WEBAPP, strlen(WEBAPP)) == 0;
-	const char *text =
-		is_webapp ? "SELECT 1 FROM webapp WHERE project = ?2 AND name = ?1 AND (wanted = 'running' OR process <> '')"
-			  : "SELECT 1 FROM task WHERE ended_ms IS NULL AND (id = ?1 OR (project = ?2 AND job = ?1))";
-	sqlite3_stmt *st = NULL;
-	bool is_open = true; /* what cannot be asked stays */
-	if (sqlite3_prepare_v2(store_sql_db(sql), text, -1, &st, NULL) != SQLITE_OK)
-		return true;
-	sqlite3_bind_text(st, 1, is_webapp ? id + strlen(WEBAPP) : id, -1, SQLITE_STATIC);
-	sqlite3_bind_text(st, 2, project, -1, SQLITE_STATIC);
-	is_open = sqlite3_step(st) != SQLITE_DONE;
-	sqlite3_finalize(st);
-	return is_open;
-}
-
-/* One of ours: where somebody else could put names, nothing is removed by name. */
-static bool is_ours(int fd)
-{
-	struct stat st;
-	return fstat(fd, &st) == 0 && st.st_uid == geteuid() && !(st.st_mode & S_IWOTH);
-}
-
-static DIR *open_folder(int at, const char *name)
-{
-	int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (at != AT_FDCWD && fd >= 0 && !is_ours(fd))
-		fds_close(&fd);
-	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
-	if (!dir)
-		fds_close(&fd);
-	return dir;
-}
-
-static bool is_name(const struct dirent *d)
-{
-	return d->d_name[0] != '.' && text_is_id(d->d_name, strlen(d->d_name));
-}
-
-/* Only plain files, and only where all of them are old: nothing of ours makes anything else there. */
-static bool is_old(DIR *dir, int64_t bound_ms)
-{
-	const struct dirent *d;
-	struct stat st;
-	while ((d = readdir(dir)))
-		if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0 &&
-		    (fstatat(dirfd(dir), d->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode) ||
-		     (int64_t)st.st_mtime * 1000 >= bound_ms))
-			return false;
-	return fstat(dirfd(dir), &st) == 0 && (int64_t)st.st_mtime * 1000 < bound_ms;
-}
-
-static bool remove_log(int project, const char *id, int64_t bound_ms)
-{
-	const struct dirent *d;
-	DIR *dir = open_folder(project, id);
-	if (!dir)
-		return false;
-	bool ok = is_old(dir, bound_ms);
-	rewinddir(dir);
-	while (ok && (d = readdir(dir)))
-		if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0)
-			ok = unlinkat(dirfd(dir), d->d_name, 0) == 0;
-	closedir(dir);
-	return ok && unlinkat(project, id, AT_REMOVEDIR) == 0;
-}
-
 static bool may_go_on(const struct job *j)
 {
 	return j->done < LOGS_STEP && j->reached < j->from + LOOKS_STEP;
@@ -181,14 +110,14 @@ static bool may_go_on(const struct job *j)
 static void look_at_project(struct job *j, struct store_sql *sql, int jobs, const char *name)
 {
 	const struct dirent *d;
-	DIR *project = open_folder(jobs, name);
+	DIR *project = joblog_open_folder(jobs, name);
 	if (!project)
 		return;
 	while (may_go_on(j) && (d = readdir(project))) {
-		if (!is_name(d))
+		if (!joblog_is_name(d))
 			continue;
 		bool is_new = j->reached >= j->from;
-		if (is_new && !is_open(sql, name, d->d_name) && remove_log(dirfd(project), d->d_name, j->bound))
+		if (is_new && !joblog_is_open(sql, name, d->d_name) && joblog_remove_old(dirfd(project), d->d_name, j->bound))
 			j->done++;
 		else
 			j->reached++;
@@ -200,7 +129,7 @@ static int run_logs(struct store_job *base, struct store_sql *sql, struct err *e
 {
 	struct job *j = (struct job *)base;
 	const struct dirent *d;
-	DIR *jobs = open_folder(AT_FDCWD, j->jobs);
+	DIR *jobs = joblog_open_folder(AT_FDCWD, j->jobs);
 	if (!jobs) {
 		j->is_whole = true;
 		if (errno == ENOENT)
@@ -209,7 +138,7 @@ static int run_logs(struct store_job *base, struct store_sql *sql, struct err *e
 		return SQLITE_ERROR;
 	}
 	while (may_go_on(j) && (d = readdir(jobs)))
-		if (is_name(d))
+		if (joblog_is_name(d))
 			look_at_project(j, sql, dirfd(jobs), d->d_name);
 	j->is_whole = may_go_on(j);
 	closedir(jobs);

@@ -4,6 +4,7 @@ local body = require "dss.api.body"
 local errors = require "dss.api.errors"
 local fleet = require "bind.fleet"
 local json = require "bind.json"
+local macro_runs = require "dss.api.macro_runs"
 local id = require "dss.text.id"
 local size = require "dss.text.size"
 local webapps = require "dss.api.webapps"
@@ -132,7 +133,10 @@ function M.abort(req, task)
 	fleet.get(task, false, function(answer, f, why)
 		if answer == "not_found" or (f and not may_abort(req, f)) then return may_not_abort(req, task, f) end
 		if not f then return errors.reply_answer(req, answer, why) end
-		if not f.ended then
+		local run = macro_runs.find(task)
+		if run then
+			macro_runs.abort(run, req.who.login, f.owner ~= req.who.login)
+		elseif not f.ended then
 			local said, text = fleet.abort(task, req.who.login, f.owner ~= req.who.login)
 			if said ~= "ok" and said ~= "not_found" then return errors.reply_answer(req, said, text) end
 		end

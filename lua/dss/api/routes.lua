@@ -13,6 +13,7 @@ local keys = require "dss.api.keys"
 local lists = require "dss.api.lists"
 local logs = require "dss.api.logs"
 local metrics = require "dss.api.metrics"
+local macros = require "dss.api.macros"
 local models = require "dss.api.models"
 local projects = require "dss.api.projects"
 local slots = require "dss.api.slots"
@@ -96,6 +97,19 @@ M.table = {
 	{ "POST", "PUBLIC/projects/{project}/models/lab/{analysis}/{task}/actions/train-queue", "user", models.train_queue, "The session that is next." },
 	{ "POST", "PUBLIC/projects/{project}/models/lab/{analysis}/{task}/ensemble", "user", models.ensemble, "Not made here: 501." },
 	{ "DELETE", "PUBLIC/projects/{project}/models/lab/{analysis}/{task}", "user", models.delete, "End its trainings." },
+	{ "GET", "/api/macros", "user", macros.all, "Macros that you may run." },
+	{ "GET", "/api/macros/{macro}", "user", macros.show, "One macro: its params." },
+	{ "POST", "/api/macros/{macro}", "user", macros.start, 'Run one over the whole instance: {"params"?,"adminParams"?}; ?wait=true.' },
+	{ "GET", "/api/macro-runs", "user", macros.runs, "Runs of macros that go on, or whose result nobody has fetched: own ones, admins all." },
+	{ "GET", "/api/macro-runs/{run}", "user", macros.state_of, "One run: does it go on, how far it is, what failed." },
+	{ "DELETE", "/api/macro-runs/{run}", "user", macros.abort_of, "Abort a run." },
+	{ "GET", "/api/macro-runs/{run}/result", "user", macros.result_of, "Its result, once." },
+	{ "GET", "PUBLIC/projects/{project}/runnables", "user", macros.list, "Macros that you may run in the project." },
+	{ "GET", "PUBLIC/projects/{project}/runnables/{macro}", "user", macros.get, "One macro: its params." },
+	{ "POST", "PUBLIC/projects/{project}/runnables/{macro}", "user", macros.run, 'Run one over the project: {"params"?,"adminParams"?}; ?wait=True.' },
+	{ "POST", "PUBLIC/projects/{project}/runnables/{macro}/abort/{run}", "user", macros.abort, "Abort a run." },
+	{ "GET", "PUBLIC/projects/{project}/runnables/{macro}/state/{run}", "user", macros.state, "Does a run go on, how far it is, what failed." },
+	{ "GET", "PUBLIC/projects/{project}/runnables/{macro}/result/{run}", "user", macros.result, "Its result, once: the run is over then." },
 	{ "GET", "/api/webapps", "user", webapps.all, "Webapps of all projects that you may read, and what their processes do." },
 	{ "POST", "/api/webapps/{project}/{webapp}/ticket", "user", origin.ticket, "A link that lets a browser in, once, for a minute." },
 	{ "GET", "/api/webapps/{project}/{webapp}/log", "user", webapps.log, "A piece of a webapp's log, from ?offset=N (negative: from the end)." },

@@ -9,6 +9,7 @@ local events = require "dss.model.events"
 local keeping = require "dss.model.keeping"
 local limits = require "dss.model.limits"
 local live = require "dss.model.live"
+local macros = require "dss.model.macros"
 local pools = require "dss.model.pools"
 local reading = require "dss.model.reading"
 local verbs = require "dss.model.verbs"
@@ -227,6 +228,13 @@ end
 
 M.pool, M.recycle = live.pool, live.recycle
 
+-- --- macros: JSON in, JSON out ---
+
+function M.macro_list() return macros.list(set) end
+function M.macro_params(...) return macros.params(set, ...) end
+function M.macro_judge(...) return macros.judge(set, ...) end
+function M.macro_whole(...) return macros.whole(set, ...) end
+
 -- --- once more ---
 
 local function named(list, name, source)
@@ -271,6 +279,7 @@ function again.access(d, given)
 	return holds and "allow" or "deny", d.reason
 end
 
+function again.macro(d, given) return macros.again(set, d, given) end
 function again.pool(d, given) return live.again(d.name, d.threshold, given) end
 function again.recycle(d, given) return live.again_recycle(d.name, given) end
 

@@ -3,6 +3,7 @@ local files = require "bind.files"
 local engine = require "dss.model.engine"
 local guard = require "dss.model.guard"
 local json = require "bind.json"
+local macros = require "dss.model.macros"
 local placing = require "dss.model.placing"
 local pools = require "dss.model.pools"
 local sandbox = require "dss.model.sandbox"
@@ -90,7 +91,10 @@ end
 function M.evaluate(texts, where)
 	local errors, model = {}, words.new(where)
 	for _, file in ipairs(texts) do evaluate_one(file, model, errors) end
-	if #errors == 0 then placing.finish(model) end
+	if #errors == 0 then
+		placing.finish(model)
+		macros.finish(model, errors)
+	end
 	if #errors > 0 then return nil, cut(errors) end
 	engine.take(model)
 	return model

@@ -1,5 +1,6 @@
 -- verbs: what a policy may answer: retire "why", kill "why", abort "why", notify "why", keep "why". The reason may name facts, which are
 -- filled in when it is given: notify "waits for {age}". As a table: notify { reason = "…", level = "error" }.
+local json = require "bind.json"
 local S = require "dss.model.schema"
 local nearest = require "dss.text.nearest"
 local size = require "dss.text.size"
@@ -21,9 +22,11 @@ M.all = {
 	kill   = { kernel = true },                                                    -- it goes now, its task ends as killed
 	abort  = { task = true },                                                      -- it is asked to stop, then its kernel ends
 	notify = { kernel = true, task = true, pool = true, user = true, node = true, event = true }, -- an alert
-	keep   = { kernel = true, task = true, pool = true, user = true, node = true, event = true }, -- nothing, and why
+	keep   = { kernel = true, task = true, pool = true, user = true, node = true, event = true, job_log = true, tmp_file = true, notebook = true }, -- nothing, and why
+	delete = { job_log = true, tmp_file = true },                                  -- of macros: it is removed
+	unload = { notebook = true },                                                  -- its kernel ends
+	macro  = { node = true },                                                      -- of rules: it is run, see M.macro
 }
-local later = { unload = "notebooks" }
 
 -- "{memory:size}": how a fact is shown
 local forms = {}
@@ -117,15 +120,29 @@ function M.word(word)
 	end
 end
 
+--- macro("NAME", { param = … }): the reason is what is run.
+function M.macro(name, params)
+	if type(name) ~= "string" or name == "" then error('macro wants a name and a table: macro("clear-tmp", { age = "7d" })', 3) end
+	if params ~= nil and type(params) ~= "table" then error(("macro: a table of params is wanted, not a %s"):format(type(params)), 3) end
+	local sent = {}
+	for key, v in pairs(params or {}) do
+		local t = type(v)
+		if type(key) ~= "string" or (t ~= "string" and t ~= "boolean" and t ~= "number") then error("macro: params are texts, numbers, true or false", 3) end
+		sent[key] = v
+	end
+	local reason = name .. " " .. (next(sent) and json.encode(sent) or "{}")
+	check_reason("macro", reason)
+	local verb = setmetatable({}, Verb)
+	held[verb] = { word = "macro", reason = reason, level = "warning", macro = name, params = sent }
+	return verb
+end
+
 function M.is_verb(v) return getmetatable(v) == Verb end
 
 --- All verbs as words of a policy file.
 function M.words()
 	local out = {}
 	for word in pairs(M.all) do out[word] = M.word(word) end
-	for word, what in pairs(later) do
-		out[word] = function() error(("%s is for %s, and there are none yet"):format(word, what), 2) end
-	end
 	return out
 end
 

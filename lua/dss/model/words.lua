@@ -1,7 +1,8 @@
--- words: all that a policy file may say: pool, box, place, slots, rule, on, access, retention; the kernels, verbs and units that stand in them.
+-- words: all that a policy file may say: pool, box, place, slots, rule, on, access, retention, macro; the kernels, verbs and units that stand in them.
 local events = require "dss.model.events"
 local keeping = require "dss.model.keeping"
 local limits = require "dss.model.limits"
+local macros = require "dss.model.macros"
 local placing = require "dss.model.placing"
 local pools = require "dss.model.pools"
 local rights = require "dss.model.rights"
@@ -24,7 +25,7 @@ local function unit(parse, scale)
 end
 
 --- A model before any word was read. where: share, run_user (nil = one-user mode), …
-function M.new(where) return { where = where, first = {}, pools = {}, limits = {}, places = {}, boxes = {}, rules = {}, events = {}, access = {} } end
+function M.new(where) return { where = where, first = {}, pools = {}, limits = {}, places = {}, boxes = {}, rules = {}, events = {}, access = {}, macros = {} } end
 
 --- The words for one file; what they say lands in `model`.
 function M.of(source, model)
@@ -33,7 +34,7 @@ function M.of(source, model)
 		machine = sandbox.facts(model.where.machine or machine, "machine"),       -- what numbers may be reckoned from: { cores, total }
 	}
 	for _, some in ipairs { verbs.words(), pools.words(source, model), limits.words(source, model), placing.words(source, model), rules.words(source, model),
-		events.words(source, model), rights.words(source, model), keeping.words(source, model) } do
+		events.words(source, model), rights.words(source, model), keeping.words(source, model), macros.words(source, model) } do
 		for name, word in pairs(some) do out[name] = word end
 	end
 	return out

@@ -185,6 +185,29 @@ end
 package.preload["bind.webapps"] = function() return M.webapps end
 M.models = { list = function(_, _, _, fn) fn "[]" end, kept = function() return {} end, record = function() end }
 package.preload["bind.models"] = function() return M.models end
+-- Macros: the policies are asked for real; what is carried out is remembered. Turns of the loop come with M.turn().
+local engine = require "dss.model.engine"
+M.macros = { saved = {}, notes = {}, removed = {}, soon_list = {}, job_logs = "[]" }
+local function answered(fn) return function(...)
+	local ok, out, why = pcall(fn, ...)
+	if not ok then return nil, out end
+	return out, why
+end end
+function M.turn()
+	while #M.macros.soon_list > 0 do table.remove(M.macros.soon_list, 1)() end
+end
+package.preload["bind.macros"] = function() return {
+	list = answered(engine.macro_list), params = answered(engine.macro_params), judge = answered(engine.macro_judge), whole = answered(engine.macro_whole),
+	note = function(d) table.insert(M.macros.notes, d) end, rows = function(kind) return kind ~= "notebook" and (M.macros[kind] or {}) or M.macros.notebook end,
+	order = function(_, verb, id) table.insert(M.macros.removed, verb .. " " .. id) return true end,
+	logs = function(project, from, fn) M.macros.asked = { project, from } fn(M.macros.job_logs, -1) end,
+	remove_log = function(project, name, _, fn) table.insert(M.macros.removed, project .. "/" .. name) fn(M.macros.refusal) end,
+	save = function(row, is_new, fn) M.macros.saved[#M.macros.saved + 1] = { row = row, is_new = is_new } fn(M.macros.unsaved) end,
+	make_id = function() M.macros.last = (M.macros.last or 0) + 1 return "run" .. M.macros.last end,
+	soon = function(_, fn) table.insert(M.macros.soon_list, fn) end, on_rule = function(fn) M.macros.on_rule = fn end,
+	diagnose = function(id, fn) M.macros.diagnosing = { id, fn } return true end, stop = function() end,
+	file = function() return M.macros.file_bytes, M.macros.file_bytes and #M.macros.file_bytes end, drop = function() end, tidy = function() end, share = function() return "/share" end,
+} end
 package.preload["bind.usage"] = function() return {
 	read = function(query, fn)
 		M.was.usage = query

@@ -44,7 +44,7 @@ rule "b" { mode = "simulate", every = "10min", each = "task", where = "waiting >
 			{ 'rule "a" { each = "kernel", act = retire "" }', '1: retire wants a reason: retire "it has grown"' },
 			{ 'rule "a" { each = "kernel", act = notify { reson = "x" } }', '1: notify: unknown key "reson", did you mean "reason"?' },
 			{ 'rule "a" { each = "kernel", act = notify { reason = "x", level = "eror" } }', '1: notify: level is none of: note, warning, error, did you mean "error"?' },
-			{ 'rule "a" { each = "kernel", act = unload "x" }', "1: unload is for notebooks, and there are none yet" },
+			{ 'rule "a" { each = "kernel", act = unload "x" }', "1: act: unload does not fit a kernel; there are keep, kill, notify, retire" },
 			{ 'rule "a" { each = "pool", warn = "1h", act = notify "x" }', "1: warn: notify does nothing that its owner could be warned of" },
 			{ 'rule "a" { each = "task", act = abort "x" }\nrule "a" { each = "task", act = abort "x" }', '2: rule "a" stands twice, first at ' .. FILE .. ":1" },
 			{ 'rule "" { each = "task", act = abort "x" }', "1: rule: a name is one line of up to 100 bytes" },

@@ -1,0 +1,18 @@
+#ifndef DSS_BIND_HELPER_H
+#define DSS_BIND_HELPER_H
+#include "base/err.h"
+#include "sys/loop.h"
+/*
+ * helper: a program of ours that the backend runs as itself for what would hold up the loop. It ends with the backend's wish (helper_end), with its
+ * time, or by itself; what it says on standard error is why it failed.
+ */
+struct helper;
+
+/* why NULL: it ended with status 0. The helper is freed after the call. */
+typedef void helper_fn(void *data, const char *why);
+/* argv[0]: a name beside our own program. NULL: err; fn is not called. */
+struct helper *helper_start(struct loop *loop, char *const *argv, int64_t time_ms, helper_fn *fn, void *data, struct err *err);
+/* Kills it and waits for that; fn is not called. NULL inside is fine. */
+void helper_end(struct helper **helper);
+
+#endif
