@@ -27,6 +27,7 @@ enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 #define TEST_MS     20000 /* names in `extra` are looked up while it is tested */
 #define SAID_MAX    4096
+#define TROUBLE_MAX (4 * SAID_MAX) /* what was said, and what we say of it */
 #define ADDRESS_MAX 80
 #define PREFIX      "nginx: "
 
@@ -297,8 +298,9 @@ int nginx_main(int argc, char **argv)
 
 void nginx_trouble(const char *dir, char *out, size_t room)
 {
-	char path[PATH_MAX + 32];
+	char path[PATH_MAX + 32], text[TROUBLE_MAX];
 	snprintf(path, sizeof path, "%s/run/nginx/trouble", dir);
-	if (fds_read_file(path, out, room, NULL) < 0)
-		out[0] = '\0';
+	if (fds_read_file(path, text, sizeof text, NULL) < 0)
+		text[0] = '\0';
+	snprintf(out, room, "%s", text);
 }

@@ -9,7 +9,7 @@
  */
 int nginx_main(int argc, char **argv);
 
-/* What the last test said, or "": run/nginx/trouble of the instance in dir. */
+/* What the last test said, cut where it is longer than room, or "": run/nginx/trouble of the instance in dir. */
 void nginx_trouble(const char *dir, char *out, size_t room);
 
 #endif

@@ -15,7 +15,7 @@ enum front_act {
 int front_test(struct ctl *ctl, enum front_act act);
 
 /* What the last test said that is not yet put right; false: nothing, or it cannot be read. */
-enum { FRONT_TROUBLE_MAX = 4096 };
+enum { FRONT_TROUBLE_MAX = 16 * 1024 };
 bool front_trouble(struct ctl *ctl, char *out, size_t room);
 /* The same as a line on standard error. */
 void front_note(struct ctl *ctl);

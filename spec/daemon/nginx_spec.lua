@@ -343,12 +343,16 @@ print(base)']])
 		local out, status = node:dss "restart"
 		assert.equal(1, status, out)
 		assert.matches("nothing was restarted", out)
+		local function crash()
+			local before = pid()
+			node:kill "nginx"
+			wait_for("another nginx", function()
+				local row = node:status().by.nginx
+				return row.state == "ready" and row.pid ~= before
+			end, 15)
+		end
 		-- even a crash brings what passed last
-		node:kill "nginx"
-		wait_for("another nginx", function()
-			local row = node:status().by.nginx
-			return row.state == "ready" and row.pid ~= was
-		end, 15)
+		crash()
 		assert.equal(200, status_of "/health")
 		await_trouble "extra.conf:2"
 		assert.is_nil(health({ key = false }).nginx.error:find "max_bdy")
@@ -357,6 +361,10 @@ print(base)']])
 		out = node:dss "status"
 		assert.matches("nginx: [^\n]*extra.conf:2[^\n]*; nginx runs with what passed last", out)
 		assert.matches("extra.conf:2", node:status().by.nginx.trouble)
+		-- however much it has to say
+		node:write("config/nginx.extra.conf", "max_bdy" .. ("y"):rep(1500) .. " 3;\n")
+		crash()
+		await_trouble "max_bdyyy"
 		node:write("config/nginx.extra.conf", "client_header_timeout 5s;\n")
 		out, status = node:dss("reload", "nginx")
 		assert.equal(1, status, out) -- it stands in our own part, too
