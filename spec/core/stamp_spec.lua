@@ -120,7 +120,8 @@ os.write(1, b"\ntwo\r\n")]]
 	end)
 
 	it("does not wait for what the program leaves behind, and names it", function()
-		local lines, status = stamp("--", "sh", "-c", "sleep 3333 & echo $! >" .. dir .. "/1; setsid sh -c 'sleep 3333 & echo $! >" .. dir .. "/2'; echo done")
+		local sleeps = "sleep 3333 & until grep -q sleep /proc/$!/comm; do :; done; echo $! >%s/%d" -- its name is its own by then
+		local lines, status = stamp("--", "sh", "-c", sleeps:format(dir, 1) .. "; setsid sh -c '" .. sleeps:format(dir, 2) .. "'; echo done")
 		local pids = {}
 		for i = 1, 2 do pids[i] = math.tointeger(tonumber((helper.read(dir .. "/" .. i):match "%d+"))) end
 		for _, pid in ipairs(pids) do os.execute("kill " .. pid) end
