@@ -18,6 +18,7 @@ static const struct toc_entry entries[] = {
 	{ "bind.gate", bind_gate_open, VM_API },
 	{ "bind.jobs", bind_jobs_open, VM_API },
 	{ "bind.webapps", bind_webapps_open, VM_API },
+	{ "bind.notebooks", bind_notebooks_open, VM_API },
 	{ "bind.models", bind_models_open, VM_API },
 	{ "bind.macros", bind_macros_open, VM_API },
 	{ "bind.settings", bind_settings_open, VM_API },

@@ -29,6 +29,7 @@ int bind_change_open(lua_State *L);
 int bind_gate_open(lua_State *L);
 int bind_jobs_open(lua_State *L);
 int bind_webapps_open(lua_State *L);
+int bind_notebooks_open(lua_State *L);
 int bind_models_open(lua_State *L);
 int bind_macros_open(lua_State *L);
 int bind_settings_open(lua_State *L);

@@ -20,6 +20,8 @@ local slots = require "dss.api.slots"
 local policies = require "dss.api.policies"
 local making = require "dss.api.making"
 local usage = require "dss.api.usage"
+local notebooks = require "dss.api.notebooks"
+local notebook_files = require "dss.api.notebook_files"
 local origin = require "dss.api.origin"
 local webapps = require "dss.api.webapps"
 
@@ -118,6 +120,23 @@ M.table = {
 	{ "GET", "PUBLIC/projects/{project}/webapps/{webapp}/backend/state", "user", webapps.state, "Is its process up; the end of its log." },
 	{ "PUT", "PUBLIC/projects/{project}/webapps/{webapp}/backend/actions/restart", "user", webapps.restart, "Start it, or start it anew: a future." },
 	{ "PUT", "PUBLIC/projects/{project}/webapps/{webapp}/backend/actions/stop", "user", webapps.stop, "Stop it; it stays stopped." },
+	{ "GET", "/api/notebooks", "user", notebooks.list, "Sessions of notebooks in projects that you may read; ?where=FILTER." },
+	{ "DELETE", "/api/notebooks/{session}", "user", notebooks.unload, "Unload: its kernel ends, and with it all sessions on it." },
+	{ "POST", "/api/notebooks/{session}/unload", "user", notebooks.unload, "The same." },
+	{ "POST", "/api/notebooks/{session}/interrupt", "user", notebooks.interrupt, "Interrupt its cell; its variables stay." },
+	{ "POST", "/api/notebooks/{session}/keep", "user", notebooks.keep, 'A lease: {"for":"8h"}; until then no policy ends it; "0s": no longer.' },
+	{ "GET", "PUBLIC/admin/notebooks", "admin", notebooks.admin, "Notebooks with sessions, of all projects." },
+	{ "GET", "PUBLIC/projects/{project}/notebooks/active", "user", notebooks.active, "Notebooks with sessions, of one project." },
+	{ "GET", "PUBLIC/projects/{project}/notebooks", "user", notebooks.state, "One of them, ?notebookName=, or null." },
+	{ "DELETE", "PUBLIC/projects/{project}/notebooks", "user", notebooks.unload_old, "Unload ?notebookName=&sessionId=." },
+	{ "GET", "PUBLIC/projects/{project}/jupyter-notebooks", "user", notebook_files.list, "Its notebooks; ?active=true: those with sessions." },
+	{ "GET", "PUBLIC/projects/{project}/jupyter-notebooks/{name}", "user", notebook_files.get, "A notebook's document." },
+	{ "PUT", "PUBLIC/projects/{project}/jupyter-notebooks/{name}", "user", notebook_files.put, "Save it." },
+	{ "POST", "PUBLIC/projects/{project}/jupyter-notebooks/{name}", "user", notebook_files.post, "Make it." },
+	{ "DELETE", "PUBLIC/projects/{project}/jupyter-notebooks/{name}", "user", notebook_files.delete, "Unload and remove it." },
+	{ "DELETE", "PUBLIC/projects/{project}/jupyter-notebooks/{name}/outputs", "user", notebook_files.clear_outputs, "Remove the outputs of its cells." },
+	{ "GET", "PUBLIC/projects/{project}/jupyter-notebooks/{name}/sessions", "user", notebooks.sessions, "Its sessions." },
+	{ "DELETE", "PUBLIC/projects/{project}/jupyter-notebooks/{name}/sessions/{session}", "user", notebooks.unload_session, "Unload one." },
 	{ "GET", "/web-apps-backends/{project}/{webapp}/{…}", "open", origin.enter, "A webapp: on to the webapps' own port, with a ticket." },
 }
 

@@ -159,6 +159,49 @@ local webapp = {
 	ready = time("when it began to answer", "readyAt"),
 }
 
+--- Milliseconds of a row as seconds.
+local function seconds(field)
+	return function(row) return math.type(row[field]) and row[field] / 1000 or nil end
+end
+
+local notebook_states = { "starting", "idle", "busy", "dead", "unknown" }
+
+-- quiet and silent: docs/notebooks.md says exactly what they count; both are absent where nobody knows
+local notebook = {
+	id = text("the session", "id"),
+	kernel = text("the kernel's id", "kernelId"),
+	notebook = text("its path below projects/", "notebook"),
+	name = text("as its project calls it: the path without project and .ipynb", "name"),
+	project = text("its project", "project"),
+	user = text("whose it is", "user", none),
+	spec = text("its kernelspec: python3 ir …", "kernelSpec", none),
+	state = text("starting idle busy dead unknown (the server cannot be asked)", "state", { words = notebook_states }),
+	process = text("its process; \"\" = none that we know", "processId", none),
+	pid = count("the kernel's process id", "pid"),
+	sessions = count("sessions on its kernel", "sessions"),
+	connections = count("clients that are connected", "connections"),
+	connected = { type = "flag", doc = "a client is connected", field = "connections", get = function(row)
+		if math.type(row.connections) then return row.connections > 0 end
+	end },
+	busy = { type = "flag", doc = "a cell runs", field = "state", get = function(row)
+		if row.state ~= "unknown" then return row.state == "busy" end
+	end },
+	leased = flag("its user asked to keep it", "leased"),
+	lease = duration("for how much longer", "leasedUntil", function(row, now)
+		return math.type(row.leasedUntil) and math.max(0, row.leasedUntil / 1000 - now) or nil
+	end),
+	memory = size("memory of its box in use now", "memoryBytes"),
+	peak = size("the most its box ever used", "peakBytes"),
+	limit = size("the limit of its box", "limitBytes"),
+	cpu = duration("processor time its box used", "cpuSeconds", function(row) return row.cpuSeconds end),
+	share = number("of a core, lately: share > 5%", "cpuShare"),
+	age = duration("since its kernel was started", "startedAt", since "startedAt"),
+	quiet = duration("nothing happened at all: no cell, no client, no processor time", "quietTime", seconds "quietTime"),
+	silent = duration("no cell and no processor time, whoever is connected", "silentTime", seconds "silentTime"),
+	started = time("when its kernel was started", "startedAt"),
+	worked = time("when it worked last", "lastActivity"),
+}
+
 local function someone(who)
 	return {
 		id = text("the " .. who, "id"),
@@ -187,9 +230,10 @@ local node = {
 	draining = flag("it takes no new work", "draining"),
 }
 
--- kinds of subjects; notebook and job get theirs here
+-- kinds of subjects; job gets its facts here
 local kinds = {
-	process = process, kernel = process, task = task, pool = pool, webapp = webapp, user = someone "user", project = someone "project", node = node,
+	process = process, kernel = process, task = task, pool = pool, webapp = webapp, notebook = notebook, node = node,
+	user = someone "user", project = someone "project",
 }
 
 local function sorted(t)

@@ -183,6 +183,35 @@ function M.webapps.random()
 	return ("%032x"):format(drawn)
 end
 package.preload["bind.webapps"] = function() return M.webapps end
+-- Sessions of notebooks, and what the notebook server answers to "METHOD PATH".
+M.notebooks = { rows = {}, answers = {} }
+function M.notebooks.list(fn)
+	if M.notebooks.failure then return fn(nil, M.notebooks.failure) end
+	fn(json.encode(json.array(M.notebooks.rows)), M.notebooks.why)
+end
+function M.notebooks.unload(session, cause, by, _, fn)
+	M.was.unload = M.was.unload or {}
+	table.insert(M.was.unload, { session, cause, by })
+	fn(M.notebooks.unload_why)
+end
+function M.notebooks.interrupt(session, cause, by, _, fn)
+	M.was.interrupt = { session, cause, by }
+	fn(M.notebooks.unload_why)
+end
+function M.notebooks.keep(session, until_ms, by)
+	M.was.keep = { session, until_ms, by }
+	return true
+end
+function M.notebooks.leases() return M.notebooks.nleases or 0 end
+function M.notebooks.ask(method, path, body, fn)
+	M.was.asked = M.was.asked or {}
+	table.insert(M.was.asked, { method, path, body and json.decode(body) })
+	local a = M.notebooks.answers[method .. " " .. path]
+	if M.notebooks.why then return fn(nil, M.notebooks.why) end
+	if not a then return fn(404, '{"message":"no such"}') end
+	fn(a[1], type(a[2]) == "table" and json.encode(a[2]) or a[2] or "")
+end
+package.preload["bind.notebooks"] = function() return M.notebooks end
 M.models = { list = function(_, _, _, fn) fn "[]" end, kept = function() return {} end, record = function() end }
 package.preload["bind.models"] = function() return M.models end
 -- Macros: the policies are asked for real; what is carried out is remembered. Turns of the loop come with M.turn().
@@ -231,6 +260,8 @@ function M.reset()
 	M.was = {}
 	fleet.refusal, fleet.processes_json, fleet.pools_json = nil, nil, nil
 	M.settings.rows, M.settings.refusal = {}, nil
+	local n = M.notebooks
+	n.rows, n.answers, n.why, n.failure, n.unload_why, n.nleases = {}, {}, nil, nil, nil, nil
 	keys.rows, keys.refusal, keys.later, keys.is_slow = {}, nil, nil, nil
 	M.policies = { false, "" }
 	fleet.futures = {
