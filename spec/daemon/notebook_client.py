@@ -10,6 +10,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import uuid
+from datetime import timedelta
 
 from tornado import gen, ioloop
 from tornado.httpclient import HTTPRequest
@@ -48,8 +49,7 @@ async def cell(kernel, code, seconds, waits):
     await connection.write_message(text)
     out, error, until = [], None, time.monotonic() + seconds
     while True:
-        answer = await gen.with_timeout(time.monotonic() + max(0.1, until - time.monotonic()) - time.monotonic() + time.time(),
-                                        connection.read_message())
+        answer = await gen.with_timeout(timedelta(seconds=max(0.1, until - time.monotonic())), connection.read_message())
         if answer is None:
             return {"text": "".join(out), "error": "the connection was closed"}
         m = json.loads(answer)
@@ -90,4 +90,4 @@ elif verb in ("cell", "send"):
 else:
     status, answer = rest(verb.upper(), args[0], json.loads(args[1]) if len(args) > 1 else None)
     result = {"status": status, "answer": answer}
-print(json.dumps(result))
+print(json.dumps({k: v for k, v in result.items() if v is not None}))
