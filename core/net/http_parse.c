@@ -9,19 +9,16 @@
 #include <http_parser.h>
 #include "base/utf8.h"
 #include "net/http_chunk.h"
+#include "net/http_scan.h"
 
 /*
- * The head is looked at byte by byte (scan), then given to http-parser in one piece. http-parser 2.9.4 takes, and we
- * refuse, because a proxy before us may read it otherwise: a blank before the colon, folded lines, a bare LF, two Host
- * fields, HTTP/0.9, several blanks in the request line, CONNECT. It stops at Upgrade; we go on, and whoever handles
- * the request sees the field.
+ * The head is looked at byte by byte (http_scan.h), then given to http-parser in one piece. http-parser 2.9.4 takes, and we refuse as well: two
+ * Host fields, HTTP/0.9, several blanks in the request line, CONNECT. It stops at Upgrade; we go on, and whoever handles the request sees the field.
  */
-enum scan { START, START_LF, LINE, LINE_LF, FIELD_START, NAME, VALUE, END_LF, SCANNED };
-
 struct http_parse {
 	struct http_request r;
 	enum http_stage stage;
-	enum scan scan;
+	enum http_scan scan;
 	struct buf head; /* the bytes as they came; names and values point into it */
 	size_t name_len[HTTP_FIELDS_MAX], value_len[HTTP_FIELDS_MAX];
 	bool in_value; /* http-parser's last callback was for a value */
@@ -85,86 +82,17 @@ const struct http_request *http_parse_request(const struct http_parse *p)
 	return &p->r;
 }
 
-/* --- the strict look --- */
-
-static const char CONTROL[] = "a control character in the header", BARE_LF[] = "a line of the header ends with LF alone";
-
-/* The reason why c may not stand here, or NULL. */
-static const char *scan_line_byte(struct http_parse *p, unsigned char c, enum scan stay)
-{
-	p->scan = stay;
-	if (c == '\r')
-		p->scan = LINE_LF;
-	else if (c == '\n')
-		return BARE_LF;
-	else if ((c < 0x20 && !(c == '\t' && stay == VALUE)) || c == 0x7f)
-		return CONTROL;
-	return NULL;
-}
-
-static const char *scan_name_byte(struct http_parse *p, unsigned char c)
-{
-	if (c == ':') {
-		bool is_empty = p->scan == FIELD_START;
-		p->scan = VALUE;
-		return is_empty ? "a header field has no name" : NULL;
-	}
-	if (c == '\r' && p->scan == FIELD_START) {
-		p->scan = END_LF;
-		return NULL;
-	}
-	if (c == ' ' || c == '\t')
-		return p->scan == FIELD_START ? "a header field is folded over two lines"
-					      : "a blank in a header field's name or before its colon";
-	p->scan = NAME;
-	if (c == '\n')
-		return BARE_LF;
-	if (c == '\r')
-		return "a header field has no colon";
-	return http_is_token_char((char)c) ? NULL : "a header field's name holds a character that may not stand there";
-}
-
-static const char *scan_byte(struct http_parse *p, unsigned char c)
-{
-	switch (p->scan) {
-	case START: /* one or more empty lines before a request are read over (RFC 9112, 2.2) */
-		if (c != '\r')
-			return scan_line_byte(p, c, LINE);
-		p->scan = START_LF;
-		return NULL;
-	case LINE:
-	case VALUE:
-		return scan_line_byte(p, c, p->scan);
-	case FIELD_START:
-	case NAME:
-		return scan_name_byte(p, c);
-	case START_LF:
-	case LINE_LF:
-	case END_LF:
-		p->scan = p->scan == START_LF ? START : p->scan == LINE_LF ? FIELD_START : SCANNED;
-		return c == '\n' ? NULL : "a CR in the header without LF";
-	case SCANNED:
-		break;
-	}
-	return NULL;
-}
-
 /* 0, also when more has to come; -1 with the fault set. */
 static int scan(struct http_parse *p, const char *data, size_t len, size_t *used)
 {
-	const char *why = NULL;
-	size_t i = 0, room = HTTP_HEAD_MAX - p->head.len;
-	if (len > room)
-		len = room;
-	while (i < len && p->scan != SCANNED && why == NULL)
-		why = scan_byte(p, (unsigned char)data[i++]);
-	*used = i;
+	size_t room = HTTP_HEAD_MAX - p->head.len;
+	const char *why = http_scan(&p->scan, data, len < room ? len : room, used);
 	if (why != NULL)
 		return fail(p, 400, "%s", why);
-	if (buf_put(&p->head, data, i) < 0)
+	if (buf_put(&p->head, data, *used) < 0)
 		return fail(p, 503, "no memory for the request");
-	if (p->head.len == HTTP_HEAD_MAX && p->scan != SCANNED)
-		return fail(p, p->scan == LINE ? 414 : 431, "the header is longer than %d bytes", HTTP_HEAD_MAX);
+	if (p->head.len == HTTP_HEAD_MAX && p->scan != HTTP_SCAN_DONE)
+		return fail(p, p->scan == HTTP_SCAN_LINE ? 414 : 431, "the header is longer than %d bytes", HTTP_HEAD_MAX);
 	return 0;
 }
 
@@ -487,7 +415,7 @@ enum http_step http_parse_feed(struct http_parse *p, const void *data, size_t le
 		if (scan(p, bytes, len, &in_head) < 0)
 			return HTTP_BAD;
 		*used = in_head;
-		if (p->scan != SCANNED)
+		if (p->scan != HTTP_SCAN_DONE)
 			return HTTP_MORE;
 		waits = take_head(p);
 		if (waits < 0)
