@@ -202,6 +202,8 @@ static void describe(struct proc *p, struct making *m, const char *program)
 	memcpy(s->join_fds, m->box.join_fds, sizeof(s->join_fds));
 	/* A service whose plan names root (nginx for port 80) may raise its children; nothing else may. */
 	s->no_new_privs = !(p->owner.ended && p->account && p->account->uid == 0);
+	/* Kernels, recipes and webapps run users' code, all as one user: none reaches another's memory, environment and ticket. */
+	s->is_apart = !p->owner.ended;
 	s->umask = -1;
 }
 

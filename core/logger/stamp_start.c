@@ -3,30 +3,20 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
+
+#include "sys/apart.h"
 
 #define PIPE_BYTES  (1 << 20)
 #define NOT_STARTED 127
 #define LOOK_BYTES  4096 /* of a script's beginning */
 #define SHOWN_MAX   400
 #define WHY_MAX     560 /* the keeper keeps as much */
-
-/* Not in the headers of Debian 12; the numbers are the same on every machine. */
-#ifndef SYS_landlock_create_ruleset
-#define SYS_landlock_create_ruleset 444
-#define SYS_landlock_restrict_self  446
-#endif
-#define SCOPE_SIGNAL (1u << 1)
-struct scope {
-	uint64_t fs, net, scoped;
-};
 
 static int start_fd = -1;
 
@@ -142,13 +132,8 @@ static int open_pipe(int pair[2])
 /* A kernel that cannot: everything of one user reaches each other, as ever. */
 void stamp_start_enclose(void)
 {
-	struct scope scope = { .scoped = SCOPE_SIGNAL };
-	int fd = (int)syscall(SYS_landlock_create_ruleset, &scope, sizeof(scope), 0);
-	if (fd < 0)
-		return;
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); /* asked for by the kernel; the keeper has done it */
-	syscall(SYS_landlock_restrict_self, fd, 0);
-	close(fd);
+	apart_enter();
 }
 
 static void run(char **argv, const int to_out[2], const int to_err[2], int failure, const sigset_t *mask)

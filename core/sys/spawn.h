@@ -15,7 +15,7 @@
  * Where clone3 is missing (ENOSYS, EPERM) every birth is by fork and tells later: look at status_fd, never at the way.
  *
  * Steps in order: session, join, descriptors, limits and OOM score, groups and effective ids, directory (entered with
- * the new user's rights), umask and no_new_privs, real and saved ids, signals, exec. In the first way the parent stands
+ * the new user's rights), umask, no_new_privs and is_apart, real and saved ids, signals, exec. In the first way the parent stands
  * until exec, so a directory or program on a hung disk holds it up.
  */
 
@@ -54,6 +54,7 @@ struct spawn {
 	int join_fds[SPAWN_JOIN_MAX]; /* v1: open cgroup.procs files; the child writes "0" */
 	size_t njoin;
 	bool no_new_privs;
+	bool is_apart;     /* with no_new_privs: as apart.h says */
 	int oom_score_adj; /* 0 = leave; lowering is tried, and let go where it is not allowed */
 	int umask;         /* -1 = 022 */
 };

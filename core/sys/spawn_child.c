@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include "sys/apart.h"
 
 #ifndef CLOSE_RANGE_CLOEXEC
 #define CLOSE_RANGE_CLOEXEC (1U << 2)
@@ -180,7 +181,13 @@ IN_CHILD static int change_directory(const struct spawn_child *c)
 IN_CHILD static int give_up_privs(const struct spawn_child *c)
 {
 	umask(c->spec->umask < 0 ? 022 : (mode_t)c->spec->umask);
-	return c->spec->no_new_privs ? prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) : 0;
+	if (!c->spec->no_new_privs)
+		return 0;
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return -1;
+	if (c->spec->is_apart)
+		apart_enter();
+	return 0;
 }
 
 /* All else is done before, so that nothing but exec follows: from here on that user's SIGSTOP would stop the parent too. */

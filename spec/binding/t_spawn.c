@@ -102,6 +102,8 @@ static int l_spawn(lua_State *L)
 	s.cwd = luaL_optstring(L, -1, NULL);
 	lua_getfield(L, 1, "no_new_privs");
 	s.no_new_privs = lua_toboolean(L, -1);
+	lua_getfield(L, 1, "is_apart");
+	s.is_apart = lua_toboolean(L, -1);
 	read_lists(L, &s, groups, rlimits);
 
 	struct spawned out;

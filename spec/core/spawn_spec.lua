@@ -176,6 +176,23 @@ for _, way in ipairs { "by clone3", "by fork and join" } do
 			assert.equal("NoNewPrivs:\t0\n", (run("grep NoNewPrivs /proc/self/status", described())))
 		end)
 
+		it("can be kept from signalling and looking into whom it did not start, where the kernel can", function()
+			if not os.execute [[/usr/bin/python3 -c 'import ctypes,sys; sys.exit(ctypes.CDLL(None).syscall(444, None, 0, 1) < 6)']] then
+				return pending "this kernel has no Landlock scope of signals (Linux 6.12)"
+			end
+			local other = assert(p.spawn(described { argv = { "/bin/sleep", "3333" }, uid = is_root and NOBODY or nil, gid = is_root and NOBODY or nil }))
+			finally(function()
+				os.execute("kill -9 " .. other.pid)
+				ended(other)
+			end)
+			local script = ("kill -0 %d 2>/dev/null && echo signals; cat /proc/%d/environ >/dev/null 2>&1 && echo looks; sleep 3333 & kill $! && echo own"):format(other.pid, other.pid)
+			local function said(is_apart)
+				return (run(script, described { no_new_privs = true, is_apart = is_apart, uid = is_root and NOBODY or nil, gid = is_root and NOBODY or nil }))
+			end
+			assert.equal("signals\nlooks\nown\n", said(false))
+			assert.equal("own\n", said(true))
+		end)
+
 		it("can have fewer descriptors than its parent holds", function()
 			local held = {}
 			for i = 1, 100 do held[i] = io.open("/dev/null") end

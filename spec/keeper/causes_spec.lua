@@ -41,6 +41,17 @@ local function causes_by_orders_and_status(mode)
 		assert.is_truthy(e.text:find("SIGKILL, sent by somebody else"), e.text)
 	end)
 
+	it("is never that another one of an order sent a signal, where the kernel keeps them apart", function ()
+		if not os.execute [[/usr/bin/python3 -c 'import ctypes,sys; sys.exit(ctypes.CDLL(None).syscall(444, None, 0, 1) < 6)']] then
+			return pending "this kernel has no Landlock scope of signals (Linux 6.12)"
+		end
+		b:spawn { id = "c-victim", sh = "exec sleep 1000" }
+		b:spawn { id = "c-killer", sh = ("kill -9 %d || exit 3"):format(b:event("c-victim", "ready").pid) }
+		assert.same({ "crash", 3 }, { b:event("c-killer", "exited").cause, b:event("c-killer", "exited").code })
+		b:stop("c-victim", { cause = "user", text = "because", grace_ms = 0 })
+		assert.equal("user", b:event("c-victim", "exited").cause)
+	end)
+
 	it("is the word of the order that stopped it; the first one stands", function ()
 		for _, cause in ipairs { "admin", "user", "policy", "deadline", "shutdown", "lost" } do
 			b:spawn { id = "c-" .. cause, sh = "exec sleep 1000" }
