@@ -26,13 +26,21 @@ static const char *const told_by_us[] = { "host",           "cookie",           
 					  "x-script-name",  "x-forwarded-user", "x-remote-user",
 					  "x-real-ip",      "x-dku-apiticket",  "x-dku-proxyuser",
 					  "script-name",    "x-forwarded-port", NULL };
-/* They hold for the whole host or origin, which other webapps are of. */
+/* They hold for the whole host or origin, which other webapps are of; or a server before us would do what they say. */
 static const char *const beyond_the_app[] = { "clear-site-data",
 					      "service-worker-allowed",
 					      "strict-transport-security",
 					      "public-key-pins",
 					      "alt-svc",
 					      "set-cookie2",
+					      "nel",
+					      "report-to",
+					      "x-accel-redirect",
+					      "x-accel-limit-rate",
+					      "x-accel-expires",
+					      "x-accel-charset",
+					      "x-sendfile",
+					      "x-lighttpd-send-file",
 					      "dss-version",
 					      "dss-api-version",
 					      NULL };

@@ -199,6 +199,14 @@ describe("a tunnel", function()
 			local head = said 'Clear-Site-Data: "*"\r\nService-Worker-Allowed: /\r\nStrict-Transport-Security: max-age=1\r\nX-Mine: 1\r\n'
 			assert.matches("\r\nX%-Mine: 1\r\n", head)
 			for _, name in ipairs { "Clear", "Worker", "Transport%-Security" } do assert.is_nil(head:find(name), name) end
+			head = said 'NEL: {}\r\nReport-To: {}\r\nX-Mine: 1\r\n'
+			assert.matches("\r\nX%-Mine: 1\r\n", head)
+			for _, name in ipairs { "NEL", "Report" } do assert.is_nil(head:find(name), name) end
+		end)
+		it("what a server before us would take for an order does not pass", function()
+			local head = said "X-Accel-Redirect: /x\r\nX-ACCEL-Limit-Rate: 1\r\nX-Sendfile: /etc/passwd\r\nX-LIGHTTPD-send-file: /x\r\nX-Accel-Buffering: no\r\n"
+			assert.matches("\r\nX%-Accel%-Buffering: no\r\n", head)
+			for _, name in ipairs { "Redirect", "Limit", "Sendfile", "send%-file" } do assert.is_nil(head:find(name), name) end
 		end)
 	end)
 

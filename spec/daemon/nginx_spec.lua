@@ -26,6 +26,8 @@ class H(http.server.BaseHTTPRequestHandler):
         body = json.dumps({"path": self.path, "fields": {k.lower(): v for k, v in self.headers.items()}}).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
+        if self.path == "/elsewhere":
+            self.send_header("X-Accel-Redirect", "/web-apps-backends/WEB/page/sent")
         self.end_headers()
         self.wfile.write(body)
     def log_message(self, *a):
@@ -279,6 +281,9 @@ print(base)']])
 		assert.same({ "https", "127.0.0.1" }, { app.fields["x-forwarded-proto"], app.fields["x-forwarded-for"] }, json.encode(app))
 		assert.is_nil(app.fields.authorization)
 		assert.is_nil(app.fields["x-remote-user"])
+		-- What a webapp says to nginx is not heard: it could send who asks, with his key, to another webapp.
+		status, app = ask(path .. "elsewhere", { port = port, scheme = "https" })
+		assert.same({ 200, "/elsewhere" }, { status, app.path })
 		-- from the page's port, with a ticket and then a cookie
 		local _, _, headers = ask(path)
 		assert.matches(("^https://127%%.0%%.0%%.1:%d/web%%-apps%%-backends/WEB/page/"):format(port), headers.location)
