@@ -296,6 +296,16 @@ describe("the webapps' own port", function()
 		assert.matches("^Basic ", field(head, "WWW-Authenticate"))
 	end)
 
+	with_flask("is entered by who goes there, not by a frame or script of another's page", function()
+		local function enter(site, dest)
+			return (get(("http://127.0.0.1:%d%s/"):format(node:port(), PAGE), { key = ann, fields = { "Sec-Fetch-Site: " .. site, "Sec-Fetch-Dest: " .. dest } }))
+		end
+		assert.are.equal(302, enter("none", "document"))
+		assert.are.equal(302, enter("cross-site", "document"))
+		assert.are.equal(302, enter("same-origin", "iframe"))
+		for _, dest in ipairs { "iframe", "empty", "image" } do assert.are.equal(403, enter("same-site", dest), dest) end
+	end)
+
 	with_flask("a script sends its key, which the app does not see", function()
 		assert.are.equal(401, (get(PAGE .. "/", { key = ann, fields = { "X-DKU-ProxyUser: x" } }))) -- only an admin speaks for others
 		local status, body = get(PAGE .. "/", { key = ann })

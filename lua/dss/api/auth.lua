@@ -10,6 +10,7 @@ local id = require "dss.text.id"
 local M = {}
 
 local ROOT = 0
+local NOT_FOR_YOU = "a page of another site may not act for you"
 
 --- Reads config/admin.key, the key of user "admin" that no store holds. true, or nil and why: then nobody is admin by it.
 function M.open()
@@ -19,6 +20,7 @@ function M.open()
 	return keys.fix("admin", true, key)
 end
 
+--- The key, and whether a browser may have added it by itself.
 local function key_of(req)
 	local field = req.fields.authorization
 	if not field then return nil end
@@ -27,7 +29,7 @@ local function key_of(req)
 	if scheme == "bearer" then return rest end
 	if scheme ~= "basic" then return nil end
 	local pair = crypt.base64(rest)
-	return pair and pair:match "^([^:]*):?"
+	return pair and pair:match "^([^:]*):?", true
 end
 
 --- Who connected to run/admin.sock: root and the control user are admins, others are users of their own login. What lives in our boxes is
@@ -40,10 +42,26 @@ local function by_socket(req)
 	return nil, 403, ("uid %d has no login name that could be a user here"):format(req.uid)
 end
 
+-- What a browser says of the page that sends a request: its own, or nobody's (an address typed in). Other sites, and webapps on the next
+-- port, may not act with what the browser adds by itself: a name that nginx finds, a key that was typed in as Basic.
+local default_port = { http = ":80", https = ":443" } -- which Origin leaves out
+local own_site = { ["same-origin"] = true, none = true }
+
+local function is_from_elsewhere(req)
+	local f = req.fields
+	if req.method == "GET" or req.method == "HEAD" then return false end
+	if f["sec-fetch-site"] then return not own_site[f["sec-fetch-site"]] end
+	if not f.origin then return false end
+	local scheme = req.is_passed and f["x-forwarded-proto"] or "http"
+	local own = ("%s://%s"):format(scheme, req.is_passed and f["x-forwarded-host"] or f.host)
+	return f.origin ~= own and f.origin .. (default_port[scheme] or "") ~= own
+end
+
 local function by_key(req)
-	local secret = key_of(req)
+	local secret, is_basic = key_of(req)
 	local k = secret and secret ~= "" and keys.find(secret)
 	if not k then return nil, 401, "Unknown API Key" end
+	if is_basic and is_from_elsewhere(req) then return nil, 403, NOT_FOR_YOU end
 	return { login = k.user, is_admin = k.is_admin, key = k.id ~= "" and k.id or nil }
 end
 
@@ -55,24 +73,13 @@ local function is_known(login)
 	return false
 end
 
--- What a browser says of the page that sends a request: its own, or nobody's (an address typed in). Other sites, and webapps on the next
--- port, may not act with what the browser adds by itself.
-local own_site = { ["same-origin"] = true, none = true }
-
-local function is_from_elsewhere(req)
-	local f = req.fields
-	if req.method == "GET" or req.method == "HEAD" then return false end
-	if f["sec-fetch-site"] then return not own_site[f["sec-fetch-site"]] end
-	return f.origin ~= nil and f.origin ~= ("%s://%s"):format(f["x-forwarded-proto"], f["x-forwarded-host"])
-end
-
 --- Whom nginx names, where config/dss.lua lets it; nil: it names nobody. It replaces what a client sent under that name.
 local function by_nginx(req)
 	local login = req.is_passed and gate.facts.takes_remote_user and req.fields["x-remote-user"]
 	if not login then return nil end
 	if not id.is_login(login) then return nil, 403, "the name that nginx found is no valid login" end
 	if not is_known(login) then return nil, 403, ("%s is no user here: no key was made for this login"):format(login) end
-	if is_from_elsewhere(req) then return nil, 403, "a page of another site may not act for you" end
+	if is_from_elsewhere(req) then return nil, 403, NOT_FOR_YOU end
 	return { login = login, is_admin = gate.facts.remote_admins[login] or false }
 end
 

@@ -74,12 +74,12 @@ end
 local mark = admin_mark()
 
 --- "k" KEY's id, "f" mark of config/admin.key, "r" nginx, "s" run/admin.sock; nil: a process's ticket, which would outlive its process.
-local function proof_of(req)
+local function proof_of(req) -- in the order in which auth asks
 	if req.who.key then return "k" .. req.who.key end
-	if req.is_passed and gate.facts.takes_remote_user and req.fields["x-remote-user"] then return "r" end
 	if req.fields.authorization then return "f" .. mark end
 	if req.fields["x-dku-apiticket"] then return nil end
-	return req.uid and "s" or nil
+	if req.uid then return "s" end
+	return req.is_passed and gate.facts.takes_remote_user and req.fields["x-remote-user"] and "r" or nil
 end
 
 local function has_key(login)
@@ -94,7 +94,10 @@ local function holds(who)
 	local kind, rest = who.proof:sub(1, 1), who.proof:sub(2)
 	if kind == "s" then return true end
 	if kind == "f" then return rest == mark end
-	if kind == "r" then return (gate.facts.takes_remote_user or false) and has_key(who.login) end
+	if kind == "r" then
+		local may_be_admin = gate.facts.remote_admins and gate.facts.remote_admins[who.login]
+		return (gate.facts.takes_remote_user or false) and has_key(who.login) and (not who.is_admin or may_be_admin or false)
+	end
 	local k = kind == "k" and keys.get(rest)
 	if not k or k.revoked_ms then return false end
 	-- An admin's key may speak for another.
@@ -136,8 +139,16 @@ local function with(req, key, name, fn, refuse)
 	end)
 end
 
+--- A browser adds Basic and what nginx finds by itself: a page of another origin, as each webapp's, would bring whoever looks at it into any
+--- other webapp by a frame or a script. Who goes there himself is let in from everywhere.
+local function is_within_others_page(req)
+	local site, dest = req.fields["sec-fetch-site"], req.fields["sec-fetch-dest"]
+	return (site == "same-site" or site == "cross-site") and dest ~= "document"
+end
+
 --- GET /web-apps-backends/P/ID/… of the page's port: there, with a ticket. A browser asks for the key: it is the user, nothing the password.
 function M.enter(req, key, name)
+	if is_within_others_page(req) then return say(req, 403, "a page of another origin may not let you in: open the webapp by itself") end
 	local who, status, text = auth.identify(req)
 	if not who then
 		return say(req, status, text, nil, status == 401 and { ["WWW-Authenticate"] = 'Basic realm="dss: your API key as the user"' } or nil)

@@ -14,6 +14,17 @@ describe("the API", function()
 			local basic = { authorization = "Basic c2VjcmV0LW9mLXRoZS1hZG1pbjo=" }       -- KEY:
 			assert.equal(200, (ask("GET", "/api/pools", { fields = basic })))
 			assert.equal(200, (ask("GET", "/api/pools", { fields = { authorization = "Basic c2VjcmV0LW9mLXRoZS1hZG1pbjpw" } })))     -- KEY:p
+			-- Basic is what a browser adds by itself, whoever's page asks
+			local function delete(more)
+				local fields = { host = "n:1", authorization = basic.authorization }
+				for k, v in pairs(more) do fields[k] = v end
+				return (ask("DELETE", "/api/futures/none", { fields = fields }))
+			end
+			for _, more in ipairs { {}, { ["sec-fetch-site"] = "same-origin" }, { ["sec-fetch-site"] = "none" }, { origin = "http://n:1" } } do assert.equal(404, delete(more)) end
+			for _, more in ipairs { { ["sec-fetch-site"] = "same-site" }, { origin = "http://n:4" }, { origin = "https://n:1" }, { origin = "null" },
+				{ origin = "http://o:1", ["x-forwarded-host"] = "o:1" } } do assert.equal(403, delete(more)) end
+			assert.equal(404, delete { host = "n:80", origin = "http://n" })
+			assert.equal(404, delete { authorization = "Bearer " .. KEY, origin = "http://n:4" })
 		end)
 		it("and answers 401 to no key, a wrong one, a broken one and a ticket", function()
 			for _, fields in ipairs { {}, { authorization = "Bearer x" }, { authorization = "Basic !!!!" }, { authorization = "Digest x" }, { authorization = "Basic" }, { ["x-dku-apiticket"] = "t" } } do
