@@ -46,7 +46,7 @@ $(BUILD)/.setup: etc/setup.sh
 
 # kernels run as a user who may not write here: without this every start compiles anew
 pyc: $(BUILD)/.setup
-	@/usr/bin/python3 -m compileall -q kernels/python/kernel kernels/python/tasks kernels/python/doctor
+	@/usr/bin/python3 -m compileall -q kernels/python/kernel kernels/python/tasks kernels/python/doctor kernels/jupyter/dss_jupyter
 
 # --- objects and one archive per folder ---
 define FOLDER

@@ -43,7 +43,7 @@ rm -rf "$share.old"
 # Only where it is the machine's own: a package for another one is compiled there.
 if [ -z "$1" ]; then
 	[ ! -d "$share/java" ] || sh kernels/java/build.sh --archive "$share/java" || true
-	/usr/bin/python3 -m compileall -q "$share/kernels/python/kernel" "$share/kernels/python/doctor" || true
+	/usr/bin/python3 -m compileall -q "$share/kernels/python/kernel" "$share/kernels/python/doctor" "$share/kernels/jupyter/dss_jupyter" || true
 fi
 
 install -m 644 docs/man/dssctl.1 "$dest/share/man/man1/dssctl.1"

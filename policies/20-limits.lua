@@ -26,6 +26,12 @@ box "a user's memory" {
 --   box "a project's jobs" { at = "jobs/${project}", memory = machine.total // 4, cpu = math.max(1, machine.cores // 2), threads = 4096 }
 --   box "a project's apps" { at = "webapps/${project}", memory = "4g", cpu = 1 }
 --
+-- Kernels of notebooks live in run/notebooks/PERSON/KERNEL. One that eats all it finds takes only itself along:
+--
+--   box "a kernel"             { at = "notebooks/${user}/${kernel}", memory = machine.total // 8 }
+--   box "a person's notebooks" { at = "notebooks/${user}", memory = machine.total // 4, cpu = math.max(1, machine.cores // 2) }
+--   place "R apart"            { where = "kind = notebook and kernel_spec = ir", at = "notebooks-r/${user}" }
+--
 -- or by person, whatever the project:
 --
 --   place "by person"      { at = "users/${user}" }

@@ -136,14 +136,14 @@ bool demo_has_jobs(const char *share)
 	       is_program("java");
 }
 
-/* The pool of trainings, and that of job kernels where there can be one: a policy that names what is not there would keep the whole set from
+/* The pool of trainings, limits of notebooks, and the pool of job kernels where there can be one: a policy that names what is not there would keep the whole set from
  * being taken. */
 static int write_pools(const struct layout *l, const char *share, struct err *err)
 {
-	static const char *const names[] = { "16-training.lua", "15-jobs.lua" };
+	static const char *const names[] = { "16-training.lua", "21-notebooks.lua", "15-jobs.lua" };
 	static char text[TEXT_MAX];
 	char path[64];
-	for (size_t i = 0; i < (demo_has_jobs(share) ? 2 : 1); i++) {
+	for (size_t i = 0; i < (demo_has_jobs(share) ? 3 : 2); i++) {
 		snprintf(path, sizeof(path), "policies/%s", names[i]);
 		if (read_text(share, names[i], text, sizeof(text), err) < 0 ||
 		    layout_write(l, path, text, strlen(text), LAYOUT_ADMIN, LAYOUT_CONTROL, 0640, err) < 0)

@@ -64,10 +64,27 @@ int init_files_secret(const struct init *in, const char *path, struct err *err)
 	return rc;
 }
 
+/* Of Debian's Python: whether it has the Jupyter server and its kernel. */
+static bool has_jupyter(void)
+{
+	return access("/usr/lib/python3/dist-packages/jupyter_server/__init__.py", R_OK) == 0 &&
+	       access("/usr/lib/python3/dist-packages/ipykernel/__init__.py", R_OK) == 0;
+}
+
+static void put_jupyter(const struct init *in, char *out, size_t room)
+{
+	bool is_on = in->demo && has_jupyter();
+	snprintf(out, room,
+		 "-- Notebooks: the Jupyter server, each kernel in a box of its own (docs/notebooks.md). Debian's packages jupyter-server and\n"
+		 "-- python3-ipykernel are wanted, or a server of your own: command = { \"/opt/conda/bin/jupyter-lab\" }.\n"
+		 "%sjupyter {}",
+		 is_on ? "" : "-- ");
+}
+
 /* What @NAME@ stands for in etc/dss.lua.in; false: nothing. */
 static bool fill_in(const struct init *in, const char *name, size_t len, char *out, size_t room)
 {
-	static const char *const names[] = { "PORT", "CGROUPS", "USERS", "OBSERVE" };
+	static const char *const names[] = { "PORT", "CGROUPS", "USERS", "OBSERVE", "JUPYTER" };
 	size_t i = 0, n = sizeof(names) / sizeof(names[0]);
 	while (i < n && !(strlen(names[i]) == len && memcmp(names[i], name, len) == 0))
 		i++;
@@ -86,12 +103,14 @@ static bool fill_in(const struct init *in, const char *name, size_t len, char *o
 	else if (i == 3)
 		snprintf(out, room, "  %s = true,           -- policies only say what they would do: `dssctl why --would`",
 			 in->observe ? "observe     " : "-- observe  ");
+	else if (i == 4)
+		put_jupyter(in, out, room);
 	return i < n;
 }
 
 static void put_filled(const struct init *in, struct buf *out, const char *text)
 {
-	char value[512];
+	char value[1024];
 	while (*text != '\0') {
 		const char *at = strchr(text, '@');
 		const char *end = at != NULL ? strchr(at + 1, '@') : NULL;

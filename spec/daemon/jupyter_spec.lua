@@ -160,13 +160,13 @@ print(json.dumps((found, words)))]]):format(node.dir), 60)
 		local token = node:read "config/jupyter.token":match "%S+"
 		local hits = cell(kernel, ([=[
 import subprocess
-token = %q[:20]
+token = %q[::-1]  # as it stands here it is on no command line of ours
 hits = []
 for pid in filter(str.isdigit, os.listdir("/proc")):
     if token.encode() in look("/proc/%%s/cmdline" %% pid) and int(pid) != os.getpid():
         hits.append(pid)
 out = subprocess.run(["grep", "-rlsF", token, "/tmp", dir, os.environ["HOME"]], capture_output=True, text=True).stdout.split()
-print(hits + [h for h in out if "history.sqlite" not in h])]=]):format(token), 60)
+print(hits + out)]=]):format(token:reverse()), 60)
 		assert.are.equal("[]", hits)
 		assert.are.equal("[]", cell(kernel, [[
 import socket

@@ -311,6 +311,27 @@ describe("the backend", function ()
 		assert.is_truthy(i:backend().welcome)
 	end)
 
+	it("reads its secret from a pipe at each start, and is not started while others may read the file", function ()
+		local i = K.new { services = function (plan)
+			add("keen", { argv = { "/bin/sh", "-c", "cat <&$DSS_KERNEL_SECRETS_FD; echo; env; exec sleep 1000" }, box = "core/keen", sink = "service:keen" })(plan)
+		end }
+		local path = i.dir .. "/config/x.token"
+		helper.write(path, "  half a secret\n")
+		os.execute("chmod 644 " .. path)
+		i.plan.services.keen.secret = path
+		i:write_plan()
+		i:start()
+		local row = i:row_where("keen", "refused", function (r) return r.state == "backoff" end)
+		assert.is_truthy(row.text:find("others than its owner may read or write it (mode 0644); chmod 600 it", 1, true), row.text)
+		os.execute("chmod 600 " .. path)
+		i:order("start", "keen")
+		i:row_where("keen", "ready", function (r) return r.state == "ready" end)
+		i:logged("keen", "half a secret\n")
+		i:logged("keen", "DSS_PROCESS=keen")
+		local _, times = helper.read(i.dir .. "/run/keen.log"):gsub("half a secret", "")
+		assert.equal(1, times)
+	end)
+
 	it("that lives on after its connection is gone is killed as lost too", function ()
 		local i = K.new { relay = "stays" }
 		i:start()
