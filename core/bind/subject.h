@@ -5,14 +5,23 @@
 #include <lua.h>
 #include "fleet/fleet.h"
 /*
- * subject: what rules look at: kernels, tasks, pools, users, the node. A list of them is taken by id, because some are gone when their turn
+ * subject: what rules look at: kernels, tasks, pools, users, the node, recipes, webapps. A list of them is taken by id, because some are gone when their turn
  * comes; the facts of one are pushed as a Lua table with the names and units of lua/dss/model/facts.lua. A fact that is not known is
  * absent.
  *
  * Each kind is a row of one table (subject_inner.h): how it is listed, whether one is still there, its facts, and who carries out the verbs that
  * fit it (lua/dss/model/verbs.lua). A new kind is a new row.
  */
-enum subject_kind { SUBJECT_KERNEL, SUBJECT_TASK, SUBJECT_POOL, SUBJECT_USER, SUBJECT_NODE, SUBJECT_KINDS };
+enum subject_kind {
+	SUBJECT_KERNEL,
+	SUBJECT_TASK,
+	SUBJECT_POOL,
+	SUBJECT_USER,
+	SUBJECT_NODE,
+	SUBJECT_RECIPE,
+	SUBJECT_WEBAPP,
+	SUBJECT_KINDS
+};
 
 #define SUBJECT_ID_MAX 272 /* "PROJECT/NAME" of a webapp */
 

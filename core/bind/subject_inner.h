@@ -22,6 +22,8 @@ int subjects_add(struct subjects *s, const char *id); /* cut where it is too lon
 
 /* subject_fleet.c */
 extern const struct subject_row subject_kernel, subject_task, subject_pool, subject_user, subject_node;
+/* subject_guest.c */
+extern const struct subject_row subject_recipe, subject_webapp;
 
 /* --- a fact of the table on top --- */
 void subject_text(lua_State *L, const char *name, const char *value);      /* NULL: "" */

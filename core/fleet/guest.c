@@ -16,11 +16,17 @@ static const struct {
 	const char *name;
 	size_t at;
 } texts[] = {
-	{ "kind", offsetof(struct guest_facts, kind) },     { "id", offsetof(struct guest_facts, id) },
-	{ "user", offsetof(struct guest_facts, user) },     { "project", offsetof(struct guest_facts, project) },
-	{ "job", offsetof(struct guest_facts, job) },       { "activity", offsetof(struct guest_facts, activity) },
-	{ "recipe", offsetof(struct guest_facts, recipe) }, { "recipeType", offsetof(struct guest_facts, recipe_type) },
-	{ "webapp", offsetof(struct guest_facts, webapp) }, { "notebook", offsetof(struct guest_facts, notebook) },
+	{ "kind", offsetof(struct guest_facts, kind) },
+	{ "id", offsetof(struct guest_facts, id) },
+	{ "user", offsetof(struct guest_facts, user) },
+	{ "project", offsetof(struct guest_facts, project) },
+	{ "job", offsetof(struct guest_facts, job) },
+	{ "activity", offsetof(struct guest_facts, activity) },
+	{ "recipe", offsetof(struct guest_facts, recipe) },
+	{ "task", offsetof(struct guest_facts, task) },
+	{ "recipeType", offsetof(struct guest_facts, recipe_type) },
+	{ "webapp", offsetof(struct guest_facts, webapp) },
+	{ "notebook", offsetof(struct guest_facts, notebook) },
 	{ "kernelSpec", offsetof(struct guest_facts, kernel_spec) },
 };
 
@@ -120,6 +126,50 @@ static void let_go_of(struct guest *g)
 	}
 }
 
+/* --- by id --- */
+
+#define KEY_MAX 400
+
+static void make_key(char key[KEY_MAX], const char *kind, const char *id)
+{
+	snprintf(key, KEY_MAX, "%s\x1f%s", kind, id);
+}
+
+const struct guest *guests_find(const struct guests *guests, const char *kind, const char *id)
+{
+	char key[KEY_MAX];
+	make_key(key, kind, id);
+	return map_get(guests->by_id, key);
+}
+
+const struct guest_facts *guest_facts(const struct guest *g)
+{
+	return &g->facts;
+}
+
+int64_t guest_since(const struct guest *g)
+{
+	return g->since_ms;
+}
+
+/* Of two with one id the newer one is found. */
+static int make_known(struct guest *g)
+{
+	char key[KEY_MAX];
+	make_key(key, g->facts.kind, g->facts.id);
+	return map_set(g->in->by_id, key, g);
+}
+
+static void make_unknown(struct guest *g)
+{
+	char key[KEY_MAX];
+	if (!g->facts.kind || !g->facts.id)
+		return;
+	make_key(key, g->facts.kind, g->facts.id);
+	if (map_get(g->in->by_id, key) == g)
+		map_remove(g->in->by_id, key);
+}
+
 /* --- life --- */
 
 static void guest_free(struct guest *g)
@@ -127,6 +177,7 @@ static void guest_free(struct guest *g)
 	list_remove(&g->link);
 	list_remove(&g->in_news);
 	slots_ticket_free(&g->ticket);
+	make_unknown(g);
 	json_decref(g->copy);
 	free(g);
 }
@@ -142,7 +193,7 @@ static struct guest *guest_new(struct guests *guests, const struct guest_facts *
 	g->number = ++guests->count;
 	g->since_ms = clock_wall_ms();
 	g->asked_mono_ms = clock_mono_ms();
-	if (take_facts(g, facts, holds) < 0) {
+	if (take_facts(g, facts, holds) < 0 || make_known(g) < 0) {
 		guest_free(g);
 		return NULL;
 	}
@@ -304,7 +355,8 @@ struct guests *guests_new(struct fleet *fleet)
 	list_init(&guests->placed);
 	list_init(&guests->news);
 	guests->holders = map_new();
-	if (!guests->holders)
+	guests->by_id = map_new();
+	if (!guests->holders || !guests->by_id)
 		guests_free(&guests);
 	return guests;
 }
@@ -324,6 +376,7 @@ void guests_free(struct guests **gp)
 		list_each (lists[i], l)
 			guest_free(list_of(l, struct guest, link));
 	map_free(&guests->holders);
+	map_free(&guests->by_id);
 	free(guests);
 	*gp = NULL;
 }

@@ -26,10 +26,11 @@ struct guest_facts {      /* all borrowed during guest_ask; texts: NULL = not kn
 	const char *id;   /* of what is shown of it: a process's id, or of a webapp "PROJECT/NAME" */
 	const char *user, *project;
 	const char *job, *activity, *recipe, *recipe_type; /* of a recipe; recipe_type: python r shell spark java */
+	const char *task;                                  /* of its job */
 	const char *webapp;
 	const char *notebook, *kernel_spec; /* of a notebook: an id made from its name, which is free text */
-	const json_t *tags;      /* list of texts, of project and recipe; NULL = none */
-	const json_t *resources; /* list of texts: what it uses that is scarce ("licence:sas"); NULL = none */
+	const json_t *tags;                 /* list of texts, of project and recipe; NULL = none */
+	const json_t *resources;            /* list of texts: what it uses that is scarce ("licence:sas"); NULL = none */
 	int64_t memory_bytes; /* its limit; 0 = has none: counts GUEST_LEAST; -1 = takes none of its own (it runs inside a kernel) */
 	int priority;         /* its job's */
 };
@@ -51,6 +52,11 @@ bool guest_is_waiting(const struct guest *g); /* false: it has its place, or was
 /* Why it waits ("slots \"recipes of a project\" (FILE:LINE): 5 of 5 of project SALES are at work"), and its position, from 1, among those that
  * fall under the same rules. False: it does not wait. */
 bool guest_why(const struct guest *g, char *why, size_t room, int *position);
+
+/* NULL: there is none of that kind and id now. */
+const struct guest *guests_find(const struct guests *guests, const char *kind, const char *id);
+const struct guest_facts *guest_facts(const struct guest *g); /* borrowed while it is there */
+int64_t guest_since(const struct guest *g);                   /* wall; it asked, or has its place */
 
 /* What is promised to guests that have a place: their limits. For the budget. kind NULL: of all. */
 int64_t guests_promise(const struct guests *guests, const char *kind);

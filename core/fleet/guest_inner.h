@@ -38,6 +38,7 @@ struct guests {
 	struct list waiting; /* in the order of the last look */
 	struct list placed, news;
 	struct map *holders; /* name → struct guest */
+	struct map *by_id;   /* see guests_find */
 	uint64_t count, version;
 	int64_t looked_mono_ms;
 	int64_t held_bytes; /* by the last look, for who waits for memory */

@@ -44,6 +44,7 @@ struct job_activity {
 	int64_t peak_bytes;            /* -1 = unknown */
 	char *message;                 /* owned; why it failed; NULL */
 	bool is_alive;                 /* its process was ordered, and its end not seen */
+	bool is_stopping;              /* it was ordered to end */
 	struct guest *guest; /* its place, or its wait for one (JOB_WAITING); NULL = neither. Left by node before the job goes */
 	void *node;          /* node's own, of a living one */
 };

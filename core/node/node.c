@@ -334,6 +334,16 @@ void node_take_boxes(struct node *n, int64_t nwords)
 {
 	node_boxes_take(n->boxes, nwords);
 }
+struct node_jobs *node_recipes(struct node *n)
+{
+	return n->jobs;
+}
+
+struct node_meter *node_usage(struct node *n)
+{
+	return n->meter;
+}
+
 struct node_webapps *node_webapps(struct node *n)
 {
 	return n->webapps;

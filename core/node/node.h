@@ -58,8 +58,12 @@ void node_free(struct node **node);
 struct fleet *node_fleet(struct node *node);
 struct jobs;
 struct jobs *node_jobs(struct node *node); /* fleet/job.h */
+struct node_jobs;
+struct node_jobs *node_recipes(struct node *node); /* node/node_job.h */
 struct node_webapps;
 struct node_webapps *node_webapps(struct node *node); /* node/node_webapp.h */
+struct node_meter;
+struct node_meter *node_usage(struct node *node); /* node/node_meter.h */
 struct node_notebooks;
 struct node_notebooks *node_notebooks(struct node *node); /* node/node_notebook.h */
 struct meter;

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "fleet/fleet_verbs.h"
 #include "fleet/guest.h"
 #include "fleet/jtext.h"
 #include "net/json.h"
@@ -24,6 +25,22 @@ static void say(struct job_activity *a, const char *text)
 	a->message = text && *text ? strdup(text) : NULL;
 }
 
+/* Decided of that recipe by a rule, not of its job. */
+static bool is_ruled(const struct judge_end *end)
+{
+	return strcmp(end->cause, "policy") == 0 && strncmp(end->text, FLEET_BY_RULE, sizeof(FLEET_BY_RULE) - 1) == 0;
+}
+
+static void tell_rule(struct job_activity *a, const struct judge_end *end)
+{
+	char text[1400], peak[48];
+	int n = snprintf(text, sizeof(text), "%s by a policy: %s.",
+			 end->peak_bytes < 0 && !a->started_ms ? "Taken out of the line" : "Killed", end->text);
+	if (end->peak_bytes > 0 && n < (int)sizeof(text))
+		snprintf(text + n, sizeof(text) - (size_t)n, " Peak %s.", text_print_size(end->peak_bytes, peak, sizeof(peak)));
+	say(a, text);
+}
+
 static void tell_why(const struct node_jobs *t, struct job_activity *a, const struct judge_end *end)
 {
 	const struct guest_facts facts = job_order_facts(t->node, a);
@@ -31,6 +48,10 @@ static void tell_why(const struct node_jobs *t, struct job_activity *a, const st
 	snprintf(what, sizeof(what), "recipe \"%s\"", job_order_recipe(a));
 	if (node_boxes_tell_oom(t->node, what, &facts, end, text, sizeof(text))) {
 		say(a, text);
+		return;
+	}
+	if (is_ruled(end)) {
+		tell_rule(a, end);
 		return;
 	}
 	if (end->peak_bytes > 0)
@@ -80,9 +101,11 @@ static void end_activity(struct node_jobs *t, struct job_activity *a, const stru
 	a->code = strcmp(a->cause, "start_failed") == 0 ? -1 : end->code; /* there it is the errno of its start */
 	a->signal = end->signal;
 	a->peak_bytes = end->peak_bytes;
-	a->is_alive = false;
+	a->is_alive = a->is_stopping = false;
 	a->ended_ms = clock_wall_ms();
-	a->state = a->code == 0 && strcmp(a->cause, "exited") == 0 ? JOB_DONE : is_stop(a->cause) ? JOB_ABORTED : JOB_FAILED;
+	a->state = a->code == 0 && strcmp(a->cause, "exited") == 0 ? JOB_DONE
+		   : is_stop(a->cause) && !is_ruled(end)           ? JOB_ABORTED
+								   : JOB_FAILED;
 	tell_why(t, a, end);
 	if (job_save(a, fn, data) < 0) {
 		/* Not acknowledged: the next backend hears it again. */
@@ -120,11 +143,51 @@ void job_end_unborn(struct node_jobs *t, struct job_activity *a, const char *cau
 	end_activity(t, a, &end, NULL, NULL);
 }
 
-void job_stop_process(struct node_jobs *t, const struct job_activity *a, const char *cause, const char *text)
+void job_stop_process(struct node_jobs *t, struct job_activity *a, const char *cause, const char *text)
 {
 	struct err err = { 0 };
 	if (node_orders_stop(t->node, a->process, cause, text, JOB_GRACE_MS, &err) < 0)
 		log_error("unable to stop %s: %s", a->process, err.text);
+	else
+		a->is_stopping = true;
+}
+
+/* --- rules --- */
+
+static struct job_activity *by_guest(const struct node_jobs *t, const char *id)
+{
+	const struct guest *g = guests_find(fleet_guests(t->node->fleet), "recipe", id);
+	const struct guest_facts *f = g ? guest_facts(g) : NULL;
+	struct job *job = f && f->task && f->activity ? jobs_of(t->jobs, f->task) : NULL;
+	struct job_activity *a = job ? job_activity(job, f->activity) : NULL;
+	return a && a->guest == g ? a : NULL;
+}
+
+const struct job_activity *node_jobs_look(const struct node_jobs *t, const char *id)
+{
+	return by_guest(t, id);
+}
+
+int node_jobs_kill(struct node_jobs *t, const char *id, const char *why, struct err *err)
+{
+	struct job_activity *a = by_guest(t, id);
+	if (!a)
+		return err_set(err, "recipe %s has ended", id);
+	if (a->is_stopping)
+		return err_set(err, "recipe %s is ending already", id);
+	if (guest_is_waiting(a->guest)) {
+		job_end_unborn(t, a, "policy", why);
+		return 0;
+	}
+	if (!a->is_alive)
+		return err_set(
+			err,
+			"recipe %s runs in its job's kernel: a rule over tasks aborts its job, one over kernels ends its kernel",
+			id);
+	if (node_orders_stop(t->node, a->process, "policy", why, JOB_GRACE_MS, err) < 0)
+		return -1;
+	a->is_stopping = true;
+	return 0;
 }
 
 /* --- timeouts of recipes: since their start on the wall clock, which the next backend knows as well --- */
@@ -140,7 +203,7 @@ static void look_at_job(void *data, struct job *job)
 	struct looking *l = data;
 	char text[200], time[48];
 	for (size_t i = 0; i < job->n; i++) {
-		const struct job_activity *a = &job->activities[i];
+		struct job_activity *a = &job->activities[i];
 		int64_t most = (int64_t)json_integer_value(json_object_get(a->spec, "timeoutMs"));
 		if (!a->is_alive || most <= 0)
 			continue;

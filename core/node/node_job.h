@@ -35,6 +35,10 @@ void node_jobs_open(struct node_jobs *t, const char *task);
 void node_jobs_told(struct node_jobs *t, const char *task, const json_t *state);
 /* It is to be aborted: what waits for a place of it leaves the line. */
 void node_jobs_aborted(struct node_jobs *t, const char *task);
+/* A rule ends that recipe (its guest's id): its process, or its wait for a place; its activity has failed, and says why. -1: err. */
+int node_jobs_kill(struct node_jobs *t, const char *id, const char *why, struct err *err);
+/* Its activity, while it waits or is at work; NULL: there is none. */
+const struct job_activity *node_jobs_look(const struct node_jobs *t, const char *id);
 /* It came to its end: whatever still runs of it is ended. */
 void node_jobs_over(struct node_jobs *t, const struct future *f);
 /* For the list of processes: user, project, jobId, activityId, taskId of an activity's process. */

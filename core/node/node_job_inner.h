@@ -20,7 +20,7 @@ struct node_jobs {
 /* --- node_job.c --- */
 /* There is no such process, and there will be none: the activity ends with that cause. */
 void job_end_unborn(struct node_jobs *t, struct job_activity *a, const char *cause, const char *text);
-void job_stop_process(struct node_jobs *t, const struct job_activity *a, const char *cause, const char *text);
+void job_stop_process(struct node_jobs *t, struct job_activity *a, const char *cause, const char *text);
 /* Forgets a job that is over and has nothing left; who waits for news of it is answered first. */
 void job_tidy(struct node_jobs *t, struct job *job);
 

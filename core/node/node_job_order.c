@@ -27,6 +27,7 @@ struct guest_facts job_order_facts(const struct node *n, const struct job_activi
 		.activity = a->id,
 		.recipe = job_order_recipe(a),
 		.recipe_type = a->kind,
+		.task = a->job->task,
 		.tags = json_object_get(a->spec, "tags"),
 		.resources = json_object_get(a->spec, "resources"),
 		.memory_bytes = (int64_t)memory,

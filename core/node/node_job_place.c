@@ -55,6 +55,7 @@ static struct guest_facts facts_of(const struct node_jobs *t, const struct job_a
 		.activity = a->id,
 		.recipe = job_order_recipe(a),
 		.recipe_type = a->kind,
+		.task = a->job->task,
 		.tags = json_object_get(a->spec, "tags"),
 		.resources = json_object_get(a->spec, "resources"),
 		.memory_bytes = job_runs_in_kernel(a) ? -1 : (int64_t)memory,
@@ -150,6 +151,7 @@ static void start(struct node_jobs *t, struct job_activity *a)
 	a->ended_ms = 0;
 	a->cause[0] = 0;
 	a->is_alive = true;
+	a->is_stopping = false;
 	if (json_object_get(a->spec, "timeoutMs") && !loop_timer_is_running(t->look))
 		loop_timer_start(t->look, JOB_LOOK_MS);
 	if (job_save(a, on_row_saved, s) < 0) {

@@ -30,6 +30,7 @@ struct metered {
 	char kind[32], pool[WHO_MAX];
 	struct meter_reading last; /* cpu_ms -1: not read yet; memory_bytes -1: unknown */
 	int64_t read_mono_ms;      /* 0 = not by this backend */
+	int64_t peak_bytes;        /* by the last of our own samples; -1 = not told */
 	int64_t work_mono_ms;      /* when its task was given to it */
 	char process[];
 };
@@ -59,6 +60,7 @@ static struct metered *metered_of(struct node_meter *t, const char *process)
 	}
 	memcpy(p->process, process, len + 1);
 	p->last = (struct meter_reading){ 0, -1, 0, 0 };
+	p->peak_bytes = -1;
 	return p;
 }
 
@@ -330,8 +332,12 @@ static void on_samples(void *data, const struct wire_view *msg)
 	struct node_meter *t = data;
 	struct node_sample s;
 	size_t at = 0;
-	while (node_sample_next(msg, &at, &s))
+	while (node_sample_next(msg, &at, &s)) {
+		struct metered *p = map_get(t->by_process, s.id);
+		if (p)
+			p->peak_bytes = s.peak_bytes;
 		node_meter_sample(t, s.id, s.memory_bytes, s.cpu_ms);
+	}
 }
 
 static void on_timer(void *data)
@@ -359,6 +365,17 @@ static void on_timer(void *data)
 	}
 	if (open && node_keeper_end(n->keeper, on_samples, t, &err) < 0)
 		log_warn("%s", err.text);
+}
+
+void node_meter_use(const struct node_meter *t, const char *process, struct node_use *out)
+{
+	const struct metered *p = map_get(t->by_process, process);
+	*out = (struct node_use){ -1, -1, -1 };
+	if (!p || !p->read_mono_ms)
+		return;
+	*out = (struct node_use){ p->last.memory_bytes, p->peak_bytes, p->last.cpu_ms };
+	if (out->peak_bytes < out->memory_bytes)
+		out->peak_bytes = out->memory_bytes;
 }
 
 /* --- set-up --- */

@@ -23,6 +23,11 @@ void node_meter_event(struct node_meter *t, const struct wire_view *msg);
 void node_meter_row(struct node_meter *t, const struct wire_view *msg);
 /* The list is over: what is known of others has no end to be told. */
 void node_meter_taken_up(struct node_meter *t);
+/* What a living process used when this backend read it last, some seconds ago; -1 = not known. */
+struct node_use {
+	int64_t memory_bytes, peak_bytes, cpu_ms;
+};
+void node_meter_use(const struct node_meter *t, const char *process, struct node_use *out);
 /* A process was read; -1 = not told. */
 void node_meter_sample(struct node_meter *t, const char *id, int64_t memory_bytes, int64_t cpu_ms);
 /* A kernel gets a task; has come to its end with it. is_read_soon: a reading of it was asked for just now. */

@@ -10,6 +10,7 @@
 #include "fleet/guest.h"
 #include "fleet/jtext.h"
 #include "fleet/webapp.h"
+#include "node/node_meter.h"
 #include "node/node_orders.h"
 #include "node/node_spawn.h"
 #include "node/node_webapp_inner.h"
@@ -249,12 +250,17 @@ void node_webapps_halt(struct node_webapps *t, const char *project, const char *
 	struct node_webapp *w = webapp_find(t, project, name);
 	if (!w)
 		return;
+	snprintf(text, sizeof(text), "stopped by %.200s", by);
+	webapp_set_reason(w, NULL);
+	webapp_halt(w, cause, text);
+}
+
+void webapp_halt(struct node_webapp *w, const char *cause, const char *text)
+{
 	read_tail(w);
 	w->is_wanted = w->is_again = false;
-	webapp_set_reason(w, NULL);
 	if (w->process[0] && w->state != WEBAPP_STOPPING) {
 		w->state = WEBAPP_STOPPING;
-		snprintf(text, sizeof(text), "stopped by %.200s", by);
 		webapp_stop_process(w, cause, text);
 	} else if (!w->process[0]) {
 		w->turn++;
@@ -267,8 +273,7 @@ void node_webapps_halt(struct node_webapps *t, const char *project, const char *
 
 /* --- what others ask --- */
 
-/* Its reason, while it waits for a place. */
-static void tell_wait(struct node_webapp *w)
+void webapp_tell_wait(struct node_webapp *w)
 {
 	char why[800], text[900];
 	int position = 0;
@@ -278,17 +283,33 @@ static void tell_wait(struct node_webapp *w)
 	webapp_set_reason(w, text);
 }
 
+static void put_use(const struct node_webapp *w, struct buf *out)
+{
+	struct node_use use;
+	node_meter_use(w->in->node->meter, w->process, &use);
+	jtext_some_int(out, "memoryBytes", use.memory_bytes);
+	jtext_some_int(out, "peakBytes", use.peak_bytes);
+	if (use.cpu_ms >= 0) {
+		jtext_member(out, "cpuSeconds");
+		buf_printf(out, "%.3f", (double)use.cpu_ms / 1000);
+	}
+}
+
 bool node_webapps_json(struct node_webapps *t, const char *project, const char *name, struct buf *out)
 {
 	struct node_webapp *w = webapp_find(t, project, name);
 	if (!w)
 		return false;
 	webapp_count_crashes(w, clock_wall_ms());
-	tell_wait(w);
+	webapp_tell_wait(w);
 	buf_putc(out, '{');
 	jtext_text(out, "state", webapp_states[w->state]);
+	if (w->process[0])
+		put_use(w, out);
 	jtext_text(out, "wanted", w->is_wanted ? "running" : "stopped");
 	jtext_some_text(out, "processId", w->process);
+	if (guest_is_waiting(w->guest))
+		jtext_int(out, "waitingSince", guest_since(w->guest));
 	if (w->unhealthy_ms)
 		jtext_int(out, "unhealthySince", w->unhealthy_ms);
 	if (w->process[0] && w->port > 0)

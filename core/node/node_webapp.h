@@ -1,5 +1,6 @@
 #ifndef DSS_NODE_NODE_WEBAPP_H
 #define DSS_NODE_NODE_WEBAPP_H
+#include <jansson.h>
 #include <stdbool.h>
 #include "base/buf.h"
 #include "fleet/judge.h"
@@ -42,6 +43,23 @@ struct node_webapp_address {
 void node_webapps_address(struct node_webapps *t, const char *project, const char *name, struct node_webapp_address *out);
 /* A signature under the node's key, for passes of webapps alone. */
 void node_webapps_sign(const struct node_webapps *t, const char *text, size_t len, char hex[DIGEST_HEX_SIZE]);
+
+/* --- node_webapp_rule.c: as rules see them. id: "PROJECT/NAME" --- */
+struct node_webapp_view { /* borrowed until the loop goes on; reason NULL: none */
+	const char *project, *name, *owner, *state, *process, *reason;
+	const json_t *tags;                                     /* NULL = none */
+	int64_t started_ms, ready_ms, unhealthy_ms, waiting_ms; /* wall; 0 = not */
+	int64_t limit_bytes;                                    /* 0 = has none */
+	int port, crashes;                                      /* port 0 = has none */
+	bool is_wanted, is_autostart;
+};
+typedef void node_webapp_fn(void *data, const char *id);
+/* Those that are to run, or have a process that was not told to end. */
+void node_webapps_each(struct node_webapps *t, node_webapp_fn *fn, void *data);
+bool node_webapps_look(struct node_webapps *t, const char *id, struct node_webapp_view *out);
+/* A rule stops it: as if its owner had, and its reason says why. A rule has it started anew. -1: err. */
+int node_webapps_kill(struct node_webapps *t, const char *id, const char *why, struct err *err);
+int node_webapps_retire(struct node_webapps *t, const char *id, const char *why, struct err *err);
 
 /* For the list of processes. */
 void node_webapps_put_row(struct node_webapps *t, const char *process, struct buf *out);

@@ -31,8 +31,9 @@ struct node_webapp {
 	char house[128];               /* the keeper under which it was last started: a new one tries again what was given up */
 	enum webapp_state state;
 	bool is_wanted, is_seen;
-	bool is_again;  /* starts anew once its process has ended */
-	bool is_silent; /* its last end's output was not read yet */
+	bool is_autostart; /* said its project at its last start */
+	bool is_again;     /* starts anew once its process has ended */
+	bool is_silent;    /* its last end's output was not read yet */
 	int port, cap, starts;
 	char socket[WEBAPP_SOCKET_MAX]; /* "" = it listens on its port */
 	int64_t started_ms, ready_ms;   /* wall; 0 = not */
@@ -61,6 +62,8 @@ void webapp_give_up(struct node_webapp *w, const char *why);
 void webapp_later(struct node_webapp *w, int64_t ms, const char *why); /* backoff: begins again then */
 void webapp_end_process(struct node_webapp *w, const struct judge_end *end, store_done_fn *fn, void *data);
 void webapp_stop_process(struct node_webapp *w, const char *cause, const char *text);
+void webapp_halt(struct node_webapp *w, const char *cause, const char *text); /* it is not wanted any more */
+void webapp_tell_wait(struct node_webapp *w);                                 /* its reason, while it waits for a place */
 
 /* node_webapp_start.c: reads the project, saves the row, orders the process; what goes wrong is told by the state. */
 void webapp_begin(struct node_webapp *w);

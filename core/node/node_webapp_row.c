@@ -37,6 +37,8 @@ void webapp_put_detail(const struct node_webapp *w, struct buf *out)
 		jtext_member(out, "tags");
 		json_put(out, w->tags);
 	}
+	if (w->is_autostart)
+		jtext_int(out, "startsItself", 1);
 	jtext_int(out, "starts", w->starts);
 	jtext_int(out, "startedAt", w->started_ms);
 	jtext_int(out, "readyAt", w->ready_ms);
@@ -91,6 +93,7 @@ void webapp_take_saved(struct node_webapp *w, const struct webapp_row *row)
 		w->cap = (int)json_integer_value(json_object_get(d, "cap"));
 		w->limit_bytes = json_integer_value(json_object_get(d, "limitBytes"));
 		w->tags = json_incref(json_object_get(d, "tags"));
+		w->is_autostart = json_integer_value(json_object_get(d, "startsItself")) > 0;
 		w->starts = (int)json_integer_value(json_object_get(d, "starts"));
 		w->started_ms = json_integer_value(json_object_get(d, "startedAt"));
 		w->ready_ms = json_integer_value(json_object_get(d, "readyAt"));

@@ -202,6 +202,7 @@ static void order(struct asking *a, const json_t *project)
 			snprintf(w->owner, sizeof(w->owner), "admin");
 		w->cap = (int)json_integer_value(json_object_get(a->spec, "crashes"));
 		w->limit_bytes = (int64_t)json_number_value(json_object_get(json_object_get(a->spec, "limits"), "memory_bytes"));
+		w->is_autostart = json_is_true(json_object_get(a->spec, "autostart"));
 		take_health(w, a->spec);
 		take_tags(w, a->spec, project);
 		ask_place(a);

@@ -117,7 +117,8 @@ end
 
 local function short(s)
 	return { state = s.state, wanted = s.wanted, port = s.port, socket = s.socket, unhealthySince = s.unhealthySince, processId = s.processId,
-		crashes = #(s.crashes or {}), startedAt = s.startedAt, readyAt = s.readyAt, reason = s.reason, lastCrash = s.lastCrash }
+		crashes = #(s.crashes or {}), startedAt = s.startedAt, readyAt = s.readyAt, waitingSince = s.waitingSince, reason = s.reason, lastCrash = s.lastCrash,
+		memoryBytes = s.memoryBytes, peakBytes = s.peakBytes, limitBytes = s.limitBytes, cpuSeconds = s.cpuSeconds }
 end
 
 function M.state(req, key, name)
@@ -171,6 +172,11 @@ end
 
 -- --- for ours: all of them, and their logs ---
 
+local function tags_of(spec, data)
+	local tags = table.move(spec.tags or {}, 1, #(spec.tags or {}), 1, json.array {})
+	return table.move(data.tags or {}, 1, #(data.tags or {}), #tags + 1, tags)
+end
+
 function M.all(req)
 	local out, open, f, now_s = json.array {}, 1, where_of(req), gate.wall_ms() / 1000
 	if f == false then return end
@@ -190,6 +196,7 @@ function M.all(req)
 			for _, name in ipairs(data and projects.may(req.who, data, "read") and names_of(data) or {}) do
 				local row = short(state_of(key, name) or { state = "stopped", wanted = "stopped" })
 				row.id, row.project, row.owner, row.autostart, row.lastCrash = name, key, data.owner, data.webapps[name].autostart, nil
+				row.tags = tags_of(data.webapps[name], data)
 				if not f or f.test(facts.from_row("webapp", row, now_s, f.reads)) then out[#out + 1] = row end
 			end
 			done()

@@ -48,6 +48,10 @@ local function since(field)
 	end
 end
 
+local function since_or_zero(field)
+	return function(row, now) return row[field] == nil and 0 or between(field) (row, now) end
+end
+
 local running_state = { running = true, done = true, failed = true, aborted = true, killed = true, assigned = true, queued = true }
 
 local process_states = {
@@ -143,6 +147,30 @@ local pool = {
 	retired = flag("no policy names it any more", "retired"),
 }
 
+local recipe = {
+	id = text("its id, the one of its process", "id"),
+	kind = text("recipe", "kind"),
+	project = text("its project", "project"),
+	user = text("whose job it is", "user", none),
+	job = text("its job", "jobId"),
+	task = text("the job as a task", "taskId"),
+	activity = text("its activity in the job", "activityId"),
+	recipe = text("its name", "recipe"),
+	recipe_type = text("python r shell spark java", "recipeType", { words = { "python", "r", "shell", "spark", "java" } }),
+	state = text("waiting (for a place) or running", "state", { words = { "waiting", "running" } }),
+	reason = text("why it waits", "reason", none),
+	tags = { type = "list", doc = "tags of project and recipe", field = "tags", otherwise = {} },
+	resources = { type = "list", doc = "what it uses that is scarce", field = "resources", otherwise = {} },
+	priority = count("its job's", "priority"),
+	memory = size("memory in use now; of a java recipe nobody knows it", "memoryBytes"),
+	peak = size("the most it ever used", "peakBytes"),
+	limit = size("its limits.memory", "limitBytes"),
+	cpu = duration("processor time used", "cpuSeconds", function(row) return row.cpuSeconds end),
+	age = duration("since it was started", "startedAt", since "startedAt"),
+	waiting = duration("how long it waits for a place; 0 = it does not", "waitingSince", since_or_zero "waitingSince"),
+	started = time("when it was started", "startedAt"),
+}
+
 local webapp = {
 	id = text("its name", "id"),
 	project = text("its project", "project"),
@@ -155,6 +183,13 @@ local webapp = {
 	port = count("where it listens", "port"),
 	crashes = count("crashes within ten minutes", "crashes"),
 	autostart = flag("it starts with the instance", "autostart"),
+	tags = { type = "list", doc = "tags of project and webapp", field = "tags", otherwise = {} },
+	unhealthy = duration("how long its health path fails; 0 = it does not", "unhealthySince", since_or_zero "unhealthySince"),
+	waiting = duration("how long it waits for a place; 0 = it does not", "waitingSince", since_or_zero "waitingSince"),
+	memory = size("memory in use now", "memoryBytes"),
+	peak = size("the most that its process ever used", "peakBytes"),
+	limit = size("its limits.memory", "limitBytes"),
+	cpu = duration("processor time used by its process", "cpuSeconds", function(row) return row.cpuSeconds end),
 	age = duration("since its last start was begun", "startedAt", since "startedAt"),
 	ready = time("when it began to answer", "readyAt"),
 }
@@ -230,9 +265,9 @@ local node = {
 	draining = flag("it takes no new work", "draining"),
 }
 
--- kinds of subjects; job gets its facts here
+-- kinds of subjects
 local kinds = {
-	process = process, kernel = process, task = task, pool = pool, webapp = webapp, notebook = notebook, node = node,
+	process = process, kernel = process, task = task, recipe = recipe, webapp = webapp, notebook = notebook, pool = pool, node = node,
 	user = someone "user", project = someone "project",
 }
 

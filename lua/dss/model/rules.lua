@@ -8,16 +8,25 @@ local M = {}
 
 local SECOND, MINUTE = 1000, 60000
 M.MODES = { "simulate", "notify", "act" }
-local kinds = { "kernel", "task", "pool", "user", "node" }
--- what later versions bring: said as such, not as a typo
-local none_yet = { notebook = "notebooks", job = "jobs", webapp = "webapps", project = "projects", session = "sessions" }
+-- What rules look at. Of each kind: its facts are in facts.lua, which verbs fit it in verbs.lua, how it is listed and acted on in core/bind/subject.c;
+-- owned: somebody can be warned before it is done.
+local subjects = {
+	{ name = "kernel", owned = true }, { name = "task", owned = true }, { name = "recipe", owned = true }, { name = "webapp", owned = true },
+	{ name = "pool" }, { name = "user" }, { name = "node" },
+}
+local kinds, owned = {}, {}
+for i, s in ipairs(subjects) do kinds[i], owned[s.name] = s.name, s.owned end
+M.KINDS = kinds
+-- what is no kind, and yet no typo
+local other = { notebook = "there are no notebooks yet", session = "there are no sessions yet", project = "there are no rules of projects",
+	job = 'a job is a task: each = "task", where = "kind = job"; what it runs are recipes' }
 
 local shape = S.record {
 	about = S.text { may_be_empty = true },
 	mode = S.choice { words = M.MODES, default = "act" },
 	every = S.duration { least = SECOND, default = MINUTE },
 	each = S.choice { words = kinds, required = true, other = function(v)
-		return none_yet[v] and ("there are no %s yet; there are %s"):format(none_yet[v], table.concat(kinds, ", "))
+		return other[v] and ("%s; there are %s"):format(other[v], table.concat(kinds, ", "))
 	end },
 	where = S.filter { live = true },
 	warn = S.duration { least = SECOND },
@@ -34,7 +43,7 @@ local function check(source, r, line, lines)
 			source:report(lines.warn and lines.warn.line or line, ("warn: %s does nothing that its owner could be warned of"):format(r.act.word))
 		end
 	end
-	if r.warn and r.each ~= "kernel" and r.each ~= "task" then
+	if r.warn and not owned[r.each] then
 		source:report(lines.warn and lines.warn.line or line, ("warn: a %s has no owner who could be warned"):format(r.each))
 	end
 end

@@ -21,7 +21,7 @@ local submit_facts = { memory = size }
 for name in ("kind type pool user project tags title priority"):gmatch "%a+" do submit_facts[name] = facts.of("task")[name] end
 
 -- what the core says of a subject whatever it is
-local always = { kernel = { kind = "kernel" }, task = { kind = "future" } }
+local always = { kernel = { kind = "kernel" }, task = { kind = "future" }, recipe = { kind = "recipe" } }
 local kernel_defaults = { id = "kernel-1", tasks = 1, age = 0.0 }
 
 --- Over the sets that a spec has loaded: bound: bind.sets' set; machine: { cores, total }.

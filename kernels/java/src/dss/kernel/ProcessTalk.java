@@ -266,7 +266,8 @@ final class ProcessTalk {
 		long peak = Json.whole(said.get("peakBytes"), 0, Long.MAX_VALUE);
 		if (peak >= 0)
 			exit.addProperty("peakBytes", peak);
-		if (!cause.equals("start_failed"))
+		boolean isOutOfLine = last.equals("waiting") && !said.has("startTime");
+		if (!cause.equals("start_failed") && !isOutOfLine)
 			running(said); // it was, if we saw it or not
 		job.setProcess(activity, processId, exit);
 		boolean isGood = code == 0 && signal < 0 && (cause.isEmpty() || cause.equals("exited"));
