@@ -293,6 +293,17 @@ static json_t *parsed(const struct settings *t, const char *project, const char 
 	return json_object();
 }
 
+bool settings_owner(const struct settings *t, const char *project, char *out, size_t room)
+{
+	json_t *p = settings_get(t, project, "permissions") ? parsed(t, project, "permissions") : NULL;
+	const char *owner = json_string_value(json_object_get(json_object_get(p, "set"), "owner"));
+	bool is_set = owner && *owner && strlen(owner) < room;
+	if (is_set)
+		strcpy(out, owner);
+	json_decref(p);
+	return is_set;
+}
+
 static json_t *as_text(const json_t *v)
 {
 	if (json_is_string(v))

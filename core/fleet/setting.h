@@ -8,8 +8,9 @@
 #include "fleet/store.h"
 /*
  * setting: what was set of a project over the API, beside what its project.lua says; all of it in memory, each change on disk before its
- * callback. What the texts mean is their writers' business (lua/dss/api/settings.lua), but for "variables" and "declared":
+ * callback. What the texts mean is their writers' business (lua/dss/api/settings.lua), but for "variables", "permissions" and "declared":
  *
+ *     permissions {"set":{"owner":"LOGIN",…},…}                    what differs from project.lua
  *     variables  {"standard":{…},"removed":["NAME"],"local":{…}}   what differs from project.lua
  *     declared   {…}                                               the variables of project.lua, as it was read last
  *
@@ -38,6 +39,9 @@ int settings_put(struct settings *settings, const struct setting *setting, store
 void settings_declare(struct settings *settings, const char *project, const char *json);
 /* All of a project. */
 int settings_drop(struct settings *settings, const char *project, store_done_fn *fn, void *data, struct err *err);
+
+/* Who was set to own the project, over what its project.lua says. false: nobody was; out is as it was. */
+bool settings_owner(const struct settings *settings, const char *project, char *out, size_t room);
 
 /* The project's variables as one object: the instance's, over them project.lua's, over them what was set, over them the local ones. Not typed:
  * every value is a text, as clients expect who do not ask for types. 0, or -1: no memory. */

@@ -9,8 +9,8 @@
 #include "base/text.h"
 #include "fleet/guest.h"
 #include "fleet/jtext.h"
+#include "fleet/setting.h"
 #include "fleet/webapp.h"
-#include "node/node_meter.h"
 #include "node/node_orders.h"
 #include "node/node_spawn.h"
 #include "node/node_webapp_inner.h"
@@ -356,7 +356,9 @@ const char *node_webapps_ticket(struct node_webapps *t, const char *ticket)
 	if (!node_spawn_read_ticket(t->node, ticket, process))
 		return NULL;
 	const struct node_webapp *w = webapp_by_process(t, process);
-	return w ? w->owner : NULL;
+	if (!w)
+		return NULL;
+	return settings_owner(t->node->settings, w->project, t->acting, sizeof(t->acting)) ? t->acting : w->owner;
 }
 
 /* --- set-up --- */

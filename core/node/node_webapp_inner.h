@@ -16,9 +16,10 @@ extern const char *const webapp_states[];
 struct node_webapps {
 	struct node *node;
 	char dir[WEBAPP_DIR_MAX];
-	struct map *by_name; /* "PROJECT/NAME"; owned */
-	int64_t last;        /* counts processes of this backend */
-	char **keys;         /* projects to be looked at for autostart; owned */
+	struct map *by_name;       /* "PROJECT/NAME"; owned */
+	char acting[JOB_NAME_MAX]; /* whom the ticket that was asked for last acts as, where that was set */
+	int64_t last;              /* counts processes of this backend */
+	char **keys;               /* projects to be looked at for autostart; owned */
 	size_t nkeys, at;
 	struct loop_timer *health; /* asks all that are asked; NULL: none was yet */
 	bool is_stopped;

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "fleet/fleet.h"
 #include "fleet/guest.h"
+#include "fleet/setting.h"
 #include "net/json.h"
 #include "node/node_project.h"
 #include "node/node_webapp_inner.h"
@@ -198,6 +199,7 @@ static void order(struct asking *a, const json_t *project)
 		webapp_give_up(w, err.text);
 	} else {
 		webapp_copy_member(project, "owner", w->owner, sizeof(w->owner));
+		settings_owner(w->in->node->settings, w->project, w->owner, sizeof(w->owner));
 		if (!w->owner[0])
 			snprintf(w->owner, sizeof(w->owner), "admin");
 		w->cap = (int)json_integer_value(json_object_get(a->spec, "crashes"));

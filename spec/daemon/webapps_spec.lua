@@ -280,13 +280,22 @@ describe("webapps", function()
 		local _, all = node:http("GET", "/api/webapps", nil, eve)
 		assert.are.same({}, all)
 		local ticket = node:read "projects/OWN/ticket"
-		local function as_ticket()
-			local p = assert(io.popen(("curl -s -o /dev/null -w '%%{http_code}' -H 'X-DKU-APITicket: %s' http://127.0.0.1:%d/api/projects/OWN"):format(ticket, node:port())))
+		local function as_ticket(wanted)
+			local p = assert(io.popen(("curl -s -o /dev/null -w '%%{http_code}' -H 'X-DKU-APITicket: %s' http://127.0.0.1:%d/api/projects/%s")
+				:format(ticket, node:port(), wanted or "OWN")))
 			local code = p:read "a"
 			p:close()
 			return code
 		end
 		assert.are.equal("200", as_ticket())
+		-- whose project it is, is what was set last
+		project("ANNS", 'project { owner = "ann" }', {})
+		assert.are.equal("200", as_ticket "ANNS")
+		local function give_to(login) assert.are.equal(200, (node:http("PUT", "/public/api/projects/OWN/permissions", { owner = login }))) end
+		give_to "eve"
+		assert.are.same({ "404", "200" }, { as_ticket "ANNS", as_ticket() })
+		give_to "ann"
+		assert.are.equal("200", as_ticket "ANNS")
 		node:http("PUT", path("OWN", "page/backend/actions/stop"), nil, ann)
 		await("OWN", "stopped")
 		assert.are.equal("401", as_ticket())
