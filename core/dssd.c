@@ -332,7 +332,8 @@ static int start_gates(struct dssd *d, struct err *err)
 
 static int tell_ports(struct dssd *d, struct err *err)
 {
-	const struct front_ports ports = { d->page_port, d->callback_port, d->webapps_port, d->port, d->jupyter_port, d->config.is_front_tls };
+	const struct front_ports ports = { d->page_port, d->callback_port, d->webapps_port,
+					   d->port,      d->jupyter_port,  d->config.is_front_tls };
 	return front_tell_ports(d->dir, &ports, err);
 }
 

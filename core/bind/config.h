@@ -14,13 +14,13 @@ struct config_node {
 	char control_user[64], run_user[64]; /* "" = one-user mode */
 	char **hosts;                        /* further names allowed in Host; NULL-terminated, owned */
 	int port;
-	bool is_fronted, is_front_tls;       /* nginx has our port */
-	bool takes_remote_user;              /* it may name the user */
-	char **remote_admins;                /* who of them are admins; NULL-terminated, owned */
-	bool is_observe;                     /* policies only say what they would do */
-	int64_t memory_bytes, reserve_bytes; /* 0 = not said */
-	bool is_jupyter_ours;                /* the keeper runs it */
-	char jupyter_host[80];               /* where that listens, as the backend reaches it */
+	bool is_fronted, is_front_tls;             /* nginx has our port */
+	bool takes_remote_user;                    /* it may name the user */
+	char **remote_admins;                      /* who of them are admins; NULL-terminated, owned */
+	bool is_observe;                           /* policies only say what they would do */
+	int64_t memory_bytes, reserve_bytes;       /* 0 = not said */
+	bool is_jupyter_ours;                      /* the keeper runs it */
+	char jupyter_host[80];                     /* where that listens, as the backend reaches it */
 	char *jupyter_attach, *jupyter_token_file; /* of another's server; NULL = none; owned */
 };
 /* What the keeper's plan took (environment DSS_NODE), so that a file which is just being edited holds up no backend; without it the file

@@ -75,7 +75,8 @@ static void put_jupyter(const struct init *in, char *out, size_t room)
 {
 	bool is_on = in->demo && has_jupyter();
 	snprintf(out, room,
-		 "-- Notebooks: the Jupyter server, each kernel in a box of its own (docs/notebooks.md). Debian's packages jupyter-server and\n"
+		 "-- Notebooks: the Jupyter server, each kernel in a box of its own (docs/notebooks.md). Debian's packages "
+		 "jupyter-server and\n"
 		 "-- python3-ipykernel are wanted, or a server of your own: command = { \"/opt/conda/bin/jupyter-lab\" }.\n"
 		 "%sjupyter {}",
 		 is_on ? "" : "-- ");

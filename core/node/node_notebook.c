@@ -134,7 +134,8 @@ static void take_saved(void *data, const struct notebook_row *row)
 	if (!d)
 		return;
 	struct notebook_kernel *k = &e->k;
-	const char *path = json_string_value(json_object_get(d, "path")), *message = json_string_value(json_object_get(d, "message"));
+	const char *path = json_string_value(json_object_get(d, "path")),
+		   *message = json_string_value(json_object_get(d, "message"));
 	snprintf(k->process, sizeof(k->process), "%s", row->process);
 	notebook_set_text(&k->path, path ? path : "");
 	copy_member(d, "project", k->project, sizeof(k->project));
@@ -181,12 +182,8 @@ static int note_end(const struct notebook_entry *e, const struct judge_end *end,
 	jtext_some_int(&detail, "peakBytes", end->peak_bytes);
 	jtext_some_int(&detail, "limitBytes", end->limit_bytes);
 	buf_putc(&detail, '}');
-	struct store_fact fact = { "notebook.ended",
-				   k->id,
-				   detail.failed ? NULL : detail.data,
-				   end->wall_ms,
-				   end->mono_ms,
-				   k->user[0] ? k->user : NULL };
+	struct store_fact fact = { "notebook.ended", k->id,        detail.failed ? NULL : detail.data,
+				   end->wall_ms,     end->mono_ms, k->user[0] ? k->user : NULL };
 	int rc = store_add_fact(fleet_store(e->in->node->fleet), &fact, fn, data);
 	buf_fini(&detail);
 	return rc;
@@ -224,7 +221,8 @@ bool node_notebooks_ended(struct node_notebooks *t, const struct judge_end *end,
 	struct notebook_entry *e = notebook_by_process(t, end->id);
 	if (!e)
 		return false;
-	bool is_now = strcmp(e->k.process, end->id) == 0, is_last = e->wish == NOTEBOOK_SHUTS_DOWN || strcmp(end->cause, "shutdown") == 0;
+	bool is_now = strcmp(e->k.process, end->id) == 0,
+	     is_last = e->wish == NOTEBOOK_SHUTS_DOWN || strcmp(end->cause, "shutdown") == 0;
 	if (strcmp(e->before, end->id) == 0)
 		e->before[0] = '\0';
 	if (is_now)
@@ -273,7 +271,7 @@ void node_notebooks_take_row(struct node_notebooks *t, const char *process, int 
 		return;
 	}
 	if (strcmp(e->before, process) == 0)
-		return; /* its end is on its way */
+		return;                                            /* its end is on its way */
 	if (e->start && strcmp(e->start->process, process) == 0) { /* the backend went when it had ordered its box */
 		snprintf(e->k.process, sizeof(e->k.process), "%s", process);
 		e->k.started_ms = clock_wall_ms();

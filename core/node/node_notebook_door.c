@@ -456,7 +456,8 @@ static void handle(void *data, struct gate_request *req)
 	const struct http_request *http = req->http;
 	size_t i = 0, n = sizeof(routes) / sizeof(routes[0]);
 	struct err err = { 0 };
-	while (i < n && !(http->nsegments == 1 && strcmp(http->segment[0], routes[i].name) == 0 && strcmp(http->method, "POST") == 0))
+	while (i < n &&
+	       !(http->nsegments == 1 && strcmp(http->segment[0], routes[i].name) == 0 && strcmp(http->method, "POST") == 0))
 		i++;
 	if (i == n) {
 		refuse(req, 404, "that does not exist");

@@ -36,15 +36,15 @@ enum notebook_wish { NOTEBOOK_GOES_ON, NOTEBOOK_RESTARTS, NOTEBOOK_SHUTS_DOWN };
 struct notebook_entry {
 	struct notebook_kernel k; /* first */
 	struct node_notebooks *in;
-	struct guest *guest;              /* its place; NULL = none */
-	char before[JOB_PROCESS_MAX];     /* its process before a restart, whose end was not told yet; "" = none */
-	bool is_seen;                     /* in the keeper's list, while taking up */
-	bool is_unwanted;                 /* we ended it: the server shall not start it again */
+	struct guest *guest;          /* its place; NULL = none */
+	char before[JOB_PROCESS_MAX]; /* its process before a restart, whose end was not told yet; "" = none */
+	bool is_seen;                 /* in the keeper's list, while taking up */
+	bool is_unwanted;             /* we ended it: the server shall not start it again */
 	enum notebook_wish wish;
-	int64_t ended_ms;                 /* wall; 0 = it is alive */
-	int64_t limit_bytes;              /* of its own box when it was started; 0 = none */
-	json_t *tags;                     /* owned; of its project; NULL = none */
-	struct notebook_start *start;     /* one that was announced; NULL = none */
+	int64_t ended_ms;             /* wall; 0 = it is alive */
+	int64_t limit_bytes;          /* of its own box when it was started; 0 = none */
+	json_t *tags;                 /* owned; of its project; NULL = none */
+	struct notebook_start *start; /* one that was announced; NULL = none */
 };
 
 /* What was announced and is not a process yet. */
@@ -72,7 +72,8 @@ void notebook_forget(struct notebook_entry *e); /* row and all */
 void notebook_set_text(char **to, const char *text);
 
 /* --- node_notebook_door.c --- */
-int notebook_door_new(struct node_notebooks *t, struct err *err); /* sets t->door; where there is no folder for it, it is left NULL */
+int notebook_door_new(struct node_notebooks *t,
+		      struct err *err); /* sets t->door; where there is no folder for it, it is left NULL */
 void notebook_door_stop(struct node_notebooks *t);
 void notebook_start_free(struct notebook_start **start); /* whoever waits for it is answered */
 /* One that an earlier backend had agreed to. NULL: it is over by now. */

@@ -93,7 +93,8 @@ void notebook_tell_end(const struct notebook_entry *e, const struct judge_end *e
 		text_print_size(end->peak_bytes, peak, sizeof(peak));
 	if (strcmp(end->cause, "oom_limit") == 0 && end->limit_bytes > 0)
 		snprintf(out, room,
-			 "Killed: %s used %s, the memory limit of %s is %s. Its variables are lost; other notebooks and the server were "
+			 "Killed: %s used %s, the memory limit of %s is %s. Its variables are lost; other notebooks and the server "
+			 "were "
 			 "not affected. Work with less data at a time, or ask an admin for a higher limit.",
 			 what, peak, end->limit_owner[0] ? end->limit_owner : "its box",
 			 text_print_size(end->limit_bytes, limit, sizeof(limit)));
