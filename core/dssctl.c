@@ -5,6 +5,8 @@
 
 #include "ctl/boxes.h"
 #include "ctl/ctl.h"
+#include "ctl/diag.h"
+#include "ctl/macro.h"
 #include "ctl/webapps.h"
 
 static int version_command(struct ctl *ctl, int argc, char **argv);
@@ -33,6 +35,9 @@ static const struct ctl_command commands[] = {
 	{ "models", "models and their trainings, newest first", "[PROJECT]", models_command, CTL_NEEDS_DAEMON },
 	{ "webapps", "webapps: what there is, started, stopped", "[list | start | stop | restart | log PROJECT NAME]",
 	  webapps_command, CTL_NEEDS_DAEMON },
+	{ "macros", "what can be run over a project or the instance", "[PROJECT]", macros_command, CTL_NEEDS_DAEMON },
+	{ "macro", "run a macro, look at its runs", "show | run | runs | result | abort …", macro_command, CTL_NEEDS_DAEMON },
+	{ "diag", "one archive for whoever is to help, without secrets", "[--out FILE]", diag_command, CTL_NEEDS_INSTANCE },
 	{ "policy", "the policies: in force, checked, compared, rolled back", "[show | check | diff | history | rollback]",
 	  policy_command, CTL_NEEDS_INSTANCE },
 	{ "alerts", "what an admin should know now", "[--fail]", alerts_command, CTL_NEEDS_DAEMON },

@@ -57,13 +57,15 @@ _dssctl() {
 	local run=("$program")
 	[ -n "$verb" ] && run+=("$verb")
 	case "$verb:$sub" in
-	dss:?* | key:?* | job:?* | project:?* | webapps:?* | policy:?*) run+=("$sub") ;;
+	dss:?* | key:?* | job:?* | project:?* | webapps:?* | macro:?* | policy:?*) run+=("$sub") ;;
 	esac
 	if [[ "$cur" == -* ]]; then
 		words=$(_dssctl_words options "${run[@]}")
 		[ -z "$verb" ] && words="-C --json --help --version"
-	elif [ -z "$verb" ] || [ "$verb:$sub" = dss: ] || [ "$verb:$sub" = key: ] || [ "$verb:$sub" = job: ] || [ "$verb:$sub" = webapps: ] || [ "$verb:$sub" = policy: ]; then
+	elif [ -z "$verb" ] || [ "$verb:$sub" = dss: ] || [ "$verb:$sub" = key: ] || [ "$verb:$sub" = job: ] || [ "$verb:$sub" = webapps: ] || [ "$verb:$sub" = macro: ] || [ "$verb:$sub" = policy: ]; then
 		words=$(_dssctl_words commands "${run[@]}")
+	elif [ "$verb" = macro ] && { [ "$sub" = run ] || [ "$sub" = show ]; }; then
+		words=$("$program" macros 2>/dev/null | sed -n '2,$s/ .*//p')
 	elif [ "$verb" = help ]; then
 		words=$(_dssctl_words commands "$program")
 	elif [ "$verb:$sub" = submit: ]; then
@@ -71,7 +73,7 @@ _dssctl() {
 	elif [ "$verb" = repl ] && [ "$prev" = -e ]; then
 		words="pools() kernels() tasks() processes() alerts() policies() node() help() :delta"
 	elif [ "$verb:$sub" = why: ]; then
-		words="node kernel task process recipe webapp pool user project rule recycle slots box place on access sizing budget queue"
+		words="node kernel task process recipe webapp pool user project rule recycle slots box place on access sizing budget queue macro"
 	elif [ "$verb:$sub" = logs: ]; then
 		words="keeper logger backend jupyter nginx"
 	elif [ "$verb" = restart ] || [ "$verb:$sub" = dss:restart ]; then

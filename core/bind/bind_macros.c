@@ -162,7 +162,8 @@ static int note(lua_State *L)
 		.owner = arg_field_text(L, 1, "owner"),
 	};
 	const char *text = arg_field_text(L, 1, "text");
-	luaL_argcheck(L, d.name && d.source && d.subject_kind && d.subject && d.answer, 1, "name, source, subject and answer are needed");
+	luaL_argcheck(L, d.name && d.source && d.subject_kind && d.subject && d.answer, 1,
+		      "name, source, subject and answer are needed");
 	struct ledger *ledger = fleet_ledger(node_fleet(app->node));
 	int64_t seq = ledger_note(ledger, &d);
 	if (text && seq)
@@ -457,7 +458,8 @@ static int diagnose(lua_State *L)
 	for (size_t i = 0; i < HELPERS_MOST && !m; i++)
 		if (!all->all[i].helper)
 			m = &all->all[i];
-	if (file_path(app, id, path, sizeof path) < 0 || snprintf(folder, sizeof folder, "%s/" FOLDER, app->dir) >= (int)sizeof folder)
+	if (file_path(app, id, path, sizeof path) < 0 ||
+	    snprintf(folder, sizeof folder, "%s/" FOLDER, app->dir) >= (int)sizeof folder)
 		return arg_fail(L, "its path is too long");
 	if (!m)
 		return arg_fail(L, "two are being made already");
@@ -499,9 +501,9 @@ static int file(lua_State *L)
 	char path[PATH_MAX];
 	struct stat st;
 	luaL_Buffer b;
-	int fd = file_path(json_out_app(L), arg_text(L, 1, NULL), path, sizeof path) < 0 ?
-			 -1 :
-			 open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	int fd = file_path(json_out_app(L), arg_text(L, 1, NULL), path, sizeof path) < 0
+			 ? -1
+			 : open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > FILE_MOST) {
 		fds_close(&fd);
 		return 0;
@@ -592,10 +594,9 @@ static int share(lua_State *L)
 int bind_macros_open(lua_State *L)
 {
 	static const luaL_Reg words[] = {
-		{ "list", list },       { "params", params }, { "judge", judge },           { "whole", whole },
-		{ "note", note },       { "rows", rows },     { "order", order },
-		{ "logs", logs },       { "save", save },     { "remove_log", remove_log }, { "make_id", make_id },
-		{ "file", file },       { "drop", drop },     { "tidy", tidy },             { "share", share },
+		{ "list", list },       { "params", params }, { "judge", judge }, { "whole", whole }, { "note", note },
+		{ "rows", rows },       { "order", order },   { "logs", logs },   { "save", save },   { "remove_log", remove_log },
+		{ "make_id", make_id }, { "file", file },     { "drop", drop },   { "tidy", tidy },   { "share", share },
 		{ NULL, NULL },
 	};
 	luaL_newlib(L, words);
@@ -604,7 +605,9 @@ int bind_macros_open(lua_State *L)
 	if (!*guard)
 		return luaL_error(L, "not enough memory");
 	list_init(&((struct makings *)*guard)->soons);
-	static const luaL_Reg own[] = { { "diagnose", diagnose }, { "stop", stop }, { "soon", soon }, { "on_rule", on_rule }, { NULL, NULL } };
+	static const luaL_Reg own[] = {
+		{ "diagnose", diagnose }, { "stop", stop }, { "soon", soon }, { "on_rule", on_rule }, { NULL, NULL }
+	};
 	lua_pushvalue(L, -2);
 	lua_insert(L, -2); /* the table, the table, the guard */
 	luaL_setfuncs(L, own, 1);

@@ -101,8 +101,15 @@ struct helper *helper_start(struct loop *loop, char *const *argv, int64_t time_m
 	}
 	h->said_fd = said[0];
 	fcntl(h->said_fd, F_SETFL, O_NONBLOCK);
-	struct spawn s = { .path = program, .argv = argv, .envp = envp, .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = said[1],
-			   .into_fd = -1, .umask = 077, .no_new_privs = true };
+	struct spawn s = { .path = program,
+			   .argv = argv,
+			   .envp = envp,
+			   .stdin_fd = -1,
+			   .stdout_fd = -1,
+			   .stderr_fd = said[1],
+			   .into_fd = -1,
+			   .umask = 077,
+			   .no_new_privs = true };
 	int rc = spawn_start(&s, &spawned, &failure, err);
 	fds_close(&said[1]);
 	if (rc < 0) {

@@ -239,8 +239,8 @@ static void release_removal(struct store_job *base)
 	free(base);
 }
 
-int joblog_remove(struct store *store, const char *dir, const char *project, const char *id, int64_t changed_ms, joblog_remove_fn *fn,
-		  void *data)
+int joblog_remove(struct store *store, const char *dir, const char *project, const char *id, int64_t changed_ms,
+		  joblog_remove_fn *fn, void *data)
 {
 	struct removal *r = calloc(1, sizeof(*r));
 	if (!r)

@@ -26,7 +26,7 @@ int joblog_list(struct store *store, const char *dir, const char *project, int64
 
 /* Removes one, off the loop, if nothing in it has changed since then (as the list told) and nobody writes there. why NULL: it is gone. */
 typedef void joblog_remove_fn(void *data, const char *why);
-int joblog_remove(struct store *store, const char *dir, const char *project, const char *id, int64_t changed_ms, joblog_remove_fn *fn,
-		  void *data);
+int joblog_remove(struct store *store, const char *dir, const char *project, const char *id, int64_t changed_ms,
+		  joblog_remove_fn *fn, void *data);
 
 #endif

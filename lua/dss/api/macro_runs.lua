@@ -38,7 +38,8 @@ local function error_json(text) return json.encode { errorType = "dss.exceptions
 local function row_of(run)
 	return {
 		id = run.id, owner = run.who, project = run.project, title = "Macro " .. run.def.name, state = run.state, cause = run.cause, started_ms = run.started_ms,
-		ended_ms = run.ended_ms or 0, error = run.error and error_json(run.error) or nil, result = run.result and (run.def.result == "html" and json.encode(run.result) or run.result),
+		ended_ms = run.ended_ms or 0,
+		error = run.error and error_json(run.error) or nil, result = run.result and (run.def.result == "html" and json.encode(run.result) or run.result),
 		payload = json.encode { displayName = "Macro " .. run.def.name, macro = run.def.name, params = json.decode(run.params), rule = run.rule,
 			targets = json.array { run.project and { projectKey = run.project, objectType = "MACRO", objectId = run.def.name } or nil } },
 	}
@@ -231,7 +232,10 @@ local function tell(run)
 	local c = run.counts
 	run.result = json.encode {
 		columns = columns, records = run.records, simulated = run.is_simulated,
-		summary = { looked = #run.rows, kept = c.kept, would = c.would, done = c.done, failed = c.failed, bytes = c.bytes, left_out = math.max(0, c.shown - RECORDS_MOST), cut = run.is_cut or false },
+		summary = {
+			looked = #run.rows, kept = c.kept, would = c.would, done = c.done, failed = c.failed, bytes = c.bytes, left_out = math.max(0, c.shown - RECORDS_MOST),
+			cut = run.is_cut or false,
+		},
 	}
 	run.rows, run.records = nil, nil
 	finish(run, "done")
@@ -341,8 +345,10 @@ function M.start(def, params, about, fn)
 	tidy()
 	if open >= AT_ONCE then return fn(nil, 503, ("%d macros run already"):format(AT_ONCE)) end
 	local run = {
-		id = macros.make_id(), def = def, params = params, who = about.who, project = about.project, rule = about.rule, state = "running", started_ms = gate.wall_ms(),
-		waiters = {}, records = json.array {}, counts = { kept = 0, would = 0, done = 0, failed = 0, shown = 0, bytes = 0 }, noted = 0, done = 0, total = 0, doing = "starting",
+		id = macros.make_id(), def = def, params = params, who = about.who, project = about.project, rule = about.rule, state = "running",
+		started_ms = gate.wall_ms(),
+		waiters = {}, records = json.array {}, counts = { kept = 0, would = 0, done = 0, failed = 0, shown = 0, bytes = 0 },
+		noted = 0, done = 0, total = 0, doing = "starting",
 		is_simulated = json.decode(params).simulate == true,
 	}
 	run.context = { project = run.project, user = run.who, is_admin = about.is_admin, rule = run.rule, unix_s = run.started_ms // 1000 }
@@ -384,8 +390,9 @@ end
 
 --- The same of a run that another backend had.
 function M.forget_stored(state)
-	macros.save({ id = state.id, owner = state.owner, payload = "{}", state = "done", started_ms = state.started_ms or 0, ended_ms = state.ended_ms or gate.wall_ms() },
-		false, function() end)
+	local row = { id = state.id, owner = state.owner, payload = "{}", state = "done", started_ms = state.started_ms or 0,
+		ended_ms = state.ended_ms or gate.wall_ms() }
+	macros.save(row, false, function() end)
 end
 
 -- Rules: macro("NAME", { … }) as a verb.

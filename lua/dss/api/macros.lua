@@ -31,7 +31,8 @@ local function named(list, name)
 	end
 end
 
-local kinds = { table = { "RESULT_TABLE", "application/json", "json" }, json = { "JSON_OBJECT", "application/json", "json" }, html = { "HTML", "text/html", "html" },
+local kinds = { table= { "RESULT_TABLE", "application/json", "json" },
+	json = { "JSON_OBJECT", "application/json", "json" }, html = { "HTML", "text/html", "html" },
 	file = { "FILE", "application/gzip", "tar.gz" } }
 
 local function item(def, is_admin)
@@ -135,7 +136,8 @@ end
 
 local function of_run(run)
 	return {
-		id = run.id, name = run.def.name, state = run.state, exists = true, has_result = run.result ~= nil, started_ms = run.started_ms, ended_ms = run.ended_ms, owner = run.who,
+		id = run.id, name = run.def.name, state = run.state, exists = true, has_result = run.result ~= nil, started_ms = run.started_ms,
+		ended_ms = run.ended_ms, owner = run.who,
 		error = run.error, progress = run.state == "running" and progress_of(run) or nil,
 	}
 end
@@ -155,7 +157,8 @@ local function look(req, run_id, with_result, fn)
 		if not state or state.type ~= "macro" or (f.owner ~= req.who.login and not req.who.is_admin) then return fn(nil) end
 		local said = f.error_json and json.decode(f.error_json) or {}
 		fn({
-			id = run_id, name = (payload.displayName or ""):match "^Macro (.*)$" or "?", state = f.state, exists = f.has_result or f.state ~= "done", has_result = f.has_result,
+			id = run_id, name = (payload.displayName or ""):match "^Macro (.*)$" or "?", state = f.state, exists = f.has_result or f.state ~= "done",
+			has_result = f.has_result,
 			started_ms = state.startTime, ended_ms = state.endTime, owner = f.owner, error = said.message,
 		}, nil, state)
 	end)
@@ -181,7 +184,10 @@ end
 local function send_file(req, state, run)
 	local bytes = macros.file(state.id)
 	if not bytes then return errors.reply(req, 410, ("The result of run %s is gone: it is kept for a day, or until it is fetched"):format(state.id)) end
-	req.reply(200, kinds.file[2], bytes, { ["Content-Disposition"] = ("attachment; filename=\"%s-%s.tar.gz\""):format(state.name, state.id), ["Cache-Control"] = "no-store, no-transform" })
+	req.reply(200, kinds.file[2], bytes, {
+		["Content-Disposition"] = ("attachment; filename=\"%s-%s.tar.gz\""):format(state.name, state.id),
+		["Cache-Control"] = "no-store, no-transform",
+	})
 	if run then runs.forget(run) else macros.drop(state.id) end
 end
 
@@ -202,7 +208,8 @@ function M.result_of(req, run_id)
 		local result = stored.result
 		if is_file(result) then return send_file(req, state) end
 		local is_html = type(result) == "string"
-		req.reply(200, kinds[is_html and "html" or "json"][2] .. ";charset=utf-8", is_html and result or json.encode(result), { ["Cache-Control"] = "no-store, no-transform" })
+		req.reply(200, kinds[is_html and "html" or "json"][2] .. ";charset=utf-8", is_html and result or json.encode(result),
+			{ ["Cache-Control"] = "no-store, no-transform" })
 		runs.forget_stored(state)
 	end)
 end
@@ -224,7 +231,9 @@ end
 
 function M.start(req, name)
 	with(req, name, function(def)
-		if not req.who.is_admin then return errors.reply(req, 403, ("Over the whole instance macro %s is for admins; in a project it is for those who may run there"):format(def.name)) end
+		if not req.who.is_admin then
+			return errors.reply(req, 403, ("Over the whole instance macro %s is for admins; in a project it is for those who may run there"):format(def.name))
+		end
 		start(req, def)
 	end)
 end

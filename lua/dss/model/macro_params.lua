@@ -57,8 +57,8 @@ function readers.number(p, v)
 end
 
 function readers.text(_, v)
-	if type(v) ~= "string" or #v > TEXT_MOST or v:find "%c" or not utf8.len(v) then return nil, ("a text of one line of up to %d bytes is wanted"):format(TEXT_MOST) end
-	return v
+	if type(v) == "string" and #v <= TEXT_MOST and not v:find "%c" and utf8.len(v) then return v end
+	return nil, ("a text of one line of up to %d bytes is wanted"):format(TEXT_MOST)
 end
 
 function readers.choice(p, v)
@@ -89,7 +89,8 @@ local function make(kind, t)
 		if not keys[kind][key] then
 			local names = sorted_keys(keys[kind])
 			local guess = type(key) == "string" and nearest(key, names)
-			error(('%s: unknown key "%s"%s'):format(kind, tostring(key), guess and (', did you mean "%s"?'):format(guess) or "; there are " .. table.concat(names, ", ")), 3)
+			local hint = guess and (', did you mean "%s"?'):format(guess) or "; there are " .. table.concat(names, ", ")
+			error(('%s: unknown key "%s"%s'):format(kind, tostring(key), hint), 3)
 		end
 	end
 	if t.about ~= nil and type(t.about) ~= "string" then error(("%s: about is a text"):format(kind), 3) end
@@ -127,7 +128,10 @@ function M.described(params)
 			choices = json.array {}
 			for k, word in ipairs(p.words) do choices[k] = { value = word, label = word } end
 		end
-		out[i] = { name = name, label = name, type = types[p.kind], kind = p.kind, description = p.about or "", mandatory = p.default == nil, defaultValue = p.given, selectChoices = choices }
+		out[i] = {
+			name = name, label = name, type = types[p.kind], kind = p.kind, description = p.about or "",
+			mandatory = p.default == nil, defaultValue = p.given, selectChoices = choices,
+		}
 	end
 	return out
 end

@@ -88,7 +88,9 @@ end
 local function check(source, m, line, lines)
 	local function at(key) return S.line_of(lines[key]) or line end
 	if m.makes then
-		if m.functions.run or m.each or m.reads then source:report(line, ("makes: %s is the core's own: run, each and reads say nothing beside it"):format(m.makes)) end
+		if m.functions.run or m.each or m.reads then
+			source:report(line, ("makes: %s is the core's own: run, each and reads say nothing beside it"):format(m.makes))
+		end
 		if m.result ~= "file" then source:report(at "result", 'result: what is made is a file: result = "file"') end
 		return
 	end

@@ -301,6 +301,7 @@ function M.ask(method, target, o)
 	}
 	-- what is written is told later than make() returns
 	if keys.later then keys.later = keys.later(nil) end
+	if o.turns then M.turn() end
 	assert(answer, "not answered")
 	return answer[1], json.decode(answer[3]) or answer[3], answer[4], answer[3]
 end

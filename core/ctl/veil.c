@@ -1,0 +1,191 @@
+#include "ctl/veil.h"
+
+#include <ctype.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define WORDS_MOST 500
+#define WORD_LEAST 6
+#define LONG_WORD  32
+#define VEIL       "****"
+
+struct veil {
+	char *words[WORDS_MOST];
+	size_t lens[WORDS_MOST], n;
+};
+
+struct veil *veil_new(void)
+{
+	return calloc(1, sizeof(struct veil));
+}
+
+void veil_free(struct veil **veil)
+{
+	for (size_t i = 0; *veil != NULL && i < (*veil)->n; i++)
+		free((*veil)->words[i]);
+	free(*veil);
+	*veil = NULL;
+}
+
+void veil_learn(struct veil *v, const char *text, size_t len)
+{
+	for (size_t at = 0; at < len;) {
+		const char *end = memchr(text + at, '\n', len - at);
+		size_t n = end != NULL ? (size_t)(end - text) - at : len - at, skip = n + 1;
+		const char *line = text + at;
+		at += skip;
+		while (n > 0 && isspace((unsigned char)line[n - 1]))
+			n--;
+		for (; n > 0 && isspace((unsigned char)*line); n--)
+			line++;
+		if (n < WORD_LEAST || v->n == WORDS_MOST || strncmp(line, "-----", 5) == 0)
+			continue;
+		if ((v->words[v->n] = strndup(line, n)) != NULL)
+			v->lens[v->n++] = n;
+	}
+}
+
+/* The length of a known secret that begins here, or 0. */
+static size_t known_at(const struct veil *v, const char *s, size_t left)
+{
+	for (size_t i = 0; i < v->n; i++)
+		if (v->lens[i] <= left && memcmp(s, v->words[i], v->lens[i]) == 0)
+			return v->lens[i];
+	return 0;
+}
+
+static bool is_word(char c)
+{
+	return isalnum((unsigned char)c) || c == '_' || c == '-' || c == '+' || c == '=';
+}
+
+static size_t word_at(const char *s, size_t left)
+{
+	size_t n = 0;
+	while (n < left && is_word(s[n]))
+		n++;
+	return n;
+}
+
+static bool has_digit(const char *s, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (isdigit((unsigned char)s[i]))
+			return true;
+	return false;
+}
+
+static bool has(const char *s, size_t n, const char *part)
+{
+	size_t len = strlen(part);
+	for (size_t i = 0; i + len <= n; i++)
+		if (strncasecmp(s + i, part, len) == 0)
+			return true;
+	return false;
+}
+
+/* Does that name say that its value is a secret? */
+static bool is_secret_name(const char *s, size_t n)
+{
+	static const char *const parts[] = { "passw",      "passwd",  "secret", "token",  "apikey",    "api_key",
+					     "credential", "private", "ticket", "cookie", "passphrase" };
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+		if (has(s, n, parts[i]))
+			return true;
+	/* "key", "NODE_KEY", "admin.key"; not "keys", "keyboard", "monkeys" */
+	return n >= 3 && strncasecmp(s + n - 3, "key", 3) == 0 &&
+	       (n == 3 || !islower((unsigned char)s[n - 4]) || isupper((unsigned char)s[n - 3]));
+}
+
+static bool is_scheme(const char *s, size_t n)
+{
+	return (n == 6 && strncasecmp(s, "bearer", 6) == 0) || (n == 5 && strncasecmp(s, "basic", 5) == 0);
+}
+
+/* The value behind a name: after blanks, quotes and one of = : — from where, and how long it is. 0: there is none. */
+static size_t value_after(const char *s, size_t left, size_t *from)
+{
+	size_t at = 0, n = 0;
+	bool has_sign = false;
+	char quote = 0;
+	for (; at < left && strchr("\"'] \t", s[at]) != NULL; at++)
+		;
+	for (; at < left && (s[at] == '=' || s[at] == ':' || ((s[at] == ' ' || s[at] == '\t') && has_sign)); at++)
+		has_sign |= s[at] != ' ' && s[at] != '\t';
+	if (!has_sign)
+		return 0;
+	if (at < left && (s[at] == '"' || s[at] == '\''))
+		quote = s[at++];
+	*from = at;
+	while (at + n < left && s[at + n] != '\n' && (quote ? s[at + n] != quote : strchr(" \t,;}&", s[at + n]) == NULL)) {
+		if (quote && s[at + n] == '\\' && at + n + 1 < left)
+			n++;
+		n++;
+	}
+	return at + n <= left ? n : left - at;
+}
+
+/* Puts the first word of s and what belongs to it; how many bytes that were. */
+static size_t put_word(const char *s, size_t n, size_t left, struct buf *out)
+{
+	size_t from = 0, value = 0;
+	if (is_secret_name(s, n)) {
+		/* --password hunter2, and pairs alike */
+		value = value_after(s + n, left - n, &from);
+	} else if (is_scheme(s, n)) {
+		for (from = 0; from < left - n && s[n + from] == ' '; from++)
+			;
+		while (from > 0 && n + from + value < left && strchr(" \t\r\n\"'", s[n + from + value]) == NULL)
+			value++;
+	} else if (n >= LONG_WORD && has_digit(s, n)) {
+		buf_puts(out, VEIL);
+		return n;
+	}
+	buf_put(out, s, n);
+	if (value == 0)
+		return n;
+	buf_put(out, s + n, from);
+	buf_puts(out, VEIL);
+	return n + from + value;
+}
+
+/* USER:PASSWORD@ behind :// ; its length with the @, or 0. */
+static size_t userinfo_at(const char *s, size_t left)
+{
+	for (size_t n = 0; n < left && n < 300; n++) {
+		if (s[n] == '@')
+			return n + 1;
+		if (isspace((unsigned char)s[n]) || strchr("/\"'<>", s[n]) != NULL)
+			return 0;
+	}
+	return 0;
+}
+
+void veil_put(const struct veil *v, const char *text, size_t len, struct buf *out)
+{
+	for (size_t at = 0; at < len;) {
+		const char *s = text + at;
+		size_t left = len - at, n = known_at(v, s, left);
+		if (n > 0) {
+			buf_puts(out, VEIL);
+			at += n;
+		} else if (left > 3 && memcmp(s, "://", 3) == 0) {
+			buf_put(out, s, 3);
+			at += 3;
+			if ((n = userinfo_at(text + at, len - at)) > 0)
+				buf_puts(out, VEIL "@");
+			at += n;
+		} else if ((n = word_at(s, left)) > 0 && (at == 0 || !is_word(text[at - 1]))) {
+			/* a known secret may begin within: that is looked at byte by byte */
+			size_t plain = 0;
+			while (plain < n && known_at(v, s + plain, left - plain) == 0)
+				plain++;
+			at += plain < n ? (buf_put(out, s, plain), plain) : put_word(s, n, left, out);
+		} else {
+			buf_putc(out, *s);
+			at++;
+		}
+	}
+}

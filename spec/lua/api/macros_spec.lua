@@ -1,0 +1,145 @@
+-- Macros over the API: who may, what runs, how a run ends.
+local world = require "spec.lua.api.world"
+local json = world.json
+local load = require "dss.model.load"
+
+local TEXT = [[
+macro "logs" { about = "x", label = "Logs", who = "project", each = "job_log", params = { age = duration { default = "1d" } }, admin_params = { force = flag { default = false } },
+  columns = { "name", "age" }, run = function (log, p) if log.age > p.age then return delete "{age} old" end return keep "young" end }
+macro "users" { about = "x", reads = { "user" }, run = function (p, ctx) return { columns = { "n" }, records = { { #ctx.user } } } end }
+macro "page" { about = "x", who = "project", result = "html", run = function (p, ctx) return "<p>" .. ctx.project .. "</p>" end }
+macro "archive" { about = "x", result = "file", makes = "diagnosis" }
+macro "broken" { about = "x", run = function () error "no" end }]]
+local RUNNABLES = "/public/api/projects/P/runnables"
+
+describe("macros over the API", function()
+	before_each(function()
+		world.reset()
+		local m = world.macros
+		m.saved, m.notes, m.removed, m.soon_list, m.refusal, m.unsaved = {}, {}, {}, {}, nil, nil
+		m.job_logs = '[{"id":"P/a","project":"P","name":"a","size":10,"age":200000,"changed":1,"open":false},{"id":"P/b","project":"P","name":"b","size":1,"age":5,"changed":1,"open":false}]'
+		world.keys.rows = { { id = "bob", user = "bob" }, { id = "eve", user = "eve" } }
+		world.jobs.projects = { P = { "good", '{"owner":"ann","rights":{"run":["bob"],"read":["eve"]}}' } }
+		assert(load.evaluate({ { name = "policies/40-macros.lua", text = TEXT } }, { share = "/usr/share/dssd" }))
+	end)
+	after_each(function() world.jobs.projects = {} end)
+
+	local bob = function() return world.with "secret-of-bob" end
+	local function ask(method, path, body, fields) return world.ask(method, path, { body = body and json.encode(body) or nil, fields = fields }) end
+	local function begin(name, body, fields)
+		local status, answer = ask("POST", RUNNABLES .. "/" .. name, body or json.object {}, fields)
+		assert.equal(200, status)
+		return RUNNABLES .. "/" .. name, answer.runId
+	end
+
+	it("are listed to who may run them in the project, with the params of admins for admins alone", function()
+		local _, rows = ask("GET", RUNNABLES .. "/", nil, bob())
+		local names = {}
+		for i, row in ipairs(rows) do names[i] = row.runnableType end
+		assert.same({ "pyrunnable_dss_logs", "pyrunnable_dss_page" }, names)
+		assert.same({ {}, "RESULT_TABLE", "dss", "Logs" }, { rows[1].adminParams, rows[1].resultType, rows[1].ownerPluginId, rows[1].meta.label })
+		local _, def = ask("GET", RUNNABLES .. "/pyrunnable_dss_logs")
+		assert.equal("force", def.adminParams[1].name)
+		assert.equal(403, (ask("GET", RUNNABLES .. "/", nil, world.with "secret-of-eve")))
+		assert.equal(404, (ask("GET", RUNNABLES .. "/nothing")))
+		assert.equal(403, (ask("GET", RUNNABLES .. "/users", nil, bob())))
+	end)
+	it("simulate: a table of what would be done, and nothing is", function()
+		local path, run = begin("logs", { params = { age = "1h" } }, bob())
+		local _, state = ask("GET", path .. "/state/" .. run, nil, bob())
+		assert.same({ true, true }, { state.running, state.exists })
+		assert.equal(409, (ask("GET", path .. "/result/" .. run, nil, bob())))
+		world.turn()
+		_, state = ask("GET", path .. "/state/" .. run, nil, bob())
+		assert.same({ false, true, false }, { state.running, state.exists, state.empty })
+		local _, result = ask("GET", path .. "/result/" .. run, nil, bob())
+		assert.same({ "name", "age", "what", "why" }, result.columns)
+		assert.same({ { "a", 200000, "would be deleted", "2 d 7 h old" }, { "b", 5, "kept", "young" } }, result.records)
+		assert.same({ {}, "P" }, { world.macros.removed, world.macros.asked[1] })
+		assert.same({ "would", "kept" }, { world.macros.notes[1].outcome, world.macros.notes[2].outcome })
+	end)
+	it("act where simulate is off, and tell of each what became of it", function()
+		local path, run = begin("logs", { params = { simulate = false } })
+		world.turn()
+		local _, result = ask("GET", path .. "/result/" .. run)
+		assert.same({ "P/a" }, world.macros.removed)
+		assert.same({ 1, 1, 0, 10 }, { result.summary.done, result.summary.kept, result.summary.failed, result.summary.bytes })
+		world.macros.refusal = "it is written again"
+		path, run = begin("logs", { params = { simulate = false } })
+		world.turn()
+		_, result = ask("GET", path .. "/result/" .. run)
+		assert.matches("not deleted: it is written again", json.encode(result.records), 1, true)
+		assert.equal(1, result.summary.failed)
+	end)
+	it("end with their result: fetched once, it is gone", function()
+		local path, run = begin("logs", {})
+		world.turn()
+		assert.equal(200, (ask("GET", path .. "/result/" .. run)))
+		local _, state = ask("GET", path .. "/state/" .. run)
+		assert.is_false(state.exists)
+		local last = world.macros.saved[#world.macros.saved].row
+		assert.same({ "done", nil }, { last.state, last.result })
+	end)
+	it("wait for the end where that is asked for", function()
+		local status, answer = world.ask("POST", RUNNABLES .. "/page?wait=True", { body = "{}", turns = true })
+		assert.equal(200, status)
+		local _, page, head = world.ask("GET", RUNNABLES .. "/page/result/" .. answer.runId)
+		assert.equal("<p>P</p>", page)
+		assert.matches("no%-transform", head["Cache-Control"])
+	end)
+	it("name the param that is wrong, and keep those of admins from others", function()
+		local status, answer = ask("POST", RUNNABLES .. "/logs", { params = { age = "x" } })
+		assert.equal(400, status)
+		assert.matches('param "age"', answer.message, 1, true)
+		status, answer = ask("POST", RUNNABLES .. "/logs", { adminParams = { force = true } }, bob())
+		assert.equal(403, status)
+		assert.matches('"force" is for admins', answer.message, 1, true)
+		assert.equal(400, (ask("POST", RUNNABLES .. "/logs", { params = { force = true } }, bob())))
+		assert.equal(400, (world.ask("POST", RUNNABLES .. "/logs", { body = "[1]" })))
+	end)
+	it("over the whole instance are for admins, and show a run to its owner alone", function()
+		assert.equal(403, (ask("POST", "/api/macros/logs", json.object {}, bob())))
+		local _, answer = ask("POST", "/api/macros/users", json.object {})
+		local _, state = ask("GET", "/api/macro-runs/" .. answer.runId, nil, bob())
+		assert.is_false(state.exists)
+		assert.equal(404, (ask("DELETE", "/api/macro-runs/" .. answer.runId, nil, bob())))
+		world.turn()
+		local _, result = ask("GET", "/api/macro-runs/" .. answer.runId .. "/result")
+		assert.same({ columns = { "n" }, records = { { 0 } } }, result)
+	end)
+	it("can be aborted between two pieces of work", function()
+		local path, run = begin("logs", { params = { simulate = false } }, bob())
+		assert.equal(200, (ask("POST", path .. "/abort/" .. run, nil, bob())))
+		world.turn()
+		local _, state = ask("GET", path .. "/state/" .. run, nil, bob())
+		assert.same({ false, "aborted", "Aborted by bob" }, { state.running, state.state, state.resultError.message })
+		assert.same({}, world.macros.removed)
+		assert.equal(422, (ask("GET", path .. "/result/" .. run, nil, bob())))
+	end)
+	it("fail with what their function raised", function()
+		local _, answer = ask("POST", "/api/macros/broken", json.object {})
+		world.turn()
+		local status, why = ask("GET", "/api/macro-runs/" .. answer.runId .. "/result")
+		assert.equal(422, status)
+		assert.matches("policies/40-macros.lua:6: no", why.message, 1, true)
+	end)
+	it("run by a rule, one at a time", function()
+		world.macros.on_rule("tidy", 'logs {"simulate":false}')
+		world.macros.on_rule("tidy", 'logs {"simulate":false}')
+		local _, runs = ask("GET", "/api/macro-runs")
+		local mine = {}
+		for _, run in ipairs(runs) do
+			if run.owner == "policy" and run.running then mine[#mine + 1] = run end
+		end
+		assert.equal(1, #mine)
+		world.turn()
+		assert.same({ "P/a" }, world.macros.removed)
+	end)
+	it("say that no notebook server is there", function()
+		assert(load.evaluate({ { name = "policies/40-macros.lua", text = 'macro "n" { about = "x", each = "notebook", run = function () end }' } }, { share = "/usr/share/dssd" }))
+		local _, answer = ask("POST", "/api/macros/n", json.object {})
+		world.turn()
+		local _, why = ask("GET", "/api/macro-runs/" .. answer.runId .. "/result")
+		assert.equal("no notebook server is there", why.message)
+	end)
+end)
