@@ -252,6 +252,15 @@ static int take_up_config(struct ctl *ctl, struct bell **bell)
 	return code == CTL_DONE ? code : ctl_fail(code, "nothing was restarted");
 }
 
+/* It would take the ports that the backend is at; only a restart of all moves that one. */
+static int refuse_new_nginx(struct bell *bell)
+{
+	return front_is_there(bell)
+		       ? CTL_DONE
+		       : ctl_fail(CTL_NOT_FOUND, "nginx does not run here: `dss restart`, of all, switches it on where "
+						 "config/dss.lua has it");
+}
+
 /* name "" = all. */
 static int restart_services(struct ctl *ctl, struct bell **bell, const char *name, int64_t wait_ms)
 {
@@ -261,6 +270,8 @@ static int restart_services(struct ctl *ctl, struct bell **bell, const char *nam
 	int code = name[0] == '\0' || is_nginx ? front_test(ctl, FRONT_CHECK) : CTL_DONE;
 	if (code != CTL_DONE)
 		return ctl_fail(code, "nothing was restarted");
+	if (is_nginx && (code = refuse_new_nginx(*bell)) != CTL_DONE)
+		return code;
 	if ((code = take_up_config(ctl, bell)) != CTL_DONE)
 		return code;
 	if (bell_ask(*bell, "restart", name, false, STOP_MS, NULL, print_note, ctl, &err) != BELL_DONE)
@@ -302,8 +313,10 @@ static int reload_service(struct ctl *ctl, struct bell **bell, const char *name)
 	struct err err = { 0 };
 	bool is_nginx = strcmp(name, "nginx") == 0;
 	int code = is_nginx ? front_test(ctl, FRONT_CHECK) : CTL_DONE;
-	if (code != CTL_DONE)
+	if (is_nginx && front_is_there(*bell) && code != CTL_DONE)
 		return ctl_fail(code, "nginx goes on with what it has");
+	if (is_nginx && (code = refuse_new_nginx(*bell)) != CTL_DONE)
+		return code;
 	if ((code = take_up_config(ctl, bell)) != CTL_DONE)
 		return code;
 	if (is_nginx && (code = front_test(ctl, FRONT_INSTALL)) != CTL_DONE)

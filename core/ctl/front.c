@@ -57,6 +57,19 @@ static void take_master(void *data, const struct bell_row *row)
 		*master = row->pid;
 }
 
+static void take_presence(void *data, const struct bell_row *row)
+{
+	if (strcmp(row->kind, "service") == 0 && strcmp(row->name, "nginx") == 0)
+		*(bool *)data = true;
+}
+
+bool front_is_there(struct bell *bell)
+{
+	struct err err = { 0 };
+	bool is_there = false;
+	return bell_ask(bell, "status", "", false, ASK_MS, take_presence, NULL, &is_there, &err) != BELL_DONE || is_there;
+}
+
 static bool take_worker(void *data, pid_t pid)
 {
 	struct front_workers *w = data;

@@ -27,6 +27,8 @@ struct front_workers {
 	int n;
 };
 void front_workers_read(struct bell *bell, struct front_workers *out); /* master 0: none runs */
+/* The keeper has nginx among its services, in whatever state; also true where it does not answer. */
+bool front_is_there(struct bell *bell);
 /* Waits, with a deadline, until one is there that was not before. */
 bool front_has_taken(const struct front_workers *before);
 

@@ -421,7 +421,14 @@ print(base)']])
 		assert.is_nil(node:status().by.nginx)
 		local port = ports().page
 		node.configure ""
-		local out, status = node:dss "restart"
+		local out, status
+		for _, verb in ipairs { "reload", "restart" } do -- alone it would stand where the backend does
+			out, status = node:dss(verb, "nginx")
+			assert.equal(4, status, out)
+			assert.is_nil(node:status().by.nginx)
+		end
+		assert.equal(200, status_of "/health")
+		out, status = node:dss "restart"
 		assert.equal(0, status, out)
 		local row = node:status().by.nginx
 		assert.equal("ready", row.state)
