@@ -10,7 +10,7 @@
 #include "ctl/opt.h"
 #include "ctl/rest.h"
 
-enum { PATH_ROOM = 1000, LOOK_MS = 300 };
+enum { PATH_ROOM = 1000, LOOK_MS = 300, LINES_LOOKS = 5, REASON_ROOM = 600 };
 
 static const char key_help[] = "the API key (else DSS_KEY, else config/admin.key)";
 /* Where a webapp lies: `before`, its project, `between`, its name, `rest`. */
@@ -94,18 +94,46 @@ static bool is_under_way(const char *state)
 	return strcmp(state, "starting") == 0 || strcmp(state, "stopping") == 0 || strcmp(state, "backoff") == 0;
 }
 
+/* What holds it up: of what was true at two looks, each change once. */
+struct wait_words {
+	char seen[REASON_ROOM], told[REASON_ROOM];
+};
+
+static void tell_wait(const struct opt_words *words, const json_t *backend, struct wait_words *w)
+{
+	char text[REASON_ROOM];
+	const char *why = rest_text(backend, "reason");
+	text_escape(text, sizeof(text), why, strlen(why));
+	if (text[0] != '\0' && strcmp(text, w->seen) == 0 && strcmp(text, w->told) != 0) {
+		ctl_note("%s, %s: %s", words->words[1], rest_text(backend, "state"), text);
+		memcpy(w->told, text, sizeof(text));
+	}
+	memcpy(w->seen, text, sizeof(text));
+}
+
+/* It crashed, and the end of its output is still on its way: the log is read a moment after the end. */
+static bool are_lines_coming(const json_t *backend, int *looks)
+{
+	const json_t *crash = json_object_get(backend, "lastCrash");
+	return strcmp(rest_text(backend, "state"), "failed") == 0 && json_is_object(crash) &&
+	       json_array_size(json_object_get(crash, "lines")) == 0 && ++*looks < LINES_LOOKS;
+}
+
 /* Until it answers, is given up or is stopped by somebody. *is_up: it answers. */
 static int await(struct rest *rest, const struct opt_words *words, bool is_waiting, bool *is_up)
 {
 	char path[PATH_ROOM];
-	int code = public_path(words, "/backend/state", path, sizeof(path));
+	struct wait_words w = { 0 };
+	int looks = 0, code = public_path(words, "/backend/state", path, sizeof(path));
 	for (bool is_over = false; code == CTL_DONE && !is_over && !follow_is_over();) {
 		struct rest_answer a = { 0 };
 		code = rest_ask(rest, "GET", path, NULL, &a);
 		const json_t *backend = json_object_get(a.json, "backend");
 		const char *state = rest_text(backend, "state");
 		*is_up = code == CTL_DONE && strcmp(state, "running") == 0;
-		is_over = *is_up || !is_waiting || !is_under_way(state);
+		is_over = *is_up || !is_waiting || !(is_under_way(state) || are_lines_coming(backend, &looks));
+		if (code == CTL_DONE && !is_over && is_under_way(state))
+			tell_wait(words, backend, &w);
 		if (code == CTL_DONE && is_waiting && is_over && !*is_up) {
 			print_failure(words, backend);
 			code = CTL_FAILED;
