@@ -78,6 +78,8 @@ static void print_wait(const json_t *row)
 	snprintf(before, sizeof(before), "  %.120s waits, position %.0f: ", rest_text(row, "activityId"),
 		 rest_number(row, "position", 1));
 	print_text(before, rest_text(row, "reason"));
+	if (rest_text(row, "processId")[0] != '\0')
+		print_text("  what was decided: dssctl why ", rest_text(row, "processId"));
 }
 
 static void print_status(const json_t *status)
@@ -105,8 +107,9 @@ static void print_status(const json_t *status)
 		list_print(rows, activity_columns);
 	else
 		printf("nothing to build\n");
-	if (rest_text(status, "errorMessage")[0] != '\0')
-		print_text("", rest_text(status, "errorMessage"));
+	/* What the job says of a failure is what the activity says: told once. */
+	const char *said = rest_text(status, "errorMessage");
+	bool is_told = false;
 	size_t i;
 	json_array_foreach(rows, i, row)
 	{
@@ -114,7 +117,10 @@ static void print_status(const json_t *status)
 		const char *why = rest_text(json_object_get(row, "firstFailure"), "message");
 		if (why[0] != '\0')
 			print_text("  ", why);
+		is_told = is_told || (why[0] != '\0' && strstr(said, why) != NULL);
 	}
+	if (said[0] != '\0' && !is_told)
+		print_text("", said);
 	json_decref(rows);
 }
 
@@ -282,6 +288,26 @@ static int status(struct ctl *ctl, int argc, char **argv)
 	return code;
 }
 
+/* Of a job that had ended before, as of a task: that, and exit code 0. */
+static int tell_asked(const struct ctl *ctl, struct rest *rest, const struct opt_words *words)
+{
+	char path[PATH_ROOM], state[40];
+	struct rest_answer a = { 0 };
+	int code = path_of(words->words[0], words->words[1], "/", path, sizeof(path));
+	if (code == CTL_DONE && (code = rest_ask(rest, "GET", path, NULL, &a)) == CTL_DONE) {
+		int ended = code_of(a.json);
+		if (ctl->json)
+			printf("{}\n");
+		else if (ended == CTL_DONE || ended == CTL_FAILED)
+			printf("%s has ended already: %s\n", words->words[1],
+			       lower(rest_text(json_object_get(a.json, "baseStatus"), "state"), state, sizeof(state)));
+		else
+			printf("asked to stop\n");
+	}
+	rest_answer_fini(&a);
+	return code;
+}
+
 static int end_job(struct ctl *ctl, int argc, char **argv)
 {
 	const char *key_file = NULL;
@@ -296,9 +322,8 @@ static int end_job(struct ctl *ctl, int argc, char **argv)
 	if (code >= 0 || (code = path_of(words.words[0], words.words[1], "/abort", path, sizeof(path))) != CTL_DONE ||
 	    (code = rest_open(&rest, ctl, key_file)) != CTL_DONE)
 		return code;
-	code = rest_ask(rest, "POST", path, NULL, &a);
-	if (code == CTL_DONE)
-		printf("%s\n", ctl->json ? "{}" : "asked to stop");
+	if ((code = rest_ask(rest, "POST", path, NULL, &a)) == CTL_DONE)
+		code = tell_asked(ctl, rest, &words);
 	rest_answer_fini(&a);
 	rest_close(&rest);
 	return code;

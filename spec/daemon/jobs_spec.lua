@@ -268,6 +268,12 @@ project { recipes = {
 		assert.truthy(out:find(job:gsub("%p", "%%%0") .. " +running"), out)
 		assert.are.equal(0, select(3, node:ctl("job", "abort", "CTL", job)))
 		assert.are.equal("ABORTED", ended("CTL", job).baseStatus.state)
+		out, said, code = node:ctl("job", "start", "CTL", "broken")
+		assert.are.equal(0, code, said)
+		job = out:match "%S+"
+		assert.are.equal("FAILED", ended("CTL", job).baseStatus.state)
+		assert.are.equal(1, select(2, node:ctl("job", "status", "CTL", job):gsub("ended with status", ""))) -- once
+		assert.are.equal(job .. " has ended already: failed", (node:ctl("job", "abort", "CTL", job):gsub("%s+$", "")))
 		assert.are.equal(4, select(3, node:ctl("job", "status", "CTL", "nope")))
 		assert.are.equal(2, select(3, node:ctl("job", "start", "CTL", "made", "--build", "sometimes")))
 	end)
