@@ -26,11 +26,20 @@ static int path_of(const char *key, const char *before, const char *rest, char o
 
 /* --- create --- */
 
-static int print_made(struct ctl *ctl, const struct rest_answer *a)
+static int make(struct ctl *ctl, const char *key_file, const char *key, const char *body)
 {
-	(void)ctl;
-	printf("%s", a->body.data);
-	return CTL_DONE;
+	struct rest *rest = NULL;
+	struct rest_answer a = { 0 };
+	int code = rest_open(&rest, ctl, key_file);
+	if (rest == NULL)
+		return code;
+	if ((code = rest_ask(rest, "POST", "/public/api/projects", body, &a)) == CTL_DONE && ctl->json)
+		printf("{\"projectKey\":\"%s\"}\n", key);
+	else if (code == CTL_DONE)
+		printf("%sdescribe it in projects/%s/project.lua, then: dssctl project check %s\n", a.body.data, key, key);
+	rest_answer_fini(&a);
+	rest_close(&rest);
+	return code;
 }
 
 static int create(struct ctl *ctl, int argc, char **argv)
@@ -58,8 +67,7 @@ static int create(struct ctl *ctl, int argc, char **argv)
 	body_text(body, "description", about);
 	char *text = json_dumps(body, JSON_COMPACT);
 	json_decref(body);
-	code = text ? rest_once(ctl, key_file, "POST", "/public/api/projects", text, print_made)
-		    : ctl_fail(CTL_FAILED, "no memory");
+	code = text ? make(ctl, key_file, words.words[0], text) : ctl_fail(CTL_FAILED, "no memory");
 	free(text);
 	return code;
 }
@@ -131,10 +139,16 @@ static int list(struct ctl *ctl, int argc, char **argv)
 
 static int print_good(struct ctl *ctl, const struct rest_answer *a)
 {
+	static const char *const sections[] = { "recipe", "dataset", "webapp", "model" };
 	(void)ctl;
-	printf("%s is good: %zu recipes, %zu datasets, %zu webapps, %zu models\n", rest_text(a->json, "key"),
-	       json_object_size(json_object_get(a->json, "recipes")), json_object_size(json_object_get(a->json, "datasets")),
-	       json_object_size(json_object_get(a->json, "webapps")), json_object_size(json_object_get(a->json, "models")));
+	printf("%s is good", rest_text(a->json, "key"));
+	for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++) {
+		char name[20];
+		snprintf(name, sizeof(name), "%ss", sections[i]);
+		size_t n = json_object_size(json_object_get(a->json, name));
+		printf("%s %zu %s%s", i == 0 ? ":" : ",", n, sections[i], n == 1 ? "" : "s");
+	}
+	putchar('\n');
 	return CTL_DONE;
 }
 
@@ -176,7 +190,11 @@ static void draw(struct shown *s, const char *name, const char *before, bool is_
 	       : s->is_utf8 ? is_last ? "└─ " : "├─ "
 	       : is_last    ? "`- "
 			    : "|- ",
-	       label, is_recipe ? "  (recipe)" : "", was_drawn && n > 0 ? s->is_utf8 ? "  …" : "  ..." : "");
+	       label,
+	       is_recipe                                                        ? "  (recipe)"
+	       : strcmp(rest_text(node, "type"), "COMPUTABLE_SAVED_MODEL") == 0 ? "  (model)"
+										: "",
+	       was_drawn && n > 0 ? s->is_utf8 ? "  …" : "  ..." : "");
 	if (was_drawn || depth > DEPTH_MAX)
 		return;
 	json_object_set_new(s->drawn, name, json_true());
