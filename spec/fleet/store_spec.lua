@@ -44,7 +44,7 @@ describe("the store", function()
 	it("has WAL, and makes the documented tables", function()
 		open()
 		assert.same({ "wal" }, t_words.sql(path, "PRAGMA journal_mode"))
-		assert.same({ "activity", "dataset", "decision", "fact", "key", "meta", "policy_version", "project_setting", "task", "usage", "usage_open",
+		assert.same({ "activity", "dataset", "decision", "fact", "key", "meta", "notebook", "policy_version", "project_setting", "task", "usage", "usage_open",
 			"webapp" }, t_words.sql(path, "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name"))
 		local text = helper.read("docs/architecture.md"):match("## The store.-```sql\n(.-)```")
 		for tbl, body in text:gmatch("CREATE TABLE (%w+) (%b())") do
