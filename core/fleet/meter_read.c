@@ -160,7 +160,7 @@ int meter_read(struct meter *m, const struct meter_query *q, meter_read_fn *fn, 
 	snprintf(r->project, sizeof(r->project), "%s", q->project ? q->project : "");
 	snprintf(r->kind, sizeof(r->kind), "%s", q->kind ? q->kind : "");
 	r->since_hour = q->since_ms / HOUR_MS;
-	r->until_hour = (q->until_ms + HOUR_MS - 1) / HOUR_MS;
+	r->until_hour = q->until_ms / HOUR_MS + (q->until_ms % HOUR_MS > 0); /* no sum that runs over */
 	r->limit = q->limit;
 	buf_init(&r->out, ANSWER_MAX);
 	r->fn = fn;

@@ -14,13 +14,17 @@ local KEYS = { "user", "project", "kind", "pool", "recipe", "webapp", "type", "d
 local COLUMNS = { "key", "cpuSeconds", "byteSeconds", "aliveSeconds", "peakBytes", "tasks", "processes" }
 local PROCESS_COLUMNS = { "kind", "user", "project", "pool", "name", "startedAt", "endedAt", "cause" }
 local LIMIT = 1000
+local LAST_MS = 253402300799999 -- of the year 9999
 
 local M = {}
 
 --- "7d" (ago), "2026-01-31", milliseconds since 1970 → milliseconds, or nil and why.
 function M.moment(text, now_ms)
 	local ms = math.tointeger(tonumber(text))
-	if ms and ms >= 0 and not text:find "[%.eExX]" then return ms end
+	if ms and ms >= 0 and not text:find "[%.eExX]" then
+		if ms > LAST_MS then return nil, text .. " is beyond the year 9999: milliseconds since 1970 are wanted" end
+		return ms
+	end
 	local y, m, d = text:match "^(%d%d%d%d)%-(%d%d)%-(%d%d)$"
 	if y then
 		local t = os.time { year = math.tointeger(y), month = math.tointeger(m), day = math.tointeger(d), hour = 0 }

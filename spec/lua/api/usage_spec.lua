@@ -27,7 +27,8 @@ describe("usage", function()
 	end)
 
 	it("refuses what is no key, no moment, no number", function()
-		for query, text in pairs { ["by=usr"] = 'did you mean user', ["since=yesterday"] = "since: ", ["until=2026-02-31"] = "no day", ["limit=0"] = "limit",
+		for query, text in pairs { ["by=usr"] = 'did you mean user', ["since=yesterday"] = "since: ", ["until=2026-02-31"] = "no day",
+			["until=9223372036854775807"] = "until: 9223372036854775807 is beyond the year 9999", ["since=253402300800000"] = "beyond", ["limit=0"] = "limit",
 			["since=2&until=1"] = "later", ["format=xml"] = "format", ["user=.."] = "user" } do
 			local status, answer = world.ask("GET", "/api/usage?" .. query)
 			assert.are.equal(400, status, query)
