@@ -106,6 +106,7 @@ static int change(lua_State *L)
 	struct app *app = json_out_app(L);
 	const char *key = arg_text(L, 1, NULL), *text = lua_isnil(L, 2) ? NULL : arg_text(L, 2, NULL);
 	bool keeps_data = arg_bool(L, 3, true);
+	luaL_argcheck(L, text_is_id(key, strlen(key)), 1, "no project's key");
 	struct later *later = later_new(L, 4);
 	node_change(app->node, key, text, keeps_data, on_changed, later);
 	return 0;

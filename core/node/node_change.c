@@ -7,6 +7,7 @@
 
 #include "base/list.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "node/node_orders.h"
 #include "node/node_spawn.h"
 #include "sys/home.h"
@@ -17,12 +18,13 @@
 #define PIDS         4
 #define AT_ONCE      16
 #define ID_MAX       64
-#define KEY_MAX      40
+#define KEY_MAX      36 /* as lua/dss/model/project.lua and bind/project_change.c have it */
+#define TEXT_MAX     (100 * 1024) /* of a project.lua: a text of the environment holds 128 KB */
 
 struct change {
 	struct list link;
 	struct node_changes *in;
-	char id[ID_MAX], key[KEY_MAX];
+	char id[ID_MAX], key[KEY_MAX + 1];
 	bool is_make;
 	struct loop_timer *limit;
 	node_change_fn *fn;
@@ -100,6 +102,20 @@ static void on_spawned(void *data, const struct wire_view *msg)
 	free(a);
 }
 
+/* The text is no longer than TEXT_MAX; without memory the whole order fails: it never makes a project that is empty instead. */
+static void put_text(struct buf *b, const char *text)
+{
+	struct buf env;
+	buf_init(&env, TEXT_MAX + 64);
+	buf_puts(&env, "DSS_PROJECT_TEXT=");
+	buf_puts(&env, text);
+	if (env.failed)
+		b->failed = true;
+	else
+		wire_text(b, WF_env, env.data);
+	buf_fini(&env);
+}
+
 static int spawn(const struct change *c, const char *text, bool keeps_data, struct err *err)
 {
 	struct node *n = c->in->node;
@@ -125,14 +141,8 @@ static int spawn(const struct change *c, const char *text, bool keeps_data, stru
 	wire_text(b, WF_env, "LANG=C.UTF-8");
 	if (home_share(share, sizeof(share)) == 0)
 		node_spawn_put_env(b, "DSS_SHARE", share);
-	if (text) {
-		struct buf env;
-		buf_init(&env, 100 * 1024);
-		buf_printf(&env, "DSS_PROJECT_TEXT=");
-		buf_puts(&env, text);
-		wire_text(b, WF_env, env.data);
-		buf_fini(&env);
-	}
+	if (text)
+		put_text(b, text);
 	wire_text(b, WF_cwd, "/");
 	node_spawn_put_user(n, b);
 	snprintf(line, sizeof(line), "run/projects/%s/%s", c->key, c->id);
@@ -154,9 +164,27 @@ static int spawn(const struct change *c, const char *text, bool keeps_data, stru
 	return -1;
 }
 
+/* A key that was cut would be another project's. */
+static int check(const char *key, const char *text, struct err *err)
+{
+	const char *verb = text ? "make" : "remove";
+	size_t len = strlen(key);
+	if (!text_is_id(key, len))
+		return err_set(err, "unable to %s the project: its key is no name", verb);
+	if (len > KEY_MAX)
+		return err_set(err, "unable to %s project %s: its key is longer than %d bytes", verb, key, KEY_MAX);
+	if (text && strlen(text) > TEXT_MAX)
+		return err_set(err, "unable to %s project %s: its project.lua is longer than %d KB", verb, key, TEXT_MAX / 1024);
+	return 0;
+}
+
 void node_changes_order(struct node_changes *t, const char *key, const char *text, bool keeps_data, node_change_fn *fn, void *data)
 {
 	struct err err = { 0 };
+	if (check(key, text, &err) < 0) {
+		fn(data, &err);
+		return;
+	}
 	struct change *c = list_count(&t->all) < AT_ONCE ? calloc(1, sizeof(*c)) : NULL;
 	if (!c) {
 		err_set(&err, "unable to change project %s: too many are being made and removed; ask again", key);

@@ -10,7 +10,7 @@ struct node_changes;
 
 struct node_changes *node_changes_new(struct node *n, const char *dir); /* NULL: no memory */
 void node_changes_free(struct node_changes **t);                        /* who waits is told */
-/* text: the project.lua to make; NULL: the project is removed, its data/ too unless keeps_data. */
+/* key: up to 36 bytes. text: the project.lua to make, up to 100 KB; NULL: the project is removed, its data/ too unless keeps_data. */
 void node_changes_order(struct node_changes *t, const char *key, const char *text, bool keeps_data, node_change_fn *fn, void *data);
 /* A process has ended; true: it was one of these. */
 bool node_changes_ended(struct node_changes *t, const struct judge_end *end);

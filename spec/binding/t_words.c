@@ -5,6 +5,7 @@
 #include "net/digest.h"
 #include "net/json.h"
 #include "node/node_callback.h"
+#include "node/node_change.h"
 #include "node/node_kernel.h"
 #include "t_fleet.h"
 
@@ -183,12 +184,34 @@ static int hmac(lua_State *L)
 	return 1;
 }
 
+static void on_change(void *data, const struct err *why)
+{
+	lua_pushstring(data, why ? why->text : "done");
+}
+
+/* change(key, project.lua | nil) -> what is said where no keeper is there to order it from */
+static int change(lua_State *L)
+{
+	struct node node = { 0 };
+	struct node_changes *changes;
+	const char *key = luaL_checkstring(L, 1), *text = luaL_optstring(L, 2, NULL);
+	node.loop = loop_new(NULL);
+	changes = node.loop ? node_changes_new(&node, "/nonexistent") : NULL;
+	if (!changes)
+		return luaL_error(L, "no memory");
+	node_changes_order(changes, key, text, true, on_change, L);
+	node_changes_free(&changes);
+	loop_free(&node.loop);
+	return 1;
+}
+
 int luaopen_t_words(lua_State *L)
 {
 	static const luaL_Reg words[] = {
 		{ "judge", judge }, { "ordinal", ordinal },   { "backoff_ms", backoff_ms },
 		{ "token", token }, { "read_url", read_url }, { "raw_member", raw_member },
 		{ "sql", sql },     { "parse", parse },       { "hmac", hmac },
+		{ "change", change },
 		{ NULL, NULL },
 	};
 	luaL_newlib(L, words);

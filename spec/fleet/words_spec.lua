@@ -52,3 +52,20 @@ describe("a raw member", function()
 		end
 	end)
 end)
+
+describe("an order to make or remove a project", function()
+	local K36 = ("K"):rep(36)
+	local there = "there is no keeper to order it"
+
+	it("takes a key of 36 bytes, and cuts none that is longer", function()
+		assert.equal(("unable to remove project %s: %s"):format(K36, there), t_words.change(K36))
+		assert.equal(("unable to remove project %sK: its key is longer than 36 bytes"):format(K36), t_words.change(K36 .. "K"))
+		assert.matches("^unable to make project K+: its key is longer", t_words.change(("K"):rep(60), "project { }"))
+		for _, key in ipairs { "", "..", "A/B", "../A" } do assert.equal("unable to remove the project: its key is no name", t_words.change(key)) end
+	end)
+
+	it("takes a file of 100 KB, and makes no project of a longer one", function()
+		assert.equal("unable to make project P: " .. there, t_words.change("P", ("x"):rep(100 << 10)))
+		assert.equal("unable to make project P: its project.lua is longer than 100 KB", t_words.change("P", ("x"):rep((100 << 10) + 1)))
+	end)
+end)
