@@ -93,13 +93,7 @@ local function set_more(def, by, fn)
 	settings.put(def.key, "metadata", file, { description = def.about }, by, set_rights)
 end
 
-function M.make(req)
-	local def, why = read_definition(req)
-	if not def then return errors.reply(req, 400, why) end
-	if def.permissions then
-		local ok, trouble = settings.read({ body = json.encode { permissions = def.permissions } }, "permissions")
-		if not ok then return errors.reply(req, 400, trouble) end
-	end
+local function make_now(req, def)
 	jobs.change(def.key, M.file(def), true, function(ok, trouble, is_there)
 		if is_there then return errors.reply(req, 409, ("Project %s already exists"):format(def.key)) end
 		if not ok then return errors.reply(req, 503, trouble, { ["Retry-After"] = "2" }) end
@@ -107,6 +101,27 @@ function M.make(req)
 			if not set then return errors.reply(req, 503, ("Project %s was made; its rights and settings were not set: %s"):format(def.key, reason)) end
 			req.reply(200, TEXT, ("Project %s was made\n"):format(def.key))
 		end)
+	end)
+end
+
+--- One of that key whose folder was removed by hand has left its owner and rights: they are not the new one's.
+local function forget_before(key, fn)
+	jobs.project(key, function(state)
+		if state ~= "missing" then return fn(true) end
+		stored.drop(key, fn)
+	end)
+end
+
+function M.make(req)
+	local def, why = read_definition(req)
+	if not def then return errors.reply(req, 400, why) end
+	if def.permissions then
+		local ok, trouble = settings.read({ body = json.encode { permissions = def.permissions } }, "permissions")
+		if not ok then return errors.reply(req, 400, trouble) end
+	end
+	forget_before(def.key, function(is_forgotten, reason_of)
+		if not is_forgotten then return errors.reply(req, 503, reason_of, { ["Retry-After"] = "2" }) end
+		make_now(req, def)
 	end)
 end
 

@@ -10,6 +10,13 @@ describe("making projects", function()
 		world.jobs.change_why, world.jobs.is_there = nil, nil
 		world.jobs.list = function(_, _, _, fn) fn(world.jobs_rows or "[]") end
 		world.jobs_rows = nil
+		world.settings.drop = function(key, fn)
+			if world.settings.drop_fails then return fn(nil, "the disk is full") end
+			for name in pairs(world.settings.rows) do
+				if name:sub(1, #key + 1) == key .. "/" then world.settings.rows[name] = nil end
+			end
+			fn(true)
+		end
 		world.jobs.projects = { P = { "good", json.encode { key = "P", owner = "ann", rights = { write = { "bob" } }, webapps = {} } }, BAD = { "bad", '{"errors":[]}' } }
 	end)
 
@@ -41,6 +48,22 @@ describe("making projects", function()
 		assert.same({ 200, "Project NEW was made\n" }, { status, text })
 		assert.truthy(world.was.change[2]:find('about = "é"', 1, true), world.was.change[2])
 		assert.same({ a = 1 }, json.decode(world.settings.rows["NEW/settings"].json).set)
+	end)
+
+	it("gives a new project nothing that was set of one before it, whose folder was removed by hand", function()
+		local old = json.encode { set = { owner = "eve", permissions = json.array { { user = "eve", writeProjectContent = true } } } }
+		world.settings.rows["NEW/permissions"] = { key = "permissions", by = "eve", at_ms = 1, json = old }
+		world.settings.drop_fails = true
+		assert.are.equal(503, (ask(nil, "POST", "/", { projectKey = "NEW", owner = "ann" })))
+		assert.is_nil(world.was.change) -- nothing was made that would be another's
+		world.settings.drop_fails = nil
+		world.jobs.is_there, world.jobs.change_why = true, "File exists"
+		world.jobs.projects.NEW = { "good", json.encode { key = "NEW", owner = "ann" } }
+		assert.are.equal(409, (ask(nil, "POST", "/", { projectKey = "NEW", owner = "ann" })))
+		assert.is_table(world.settings.rows["NEW/permissions"]) -- it is there: what was set stays
+		world.jobs.is_there, world.jobs.change_why, world.jobs.projects.NEW = nil, nil, nil
+		assert.are.equal(200, (ask(nil, "POST", "/", { projectKey = "NEW", owner = "ann" })))
+		assert.is_nil(world.settings.rows["NEW/permissions"])
 	end)
 
 	it("tells that there is such a project already, and that it could not be made", function()
