@@ -11,6 +11,7 @@
 #include "fleet/jtext.h"
 #include "fleet/setting.h"
 #include "fleet/webapp.h"
+#include "node/node_meter.h"
 #include "node/node_orders.h"
 #include "node/node_spawn.h"
 #include "node/node_webapp_inner.h"
