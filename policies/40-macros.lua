@@ -21,8 +21,9 @@ macro "kill-idle-notebooks" {
     if params.spare_busy and n.silent < seconds "1min" then return keep "it uses the processor" end
     if params.spare_connected and n.connected then return keep "a client is connected" end
     if n.age > params.max_age then return unload "it is {age} old" end
-    -- idle is who is both quiet and silent: a computation that goes on after its cell is at work
-    if math.min(n.quiet, n.silent) > params.max_idle then return unload "idle: quiet for {quiet}, silent for {silent}, holding {memory}" end
+    -- silent: no cell and no processor time, so a computation that goes on after its cell is at work; quiet: no client either
+    local idle = params.spare_connected and math.min(n.quiet, n.silent) or n.silent
+    if idle > params.max_idle then return unload "idle: quiet for {quiet}, silent for {silent}, holding {memory}" end
     return keep "quiet for {quiet}, silent for {silent}"
   end,
 }

@@ -36,7 +36,7 @@ local own = {
 	notebook = {
 		id = text "the session", notebook = text "its path below projects/", project = text "its project", user = text "whose it is",
 		kernel = text "the kernel's id", pid = count "of the kernel", age = duration "since it was started",
-		quiet = duration "since a client had anything to do with it", silent = duration "since its box used processor time",
+		quiet = duration "no cell, no processor time, no client", silent = duration "no cell and no processor time, whoever is connected",
 		connected = flag "a client is connected", leased = flag "its user asked to keep it", busy = flag "it runs a cell", memory = size "of its box",
 	},
 }

@@ -147,6 +147,7 @@ describe("the shipped macros", function()
 		end
 		assert.equal("unload", said({ connected = true }, { spare_connected = false }).answer)
 		assert.equal("unload", said({ leased = true }, { spare_leased = false }).answer)
+		assert.equal("unload", said({ connected = true, quiet = 0.0 }, { spare_connected = false }).answer)
 		assert.equal("unload", said({ quiet = 60.0, age = 200 * 86400.0 }).answer)
 		assert.equal("keep", said({ busy = true, age = 200 * 86400.0 }).answer)
 	end)
