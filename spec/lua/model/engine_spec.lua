@@ -39,6 +39,21 @@ rule "c" { each = "kernel", act = function (k) if k.memory < bytes "1g" then ret
 			assert.equal("no", judge({ memory = 2 << 30 }, i).state)
 		end
 	end)
+	it("of recipes and webapps knows their facts, and skips a java recipe, whose memory nobody knows", function()
+		take [[
+rule "long" { each = "recipe", where = "age > 6h and memory > 20g", warn = "10min", act = kill "{recipe} runs for {age} and holds {memory}" }
+rule "sick" { each = "webapp", where = "unhealthy > 2min or crashes >= 3", act = function (w) if w.tags[1] == "vip" then return keep "it is ours" end return kill "{project}/{id}: {crashes} crashes" end }]]
+		assert.same({ 600000, "recipe", "webapp" }, { engine.describe().rules[1].warn_ms, engine.describe().rules[1].each, engine.describe().rules[2].each })
+		local d = judge { kind = "recipe", recipe = "clean", recipe_type = "python", age = 22000.0, memory = 21 << 30 }
+		assert.same({ "kill", "clean runs for 6 h 6 min and holds 21.0 GB", "act" }, { d.answer, d.reason, d.state })
+		assert.same({ "kill", d.reason }, { engine.again { word = "rule", name = "long", inputs = d.inputs } })
+		d = judge { kind = "recipe", recipe = "clean", recipe_type = "java", age = 22000.0 }
+		assert.same({ "keep", "skipped: memory is unknown" }, { d.answer, d.reason })
+		d = judge({ id = "page", project = "SALES", unhealthy = 0.0, crashes = 3, tags = {} }, 2)
+		assert.same({ "kill", "SALES/page: 3 crashes" }, { d.answer, d.reason })
+		d = judge({ unhealthy = 200.0, crashes = 0, tags = { "vip" } }, 2)
+		assert.same({ "keep", "it is ours", "no" }, { d.answer, d.reason, d.state })
+	end)
 	it("may be functions, which see the clock, and whose verbs are checked", function()
 		take [[
 rule "a" {

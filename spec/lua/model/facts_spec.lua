@@ -82,6 +82,16 @@ describe("the facts", function()
 		assert.same({ "fek", 1, 4, 8, 2, 1, 5, 1 << 30, false, 0 }, { f.id, f.warm_min, f.warm_max, f.max, f.idle, f.running, f.waiting, f.limit, f.retired, f.failed_starts })
 	end)
 
+	it("of a webapp are its state and what its process uses; well and not waiting are 0", function()
+		local row = { id = "page", project = "SALES", owner = "ann", state = "running", wanted = "running", processId = "webapp-1-1", crashes = 0, startedAt = (NOW - 60) * 1000,
+			memoryBytes = 1 << 20, peakBytes = 2 << 20, cpuSeconds = 1.5, tags = { "x" } }
+		local f = facts.from_row("webapp", row, NOW)
+		assert.same({ "page", "ann", 1 << 20, 2 << 20, 1.5, 60, 0, 0, "" }, { f.id, f.user, f.memory, f.peak, f.cpu, f.age, f.unhealthy, f.waiting, f.reason })
+		assert.is_nil(f.limit)
+		f = facts.from_row("webapp", with(row, { unhealthySince = (NOW - 9) * 1000, waitingSince = (NOW - 5) * 1000, limitBytes = 7 }), NOW)
+		assert.same({ 9, 5, 7 }, { f.unhealthy, f.waiting, f.limit })
+	end)
+
 	it("are unknown where a row has nonsense", function()
 		local f = facts.from_row("process", { id = 5, memoryBytes = "much", startedAt = {}, limitBytes = 0 / 0, user = false, state = "idle", idleSince = "x" }, NOW)
 		for _, name in ipairs { "id", "memory", "age", "limit", "started", "idle" } do assert.is_nil(f[name], name) end
