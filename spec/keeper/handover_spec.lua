@@ -174,7 +174,14 @@ describe("exec in place", function ()
 		i:start()
 		i:backend()
 		-- nobody else can listen there meanwhile: the keeper still does
-		local function listeners() return K.command_output(("ss -Hltnp 2>/dev/null | grep 'pid=%d,'"):format(i:row("keeper").pid)) end
+		local function listeners()
+			local pid, out = i:row("keeper").pid, {}
+			local held = K.command_output(("ls -l /proc/%d/fd"):format(pid))
+			for address, p, inode in helper.read("/proc/net/tcp"):gmatch "%d+: (%x+):(%x+) %x+:0000 0A%s+%S+%s+%S+%s+%x+%s+%d+%s+%d+%s+(%d+)" do
+				if address == "0100007F" and held:find("socket:[" .. inode .. "]", 1, true) then out[#out + 1] = ("127.0.0.1:%d "):format(tonumber(p, 16)) end
+			end
+			return table.concat(out)
+		end
 		local port = listeners():match "127%.0%.0%.1:(%d+)"
 		i:service("holder", { argv = { "/bin/sh", "-c", "echo front is $DSS_LISTEN_FRONT_FD; exec sleep 1000" }, inherit = "front", box = "core/holder", sink = "service:holder" })
 		i:write_plan(function (plan) plan.lines = { "listen front 127.0.0.1 " .. port, "listen page 127.0.0.1 0", "listen_unix desk" } end)
