@@ -145,8 +145,9 @@ local function with_job(req, key, job, fn)
 		if not status then return does_not_exist(req, key, job) end
 		if auth.may(req.who, owner) then return fn(status, owner, task) end
 		jobs.project(key, function(state, raw)
-			if state ~= "good" or not projects.may(req.who, projects.read(key, raw), "read") then return does_not_exist(req, key, job) end
-			fn(status, owner, task, projects.read(key, raw))
+			local data = state == "good" and projects.read(key, raw) or state == "bad" and projects.held(req.who, key)
+			if not data or not projects.may(req.who, data, "read") then return does_not_exist(req, key, job) end
+			fn(status, owner, task, data)
 		end)
 	end)
 end
@@ -163,7 +164,7 @@ function M.list(req, key)
 			if not rows then return errors.reply_answer(req, "unavailable", why) end
 			req.reply(200, JSON, rows)
 		end)
-	end)
+	end, true)
 end
 
 --- Jobs of all projects: own ones, admins all.

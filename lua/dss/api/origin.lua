@@ -132,7 +132,8 @@ local function with(req, key, name, fn, refuse)
 	if not id.is_id(key) or not id.is_id(name) then return missing() end
 	jobs.project(key, function(state, raw, why)
 		if state == "failed" then return refuse(503, why) end
-		local data = state == "good" and projects.read(key, raw)
+		-- a mistake in the file takes no page from those who are at it
+		local data = state == "good" and projects.read(key, raw) or state == "bad" and projects.held(req.who, key)
 		if not data or not projects.may(req.who, data, "read") then return missing() end
 		if not (data.webapps or {})[name] and not webapps.address(key, name).process then return missing() end
 		fn(data)

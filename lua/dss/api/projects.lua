@@ -30,8 +30,28 @@ function M.may(who, data, right)
 	return false
 end
 
+-- Of each project that was read well: who may, and which webapps it has. It holds while the file has a mistake, so that what runs stays in sight and
+-- can be ended.
+local held = {}
+
+local function hold(key, data)
+	local names = {}
+	for name, spec in pairs(data.webapps or {}) do names[name] = { autostart = spec.autostart } end
+	held[key] = { owner = data.owner, rights = data.rights, webapps = names }
+end
+
 --- What a good project.lua says, and over it what was set over the API.
-function M.read(key, raw) return settings.lay(key, json.decode(raw)) end
+function M.read(key, raw)
+	local data = json.decode(raw)
+	hold(key, data)
+	return settings.lay(key, data)
+end
+
+--- What is known of a project whose file has a mistake: { owner, rights, webapps }. nil: nothing since this backend's start; admins may all the same.
+function M.held(who, key)
+	local was = held[key] or who.is_admin and { webapps = {} }
+	return was and settings.lay(key, { owner = was.owner, rights = was.rights, webapps = was.webapps }) or nil
+end
 
 local function errors_text(raw)
 	local said, lines = json.decode(raw), {}
@@ -46,17 +66,21 @@ local function errors_text(raw)
 end
 
 --- Calls fn(data, raw) (raw: what the file alone says) with the project that req's user may use in that way; else answers: 404 (also to those who
--- may not see it), 403, 400 with the file's errors.
-function M.with(req, key, right, fn)
+-- may not see it), 403, 400 with the file's errors. is_held: what is known holds in their place, and raw is nil then.
+function M.with(req, key, right, fn, is_held)
 	if not id.is_id(key) then return does_not_exist(req, key) end
 	jobs.project(key, function(state, raw, why)
-		if state == "missing" then return does_not_exist(req, key) end
+		if state == "missing" then
+			held[key] = nil
+			return does_not_exist(req, key)
+		end
 		if state == "failed" then return errors.reply(req, 503, why, { ["Retry-After"] = "2" }) end
-		if state == "bad" then return errors.reply(req, 400, errors_text(raw)) end
-		local data = M.read(key, raw)
-		if not M.may(req.who, data, "read") then return does_not_exist(req, key) end
+		local is_good = state == "good"
+		local data = is_good and M.read(key, raw) or M.held(req.who, key)
+		if data and not M.may(req.who, data, "read") then return does_not_exist(req, key) end
+		if not is_good and not (data and is_held) then return errors.reply(req, 400, errors_text(raw)) end
 		if not M.may(req.who, data, right) then return errors.reply(req, 403, ("%s may not %s project %s"):format(req.who.login, right, key)) end
-		fn(data, raw)
+		fn(data, is_good and raw or nil)
 	end)
 end
 

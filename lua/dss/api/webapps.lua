@@ -26,13 +26,14 @@ local function state_of(key, name)
 end
 
 --- Calls fn(spec, data) with the webapp that req's user may use in that way. One that left project.lua and still runs has {} for its spec.
-local function with(req, key, name, right, fn)
+-- is_held: also while project.lua has a mistake.
+local function with(req, key, name, right, fn, is_held)
 	if not id.is_id(name) then return does_not_exist(req, key, name) end
 	projects.with(req, key, right, function(data)
 		local spec = (data.webapps or {})[name]
 		if not spec and not (state_of(key, name) or {}).processId then return does_not_exist(req, key, name) end
 		fn(spec or {}, data)
-	end)
+	end, is_held)
 end
 
 -- --- what it is ---
@@ -128,7 +129,7 @@ function M.state(req, key, name)
 			out.futureInfo, out.currentLogTail, out.backend = backend_info(key, name, s, data), log_tail(key, name), short(s)
 		end
 		reply(req, out)
-	end)
+	end, true)
 end
 
 function M.restart(req, key, name)
@@ -146,7 +147,7 @@ function M.stop(req, key, name)
 	with(req, key, name, "run", function(_, data)
 		webapps.stop(key, name, req.who.login, req.who.is_admin and data.owner ~= req.who.login)
 		reply(req, json.object {})
-	end)
+	end, true)
 end
 
 -- --- its start as a future ---
@@ -167,7 +168,7 @@ function M.future(req, key, name, is_peek)
 			return errors.reply(req, 422, text or "it did not start")
 		end
 		reply(req, future(key, name, s, data))
-	end)
+	end, true)
 end
 
 -- --- for ours: all of them, and their logs ---
@@ -192,10 +193,11 @@ function M.all(req)
 	for _, key in ipairs(jobs.keys()) do
 		open = open + 1
 		jobs.project(key, function(kind, raw)
-			local data = kind == "good" and projects.read(key, raw)
+			local data = kind == "good" and projects.read(key, raw) or kind == "bad" and projects.held(req.who, key)
 			for _, name in ipairs(data and projects.may(req.who, data, "read") and names_of(data) or {}) do
 				local row = short(state_of(key, name) or { state = "stopped", wanted = "stopped" })
 				row.id, row.project, row.owner, row.autostart, row.lastCrash = name, key, data.owner, data.webapps[name].autostart, nil
+				if kind == "bad" then row.reason = row.reason or ("project.lua has a mistake: dssctl project check %s"):format(key) end
 				row.tags = tags_of(data.webapps[name], data)
 				if not f or f.test(facts.from_row("webapp", row, now_s, f.reads)) then out[#out + 1] = row end
 			end
@@ -214,7 +216,7 @@ function M.log(req, key, name)
 		if not bytes then return errors.reply(req, 500, size) end
 		local start = offset >= 0 and math.min(offset, size) or math.max(0, size + offset)
 		req.reply(200, "application/octet-stream", bytes, { ["Log-Offset"] = ("%d"):format(start), ["Log-Size"] = ("%d"):format(size) })
-	end)
+	end, true)
 end
 
 return M

@@ -174,6 +174,22 @@ describe("projects", function()
 		assert.equal(2, #select(2, ask("admin", "GET", "/dip/publicapi/projects/")))
 	end)
 
+	it("with a mistake in the file go on being what they were for those who see to jobs; who may not read them reads none of it", function()
+		jobs.list = function(_, _, _, fn) fn "[]" end
+		assert.equal(200, (ask("dave", "GET", "/public/api/projects/P/jobs")))
+		jobs.projects.P = { "bad", '{"errors":[{"file":"projects/P/project.lua","line":7,"text":"no word"}]}' }
+		assert.equal(200, (ask("dave", "GET", "/public/api/projects/P/jobs")))
+		assert.equal(404, (ask("bob", "GET", "/public/api/projects/P/jobs")))
+		local status, answer = ask("bob", "GET", "/public/api/projects/P")
+		assert.equal(404, status)
+		assert.is_nil(answer.message:find "no word")
+		status, answer = ask("dave", "GET", "/public/api/projects/P")
+		assert.same({ 400, "projects/P/project.lua:7: no word" }, { status, answer.message })
+		-- one that was never good: admins alone
+		assert.equal(200, (ask("admin", "GET", "/public/api/projects/BAD/jobs")))
+		assert.equal(400, (ask("dave", "GET", "/public/api/projects/BAD/jobs")))
+	end)
+
 	it("tell their flow, variables and rights", function()
 		local _, graph = ask("dave", "GET", "/public/api/projects/P/flow/graph/")
 		assert.same({ "clean" }, graph.nodes.tidy.predecessors)
