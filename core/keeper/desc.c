@@ -28,6 +28,7 @@ static const struct {
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
+#define SOCKET_MOST 390 /* desc_to_wire has room for it */
 #define PREFIX_MOST 139
 
 /* --- texts --- */
@@ -152,6 +153,8 @@ static int set_ready(struct desc *d, const char *value, struct err *err)
 		}
 	}
 	if (!strncmp(value, "socket /", 8) && !strpbrk(value + 7, " \t")) {
+		if (strlen(value + 7) > SOCKET_MOST)
+			return err_set(err, "ready rule: the path of the socket is longer than %d bytes", SOCKET_MOST);
 		d->ready = DESC_READY_SOCKET;
 		return copy_heap(&d->ready_path, value + 7, err);
 	}

@@ -135,17 +135,8 @@ static bool is_box_allowed(const char *box)
 /* A box that holds a process holds no other boxes: its limits would be theirs, and its end as well. */
 static int check_nesting(const struct keeper *k, const char *box, struct err *err)
 {
-	size_t len = strlen(box);
-	list_each (&k->procs.all, at) {
-		const struct proc *p = list_of(at, struct proc, link);
-		size_t n = strlen(p->desc.box);
-		if (p->is_box_gone || n == len || strncmp(p->desc.box, box, n < len ? n : len) != 0)
-			continue;
-		if (n > len ? p->desc.box[len] == '/' : box[n] == '/')
-			return err_set(err, "box \"%s\" would lie in another, or another in it: \"%s\" of %s", box, p->desc.box,
-				       p->desc.id);
-	}
-	return 0;
+	const struct proc *p = boxes_crossing(&k->procs.boxes, box);
+	return p ? err_set(err, "box \"%s\" would lie in another, or another in it: \"%s\" of %s", box, p->desc.box, p->desc.id) : 0;
 }
 
 /* What is asked of each new entry, born here or adopted. A service's name or kind would pass for that service after an exec in place. */
@@ -275,37 +266,13 @@ void orders_routed(void *keeper, const char *id, int64_t req, int64_t epoch)
 		orders_ok(k->backend, req, id);
 }
 
-static bool is_box_of(const struct proc *p, const char *box, size_t len)
+static bool restore(void *data, struct proc *p)
 {
-	return !p->is_box_gone && !strncmp(p->desc.box, box, len) && (!p->desc.box[len] || p->desc.box[len] == '/');
-}
-
-/* Whether one of ours lives in it or below. A leaf is mostly named like its process. */
-static bool is_box_there(struct keeper *k, const char *box)
-{
-	size_t len = strlen(box);
-	const char *leaf = strrchr(box, '/');
-	const struct proc *p = leaf ? procs_find(&k->procs, leaf + 1) : NULL;
-	if (p && is_box_of(p, box, len))
-		return true;
-	list_each (&k->procs.all, at)
-		if (is_box_of(list_of(at, struct proc, link), box, len))
-			return true;
-	return false;
-}
-
-/* A level's processor time was changed: boxes below it that had to take less get what they were ordered with again (cgroup v1). */
-static void restore_below(struct keeper *k, const char *box)
-{
-	size_t len = strlen(box);
-	list_each (&k->procs.all, at) {
-		const struct proc *p = list_of(at, struct proc, link);
-		if (p->state >= PROC_ENDED || !is_box_of(p, box, len))
-			continue;
-		for (size_t i = 0; i < p->desc.nlimits; i++)
-			if (p->desc.limits[i].knob == CGROUP_CPU)
-				cgroup_set(k->cg, p->desc.box, CGROUP_CPU, p->desc.limits[i].value, NULL);
-	}
+	struct keeper *k = data;
+	for (size_t i = 0; p->state < PROC_ENDED && i < p->desc.nlimits; i++)
+		if (p->desc.limits[i].knob == CGROUP_CPU)
+			cgroup_set(k->cg, p->desc.box, CGROUP_CPU, p->desc.limits[i].value, NULL);
+	return true;
 }
 
 static int order_limit(struct keeper *k, const struct wire_view *msg, struct err *err)
@@ -316,12 +283,13 @@ static int order_limit(struct keeper *k, const struct wire_view *msg, struct err
 		return err_set(err, "box \"%s\" is not below warm/ or run/", box);
 	if (desc_knob(wire_get_text(msg, WF_knob), &knob, err) < 0)
 		return -1;
-	if (!is_box_there(k, box)) /* boxes come and go with processes: one that an order made would stay for ever */
+	if (!boxes_has(&k->procs.boxes, box)) /* boxes come and go with processes: one that an order made would stay for ever */
 		return err_sys(err, ENOENT, "unable to limit box \"%s\"", box);
 	if (cgroup_set(k->cg, box, knob, wire_get_int(msg, WF_value, -1), err) < 0)
 		return -1;
+	/* Boxes below it that had to take less get what they were ordered with again (cgroup v1). */
 	if (knob == CGROUP_CPU)
-		restore_below(k, box);
+		boxes_each(&k->procs.boxes, box, restore, k);
 	return 1;
 }
 

@@ -6,6 +6,7 @@
 #include "base/fsm.h"
 #include "base/list.h"
 #include "keeper/account.h"
+#include "keeper/boxes.h"
 #include "keeper/cause.h"
 #include "keeper/desc.h"
 #include "keeper/journal.h"
@@ -53,6 +54,8 @@ enum proc_due { PROC_DUE_DEADLINE, PROC_DUE_SETTLE, PROC_DUE_PROBE, PROC_DUE_OOM
 
 struct proc {
 	struct list link;
+	struct list in_box; /* boxes.c */
+	struct box *box;    /* boxes.c; NULL: its box is gone */
 	struct procs *procs;
 	struct desc desc;
 	const struct account *account; /* NULL: the keeper's own user */
@@ -86,6 +89,7 @@ struct procs {
 	const struct accounts *accounts;
 	const char *instance, *dir;
 	struct map *by_id, *by_pid;
+	struct boxes boxes;
 	struct list all;
 	size_t count;
 	unsigned serial;

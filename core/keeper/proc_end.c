@@ -101,6 +101,7 @@ void proc_forget(struct proc *p)
 	if (map_get(t->by_id, p->desc.id) == p)
 		map_remove(t->by_id, p->desc.id);
 	list_remove(&p->link);
+	boxes_leave(&t->boxes, p);
 	t->count--;
 	ready_end(p);
 	loop_io_free(&p->status_io);
@@ -117,28 +118,18 @@ void proc_forget(struct proc *p)
 	free(p);
 }
 
-static bool is_box_in_use(const struct proc *p)
+static bool is_no_other(void *data, struct proc *o)
 {
-	list_each (&p->procs->all, at) {
-		const struct proc *o = list_of(at, struct proc, link);
-		if (o != p && o->state < PROC_DEAD && !strcmp(o->desc.box, p->desc.box))
-			return true;
-	}
-	return false;
+	return o == data || o->state >= PROC_DEAD;
 }
 
-static bool is_used_below(const struct proc *p, const char *box, size_t len)
+static bool is_box_in_use(struct proc *p)
 {
-	list_each (&p->procs->all, at) {
-		const struct proc *o = list_of(at, struct proc, link);
-		if (o != p && !o->is_box_gone && o->state < PROC_DEAD && !strncmp(o->desc.box, box, len) && o->desc.box[len] == '/')
-			return true;
-	}
-	return false;
+	return !boxes_each_in(&p->procs->boxes, p->desc.box, is_no_other, p);
 }
 
 /* The levels above a box below run/ are made for it: they go with the last that is in them. */
-static void remove_above(const struct proc *p)
+static void remove_above(struct proc *p)
 {
 	char box[sizeof(p->desc.box)];
 	memcpy(box, p->desc.box, sizeof(box));
@@ -146,7 +137,7 @@ static void remove_above(const struct proc *p)
 		return;
 	for (char *slash; (slash = strrchr(box, '/')) && slash > box + 3;) {
 		*slash = '\0';
-		if (is_used_below(p, box, strlen(box)) || cgroup_remove(p->procs->cg, box, NULL) < 0)
+		if (!boxes_each_below(&p->procs->boxes, box, is_no_other, p) || cgroup_remove(p->procs->cg, box, NULL) < 0)
 			return;
 	}
 }
@@ -174,6 +165,8 @@ static int empty_box(struct proc *p, struct err *err)
 	if (p->owner.ended)
 		return cgroup_is_empty(p->procs->cg, p->desc.box, err);
 	p->is_box_gone = cgroup_remove(p->procs->cg, p->desc.box, err) == 0;
+	if (p->is_box_gone)
+		boxes_leave(&p->procs->boxes, p);
 	return p->is_box_gone ? 1 : err->code == EBUSY ? 0 : -1;
 }
 

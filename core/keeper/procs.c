@@ -98,7 +98,7 @@ int procs_init(struct procs *t, struct err *err)
 	t->by_pid = map_new();
 	t->sigchld = loop_signal_new(t->loop, SIGCHLD, on_sigchld, t);
 	t->alarm = loop_timer_new(t->loop, on_alarm, t);
-	if (!t->by_id || !t->by_pid || !t->sigchld || !t->alarm)
+	if (!t->by_id || !t->by_pid || !t->sigchld || !t->alarm || boxes_init(&t->boxes) < 0)
 		return err_set(err, "no memory");
 	if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
 		return err_sys(err, errno, "unable to become the subreaper");
@@ -115,6 +115,7 @@ void procs_fini(struct procs *t)
 	fds_close(&t->notify_fd);
 	map_free(&t->by_id);
 	map_free(&t->by_pid);
+	boxes_fini(&t->boxes);
 }
 
 struct proc *procs_find(const struct procs *t, const char *id)
@@ -143,14 +144,17 @@ void procs_ack(struct procs *t, uint64_t seq)
 struct proc *proc_enlist(struct procs *t, struct desc *desc, const struct proc_owner *owner, struct err *err)
 {
 	struct proc *p = calloc(1, sizeof(*p));
-	if (!p || map_set(t->by_id, desc->id, p) < 0) {
+	if (p)
+		p->desc = *desc; /* borrowed until both took it */
+	if (!p || boxes_enter(&t->boxes, p) < 0 || map_set(t->by_id, desc->id, p) < 0) {
+		if (p)
+			boxes_leave(&t->boxes, p);
 		free(p);
 		desc_fini(desc);
 		err_set(err, "no memory");
 		return NULL;
 	}
 	p->procs = t;
-	p->desc = *desc;
 	memset(desc, 0, sizeof(*desc));
 	if (owner)
 		p->owner = *owner;

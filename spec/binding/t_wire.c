@@ -3,10 +3,13 @@
 #include <lauxlib.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include "keeper/boxes.h"
+#include "keeper/proc.h"
 #include "keeper/wire.h"
 #include "sys/fds.h"
 #include "sys/sock.h"
@@ -419,6 +422,50 @@ static int count_fds(lua_State *L)
 	return 1;
 }
 
+/* --- boxes --- */
+
+static bool put_path(void *data, struct proc *p)
+{
+	lua_State *L = data;
+	lua_pushstring(L, p->desc.box);
+	lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+	return true;
+}
+
+/* boxes({ box, … }, { index, … }, path) -> has, crossing | nil, { those in it or below }, empty: what is said of path once the processes with those boxes
+ * have entered and those of that index have left; empty: after the others have left too. */
+static int boxes(lua_State *L)
+{
+	struct boxes b;
+	lua_Integer n = luaL_len(L, 1);
+	const char *path = luaL_checkstring(L, 3);
+	if (n > 100000 || boxes_init(&b) < 0)
+		return luaL_error(L, "no memory");
+	struct proc *all = calloc((size_t)n + 1, sizeof(*all));
+	for (lua_Integer i = 0; all && i < n; i++) {
+		lua_rawgeti(L, 1, i + 1);
+		snprintf(all[i].desc.box, sizeof(all[i].desc.box), "%s", lua_tostring(L, -1));
+		lua_pop(L, 1);
+		boxes_enter(&b, &all[i]);
+	}
+	for (lua_Integer i = 0; all && i < luaL_len(L, 2); i++) {
+		lua_rawgeti(L, 2, i + 1);
+		boxes_leave(&b, &all[lua_tointeger(L, -1) - 1]);
+		lua_pop(L, 1);
+	}
+	const struct proc *crossing = boxes_crossing(&b, path);
+	lua_pushboolean(L, boxes_has(&b, path));
+	lua_pushstring(L, crossing ? crossing->desc.box : NULL);
+	lua_newtable(L);
+	boxes_each(&b, path, put_path, L);
+	for (lua_Integer i = 0; all && i < n; i++)
+		boxes_leave(&b, &all[i]);
+	lua_pushboolean(L, map_count(b.by_path) == 0);
+	boxes_fini(&b);
+	free(all);
+	return 4;
+}
+
 int luaopen_t_wire(lua_State *L)
 {
 	static const luaL_Reg methods[] = {
@@ -439,7 +486,8 @@ int luaopen_t_wire(lua_State *L)
 	static const luaL_Reg words[] = {
 		{ "messages", messages }, { "fields", fields }, { "encode", encode },       { "parse", parse },
 		{ "check", check },       { "get", get },       { "link", new_link },       { "pipe", make_pipe },
-		{ "close", close_fd },    { "drain", drain },   { "count_fds", count_fds }, { NULL, NULL },
+		{ "close", close_fd },    { "drain", drain },   { "count_fds", count_fds }, { "boxes", boxes },
+		{ NULL, NULL },
 	};
 	luaL_newmetatable(L, "t_wire.peer");
 	luaL_newlib(L, methods);

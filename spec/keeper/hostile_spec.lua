@@ -67,7 +67,8 @@ describe("a hostile backend", function ()
 			{ "id", "../x", "id" }, { "id", "", "id" }, { "id", ("x"):rep(200), "id" }, { "id", "a b", "id" },
 			{ "limit", "memory", "limit" }, { "limit", "memory=x", "" }, { "limit", "gravity=1", "gravity" }, { "limit", "memory=-2", "" },
 			{ "rlimit", "nofile=1", "rlimit" }, { "rlimit", "soul=1:1", "rlimit" }, { "ready", "when it likes", "ready rule" },
-			{ "ready", "port 127.0.0.1 99999", "ready rule" }, { "stop_signal", 0, "stop_signal" }, { "stop_signal", 900, "stop_signal" },
+			{ "ready", "port 127.0.0.1 99999", "ready rule" },
+			{ "ready", "socket /" .. ("s"):rep(390), "longer than 390" }, { "stop_signal", 0, "stop_signal" }, { "stop_signal", 900, "stop_signal" },
 			{ "grace_ms", -5, "grace_ms" }, { "ready_within_ms", -1, "ready_within_ms" }, { "label", ("x"):rep(4097), "label" },
 			{ "secrets", ("s"):rep(4097), "secrets" }, { "env", "NOEQUALS", "env" }, { "mask", ("m"):rep(16385), "mask" }, { "argv", "", "argv" },
 		}
