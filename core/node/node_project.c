@@ -26,7 +26,8 @@
 #define MEMORY_BYTES ((int64_t)256 << 20)
 #define PIDS         16
 #define KEPT_MOST    1000
-#define AT_ONCE      4 /* readers; the others wait in line */
+#define AT_ONCE      4    /* readers; the others wait in line */
+#define BAD_HOLDS_MS 1000 /* a mistake may be of another file: a script that is missing. So it is looked at anew */
 #define ID_MAX       64
 #define KEY_MOST     36 /* as lua/dss/model/project.lua says */
 
@@ -51,6 +52,7 @@ struct project {
 	char *answer;       /* owned; NULL: none yet */
 	size_t answer_len;
 	bool is_good;         /* data; else {"errors"} */
+	int64_t told_ms;      /* mono: when the answer came */
 	char process[ID_MAX]; /* that reads it now; "" = none */
 	struct list waiters;
 	struct loop_timer *limit;
@@ -195,6 +197,7 @@ void node_projects_handle(struct node_projects *t, struct gate_request *req)
 		p->answer = answer;
 		p->answer_len = http->body.len;
 		p->is_good = status && strcmp(status, "0") == 0;
+		p->told_ms = clock_mono_ms();
 		keep_variables(p);
 	}
 	gate_reply_json(req, 200, "{}", 2);
@@ -379,6 +382,11 @@ static struct project *project_of(struct node_projects *t, const char *key)
 	return p;
 }
 
+static bool holds(const struct project *p)
+{
+	return p->is_good || clock_mono_ms() - p->told_ms < BAD_HOLDS_MS;
+}
+
 void node_projects_ask(struct node_projects *t, const char *key, node_project_fn *fn, void *data)
 {
 	struct err err = { 0 };
@@ -393,7 +401,7 @@ void node_projects_ask(struct node_projects *t, const char *key, node_project_fn
 		return;
 	}
 	struct project *p = project_of(t, key);
-	if (p && p->answer && !p->process[0] && is_same(&p->of, &now)) {
+	if (p && p->answer && !p->process[0] && is_same(&p->of, &now) && holds(p)) {
 		fn(data, p->is_good ? NODE_PROJECT_GOOD : NODE_PROJECT_BAD, p->answer, p->answer_len, NULL);
 		return;
 	}
