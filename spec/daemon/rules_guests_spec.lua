@@ -143,6 +143,31 @@ rule "waits" { every = "1s", each = "recipe", where = "state = waiting and waiti
 		assert.equal("DONE", w:ended("LINE", first).baseStatus.state)
 	end)
 
+	it("end one that the backend before this one started, once and though it ignores TERM; a replay decides nothing otherwise", function()
+		w:project("TAKEN", "project { recipes = { deaf = shell { command = [=[trap '' TERM; echo begun; while [ ! -e go ]; do sleep 0.05; done]=], outputs = { 'o' }, tags = { 'deaf' } } } }")
+		local job = w:start("TAKEN", "o")
+		wait_running("TAKEN", job, "deaf")
+		local old = w.node:kill("backend", "KILL")
+		wait_for("the next backend", function()
+			local ok, pid = pcall(w.node.pid, w.node, "backend")
+			return ok and pid and pid ~= old
+		end, 30)
+		wait_running("TAKEN", job, "deaf")
+		rules 'rule "deaf" { every = "1s", each = "recipe", where = "tags = deaf and age > 1s", act = kill "it is deaf" }'
+		local s = w:ended("TAKEN", job)
+		assert.equal("FAILED", s.baseStatus.state)
+		assert.matches('Killed by a policy: rule "deaf"', json.encode(s):gsub('\\"', '"'), 1, true)
+		-- ordered once: while it ends it is no subject
+		local _, rows = w.node:http("GET", "/api/decisions?word=rule&name=deaf")
+		local acts = 0
+		for _, d in ipairs(rows) do acts = acts + (d.answer == "kill" and d.count or 0) end
+		assert.equal(1, acts)
+		local out, complaints, status = w.node:ctl("--json", "policy", "replay")
+		local r = assert(json.decode(out), out .. complaints)
+		assert.same({ {}, 0 }, { r.differences, status })
+		assert.truthy(r.replayed > 0, out)
+	end)
+
 	it("only say what they would do in mode simulate, and warn the job's user before they act", function()
 		w:project("WARN", "project { recipes = {" .. until_go "patient" .. "} }")
 		local job = w:start("WARN", "patient_out")

@@ -89,6 +89,19 @@ describe("dssctl policy test", function()
 		says("policy.load()", "policies/10.lua:1: os is not available here", "os.exit()")
 	end)
 
+	it("asks rules of recipes and webapps with their facts", function()
+		local out, status = try([[
+    local set = policy.load()
+    local function first_two(...) return { (...), (select(2, ...)) } end
+    assert.same({ "kill", "clean runs for 7 h" }, first_two(set:judge("long", { recipe = "clean", age = "7h", memory = "21g" })))
+    assert.same({ "keep", "skipped: memory is unknown" }, first_two(set:judge("long", { recipe = "clean", age = "7h" })))
+    assert.same({ "retire", "3 crashes" }, first_two(set:judge("sick", { crashes = 3 })))
+    assert.equal("webapp", set:rule "sick".each)]],
+			POOL .. 'rule "long" { each = "recipe", where = "kind = recipe and age > 6h and memory > 20g", act = kill "{recipe} runs for {age}" }\n'
+				.. 'rule "sick" { each = "webapp", where = "crashes > 2", act = retire "{crashes} crashes" }')
+		assert.equal(0, status, out)
+	end)
+
 	it("names the nearest for a rule, pool, event, fact, unit, word or day that is none, with the spec's line", function()
 		local policies = POOL .. 'rule "idle ones" { each = "kernel", where = "idle > 1h", act = retire "x" }'
 		for body, text in pairs {
