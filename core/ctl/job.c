@@ -207,8 +207,10 @@ static int follow(struct rest *rest, const char *project, const char *job)
 	if ((code = rest_ask(rest, "GET", path, NULL, &a)) == CTL_DONE) {
 		char text[1500];
 		const char *why = rest_text(a.json, "errorMessage");
-		text_escape(text, sizeof(text), why, strlen(why));
 		code = code_of(a.json);
+		if (code == CTL_DONE && rest_number(json_object_get(a.json, "globalState"), "total", -1) == 0)
+			why = "nothing to build";
+		text_escape(text, sizeof(text), why, strlen(why));
 		ctl_note("%s: %s%s%s", job, rest_text(json_object_get(a.json, "baseStatus"), "state"), text[0] != '\0' ? ": " : "",
 			 text);
 	}
