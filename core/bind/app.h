@@ -27,7 +27,7 @@ struct app {
 	struct versions *versions;     /* the same */
 	struct purge *purge;           /* NULL before it is there */
 	struct console *console;       /* NULL before somebody asked for a prompt */
-	struct gate *gates[3];         /* page, admin, what nginx passes on; NULL before they are there, or where there is none */
+	struct gate *gates[4];         /* page, admin, what nginx passes on, webapps (bind_origin.c); NULL before they are there, or where there is none */
 	struct tunnel *tunnel;         /* bind_origin.c; NULL: webapps have no port of their own */
 	int webapps_port;              /* as people know it; 0 or less: the same */
 	const char *dir, *version;

@@ -11,6 +11,8 @@
 #include "gate/tunnel.h"
 #include "sys/fds.h"
 
+#define GATE_AT 3 /* of app->gates */
+
 struct origin {
 	struct vm *vm;
 	struct gate *gate;
@@ -38,6 +40,14 @@ static int push_refusal(lua_State *L, void *data)
 	return 2;
 }
 
+static void release_passing(void *data)
+{
+	struct passing *p = data;
+	later_free(&p->fn);
+	ref_drop(&p->held);
+	free(p);
+}
+
 static void on_passed(void *data, struct gate_request *req, int status, const char *why)
 {
 	struct passing *p = data;
@@ -45,10 +55,7 @@ static void on_passed(void *data, struct gate_request *req, int status, const ch
 	p->answer->req = req;
 	if (req)
 		later_call(&p->fn, push_refusal, &r);
-	else
-		later_free(&p->fn);
-	ref_drop(&p->held);
-	free(p);
+	release_passing(p);
 }
 
 static void copy_field(lua_State *L, const char *name, char *out, size_t room)
@@ -77,15 +84,15 @@ static int pass(lua_State *L)
 	if (!a->req || !tunnel)
 		return luaL_error(L, a->req ? "there is no tunnel" : "this request was answered already");
 	snprintf(to.route.peer, sizeof to.route.peer, "%s", a->req->peer);
-	struct later *later = later_new(L, 2);
-	struct passing *p = malloc(sizeof *p);
-	if (!p) {
-		later_free(&later);
+	void **guard = ref_guard(L, release_passing);
+	struct passing *p = *guard = malloc(sizeof *p);
+	if (!p)
 		return luaL_error(L, "not enough memory");
-	}
-	*p = (struct passing){ .answer = a, .fn = later };
+	*p = (struct passing){ .answer = a, .held = REF_NONE };
+	p->fn = later_new(L, 2);
 	lua_pushvalue(L, lua_upvalueindex(1));
 	ref_take(L, &p->held);
+	*guard = NULL; /* the tunnel has it from here on */
 	struct gate_request *req = a->req;
 	a->req = NULL;
 	tunnel_pass(tunnel, req, &to, on_passed, p);
@@ -120,6 +127,7 @@ struct origin *origin_new(struct vm *vm, int fd, const struct gate_settings *s, 
 		return NULL;
 	}
 	app->tunnel = o->tunnel;
+	app->gates[GATE_AT] = o->gate;
 	return o;
 }
 
@@ -146,6 +154,7 @@ void origin_free(struct origin **op)
 		return;
 	struct app *app = vm_app(o->vm);
 	app->tunnel = NULL;
+	app->gates[GATE_AT] = NULL;
 	tunnel_free(&o->tunnel); /* before the gate, whose connections it has borrowed */
 	if (o->gate)
 		gate_free(&o->gate);

@@ -437,6 +437,16 @@ int gate_lend(struct gate_request *req, struct buf *ahead)
 	return c->fd;
 }
 
+void gate_charge(struct gate_request *req, size_t held_bytes)
+{
+	struct request *r = of(req);
+	size_t held = req->http->body.cap + held_bytes;
+	if (r->gate == NULL)
+		return;
+	r->gate->stats.memory += held - r->charged; /* modulo arithmetic: also downwards */
+	r->charged = held;
+}
+
 void gate_take_back(struct gate_request *req, const void *ahead, size_t len)
 {
 	struct request *r = of(req);

@@ -114,6 +114,8 @@ void gate_stream_end(struct gate_request *req);
  * it is told when the gate is freed; the descriptor is closed by then, and gate_finish is still to be called.
  */
 int gate_lend(struct gate_request *req, struct buf *ahead);
+/* What who borrows holds in memory for it by now: counts as the gate's. */
+void gate_charge(struct gate_request *req, size_t held_bytes);
 /* Nothing was written: it is answered as any other. ahead: what was read and is not of its body. */
 void gate_take_back(struct gate_request *req, const void *ahead, size_t len);
 /* It was answered by the borrower. keeps: the connection goes on with what comes behind it (ahead, which was read); else it is closed. */

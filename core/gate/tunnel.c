@@ -17,6 +17,7 @@ void tunnel_settings_init(struct tunnel_settings *s)
 {
 	*s = (struct tunnel_settings){
 		.most = 1000,
+		.memory_max = 64 << 20,
 		.connect_ms = 10000,
 		.body_ms = 60000,
 		.answer_ms = 5 * 60000,
@@ -149,6 +150,10 @@ void tunnel_pass(struct tunnel *t, struct gate_request *req, const struct tunnel
 	struct err err = { 0 };
 	struct buf ahead = { 0 };
 	char why[ERR_TEXT_MAX + 64];
+	if (t->stats.memory >= t->s.memory_max) {
+		fn(data, req, 503, "the server holds as many bytes of requests and answers as it may, try again");
+		return;
+	}
 	struct pipe *p = t->stats.open < t->s.most ? pipe_new(t, req, target, fn, data) : NULL;
 	if (!p) {
 		fn(data, req, 503, "too many requests are under way, try again");

@@ -23,6 +23,7 @@ struct tunnel;
 
 struct tunnel_settings {
 	size_t most;        /* 1000 requests at a time; 503 */
+	size_t memory_max;  /* 64 MB held for all of them; past it, 503 for the next one */
 	int64_t connect_ms; /* 10 s; 504 */
 	int64_t body_ms;    /* 60 s without a byte of the body from the client; 408 */
 	int64_t answer_ms;  /* 5 min until the head of the answer, or in which the app takes nothing of the body; 504 */
@@ -44,6 +45,7 @@ typedef void tunnel_done_fn(void *data, struct gate_request *req, int status, co
 struct tunnel_stats {
 	uint64_t passed, failed;
 	size_t open, upgraded;
+	size_t memory; /* bytes held for them; the gate counts them as well */
 };
 
 struct tunnel *tunnel_new(struct loop *loop, const struct tunnel_settings *s, struct err *err);

@@ -14,6 +14,14 @@
 static void on_client(void *data, int fd, int events);
 static void on_app(void *data, int fd, int events);
 
+/* Brings the counts of held bytes up to date. */
+static void charge(struct pipe *p, size_t held)
+{
+	p->in->stats.memory += held - p->charged; /* modulo arithmetic: also downwards */
+	p->charged = held;
+	gate_charge(p->req, held);
+}
+
 /* --- its end --- */
 
 static void pipe_close(struct pipe *p)
@@ -22,6 +30,7 @@ static void pipe_close(struct pipe *p)
 	if (p->stage == PIPE_UPGRADED)
 		t->stats.upgraded--;
 	t->stats.open--;
+	charge(p, 0);
 	p->stage = PIPE_DONE;
 	list_remove(&p->link);
 	loop_io_free(&p->client_io);
@@ -189,6 +198,7 @@ static int pipe_look(struct pipe *p)
 		app |= LOOP_READ;
 	loop_io_set(p->client_io, client);
 	loop_io_set(p->app_io, app);
+	charge(p, sizeof(*p) + p->up.kept.cap + p->down.kept.cap + p->head.cap + p->ahead.cap);
 	return 0;
 }
 

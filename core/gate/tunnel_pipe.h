@@ -42,6 +42,7 @@ struct pipe {
 	bool is_begun;    /* something was written to the client */
 	bool keeps;       /* as the client was told */
 	int64_t moved_ms; /* the last byte, or change of stage */
+	size_t charged;   /* of in->stats.memory, and of the gate's */
 };
 
 struct tunnel {

@@ -207,6 +207,7 @@ static int tunnel_make(lua_State *L)
 	tunnel_settings_init(&limits);
 	set.is_head_only = true;
 	limits.most = (size_t)get(L, "most", (lua_Integer)limits.most);
+	limits.memory_max = (size_t)get(L, "memory_max", (lua_Integer)limits.memory_max);
 	limits.connect_ms = get(L, "connect_ms", limits.connect_ms);
 	limits.body_ms = get(L, "body_ms", limits.body_ms);
 	limits.answer_ms = get(L, "answer_ms", limits.answer_ms);
@@ -241,6 +242,7 @@ static int server_tunnel(lua_State *L)
 	lua_newtable(L);
 	lua_pushinteger(L, (lua_Integer)st.open), lua_setfield(L, -2, "open");
 	lua_pushinteger(L, (lua_Integer)st.upgraded), lua_setfield(L, -2, "upgraded");
+	lua_pushinteger(L, (lua_Integer)st.memory), lua_setfield(L, -2, "memory");
 	lua_pushinteger(L, (lua_Integer)st.passed), lua_setfield(L, -2, "passed");
 	lua_pushinteger(L, (lua_Integer)st.failed), lua_setfield(L, -2, "failed");
 	lua_pushinteger(L, s->ended), lua_setfield(L, -2, "ended");

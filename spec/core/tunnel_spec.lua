@@ -661,6 +661,31 @@ describe("a tunnel", function()
 		assert.matches("^HTTP/1.1 503 ", (read(second, has "try again")))
 	end)
 
+	it("counts what it holds for clients that take nothing, and answers 503 to others meanwhile", function()
+		start { memory_max = 1 }
+		local before, slow = server:stats().memory, client()
+		ask(slow, PREFIX .. "/slow")
+		local a = app()
+		read(a, has_head)
+		a:send "HTTP/1.1 200 OK\r\n\r\n"
+		wait("the head to come", function() return slow:recv():find "OK" end)
+		local idle = server:tunnel().memory
+		wait("the app to be held up", function()
+			a:send(("x"):rep(65536))
+			return server:tunnel().memory > idle
+		end)
+		assert.equal(server:tunnel().memory, server:stats().memory - before)
+		local other = client()
+		ask(other, PREFIX .. "/other")
+		assert.matches("^HTTP/1.1 503 ", (read(other, has "as many bytes")))
+		slow:close()
+		wait("its end", function() return server:tunnel().open == 0 end)
+		assert.equal(0, server:tunnel().memory)
+		local third = client()
+		ask(third, PREFIX .. "/third")
+		keep(app())
+	end)
+
 	it("that is freed answers what waits, and frees what it holds", function()
 		start()
 		local c = client()

@@ -261,7 +261,8 @@ local function pass(req, key, name, strips)
 	}, function(status, why)
 		if status < 502 then return say(req, status, why) end
 		local now = webapps.address(key, name)
-		say(req, status, ("Webapp %s of project %s (%s) did not answer: %s"):format(name, key, now.state or "stopped", why), last_lines(key, name))
+		say(req, status, ("Webapp %s of project %s (%s) did not answer: %s"):format(name, key, now.state or "stopped", why), last_lines(key, name),
+			status == 503 and { ["Retry-After"] = "2" } or nil)
 	end)
 end
 
