@@ -186,8 +186,8 @@ static int carry_out(struct rule_runs *r, const struct rule *rule, const char *s
 	char why[SAID_MAX];
 	snprintf(why, sizeof why, KILLED_TEXT, rule->spec.name, rule->spec.source, v->reason);
 	if (strcmp(v->answer, "macro") == 0)
-		return r->on_macro ? r->on_macro(r->macro_data, rule->spec.name, v->reason, err) :
-				     err_set(err, "the backend is still starting");
+		return r->on_macro ? r->on_macro(r->macro_data, rule->spec.name, v->reason, err)
+				   : err_set(err, "the backend is still starting");
 	return subject_order(&r->world, rule->spec.kind, v->answer, subject, why, err);
 }
 

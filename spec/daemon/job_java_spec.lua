@@ -197,6 +197,31 @@ describe("java recipes", function()
 		end)
 	end
 
+	it("are no rule's to kill while they run in their kernel, and it says so; a rule over tasks aborts their job", function()
+		project("RULED", [[ loop = own("Loops", { outputs = { "o" } }), ]])
+		local job = jobs:start("RULED", "o")
+		wait_for("its start", function() return jobs:log("RULED", job):find("begun", 1, true) end, 60)
+		local rules = node.dir .. "/policies/30-rules.lua"
+		local function decision(outcome)
+			return wait_for("a decision: " .. outcome, function()
+				local _, rows = node:http("GET", "/api/decisions?word=rule&name=ruled")
+				for _, d in ipairs(rows) do
+					if d.outcome == outcome then return d end
+				end
+				return nil, json.encode(rows)
+			end, 30)
+		end
+		helper.write(rules, 'rule "ruled" { every = "1s", each = "recipe", where = "recipe_type = java and state = running", act = kill "loops" }')
+		local d = decision "failed"
+		assert.equal("recipe", d.subjectKind)
+		assert.truthy((d.outcomeText or ""):find("runs in its job's kernel: a rule over tasks aborts its job", 1, true), json.encode(d))
+		assert.equal("RUNNING", jobs:status("RULED", job).baseStatus.state)
+		helper.write(rules, 'rule "ruled" { every = "1s", each = "task", where = "kind = job and project = RULED", act = abort "loops" }')
+		local s = jobs:ended("RULED", job)
+		os.remove(rules)
+		assert.equal("ABORTED", s.baseStatus.state, json.encode(s))
+	end)
+
 	it("end at their timeout, by name", function()
 		project("LATE", [[ slow = own("Loops", { outputs = { "never" }, timeout = "1s" }) ]])
 		local job = jobs:start("LATE", "never")
