@@ -144,6 +144,7 @@ static void print_memory(struct ctl *ctl)
 		printf("memory: %.*s of %s promised", is_same ? (int)(unit - promised) : (int)strlen(promised), promised, budget);
 		print_part(node, "recipesBytes", "recipes");
 		print_part(node, "webappsBytes", "webapps");
+		print_part(node, "notebooksBytes", "notebooks");
 		putchar('\n');
 	}
 	json_decref(node);

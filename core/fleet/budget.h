@@ -51,16 +51,22 @@ void budget_end(struct fleet *fleet, int64_t now);
 bool budget_is_room_without(const struct future *f, const struct kernel *k);
 /* Does this waiting task wait for the node's memory? Then out says so with the numbers. */
 bool budget_why(const struct future *f, char *out, size_t room);
-/* Why a guest of that size waits for memory. */
-void budget_guest_why(const struct fleet *fleet, int64_t bytes, char *out, size_t room);
+/* What is promised to whom: read once where it is said of many. */
+struct budget_shares {
+	int64_t promise_bytes;
+	char text[400];
+};
+void budget_read_shares(const struct fleet *fleet, struct budget_shares *out);
+/* Why a guest of that size waits for memory. shares NULL: they are read now. */
+void budget_guest_why(const struct fleet *fleet, const struct budget_shares *shares, int64_t bytes, char *out, size_t room);
 /* -1: none of that size can ever be at work here; err has the numbers. what: "recipe \"clean\"". */
 int budget_check_guest(const struct fleet *fleet, int64_t bytes, const char *what, struct err *err);
 /* -1: no task of that size can ever start here; err has the numbers. bytes 0 = the pool's own size. */
 int budget_check(const struct fleet *fleet, const struct pool *pool, int64_t bytes, struct err *err);
 /* The warning of pools that together could take more than there is: raised, or cleared. */
 void budget_look_over(struct fleet *fleet);
-/* {"machineBytes","reserveBytes","budgetBytes","promisedBytes","servicesBytes","guestsBytes","recipesBytes","webappsBytes","pools":[{"name","promisedBytes","kernels","kernelBytes",
- * "mostBytes","waitsForBytes"?}]} */
+/* {"machineBytes","reserveBytes","budgetBytes","promisedBytes","servicesBytes","guestsBytes","recipesBytes","webappsBytes","notebooksBytes",
+ * "pools":[{"name","promisedBytes","kernels","kernelBytes","mostBytes","waitsForBytes"?}]} */
 int budget_json(const struct fleet *fleet, struct buf *out);
 
 #endif

@@ -10,6 +10,16 @@
 #include "fleet/usage.h"
 #include "sys/clock.h"
 
+static const char *const kinds[GUEST_KINDS] = { "recipe", "webapp", "notebook", "" };
+
+static size_t kind_at(const char *name)
+{
+	size_t i = 0;
+	while (i < GUEST_KINDS - 1 && strcmp(kinds[i], name) != 0)
+		i++;
+	return i;
+}
+
 /* --- facts: a copy in one JSON object, whose texts the facts borrow --- */
 
 static const struct {
@@ -56,6 +66,7 @@ static int take_facts(struct guest *g, const struct guest_facts *from, const jso
 	g->holds = json_object_get(g->copy, "holds");
 	g->facts.kind = g->facts.kind ? g->facts.kind : "";
 	g->facts.id = g->facts.id ? g->facts.id : "";
+	g->kind = kind_at(g->facts.kind);
 	g->bytes = from->memory_bytes > 0 ? from->memory_bytes : from->memory_bytes < 0 ? 0 : GUEST_LEAST;
 	return 0;
 }
@@ -212,6 +223,7 @@ void guest_count(struct guest *g)
 	g->block = GUEST_BLOCK_NONE;
 	g->since_ms = clock_wall_ms();
 	g->placed_mono_ms = now;
+	g->in->placed_bytes[g->kind] += g->bytes;
 	slots_enter(g->ticket, g->bytes);
 	if (g->user)
 		usage_begin(g->user, g->bytes, now);
@@ -252,6 +264,7 @@ void guest_leave(struct guest **gp)
 	*gp = NULL;
 	struct guests *guests = g->in;
 	if (g->state == GUEST_PLACED) {
+		guests->placed_bytes[g->kind] -= g->bytes;
 		list_remove(&g->link); /* first: it passes nothing on to itself */
 		let_go_of(g);
 		if (g->user)
@@ -268,16 +281,24 @@ bool guest_is_waiting(const struct guest *g)
 	return g && g->state == GUEST_WAITING;
 }
 
-bool guest_why(const struct guest *g, char *why, size_t room, int *position)
+/* shares: what is promised to whom, where somebody asks for many at once; else NULL. */
+static bool say_why(const struct guest *g, const struct budget_shares *shares, char *why, size_t room)
 {
 	if (!guest_is_waiting(g))
 		return false;
 	if (g->in->fleet->is_draining)
 		snprintf(why, room, "the instance is draining: nothing new is started");
 	else if (g->block == GUEST_BLOCK_MEMORY)
-		budget_guest_why(g->in->fleet, g->bytes, why, room);
+		budget_guest_why(g->in->fleet, shares, g->bytes, why, room);
 	else
 		snprintf(why, room, "%s", g->why);
+	return true;
+}
+
+bool guest_why(const struct guest *g, char *why, size_t room, int *position)
+{
+	if (!say_why(g, NULL, why, room))
+		return false;
 	if (position)
 		*position = guest_position(g);
 	return true;
@@ -286,13 +307,9 @@ bool guest_why(const struct guest *g, char *why, size_t room, int *position)
 int64_t guests_promise(const struct guests *guests, const char *kind)
 {
 	int64_t sum = 0;
-	if (!guests)
-		return 0;
-	list_each (&guests->placed, l) {
-		const struct guest *g = list_of(l, struct guest, link);
-		if (!kind || strcmp(g->facts.kind, kind) == 0)
-			sum += g->bytes;
-	}
+	for (size_t i = 0; guests && i < GUEST_KINDS; i++)
+		if (!kind || kind_at(kind) == i)
+			sum += guests->placed_bytes[i];
 	return sum;
 }
 
@@ -306,10 +323,9 @@ void guests_each(const struct guests *guests, guests_fn *fn, void *data)
 		}
 }
 
-static void put_guest(const struct guest *g, struct buf *out)
+static void put_guest(const struct guest *g, const struct budget_shares *shares, struct buf *out)
 {
 	char why[GUEST_WHY];
-	int position = 0;
 	jtext_next(out);
 	buf_putc(out, '{');
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
@@ -318,22 +334,26 @@ static void put_guest(const struct guest *g, struct buf *out)
 	jtext_int(out, "countsBytes", g->bytes);
 	jtext_int(out, "priority", g->facts.priority);
 	jtext_text(out, "state", g->state == GUEST_WAITING ? "waiting" : "placed");
-	if (guest_why(g, why, sizeof(why), &position)) {
+	if (say_why(g, shares, why, sizeof(why))) {
 		jtext_text(out, "reason", why);
-		jtext_int(out, "position", position);
+		jtext_int(out, "position", guest_position(g));
 	}
 	jtext_int(out, "since", g->since_ms);
 	buf_putc(out, '}');
 }
 
-int guests_json(const struct guests *guests, struct buf *out)
+int guests_json(struct guests *guests, struct buf *out)
 {
+	struct budget_shares shares;
+	budget_read_shares(guests->fleet, &shares);
+	guests_number(guests);
 	buf_putc(out, '[');
 	list_each (&guests->placed, l)
-		put_guest(list_of(l, struct guest, link), out);
+		put_guest(list_of(l, struct guest, link), &shares, out);
 	list_each (&guests->waiting, l)
-		put_guest(list_of(l, struct guest, link), out);
+		put_guest(list_of(l, struct guest, link), &shares, out);
 	buf_putc(out, ']');
+	guests->is_numbered = false;
 	return out->failed ? -1 : 0;
 }
 

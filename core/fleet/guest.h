@@ -58,14 +58,14 @@ const struct guest *guests_find(const struct guests *guests, const char *kind, c
 const struct guest_facts *guest_facts(const struct guest *g); /* borrowed while it is there */
 int64_t guest_since(const struct guest *g);                   /* wall; it asked, or has its place */
 
-/* What is promised to guests that have a place: their limits. For the budget. kind NULL: of all. */
+/* What is promised to guests that have a place: their limits. For the budget. kind: recipe, webapp or notebook; NULL: of all. */
 int64_t guests_promise(const struct guests *guests, const char *kind);
 /* Rules or rooms have changed: looks at all who wait, before the loop waits again. */
 void guests_touch(struct guests *guests);
 typedef void guests_fn(void *data, const struct guest_facts *facts, bool is_waiting, int64_t since_ms);
 void guests_each(const struct guests *guests, guests_fn *fn, void *data); /* who is at work, then the line */
 /* [{"kind","id","user","project",…,"state":"waiting"|"placed","reason"?,"position"?,"since"}] */
-int guests_json(const struct guests *guests, struct buf *out);
+int guests_json(struct guests *guests, struct buf *out);
 
 /* --- where it is put: words `place` and `box` with `at` --- */
 #define GUEST_LEVELS  6

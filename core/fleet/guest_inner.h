@@ -11,6 +11,8 @@
 enum guest_state { GUEST_WAITING, GUEST_PLACED, GUEST_REFUSED };
 enum guest_block { GUEST_BLOCK_NONE, GUEST_BLOCK_NEW, GUEST_BLOCK_HOLD, GUEST_BLOCK_SLOTS, GUEST_BLOCK_MEMORY };
 
+enum { GUEST_KINDS = 4 }; /* recipe, webapp, notebook, others */
+
 struct guest {
 	struct list link;    /* guests.waiting or .placed, or none */
 	struct list in_news; /* its fn is to be told */
@@ -22,6 +24,8 @@ struct guest {
 	struct usage_user *user;    /* who it counts for; NULL = nobody */
 	enum guest_state state;
 	enum guest_block block, told_block;
+	size_t kind;
+	int position;     /* where guests.is_numbered */
 	int64_t bytes;    /* what it counts */
 	int64_t since_ms; /* wall: asked, then placed */
 	int64_t asked_mono_ms, placed_mono_ms;
@@ -41,8 +45,10 @@ struct guests {
 	struct map *by_id;   /* see guests_find */
 	uint64_t count, version;
 	int64_t looked_mono_ms;
-	int64_t held_bytes; /* by the last look, for who waits for memory */
-	bool is_short;      /* somebody waits for memory */
+	int64_t held_bytes;                /* by the last look, for who waits for memory */
+	int64_t placed_bytes[GUEST_KINDS]; /* the sum of what those with a place count */
+	bool is_numbered;                  /* positions hold: for one list of all of them */
+	bool is_short;                     /* somebody waits for memory */
 	bool is_dirty;
 };
 
@@ -58,5 +64,7 @@ void guests_place_again(struct guests *guests); /* the rules are others; all old
 void guests_look(struct guests *guests, int64_t now, int64_t *next);
 void guests_tell(struct guests *guests); /* those whose wait is over */
 int guest_position(const struct guest *g);
+/* Gives each that waits its position in one walk; they hold until guests->is_numbered is taken back. */
+void guests_number(struct guests *guests);
 
 #endif

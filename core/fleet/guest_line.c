@@ -98,6 +98,8 @@ static void put_in_order(struct guests *guests, int64_t now)
 int guest_position(const struct guest *g)
 {
 	int position = 1;
+	if (g->in->is_numbered)
+		return g->position;
 	list_each (&g->in->waiting, l) {
 		const struct guest *other = list_of(l, struct guest, link);
 		if (other == g)
@@ -105,6 +107,21 @@ int guest_position(const struct guest *g)
 		position += slots_signature(other->ticket) == slots_signature(g->ticket);
 	}
 	return position;
+}
+
+void guests_number(struct guests *guests)
+{
+	struct map *counts = map_new(); /* signature → how many, as the pointer's value */
+	bool ok = counts != NULL;
+	list_each (&guests->waiting, l) {
+		struct guest *g = list_of(l, struct guest, link);
+		uint64_t key = (uint64_t)(uintptr_t)slots_signature(g->ticket);
+		uintptr_t n = ok ? (uintptr_t)map_get_u64(counts, key) + 1 : 0;
+		ok = ok && map_set_u64(counts, key, (void *)n) == 0;
+		g->position = (int)n;
+	}
+	map_free(&counts);
+	guests->is_numbered = ok; /* without memory each one is counted by itself */
 }
 
 /* --- the ledger --- */

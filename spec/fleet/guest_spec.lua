@@ -140,6 +140,43 @@ describe("a guest", function()
 		assert.equal("a c j b", placed())
 	end)
 
+	it("of each kind counts in what is promised for as long as it has its place", function()
+		open(10 * GB, 2 * GB)
+		ask("r", { memory = GB })
+		ask("w", { memory = 2 * GB, kind = "webapp" })
+		ask("n", { memory = 3 * GB, kind = "notebook" })
+		assert.equal("r w n", placed())
+		ask("big", { memory = 4 * GB, kind = "notebook" })
+		settle()
+		assert.equal("the node's memory is promised: 6.0 of 8.0 GB (notebooks 3.0 GB, webapps 2.0 GB, recipes 1.0 GB); it needs 4.0 GB, 2.0 GB are left", (f:why "big"))
+		local function sums()
+			local b = t_words.parse(f:budget())
+			return { b.guestsBytes // GB, b.recipesBytes // GB, b.webappsBytes // GB, b.notebooksBytes // GB, b.promisedBytes // GB }
+		end
+		assert.same({ 6, 1, 2, 3, 6 }, sums())
+		f:leave "n"
+		assert.equal("r w n big", placed())
+		assert.same({ 7, 1, 2, 4, 7 }, sums())
+		for _, id in ipairs { "r", "w", "big" } do f:leave(id) end
+		assert.same({ 0, 0, 0, 0, 0 }, sums())
+	end)
+
+	it("has the same position in the list of all as alone", function()
+		open(10 * GB, 2 * GB)
+		assert(f:set_slots({ { name = "recipes at once", max = 1 } }, function(t)
+			return t.kind == "recipe" and { { 1, t.project or "" } } or {}
+		end))
+		for i = 1, 12 do ask("g" .. i, { project = "P" .. i % 3, kind = i % 4 == 0 and "webapp" or "recipe", memory = i % 4 == 0 and 4 * GB or GB / 8 | 0 }) end
+		settle()
+		local waiting = 0
+		for _, row in ipairs(t_words.parse(f:guests())) do
+			local why, position = f:why(row.id)
+			assert.same({ why, position }, { row.reason, row.position })
+			waiting = waiting + (why and 1 or 0)
+		end
+		assert.is_true(waiting >= 6, waiting)
+	end)
+
 	it("that can never fit into the node's memory is refused with the numbers", function()
 		open(10 * GB, 2 * GB)
 		ask("a", { memory = 9 * GB })

@@ -101,7 +101,7 @@ local function put_memory(out)
 	family(out, "memory_reserve_bytes", "gauge", "Kept for people and the system.", one(node.reserveBytes))
 	family(out, "memory_promised_bytes", "gauge", "Promised: services, each kernel alive with its limit, recipes and webapps with theirs.", one(node.promisedBytes))
 	local samples = { { { pool = "(services)" }, node.servicesBytes }, { { pool = "(recipes)" }, node.recipesBytes or 0 },
-		{ { pool = "(webapps)" }, node.webappsBytes or 0 } }
+		{ { pool = "(webapps)" }, node.webappsBytes or 0 }, { { pool = "(notebooks)" }, node.notebooksBytes or 0 } }
 	for i, p in ipairs(node.pools or {}) do
 		if p.promisedBytes > 0 then add(samples, i <= POOLS_MAX and p.name or OTHERS, nil, p.promisedBytes) end
 	end
