@@ -388,10 +388,12 @@ static int ticket(lua_State *L)
 
 int bind_jobs_open(lua_State *L)
 {
-	static const luaL_Reg words[] = { { "project", project },   { "keys", keys }, { "check", check },
-					  { "datasets", datasets }, { "look", look }, { "hash", hash },
-					  { "status", status },     { "list", list }, { "log", read_log },
-					  { "ticket", ticket }, { "change", change }, { "forget_logs", forget_logs },     { NULL, NULL } };
+	static const luaL_Reg words[] = {
+		{ "project", project }, { "keys", keys },     { "check", check },   { "datasets", datasets },
+		{ "look", look },       { "hash", hash },     { "status", status }, { "list", list },
+		{ "log", read_log },    { "ticket", ticket }, { "change", change }, { "forget_logs", forget_logs },
+		{ NULL, NULL }
+	};
 	luaL_newlib(L, words);
 	return 1;
 }

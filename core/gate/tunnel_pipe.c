@@ -214,7 +214,8 @@ static int take_up(struct pipe *p, const char *data, size_t len)
 		return -1;
 	}
 	flow_put(p, &p->up, p->app_fd, data, (size_t)n);
-	if ((size_t)n < len && buf_put(&p->ahead, data + n, len - (size_t)n) < 0) { /* no memory: a piece of the next request is none */
+	if ((size_t)n < len &&
+	    buf_put(&p->ahead, data + n, len - (size_t)n) < 0) { /* no memory: a piece of the next request is none */
 		pipe_finish(p, false);
 		return -1;
 	}

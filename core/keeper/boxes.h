@@ -15,9 +15,9 @@ struct boxes {
 	struct map *by_path; /* "run/jobs/SALES" → struct box: those in which, or below which, somebody lives */
 };
 
-int boxes_init(struct boxes *b); /* -1: no memory */
-void boxes_fini(struct boxes *b); /* everybody has left */
-int boxes_enter(struct boxes *b, struct proc *p); /* by p->desc.box; -1: no memory, it is in none */
+int boxes_init(struct boxes *b);                   /* -1: no memory */
+void boxes_fini(struct boxes *b);                  /* everybody has left */
+int boxes_enter(struct boxes *b, struct proc *p);  /* by p->desc.box; -1: no memory, it is in none */
 void boxes_leave(struct boxes *b, struct proc *p); /* also where it is in none */
 
 /* Lives somebody in it, or below? */

@@ -136,7 +136,8 @@ static bool is_box_allowed(const char *box)
 static int check_nesting(const struct keeper *k, const char *box, struct err *err)
 {
 	const struct proc *p = boxes_crossing(&k->procs.boxes, box);
-	return p ? err_set(err, "box \"%s\" would lie in another, or another in it: \"%s\" of %s", box, p->desc.box, p->desc.id) : 0;
+	return p ? err_set(err, "box \"%s\" would lie in another, or another in it: \"%s\" of %s", box, p->desc.box, p->desc.id)
+		 : 0;
 }
 
 /* What is asked of each new entry, born here or adopted. A service's name or kind would pass for that service after an exec in place. */

@@ -18,7 +18,7 @@
 #define PIDS         4
 #define AT_ONCE      16
 #define ID_MAX       64
-#define KEY_MAX      36 /* as lua/dss/model/project.lua and bind/project_change.c have it */
+#define KEY_MAX      36           /* as lua/dss/model/project.lua and bind/project_change.c have it */
 #define TEXT_MAX     (100 * 1024) /* of a project.lua: a text of the environment holds 128 KB */
 
 struct change {
