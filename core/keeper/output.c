@@ -156,7 +156,8 @@ void output_attach(struct output *o, struct wire_link *link)
 	o->is_behind = false;
 	list_each (&o->pipes, at) {
 		struct output_pipe *p = list_of(at, struct output_pipe, link);
-		p->is_told = p->is_finish_told = false;
+		/* A logger that ends drains what it has: that is no end of the output. The next one finds that by itself. */
+		p->is_told = p->is_finish_told = p->is_closed = false;
 		tell(p);
 	}
 	if (link)

@@ -257,6 +257,11 @@ project { recipes = {
 		out, said, code = node:ctl("job", "run", "CTL", "made")
 		assert.are.equal(0, code, said)
 		assert.truthy(said:find("DONE: nothing to build", 1, true), said)
+		-- another logger: a kernel that lives on goes on writing into its jobs' logs
+		out, code = node:dss("restart", "logger")
+		assert.are.equal(0, code, out)
+		out = node:ctl("job", "run", "CTL", "made", "--build", "all")
+		assert.truthy(out:find("[dss.job]  - Job ", 1, true), out)
 		out, said, code = node:ctl("job", "run", "CTL", "broken")
 		assert.are.equal(1, code, out .. said)
 		out, said, code = node:ctl("job", "start", "CTL", "never")
