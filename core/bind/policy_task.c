@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <lauxlib.h>
+#include "bind/policy_guest.h"
 #include "bind/subject.h"
 #include "sys/clock.h"
 
@@ -21,51 +22,19 @@ static const char *owner_of(const struct policy_task *t)
 	return t->g ? t->g->user : t->f->owner;
 }
 
-static void set_text(lua_State *L, const char *name, const char *value)
+static void set_or_empty(lua_State *L, const char *name, const char *value)
 {
-	if (!value)
-		return;
-	lua_pushstring(L, value);
-	lua_setfield(L, -2, name);
-}
-
-static void set_list(lua_State *L, const char *name, const json_t *list)
-{
-	size_t i;
-	json_t *v;
-	lua_createtable(L, (int)json_array_size(list), 0);
-	json_array_foreach(list, i, v) if (json_is_string(v))
-	{
-		lua_pushstring(L, json_string_value(v));
-		lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
-	}
+	lua_pushstring(L, value ? value : "");
 	lua_setfield(L, -2, name);
 }
 
 void policy_task_push_guest(lua_State *L, const struct guest_facts *g)
 {
-	lua_createtable(L, 0, 16);
-	set_text(L, "kind", g->kind);
-	set_text(L, "id", g->id);
-	set_text(L, "user", g->user ? g->user : "");
-	set_text(L, "project", g->project ? g->project : "");
-	set_text(L, "job", g->job);
-	set_text(L, "activity", g->activity);
-	set_text(L, "recipe", g->recipe);
-	set_text(L, "recipe_type", g->recipe_type);
-	set_text(L, "webapp", g->webapp);
-	set_text(L, "notebook", g->notebook);
-	set_text(L, "kernel_spec", g->kernel_spec);
-	set_list(L, "tags", g->tags);
-	set_list(L, "resources", g->resources);
-	lua_pushinteger(L, g->priority);
-	lua_setfield(L, -2, "priority");
+	policy_guest_push(L, g);
+	set_or_empty(L, "user", g->user);
+	set_or_empty(L, "project", g->project);
 	lua_pushinteger(L, clock_wall_ms() / 1000);
 	lua_setfield(L, -2, "unix_s");
-	if (g->memory_bytes <= 0)
-		return;
-	lua_pushinteger(L, g->memory_bytes);
-	lua_setfield(L, -2, "memory");
 }
 
 /* --- slots --- */

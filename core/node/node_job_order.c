@@ -30,7 +30,7 @@ struct guest_facts job_order_facts(const struct node *n, const struct job_activi
 		.task = a->job->task,
 		.tags = json_object_get(a->spec, "tags"),
 		.resources = json_object_get(a->spec, "resources"),
-		.memory_bytes = (int64_t)memory,
+		.memory_bytes = job_runs_in_kernel(a) ? -1 : (int64_t)memory,
 		.priority = f ? f->priority : 0,
 	};
 }

@@ -44,23 +44,9 @@ static json_t *make_holds(const struct job_activity *a)
 
 static struct guest_facts facts_of(const struct node_jobs *t, const struct job_activity *a, const char *id)
 {
-	const struct future *f = fleet_live(t->node->fleet, a->job->task);
-	double memory = json_number_value(json_object_get(json_object_get(a->spec, "limits"), "memory_bytes"));
-	return (struct guest_facts){
-		.kind = "recipe",
-		.id = id,
-		.user = a->job->owner,
-		.project = a->job->project,
-		.job = a->job->id,
-		.activity = a->id,
-		.recipe = job_order_recipe(a),
-		.recipe_type = a->kind,
-		.task = a->job->task,
-		.tags = json_object_get(a->spec, "tags"),
-		.resources = json_object_get(a->spec, "resources"),
-		.memory_bytes = job_runs_in_kernel(a) ? -1 : (int64_t)memory,
-		.priority = f ? f->priority : 0,
-	};
+	struct guest_facts facts = job_order_facts(t->node, a);
+	facts.id = id;
+	return facts;
 }
 
 /* --- starts --- */
