@@ -20,6 +20,7 @@
 
 #define PIPE_BYTES  (1 << 20) /* of each of its pipes, where the system gives it */
 #define READ_BYTES  (64 * 1024)
+#define BLIND_MS    20
 #define LINE_BYTES  (16 * 1024)
 #define PREFIX_MAX  256
 #define OUT_BYTES   (256 * 1024)
@@ -234,16 +235,31 @@ static bool reap(int *status)
 	return false;
 }
 
+/* The kernel has no memory for a wait, or none for us: the program's end is still the one that is told. Both are read in vain, or not. */
+static void pause_instead(struct pollfd fds[2], bool *was_told)
+{
+	const struct timespec pause = { .tv_nsec = BLIND_MS * 1000000L };
+	char text[200];
+	snprintf(text, sizeof(text), "unable to wait for the program's output: %s; it is looked at every %d ms", strerror(errno),
+		 BLIND_MS);
+	if (!*was_told)
+		say("WARN", text);
+	*was_told = true;
+	nanosleep(&pause, NULL);
+	fds[0].revents = fds[1].revents = POLLIN;
+}
+
 /* Until the program has ended and all that it wrote was read. */
 static int follow(struct stream streams[2], const sigset_t *unblocked)
 {
 	int status = 0;
+	bool was_told = false;
 	for (bool has_ended = false; !has_ended;) {
 		struct pollfd fds[2];
 		for (int i = 0; i < 2; i++)
 			fds[i] = (struct pollfd){ .fd = streams[i].fd, .events = POLLIN };
 		if (ppoll(fds, 2, NULL, unblocked) < 0 && errno != EINTR)
-			break;
+			pause_instead(fds, &was_told);
 		has_ended = reap(&status);
 		for (int i = 0; i < 2; i++)
 			if (streams[i].fd >= 0 && fds[i].revents && !read_some(&streams[i]))

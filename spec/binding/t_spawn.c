@@ -199,12 +199,12 @@ static int l_dumpable(lua_State *L)
 	return 1;
 }
 
-/* deny_clone3(errno): from now on this process and its children get that errno, as under an old kernel or a container's filter */
-static int l_deny_clone3(lua_State *L)
+/* From now on this process and its children get that errno, as under an old kernel or a container's filter */
+static int deny(lua_State *L, int call)
 {
 	struct sock_filter code[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone3, 0, 1),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)call, 0, 1),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)luaL_checkinteger(L, 1)),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
@@ -212,6 +212,17 @@ static int l_deny_clone3(lua_State *L)
 	bool ok = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
 	lua_pushboolean(L, ok);
 	return 1;
+}
+
+/* deny_clone3(errno), deny_ppoll(errno) */
+static int l_deny_clone3(lua_State *L)
+{
+	return deny(L, SYS_clone3);
+}
+
+static int l_deny_ppoll(lua_State *L)
+{
+	return deny(L, SYS_ppoll);
 }
 
 int luaopen_t_spawn(lua_State *L);
@@ -227,6 +238,7 @@ int luaopen_t_spawn(lua_State *L)
 		{ "block_signal", l_block_signal },
 		{ "ignore_signal", l_ignore_signal },
 		{ "deny_clone3", l_deny_clone3 },
+		{ "deny_ppoll", l_deny_ppoll },
 		{ "dumpable", l_dumpable },
 		{ NULL, NULL },
 	};

@@ -62,6 +62,19 @@ describe("stamp", function()
 		assert.are.equal(137, select(2, stamp("--", "sh", "-c", "kill -9 $$")))
 	end)
 
+	it("tells the program's own end and all its lines, also where the kernel lets it wait for nothing", function()
+		local script = write("deny.lua", ([[
+			package.cpath = %q
+			assert(require("t_spawn").deny_ppoll(12)) -- ENOMEM
+			os.exit(select(3, os.execute(%q)))
+		]]):format(package.cpath, logger .. " stamp --name a_NP -- sh -c 'echo one; seq 20000; exit 7'"))
+		local out, status = Instance.run { "env", "LD_PRELOAD=" .. (os.getenv "DSS_SAN_PRELOAD" or ""), "lua5.4", script }
+		assert.are.equal(7, status)
+		local _, lines = out:gsub("%] %[INFO%] ", "")
+		assert.are.equal(20001, lines)
+		assert.truthy(out:find("unable to wait for the program's output: Cannot allocate memory", 1, true), out:sub(1, 300))
+	end)
+
 	it("shows what has no end, has bytes of its own, or is longer than a line may be", function()
 		assert.are.same({ "out INFO no end" }, (stamp("--", "printf", "no end")))
 		assert.are.same({ "out INFO a?[31mred?? b\tc" }, (stamp("--", "printf", "a\\033[31mred\\0\\001 b\\tc\\r\\n")))
