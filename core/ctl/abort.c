@@ -154,7 +154,7 @@ int abort_command(struct ctl *ctl, int argc, char **argv)
 		  NULL },
 		{ "yes", NULL, "with --where: do not ask", OPT_FLAG, &choice.is_sure, 0, 0, NULL },
 		{ "dry-run", NULL, "with --where: show what would end, and end nothing", OPT_FLAG, &choice.is_dry, 0, 0, NULL },
-		{ "key-file", "FILE", "the API key (else DSS_KEY, else config/admin.key)", OPT_TEXT, &key_file, 0, 0, NULL },
+		OPT_KEY_FILE(&key_file),
 		{ 0 },
 	};
 	struct opt_words words = { .usage = "ID | --where FILTER [--yes | --dry-run]",

@@ -34,7 +34,7 @@ int alerts_command(struct ctl *ctl, int argc, char **argv)
 	struct rest_answer a = { 0 };
 	const struct opt opts[] = {
 		{ "fail", NULL, "exit 1 while there is a warning or an error", OPT_FLAG, &fails, 0, 0, NULL },
-		{ "key-file", "FILE", "the API key (else DSS_KEY, else config/admin.key)", OPT_TEXT, &key_file, 0, 0, NULL },
+		OPT_KEY_FILE(&key_file),
 		{ 0 },
 	};
 	struct opt_words words = { .usage = "[--fail] [--json]",

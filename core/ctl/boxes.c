@@ -57,9 +57,7 @@ int boxes_command(struct ctl *ctl, int argc, char **argv)
 	const char *key_file = NULL;
 	struct rest *rest = NULL;
 	struct rest_answer a = { 0 };
-	const struct opt opts[] = {
-		{ "key-file", "FILE", "the API key (else DSS_KEY, else config/admin.key)", OPT_TEXT, &key_file, 0, 0, NULL }, { 0 }
-	};
+	const struct opt opts[] = { OPT_KEY_FILE(&key_file), { 0 } };
 	struct opt_words words = {
 		.usage = "[--json]",
 		.about = "Where recipes and webapps run: the levels in use, what limits each, and what it uses."

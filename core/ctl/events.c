@@ -145,7 +145,7 @@ int events_command(struct ctl *ctl, int argc, char **argv)
 		{ "follow", NULL, "go on with those that come, until Ctrl-C", OPT_FLAG, &e.is_following, 0, 0, NULL },
 		{ "n", "LINES", "how many of the newest, without --follow (20)", OPT_INT, &e.most, 1, LINES_MOST, NULL },
 		{ "since", "ID", "those after this one", OPT_TEXT, &since, 0, 0, NULL },
-		{ "key-file", "FILE", "the API key (else DSS_KEY, else config/admin.key)", OPT_TEXT, &key_file, 0, 0, NULL },
+		OPT_KEY_FILE(&key_file),
 		{ 0 },
 	};
 	struct opt_words words = { .usage = "[--follow] [-n LINES] [--since ID] [--json]",

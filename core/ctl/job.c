@@ -12,7 +12,6 @@
 
 enum { PATH_ROOM = 1000, JOBS_SHOWN = 40 };
 
-static const char key_help[] = "the API key (else DSS_KEY, else config/admin.key)";
 /* "/public/api/projects/P/jobs/J" and what follows. */
 static int path_of(const char *project, const char *job, const char *rest, char *out, size_t room)
 {
@@ -229,7 +228,7 @@ static int begin(struct ctl *ctl, int argc, char **argv, bool is_run)
 		  "stale (what is out of date, the default), only (these, in any case), all (these and all they are made of), "
 		  "missing (these, and what is not there)",
 		  OPT_TEXT, &word, 0, 0, NULL },
-		{ "key-file", "FILE", key_help, OPT_TEXT, &key_file, 0, 0, NULL },
+		OPT_KEY_FILE(&key_file),
 		{ 0 }
 	};
 	struct opt_words words = { .usage =
@@ -277,7 +276,7 @@ static int status(struct ctl *ctl, int argc, char **argv)
 {
 	const char *key_file = NULL;
 	struct rest *rest = NULL;
-	const struct opt opts[] = { { "key-file", "FILE", key_help, OPT_TEXT, &key_file, 0, 0, NULL }, { 0 } };
+	const struct opt opts[] = { OPT_KEY_FILE(&key_file), { 0 } };
 	struct opt_words words = { .usage = "status PROJECT JOB [--json]",
 				   .about = "A job's state and its activities: what ran, how long, why.",
 				   .least = 2,
@@ -316,7 +315,7 @@ static int end_job(struct ctl *ctl, int argc, char **argv)
 	char path[PATH_ROOM];
 	struct rest *rest = NULL;
 	struct rest_answer a = { 0 };
-	const struct opt opts[] = { { "key-file", "FILE", key_help, OPT_TEXT, &key_file, 0, 0, NULL }, { 0 } };
+	const struct opt opts[] = { OPT_KEY_FILE(&key_file), { 0 } };
 	struct opt_words words = {
 		.usage = "abort PROJECT JOB", .about = "Ends a job and all that it started.", .least = 2, .most = 2
 	};
@@ -338,7 +337,7 @@ static int print_log(struct ctl *ctl, int argc, char **argv)
 	struct rest *rest = NULL;
 	const struct opt opts[] = { { "follow", NULL, "go on to the job's end", OPT_FLAG, &is_following, 0, 0, NULL },
 				    { "f", NULL, "the same", OPT_FLAG, &is_following, 0, 0, NULL },
-				    { "key-file", "FILE", key_help, OPT_TEXT, &key_file, 0, 0, NULL },
+				    OPT_KEY_FILE(&key_file),
 				    { 0 } };
 	struct opt_words words = {
 		.usage = "log PROJECT JOB [-f]", .about = "What a job and its recipes printed.", .least = 2, .most = 2
@@ -392,9 +391,7 @@ int jobs_command(struct ctl *ctl, int argc, char **argv)
 	char path[PATH_ROOM], query[40];
 	struct rest *rest = NULL;
 	struct rest_answer a = { 0 };
-	const struct opt opts[] = { { "n", "N", "how many (40)", OPT_INT, &most, 1, 10000, NULL },
-				    { "key-file", "FILE", key_help, OPT_TEXT, &key_file, 0, 0, NULL },
-				    { 0 } };
+	const struct opt opts[] = { { "n", "N", "how many (40)", OPT_INT, &most, 1, 10000, NULL }, OPT_KEY_FILE(&key_file), { 0 } };
 	struct opt_words words = { .usage = "[PROJECT] [-n N] [--json]",
 				   .about = "Jobs, newest first: of a project, or your own of all (admins: all).",
 				   .most = 1 };

@@ -10,8 +10,6 @@
 
 enum { PATH_ROOM = 600 };
 
-static const char key_help[] = "the API key (else DSS_KEY, else config/admin.key)";
-
 static const struct list_column columns[] = {
 	{ "ID", "id", LIST_TEXT },
 	{ "USER", "user", LIST_TEXT },
@@ -58,7 +56,7 @@ static int add(struct ctl *ctl, int argc, char **argv)
 	const struct opt opts[] = {
 		{ "admin", NULL, "may do everything, and act for others", OPT_FLAG, &is_admin, 0, 0, NULL },
 		{ "label", "TEXT", "what it is for, shown in the list", OPT_TEXT, &label, 0, 0, NULL },
-		{ "key-file", "FILE", key_help, OPT_TEXT, &key_file, 0, 0, NULL },
+		OPT_KEY_FILE(&key_file),
 		{ 0 },
 	};
 	struct opt_words words = { .usage = "add USER [--admin] [--label TEXT]",
@@ -83,7 +81,7 @@ static int add(struct ctl *ctl, int argc, char **argv)
 static int list(struct ctl *ctl, int argc, char **argv)
 {
 	const char *key_file = NULL;
-	const struct opt opts[] = { { "key-file", "FILE", key_help, OPT_TEXT, &key_file, 0, 0, NULL }, { 0 } };
+	const struct opt opts[] = { OPT_KEY_FILE(&key_file), { 0 } };
 	struct opt_words words = { .usage = "list [--json]", .about = "The keys, without what proves them." };
 	int code = opt_read(ctl, opts, &words, argc, argv);
 	return code >= 0 ? code : rest_once(ctl, key_file, "GET", "/api/keys", NULL, print_list);
@@ -93,7 +91,7 @@ static int end_key(struct ctl *ctl, int argc, char **argv)
 {
 	char path[PATH_ROOM] = "/api/keys/";
 	const char *key_file = NULL;
-	const struct opt opts[] = { { "key-file", "FILE", key_help, OPT_TEXT, &key_file, 0, 0, NULL }, { 0 } };
+	const struct opt opts[] = { OPT_KEY_FILE(&key_file), { 0 } };
 	struct opt_words words = { .usage = "revoke ID", .about = "Ends a key, at once and for good.", .least = 1, .most = 1 };
 	int code = opt_read(ctl, opts, &words, argc, argv);
 	if (code >= 0)

@@ -235,7 +235,7 @@ static int print_list(struct ctl *ctl, const struct what *what, int argc, char *
 	struct filter filters[FILTERS_MAX + 1] = { 0 };
 	bool is_tree = false;
 	struct opt opts[FILTERS_MAX + 4] = {
-		{ "key-file", "FILE", "the API key (else DSS_KEY, else config/admin.key)", OPT_TEXT, &key_file, 0, 0, NULL },
+		OPT_KEY_FILE(&key_file),
 		{ "where", "FILTER", "only those it is true of: \"memory > 1g and age > 2h\"", OPT_TEXT, &where, 0, 0, NULL },
 	};
 	char joined[WHERE_MAX + 2];

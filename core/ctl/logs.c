@@ -199,7 +199,7 @@ int logs_command(struct ctl *ctl, int argc, char **argv)
 	const struct opt opts[] = {
 		{ "follow", NULL, "go on with what comes, until Ctrl-C or the task's end", OPT_FLAG, &is_following, 0, 0, NULL },
 		{ "n", "LINES", "how many of the last lines (40)", OPT_INT, &lines, 1, LINES_MOST, NULL },
-		{ "key-file", "FILE", "the API key (else DSS_KEY, else config/admin.key)", OPT_TEXT, &key_file, 0, 0, NULL },
+		OPT_KEY_FILE(&key_file),
 		{ 0 },
 	};
 	struct opt_words words = {

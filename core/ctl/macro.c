@@ -18,8 +18,6 @@
 
 enum { PATH_ROOM = 1000, LOOK_MS = 200, BAR = 30, CELL_ROOM = 2100 };
 
-static const char key_help[] = "the API key (else DSS_KEY, else config/admin.key)";
-
 static int escaped(const char *word, const char *what, char *out, size_t room)
 {
 	if (!text_is_id(word, strlen(word)) || rest_escape(word, out, room) < 0)
@@ -42,7 +40,7 @@ int macros_command(struct ctl *ctl, int argc, char **argv)
 	const char *key_file = NULL;
 	struct rest *rest = NULL;
 	struct rest_answer a = { 0 };
-	const struct opt opts[] = { { "key-file", "FILE", key_help, OPT_TEXT, &key_file, 0, 0, NULL }, { 0 } };
+	const struct opt opts[] = { OPT_KEY_FILE(&key_file), { 0 } };
 	struct opt_words words = { .usage = "[PROJECT] [--json]",
 				   .about = "Macros that you may run: over a project, or over the whole instance (admins).",
 				   .most = 1 };
@@ -113,7 +111,7 @@ static int show(struct ctl *ctl, int argc, char **argv)
 {
 	char path[PATH_ROOM], name[PATH_ROOM / 2];
 	const char *key_file = NULL;
-	const struct opt opts[] = { { "key-file", "FILE", key_help, OPT_TEXT, &key_file, 0, 0, NULL }, { 0 } };
+	const struct opt opts[] = { OPT_KEY_FILE(&key_file), { 0 } };
 	struct opt_words words = { .usage = "show NAME", .about = "What a macro does, and its params.", .least = 1, .most = 1 };
 	int code = opt_read(ctl, opts, &words, argc, argv);
 	if (code >= 0 || (code = escaped(words.words[0], "macro's name", name, sizeof(name))) != CTL_DONE)
@@ -336,7 +334,7 @@ static int run_it(struct ctl *ctl, int argc, char **argv)
 		{ "act", NULL, "carry it out: the same as --param simulate=false", OPT_FLAG, &does_act, 0, 0, NULL },
 		{ "out", "FILE", "the result into a file that is not there yet", OPT_TEXT, &out, 0, 0, NULL },
 		{ "detach", NULL, "do not wait: print the run's id", OPT_FLAG, &is_detached, 0, 0, NULL },
-		{ "key-file", "FILE", key_help, OPT_TEXT, &key_file, 0, 0, NULL },
+		OPT_KEY_FILE(&key_file),
 		{ 0 }
 	};
 	struct opt_words words = { .usage = "run NAME [--param NAME=VALUE]… [--project KEY] [--act] [--out FILE]",
@@ -387,7 +385,7 @@ static int print_runs(struct ctl *ctl, const struct rest_answer *a)
 static int runs(struct ctl *ctl, int argc, char **argv)
 {
 	const char *key_file = NULL;
-	const struct opt opts[] = { { "key-file", "FILE", key_help, OPT_TEXT, &key_file, 0, 0, NULL }, { 0 } };
+	const struct opt opts[] = { OPT_KEY_FILE(&key_file), { 0 } };
 	struct opt_words words = { .usage = "runs [--json]", .about = "Runs that go on, or whose result nobody has fetched." };
 	int code = opt_read(ctl, opts, &words, argc, argv);
 	return code >= 0 ? code : rest_once(ctl, key_file, "GET", "/api/macro-runs", NULL, print_runs);
@@ -399,7 +397,7 @@ static int result(struct ctl *ctl, int argc, char **argv)
 	char run[PATH_ROOM / 2];
 	struct rest *rest = NULL;
 	const struct opt opts[] = { { "out", "FILE", "into a file that is not there yet", OPT_TEXT, &out, 0, 0, NULL },
-				    { "key-file", "FILE", key_help, OPT_TEXT, &key_file, 0, 0, NULL },
+				    OPT_KEY_FILE(&key_file),
 				    { 0 } };
 	struct opt_words words = { .usage = "result RUN [--out FILE]",
 				   .about = "Waits for the end of a run and prints its result, once.",
@@ -428,7 +426,7 @@ static int abort_it(struct ctl *ctl, int argc, char **argv)
 {
 	const char *key_file = NULL;
 	char path[PATH_ROOM], run[PATH_ROOM / 2];
-	const struct opt opts[] = { { "key-file", "FILE", key_help, OPT_TEXT, &key_file, 0, 0, NULL }, { 0 } };
+	const struct opt opts[] = { OPT_KEY_FILE(&key_file), { 0 } };
 	struct opt_words words = {
 		.usage = "abort RUN", .about = "Stops a run; what it has done stays done.", .least = 1, .most = 1
 	};

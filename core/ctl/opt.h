@@ -30,6 +30,12 @@ struct opt {
 	int (*each)(void *to, const char *value, struct err *err);
 };
 
+/* Of every command that asks the API; to: a const char *. */
+#define OPT_KEY_FILE(to)                                                                                                           \
+	{                                                                                                                          \
+		"key-file", "FILE", "the API key (else DSS_KEY, else config/admin.key)", OPT_TEXT, to, 0, 0, NULL                  \
+	}
+
 enum { OPT_WORDS_MAX = 64 };
 
 struct opt_words {

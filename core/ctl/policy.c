@@ -15,8 +15,6 @@
 
 enum { TAKEN_WAIT_MS = 15000, VERSIONS_SHOWN = 20 };
 
-static const char key_help[] = "the API key (else DSS_KEY, else config/admin.key)";
-
 /* A list from the API as an owned copy. */
 static int get_list(struct rest *rest, const char *path, json_t **out)
 {
@@ -78,7 +76,7 @@ static int show(struct ctl *ctl, int argc, char **argv)
 	struct rest *rest = NULL;
 	struct rest_answer state = { 0 };
 	json_t *files = NULL;
-	const struct opt opts[] = { { "key-file", "FILE", key_help, OPT_TEXT, &key_file, 0, 0, NULL }, { 0 } };
+	const struct opt opts[] = { OPT_KEY_FILE(&key_file), { 0 } };
 	struct opt_words words = {
 		.usage = "[show] [--json]",
 		.about = "What is in force, and what is wrong with the files in policies/. Exit 1 where something is."
@@ -210,7 +208,7 @@ static int diff(struct ctl *ctl, int argc, char **argv)
 	json_t *a = NULL, *b = NULL;
 	char a_name[40] = "in-force", b_name[40] = "policies";
 	bool differs = false;
-	const struct opt opts[] = { { "key-file", "FILE", key_help, OPT_TEXT, &key_file, 0, 0, NULL }, { 0 } };
+	const struct opt opts[] = { OPT_KEY_FILE(&key_file), { 0 } };
 	struct opt_words words = { .usage = "diff [N [M]]",
 				   .about = "What differs between the set in force and policies/; between version N and policies/; "
 					    "or between two versions.",
@@ -272,7 +270,7 @@ static int history(struct ctl *ctl, int argc, char **argv)
 	int64_t limit = VERSIONS_SHOWN;
 	char path[64];
 	const struct opt opts[] = { { "limit", "N", "how many, newest first", OPT_INT, &limit, 1, 10000, NULL },
-				    { "key-file", "FILE", key_help, OPT_TEXT, &key_file, 0, 0, NULL },
+				    OPT_KEY_FILE(&key_file),
 				    { 0 } };
 	struct opt_words words = { .usage = "history [--limit N] [--json]", .about = "The sets that were in force, newest first." };
 	int code = opt_read(ctl, opts, &words, argc, argv);
@@ -356,9 +354,7 @@ static int rollback(struct ctl *ctl, int argc, char **argv)
 	const char *key_file = NULL;
 	struct rest *rest = NULL;
 	bool is_yes = false;
-	const struct opt opts[] = { { "yes", NULL, "do not ask", OPT_FLAG, &is_yes, 0, 0, NULL },
-				    { "key-file", "FILE", key_help, OPT_TEXT, &key_file, 0, 0, NULL },
-				    { 0 } };
+	const struct opt opts[] = { { "yes", NULL, "do not ask", OPT_FLAG, &is_yes, 0, 0, NULL }, OPT_KEY_FILE(&key_file), { 0 } };
 	struct opt_words words = { .usage = "rollback N [--yes]",
 				   .about = "Makes policies/ what it was in version N, once that is seen to be free of mistakes, "
 					    "and waits until it is\n"

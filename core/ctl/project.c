@@ -12,8 +12,6 @@
 
 enum { PATH_ROOM = 600, DEPTH_MAX = 30, LINE_ROOM = 600 };
 
-static const char key_help[] = "the API key (else DSS_KEY, else config/admin.key)";
-
 /* 0, or a misuse was told. */
 static int path_of(const char *key, const char *before, const char *rest, char out[PATH_ROOM])
 {
@@ -49,7 +47,7 @@ static int create(struct ctl *ctl, int argc, char **argv)
 		{ "name", "TEXT", "for people; else KEY", OPT_TEXT, &name, 0, 0, NULL },
 		{ "owner", "LOGIN", "whose it is; else yours", OPT_TEXT, &owner, 0, 0, NULL },
 		{ "about", "TEXT", "a line for people", OPT_TEXT, &about, 0, 0, NULL },
-		{ "key-file", "FILE", key_help, OPT_TEXT, &key_file, 0, 0, NULL },
+		OPT_KEY_FILE(&key_file),
 		{ 0 },
 	};
 	struct opt_words words = { .usage = "create KEY [--name TEXT] [--owner LOGIN] [--about TEXT]",
@@ -90,7 +88,7 @@ static int remove_it(struct ctl *ctl, int argc, char **argv)
 		{ "data", NULL, "its data, too; else projects/KEY/data stays", OPT_FLAG, &with_data, 0, 0, NULL },
 		{ "logs", NULL, "the logs of its jobs, too", OPT_FLAG, &with_logs, 0, 0, NULL },
 		{ "wait", NULL, "end its jobs and webapps first; else it is refused while any runs", OPT_FLAG, &wait, 0, 0, NULL },
-		{ "key-file", "FILE", key_help, OPT_TEXT, &key_file, 0, 0, NULL },
+		OPT_KEY_FILE(&key_file),
 		{ 0 },
 	};
 	struct opt_words words = { .usage = "delete KEY [--data] [--logs] [--wait]",
@@ -129,7 +127,7 @@ static int print_list(struct ctl *ctl, const struct rest_answer *a)
 static int list(struct ctl *ctl, int argc, char **argv)
 {
 	const char *key_file = NULL;
-	const struct opt opts[] = { { "key-file", "FILE", key_help, OPT_TEXT, &key_file, 0, 0, NULL }, { 0 } };
+	const struct opt opts[] = { OPT_KEY_FILE(&key_file), { 0 } };
 	struct opt_words words = { .usage = "list [--json]", .about = "Projects that you may read." };
 	int code = opt_read(ctl, opts, &words, argc, argv);
 	return code >= 0 ? code : rest_once(ctl, key_file, "GET", "/public/api/projects", NULL, print_list);
@@ -156,7 +154,7 @@ static int check(struct ctl *ctl, int argc, char **argv)
 {
 	char path[PATH_ROOM];
 	const char *key_file = NULL;
-	const struct opt opts[] = { { "key-file", "FILE", key_help, OPT_TEXT, &key_file, 0, 0, NULL }, { 0 } };
+	const struct opt opts[] = { OPT_KEY_FILE(&key_file), { 0 } };
 	struct opt_words words = { .usage = "check KEY [--json]",
 				   .about = "Reads project.lua as a job would; what is wrong with file and line, and exit 1.",
 				   .least = 1,
@@ -225,7 +223,7 @@ static int show(struct ctl *ctl, int argc, char **argv)
 {
 	char path[PATH_ROOM];
 	const char *key_file = NULL;
-	const struct opt opts[] = { { "key-file", "FILE", key_help, OPT_TEXT, &key_file, 0, 0, NULL }, { 0 } };
+	const struct opt opts[] = { OPT_KEY_FILE(&key_file), { 0 } };
 	struct opt_words words = {
 		.usage = "show KEY [--json]", .about = "Its flow as a tree, from the sources down.", .least = 1, .most = 1
 	};

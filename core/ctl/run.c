@@ -370,7 +370,7 @@ int run_command(struct ctl *ctl, int argc, char **argv)
 		  NULL },
 		{ "env", "NAME[=VALUE]", "one more variable, beside PATH LANG LC_* HOME TZ; may repeat", OPT_EACH, &r, 0, 0,
 		  add_env },
-		{ "key-file", "FILE", "the API key (else DSS_KEY, else config/admin.key)", OPT_TEXT, &r.key_file, 0, 0, NULL },
+		OPT_KEY_FILE(&r.key_file),
 		{ 0 },
 	};
 	struct opt_words words = {

@@ -240,7 +240,7 @@ int submit_command(struct ctl *ctl, int argc, char **argv)
 		{ "user", "NAME", "for somebody else (admin keys only)", OPT_TEXT, &s.user, 0, 0, NULL },
 		{ "client-key", "KEY", "the same key again answers the first task", OPT_TEXT, &s.client_key, 0, 0, NULL },
 		{ "wait", NULL, "wait for it and print its result", OPT_FLAG, &s.wait, 0, 0, NULL },
-		{ "key-file", "FILE", "the API key (else DSS_KEY, else config/admin.key)", OPT_TEXT, &s.key_file, 0, 0, NULL },
+		OPT_KEY_FILE(&s.key_file),
 		{ 0 },
 	};
 	struct opt_words words = { .usage = "python MODULE:FUNCTION | java CLASS | command -- ARGV… [options]",

@@ -212,11 +212,10 @@ int wait_command(struct ctl *ctl, int argc, char **argv)
 	const char *key_file = NULL;
 	int64_t most_ms = -1;
 	struct rest *rest = NULL;
-	const struct opt opts[] = {
-		{ "most", "TIME", "stop waiting after that long (exit 7); the task goes on", OPT_DURATION, &most_ms, 0, 0, NULL },
-		{ "key-file", "FILE", "the API key (else DSS_KEY, else config/admin.key)", OPT_TEXT, &key_file, 0, 0, NULL },
-		{ 0 }
-	};
+	const struct opt opts[] = { { "most", "TIME", "stop waiting after that long (exit 7); the task goes on", OPT_DURATION,
+				      &most_ms, 0, 0, NULL },
+				    OPT_KEY_FILE(&key_file),
+				    { 0 } };
 	struct opt_words words = {
 		.usage = "ID [options]",
 		.about = "Waits for a task and prints its result. Exit 0: done; 1: failed; 3: aborted; 7: out of time;\n"
@@ -236,9 +235,7 @@ int result_command(struct ctl *ctl, int argc, char **argv)
 {
 	const char *key_file = NULL;
 	struct rest *rest = NULL;
-	const struct opt opts[] = {
-		{ "key-file", "FILE", "the API key (else DSS_KEY, else config/admin.key)", OPT_TEXT, &key_file, 0, 0, NULL }, { 0 }
-	};
+	const struct opt opts[] = { OPT_KEY_FILE(&key_file), { 0 } };
 	struct opt_words words = {
 		.usage = "ID", .about = "Prints the result of a task that has ended, as JSON.", .least = 1, .most = 1
 	};

@@ -221,7 +221,7 @@ int top_command(struct ctl *ctl, int argc, char **argv)
 		{ "by", "memory|cpu", "what comes first (memory)", OPT_TEXT, &t.by, 0, 0, NULL },
 		{ "where", "FILTER", "only those it is true of: \"memory > 1g and age > 2h\"", OPT_TEXT, &t.where, 0, 0, NULL },
 		{ "every", "TIME", "how often it is looked again (2s)", OPT_DURATION, &every_ms, 0, 0, NULL },
-		{ "key-file", "FILE", "the API key (else DSS_KEY, else config/admin.key)", OPT_TEXT, &key_file, 0, 0, NULL },
+		OPT_KEY_FILE(&key_file),
 		{ 0 },
 	};
 	struct opt_words words = {

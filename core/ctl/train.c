@@ -15,8 +15,6 @@
 
 enum { PATH_ROOM = 1000, TEXT_ROOM = 400, LOOK_MS = 400, QUIET_LOOK_MS = 1000 };
 
-static const char key_help[] = "the API key (else DSS_KEY, else config/admin.key)";
-
 static const struct list_column columns[] = {
 	{ "PROJECT", "project", LIST_TEXT },  { "MODEL", "model", LIST_TEXT },
 	{ "SESSION", "session", LIST_TEXT },  { "ALGORITHM", "algorithm", LIST_TEXT },
@@ -212,7 +210,7 @@ int train_command(struct ctl *ctl, int argc, char **argv)
 	const struct opt opts[] = { { "wait", NULL, "until it has ended; then the metrics, and its exit code", OPT_FLAG,
 				      &is_waiting, 0, 0, NULL },
 				    { "name", "TEXT", "the session's name", OPT_TEXT, &name, 0, 0, NULL },
-				    { "key-file", "FILE", key_help, OPT_TEXT, &key_file, 0, 0, NULL },
+				    OPT_KEY_FILE(&key_file),
 				    { 0 } };
 	struct opt_words words = {
 		.usage = "PROJECT MODEL [--wait] [--name TEXT] [--json]",
@@ -248,7 +246,7 @@ int models_command(struct ctl *ctl, int argc, char **argv)
 {
 	const char *key_file = NULL;
 	char path[PATH_ROOM] = "/api/models", project[PATH_ROOM / 3];
-	const struct opt opts[] = { { "key-file", "FILE", key_help, OPT_TEXT, &key_file, 0, 0, NULL }, { 0 } };
+	const struct opt opts[] = { OPT_KEY_FILE(&key_file), { 0 } };
 	struct opt_words words = { .usage = "[PROJECT] [--json]",
 				   .about = "Models of the projects that you may read, and their trainings, newest first.",
 				   .most = 1 };

@@ -136,7 +136,7 @@ int usage_command(struct ctl *ctl, int argc, char **argv)
 		{ "kind", "WORD", "only kernel, recipe, webapp, service …", OPT_TEXT, &q.kind, 0, 0, NULL },
 		{ "limit", "N", "at most so many rows (1000)", OPT_INT, &q.limit, 1, 10000, NULL },
 		{ "csv", NULL, "comma-separated values, for a spreadsheet", OPT_FLAG, &q.csv, 0, 0, NULL },
-		{ "key-file", "FILE", "the API key (else DSS_KEY, else config/admin.key)", OPT_TEXT, &q.key_file, 0, 0, NULL },
+		OPT_KEY_FILE(&q.key_file),
 		{ 0 },
 	};
 	struct opt_words words = {

@@ -12,7 +12,6 @@
 
 enum { PATH_ROOM = 1000, LOOK_MS = 300, LINES_LOOKS = 5, REASON_ROOM = 600 };
 
-static const char key_help[] = "the API key (else DSS_KEY, else config/admin.key)";
 /* Where a webapp lies: `before`, its project, `between`, its name, `rest`. */
 static int path_of(const struct opt_words *words, const char *before, const char *between, const char *rest, char *out, size_t room)
 {
@@ -56,7 +55,7 @@ static int list(struct ctl *ctl, int argc, char **argv)
 	const char *key_file = NULL;
 	struct rest *rest = NULL;
 	struct rest_answer a = { 0 };
-	const struct opt opts[] = { { "key-file", "FILE", key_help, OPT_TEXT, &key_file, 0, 0, NULL }, { 0 } };
+	const struct opt opts[] = { OPT_KEY_FILE(&key_file), { 0 } };
 	struct opt_words words = { .usage = "list [--json]",
 				   .about = "Webapps of the projects that you may read, and what their processes do." };
 	int code = opt_read(ctl, opts, &words, argc, argv);
@@ -166,7 +165,7 @@ static int start_it(struct ctl *ctl, int argc, char **argv, bool is_anew)
 	const char *key_file = NULL;
 	bool is_up = false;
 	struct rest *rest = NULL;
-	const struct opt opts[] = { { "key-file", "FILE", key_help, OPT_TEXT, &key_file, 0, 0, NULL }, { 0 } };
+	const struct opt opts[] = { OPT_KEY_FILE(&key_file), { 0 } };
 	struct opt_words words = { .usage = is_anew ? "restart PROJECT NAME" : "start PROJECT NAME",
 				   .about = is_anew ? "Ends a webapp and starts it anew; waits until it answers."
 						    : "Starts a webapp that is not running, and waits until it answers.",
@@ -197,7 +196,7 @@ static int end(struct ctl *ctl, int argc, char **argv)
 {
 	const char *key_file = NULL;
 	struct rest *rest = NULL;
-	const struct opt opts[] = { { "key-file", "FILE", key_help, OPT_TEXT, &key_file, 0, 0, NULL }, { 0 } };
+	const struct opt opts[] = { OPT_KEY_FILE(&key_file), { 0 } };
 	struct opt_words words = {
 		.usage = "stop PROJECT NAME", .about = "Stops a webapp; it stays stopped.", .least = 2, .most = 2
 	};
@@ -218,7 +217,7 @@ static int open_it(struct ctl *ctl, int argc, char **argv)
 	char path[PATH_ROOM];
 	struct rest *rest = NULL;
 	struct rest_answer a = { 0 };
-	const struct opt opts[] = { { "key-file", "FILE", key_help, OPT_TEXT, &key_file, 0, 0, NULL }, { 0 } };
+	const struct opt opts[] = { OPT_KEY_FILE(&key_file), { 0 } };
 	struct opt_words words = { .usage = "open PROJECT NAME [--json]",
 				   .about =
 					   "Prints a link that lets a browser in: it works once, within a minute, and acts as you.",
@@ -246,7 +245,7 @@ static int print_log(struct ctl *ctl, int argc, char **argv)
 	struct rest *rest = NULL;
 	const struct opt opts[] = { { "follow", NULL, "go on with what comes", OPT_FLAG, &is_following, 0, 0, NULL },
 				    { "f", NULL, "the same", OPT_FLAG, &is_following, 0, 0, NULL },
-				    { "key-file", "FILE", key_help, OPT_TEXT, &key_file, 0, 0, NULL },
+				    OPT_KEY_FILE(&key_file),
 				    { 0 } };
 	struct opt_words words = {
 		.usage = "log PROJECT NAME [-f]", .about = "What a webapp printed, over all of its starts.", .least = 2, .most = 2

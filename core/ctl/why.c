@@ -421,7 +421,7 @@ int why_command(struct ctl *ctl, int argc, char **argv)
 		{ "would", NULL, "only what would have been done: rules that simulate", OPT_FLAG, &w->only_would, 0, 0, NULL },
 		{ "limit", "N", "how many of the newest (20)", OPT_INT, &w->limit, 1, MOST, NULL },
 		{ "all", NULL, "all that are kept", OPT_FLAG, &w->is_all, 0, 0, NULL },
-		{ "key-file", "FILE", "the API key (else DSS_KEY, else config/admin.key)", OPT_TEXT, &key_file, 0, 0, NULL },
+		OPT_KEY_FILE(&key_file),
 		{ 0 },
 	};
 	struct opt_words words = {
