@@ -42,6 +42,7 @@
  *       give_up_ms 0                     0 = never
  *       reload_signal 1                  optional: what `reload NAME` sends
  *       after logger                     may repeat: started once that is ready
+ *       starter 1                        argv tells on DSS_START_FD when it has started, or why not
  *       inherit page                     may repeat: listening sockets, as DSS_LISTEN_PAGE_FD=N
  *       secret /srv/dss/config/x.token   read anew at each start, handed over by a pipe: DSS_KERNEL_SECRETS_FD=N
  *     end

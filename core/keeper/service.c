@@ -114,6 +114,7 @@ static int copy_desc(struct desc *to, const struct desc *from, struct err *err)
 	else
 		rc = desc_from_wire(to, &v, err);
 	buf_fini(&b);
+	to->is_starter = from->is_starter; /* a handover has no use for it */
 	return rc;
 }
 

@@ -59,7 +59,7 @@ describe("notebooks", function()
 
 	local function cell(kernel, code, seconds)
 		local answer = jupyter("cell", kernel, code, tostring(seconds or 30))
-		assert.is_nil(answer.error, json.encode(answer))
+		if answer.error then error(("%s: %s"):format(code, json.encode(answer)), 2) end
 		return (answer.text:gsub("\n$", ""))
 	end
 
@@ -344,21 +344,26 @@ print(ask("/announce", {"kernel": "mine", "path": "x", "spec": "python3"}), ask(
 	end)
 
 	it("tell what is missing where the packages are not installed", function()
+		close()
 		local python = Instance.folder() .. "/python"
 		helper.write(python, "#!/bin/sh\nexec " .. PYTHON .. " -I -S \"$@\"\n")
 		os.execute("chmod 755 " .. python)
 		node = Instance.new { config = ("jupyter { python = %q }"):format(python), policies = { ["10.lua"] = POOLS } }
-		node:dss "start"
+		local out = node:dss "start"
+		local p
 		wait_for("the reason", function()
-			local log = node:read "run/ipython.log"
-			return log and log:find("is not installed for .*apt%-get install jupyter%-server python3%-ipykernel")
+			p = node:status().by.jupyter
+			return p and p.cause == "start_failed", json.encode(p)
 		end, 30)
-		assert.are_not.equal("ready", node:status().by.jupyter.state)
+		assert.truthy(out:find("jupyter_server is not installed for .*apt%-get install jupyter%-server python3%-ipykernel"), out)
+		assert.truthy(json.encode(p):find("apt-get install jupyter-server python3-ipykernel", 1, true), json.encode(p))
+		assert.are_not.equal("ready", p.state)
 		close()
 	end)
 
 	it("run without cgroups as well", function()
 		if not has_jupyter then return pending "jupyter_server or ipykernel is not installed" end
+		close()
 		open { init = { "--cgroups", "none" }, policies = POOLS }
 		local kernel = start "plain.ipynb"
 		assert.are.equal("admin", rows()[kernel].user)

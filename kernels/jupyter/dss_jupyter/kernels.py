@@ -2,6 +2,7 @@
 takes up those that live."""
 import asyncio
 import contextvars
+import functools
 import json
 import os
 import signal
@@ -21,6 +22,7 @@ notebook = contextvars.ContextVar("notebook", default="")
 KEPT = ("PATH", "LANG", "HOME", "TMPDIR", "PYTHONNOUSERSITE", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
 OURS = ("DSS_", "DKU_", "JUPYTER_", "NOTIFY_")
 NUDGES_S = (0.3, 2, 10, 30)
+BUFFER_BYTES = 16 << 20
 
 
 class Provisioner(LocalProvisioner):
@@ -102,7 +104,7 @@ class Kernel(AsyncIOLoopKernelManager):
         try:
             return (await door.announce(body))["nonce"]
         except door.Refused as e:
-            raise web.HTTPError(503, "The kernel is not started: %s" % e, reason="The kernel is not started")
+            raise web.HTTPError(503, "The kernel is not started: %s" % e, reason="The kernel is not started") from None
 
     def remember(self, pid):
         """For the next server."""
@@ -158,6 +160,22 @@ class Kernels(AsyncMappingKernelManager):
         if km and km.provisioner and km.provisioner.pid:
             km.notebook = path
             km.remember(km.provisioner.pid)
+
+    def start_buffering(self, kernel_id, session_key, channels):
+        """What a kernel says while nobody looks is kept for who comes back, up to a size: it must not fill the server."""
+        super().start_buffering(kernel_id, session_key, channels)
+        buffered, size = self._kernel_buffers[kernel_id]["buffer"], 0
+
+        def keep(channel, parts):
+            nonlocal size
+            is_status = any(b'"msg_type": "status"' in part for part in parts[:5])
+            if size < (2 * BUFFER_BYTES if is_status else BUFFER_BYTES):
+                size += sum(len(part) for part in parts) + 100
+                buffered.append((channel, parts))
+
+        if self.buffer_offline_messages:
+            for channel, stream in channels.items():
+                stream.on_recv(functools.partial(keep, channel))
 
     async def shutdown_all(self, now=False):
         """The server ends; its kernels do not."""

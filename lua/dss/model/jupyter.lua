@@ -42,7 +42,7 @@ function M.service(model, where, PATH)
 		name = "jupyter", argv = j.command or { j.python, "-s", ours .. "/serve.py" }, env = env, cwd = "/",
 		user = model.node.run_user, limits = j.limits, files = j.files, ready = "fd", ready_within_ms = 60000,
 		stop_signal = TERM, grace_ms = j.grace, give_up_ms = 3600000, after = { "logger" }, inherit = { "jupyter" },
-		secret = where.dir .. "/config/jupyter.token",
+		secret = where.dir .. "/config/jupyter.token", is_starter = not j.command, -- ours tells why it cannot start
 	}
 end
 

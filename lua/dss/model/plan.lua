@@ -70,6 +70,7 @@ local function put_service(put, s)
 	for _, name in ipairs(s.after or {}) do put("after", name) end
 	for _, name in ipairs(s.inherit or {}) do put("inherit", name) end
 	if s.secret then put("secret", s.secret) end
+	if s.is_starter then put("starter", 1) end
 	put "end"
 end
 
