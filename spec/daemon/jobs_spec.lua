@@ -254,7 +254,7 @@ project { recipes = {
 		local out, said, code = node:ctl("job", "run", "CTL", "made")
 		assert.are.equal(0, code, said)
 		assert.truthy(out:find("- made\n", 1, true), out)
-		out, said, code = node:ctl("job", "run", "CTL", "made")
+		said, code = select(2, node:ctl("job", "run", "CTL", "made"))
 		assert.are.equal(0, code, said)
 		assert.truthy(said:find("DONE: nothing to build", 1, true), said)
 		-- another logger: a kernel that lives on goes on writing into its jobs' logs
