@@ -349,6 +349,12 @@ void node_jobs_put_row(struct node_jobs *t, const char *process, struct buf *out
 	jtext_text(out, "recipeType", a->kind);
 }
 
+const char *node_jobs_owner(struct node_jobs *t, const char *process)
+{
+	const struct job_activity *a = jobs_by_process(t->jobs, process);
+	return a ? a->job->owner : NULL;
+}
+
 const char *node_jobs_ticket(struct node_jobs *t, const char *ticket)
 {
 	char process[JOB_PROCESS_MAX];

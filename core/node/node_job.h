@@ -43,6 +43,8 @@ const struct job_activity *node_jobs_look(const struct node_jobs *t, const char 
 void node_jobs_over(struct node_jobs *t, const struct future *f);
 /* For the list of processes: user, project, jobId, activityId, taskId of an activity's process. */
 void node_jobs_put_row(struct node_jobs *t, const char *process, struct buf *out);
+/* Whose process that is; NULL: none of ours. Borrowed. */
+const char *node_jobs_owner(struct node_jobs *t, const char *process);
 /* Whose ticket that is: the job's user, while the process lives; NULL: nobody's. */
 const char *node_jobs_ticket(struct node_jobs *t, const char *ticket);
 

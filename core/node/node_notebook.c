@@ -333,6 +333,12 @@ void node_notebooks_put_row(struct node_notebooks *t, const char *process, struc
 	jtext_text(out, "kernelSpec", e->k.spec);
 }
 
+const char *node_notebooks_owner(struct node_notebooks *t, const char *process)
+{
+	const struct notebook_entry *e = notebook_by_process(t, process);
+	return e ? e->k.user : NULL;
+}
+
 /* --- set-up --- */
 
 static int take_config(struct node_notebooks *t, const struct node_config *c, struct err *err)

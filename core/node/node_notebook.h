@@ -47,6 +47,8 @@ void node_notebooks_each(struct node_notebooks *t, node_notebooks_fn *fn, void *
 int node_notebooks_end(struct node_notebooks *t, const char *kernel, const char *cause, const char *text, struct err *err);
 /* For the list of processes. */
 void node_notebooks_put_row(struct node_notebooks *t, const char *process, struct buf *out);
+/* Whose process that is; NULL: none of ours. Borrowed. */
+const char *node_notebooks_owner(struct node_notebooks *t, const char *process);
 
 /* --- node_notebook_look.c: sessions --- */
 /* The list changed, or somebody asks: looks at the server soon. */

@@ -333,6 +333,12 @@ void node_webapps_put_row(struct node_webapps *t, const char *process, struct bu
 	jtext_int(out, "port", w->port);
 }
 
+const char *node_webapps_owner(struct node_webapps *t, const char *process)
+{
+	const struct node_webapp *w = webapp_by_process(t, process);
+	return w ? w->owner : NULL;
+}
+
 void node_webapps_address(struct node_webapps *t, const char *project, const char *name, struct node_webapp_address *out)
 {
 	const struct node_webapp *w = webapp_find(t, project, name);

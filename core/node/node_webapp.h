@@ -63,6 +63,8 @@ int node_webapps_retire(struct node_webapps *t, const char *id, const char *why,
 
 /* For the list of processes. */
 void node_webapps_put_row(struct node_webapps *t, const char *process, struct buf *out);
+/* Whose process that is; NULL: none of ours. Borrowed. */
+const char *node_webapps_owner(struct node_webapps *t, const char *process);
 /* Whose ticket that is: the project's owner, while the process lives; NULL: nobody's. */
 const char *node_webapps_ticket(struct node_webapps *t, const char *ticket);
 
