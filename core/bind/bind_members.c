@@ -2,7 +2,7 @@
  * bind.members: who lives in a process's box, read when somebody asks: cgroup.procs and /proc/PID/stat, never a command line.
  *   of(cgroup, pid, most) → { { pid, parentPid, name, state, memoryBytes, cpuSeconds }, … }, total
  * cgroup: the box's folder, "" = without boxes: pid and what it started, by their parents. total: how many live there; those beyond most, and those that
- * /proc hides from us, are only counted.
+ * /proc hides from us, are only counted. Without boxes who has begun within the last two seconds may be missing.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -12,22 +12,26 @@
 #include <lauxlib.h>
 #include "bind/arg.h"
 #include "bind/toc.h"
+#include "sys/clock.h"
 #include "sys/fds.h"
 #include "sys/proc.h"
 
 #define MOST_MAX   256
 #define BYTES_MAX  (64 * 1024) /* of cgroup.procs: some 9,000 processes; those beyond are not even counted */
 #define FAMILY_MAX 4096
+#define FAMILY_MS  2000 /* one look at all processes serves who asks within that time: a list of processes asks for each row */
 
 struct pids {
-	pid_t pid[MOST_MAX];
+	pid_t pid[MOST_MAX], parent[MOST_MAX]; /* parent 0: not looked at */
 	size_t n, most, total;
 };
 
-static void add(struct pids *l, pid_t pid)
+static void add(struct pids *l, pid_t pid, pid_t parent)
 {
-	if (l->n < l->most)
+	if (l->n < l->most) {
+		l->parent[l->n] = parent;
 		l->pid[l->n++] = pid;
+	}
 	l->total++;
 }
 
@@ -45,43 +49,43 @@ static void read_box(struct pids *l, const char *cgroup)
 	for (char *at = bytes, *end; (end = strchr(at, '\n')); at = end + 1) {
 		long pid = strtol(at, NULL, 10);
 		if (pid > 0)
-			add(l, (pid_t)pid);
+			add(l, (pid_t)pid, 0);
 	}
 }
 
 /* --- without boxes --- */
 
-struct family {
+static struct { /* one thread runs Lua */
 	struct {
 		pid_t pid, ppid;
 	} of[FAMILY_MAX];
 	size_t n;
-};
+	int64_t read_ms; /* monotonic; 0 = never */
+} family;
 
 static bool note(void *data, pid_t pid)
 {
-	struct family *f = data;
 	struct proc_stat st;
+	(void)data;
 	if (proc_read(pid, &st) == 0) {
-		f->of[f->n].pid = pid;
-		f->of[f->n++].ppid = st.ppid;
+		family.of[family.n].pid = pid;
+		family.of[family.n++].ppid = st.ppid;
 	}
-	return f->n < FAMILY_MAX;
+	return family.n < FAMILY_MAX;
 }
 
 static void read_family(struct pids *l, pid_t first)
 {
-	struct family *f = calloc(1, sizeof(*f));
-	if (!f || proc_each(note, f, NULL) < 0) {
-		free(f);
-		return;
+	int64_t now = clock_mono_ms();
+	if (!family.read_ms || now - family.read_ms >= FAMILY_MS) {
+		family.n = 0;
+		family.read_ms = proc_each(note, NULL, NULL) < 0 ? 0 : now;
 	}
-	add(l, first);
+	add(l, first, 0);
 	for (size_t at = 0; at < l->n; at++)
-		for (size_t i = 0; i < f->n; i++)
-			if (f->of[i].ppid == l->pid[at])
-				add(l, f->of[i].pid);
-	free(f);
+		for (size_t i = 0; i < family.n; i++)
+			if (family.of[i].ppid == l->pid[at])
+				add(l, family.of[i].pid, l->pid[at]);
 }
 
 static void put_int(lua_State *L, const char *name, int64_t v)
@@ -107,7 +111,7 @@ static int members_of(lua_State *L)
 	for (size_t i = 0; i < l.n; i++) {
 		struct proc_stat st;
 		char state[2] = "";
-		if (proc_read(l.pid[i], &st) < 0)
+		if (proc_read(l.pid[i], &st) < 0 || (l.parent[i] && st.ppid != l.parent[i])) /* gone, or another of that number */
 			continue;
 		state[0] = st.state;
 		for (char *at = st.comm; *at; at++) /* a process names itself as it likes */

@@ -1,7 +1,8 @@
 /*
  * bind.models: what was trained, for the API. What lies in a project is what its users wrote: bounded, and never through a link.
  *   list(key | nil, model | nil, limit, fn(json | nil, why))    trainings that the store has (fleet/training.h), newest first
- *   kept(key, model) → { { session, algorithm, path }, … }      those that left a record: models/MODEL/SESSION/ALGORITHM.json, up to 1000
+ *   sessions(key, model) → { name, … }                          folders of models/MODEL, up to 1000
+ *   kept(key, model, session) → { { session, algorithm, path, changed_ms }, … }   its records: models/MODEL/SESSION/ALGORITHM.json, up to 20
  *   record(key, path) → text | nil, changed_ms                  one of them, up to 256 KB
  */
 #include <dirent.h>
@@ -23,9 +24,11 @@
 #include "fleet/training.h"
 #include "sys/fds.h"
 
-#define RECORDS_MOST 1000
-#define LOOKS_MOST   5000
-#define RECORD_MOST  (256 * 1024)
+#define SESSIONS_MOST 1000
+#define SESSIONS_LOOK 2000 /* names of models/MODEL that are looked at */
+#define RECORDS_MOST  20
+#define RECORDS_LOOK  100 /* names of a session's folder */
+#define RECORD_MOST   (256 * 1024)
 
 static void on_list(void *data, const struct buf *json, const struct err *why)
 {
@@ -66,60 +69,81 @@ static DIR *open_folder(lua_State *L, const char *path)
 	return *guard = dir;
 }
 
-struct found {
-	int table, count, looks;
-	const char *model;
-};
-
-static void push_record(lua_State *L, struct found *found, const char *session, const char *algorithm)
+static void put_text(lua_State *L, const char *name, const char *value)
 {
-	char path[PATH_MAX];
-	snprintf(path, sizeof path, "models/%.255s/%.255s/%.255s.json", found->model, session, algorithm);
-	const char *const texts[][2] = { { "session", session }, { "algorithm", algorithm }, { "path", path } };
-	lua_createtable(L, 0, 3);
-	for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
-		lua_pushstring(L, texts[i][1]);
-		lua_setfield(L, -2, texts[i][0]);
-	}
-	lua_rawseti(L, found->table, ++found->count);
+	lua_pushstring(L, value);
+	lua_setfield(L, -2, name);
 }
 
-static void look_at_session(lua_State *L, struct found *found, const char *key, const char *session)
+static int64_t changed_ms(const struct stat *st)
 {
-	char path[PATH_MAX], name[256];
-	int top = lua_gettop(L);
-	snprintf(path, sizeof path, "%.255s/models/%.255s/%.255s", key, found->model, session);
+	return (int64_t)st->st_mtim.tv_sec * 1000 + st->st_mtim.tv_nsec / 1000000;
+}
+
+/* Of the plain file `file` in dir; else nothing is pushed and it answers false. */
+static bool push_record(lua_State *L, DIR *dir, const char *file, const char *model, const char *session)
+{
+	char name[256], path[PATH_MAX];
+	struct stat st;
+	size_t len = strlen(file);
+	if (len <= 5 || strcmp(file + len - 5, ".json") != 0)
+		return false;
+	snprintf(name, sizeof name, "%.*s", (int)(len - 5), file);
+	if (!is_plain(name) || fstatat(dirfd(dir), file, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
+		return false;
+	snprintf(path, sizeof path, "models/%.255s/%.255s/%.255s", model, session, file);
+	lua_createtable(L, 0, 4);
+	put_text(L, "session", session);
+	put_text(L, "algorithm", name);
+	put_text(L, "path", path);
+	lua_pushinteger(L, changed_ms(&st));
+	lua_setfield(L, -2, "changed_ms");
+	return true;
+}
+
+/* Checks the arguments: a key, a model, and as the third a session where there is one. */
+static void check_names(lua_State *L, int n)
+{
+	static const char *const what[] = { "no project's key", "no model's name", "no session" };
+	for (int i = 0; i < n; i++)
+		luaL_argcheck(L, is_plain(arg_text(L, i + 1, NULL)), i + 1, what[i]);
+}
+
+static int sessions(lua_State *L)
+{
+	char path[PATH_MAX];
+	int looks = 0;
+	lua_Integer n = 0;
+	check_names(L, 2);
+	snprintf(path, sizeof path, "%.255s/models/%.255s", lua_tostring(L, 1), lua_tostring(L, 2));
 	DIR *dir = open_folder(L, path);
-	for (struct dirent *e; dir && found->count < RECORDS_MOST && found->looks < LOOKS_MOST && (e = readdir(dir));
-	     found->looks++) {
-		size_t len = strlen(e->d_name);
-		if (len <= 5 || strcmp(e->d_name + len - 5, ".json") != 0)
+	int guard = lua_gettop(L);
+	lua_newtable(L);
+	for (struct dirent *e; dir && n < SESSIONS_MOST && looks < SESSIONS_LOOK && (e = readdir(dir)); looks++) {
+		if (!is_plain(e->d_name) || (e->d_type != DT_DIR && e->d_type != DT_UNKNOWN))
 			continue;
-		snprintf(name, sizeof name, "%.*s", (int)(len - 5), e->d_name);
-		if (is_plain(name))
-			push_record(L, found, session, name);
+		lua_pushstring(L, e->d_name);
+		lua_rawseti(L, -2, ++n);
 	}
-	if (dir)
-		ref_guard_now(lua_touserdata(L, top + 1));
-	lua_settop(L, top);
+	ref_guard_now(lua_touserdata(L, guard));
+	return 1;
 }
 
 static int kept(lua_State *L)
 {
 	char path[PATH_MAX];
-	const char *key = arg_text(L, 1, NULL), *model = arg_text(L, 2, NULL);
-	luaL_argcheck(L, is_plain(key), 1, "no project's key");
-	luaL_argcheck(L, is_plain(model), 2, "no model's name");
-	lua_newtable(L);
-	struct found found = { .table = lua_gettop(L), .model = model };
-	snprintf(path, sizeof path, "%.255s/models/%.255s", key, model);
+	int looks = 0;
+	lua_Integer n = 0;
+	check_names(L, 3);
+	const char *model = lua_tostring(L, 2), *session = lua_tostring(L, 3);
+	snprintf(path, sizeof path, "%.255s/models/%.255s/%.255s", lua_tostring(L, 1), model, session);
 	DIR *dir = open_folder(L, path);
-	for (struct dirent *e; dir && found.count < RECORDS_MOST && found.looks < LOOKS_MOST && (e = readdir(dir)); found.looks++)
-		if (is_plain(e->d_name))
-			look_at_session(L, &found, key, e->d_name);
-	if (dir)
-		ref_guard_now(lua_touserdata(L, found.table + 1));
-	lua_settop(L, found.table);
+	int guard = lua_gettop(L);
+	lua_newtable(L);
+	for (struct dirent *e; dir && n < RECORDS_MOST && looks < RECORDS_LOOK && (e = readdir(dir)); looks++)
+		if (push_record(L, dir, e->d_name, model, session))
+			lua_rawseti(L, -2, ++n);
+	ref_guard_now(lua_touserdata(L, guard));
 	return 1;
 }
 
@@ -140,14 +164,16 @@ static int record(lua_State *L)
 	if (n < 0)
 		return 0;
 	lua_pushlstring(L, *guard, (size_t)n);
-	lua_pushinteger(L, (lua_Integer)st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000);
+	lua_pushinteger(L, changed_ms(&st));
 	ref_guard_now(guard);
 	return 2;
 }
 
 int bind_models_open(lua_State *L)
 {
-	static const luaL_Reg words[] = { { "list", list }, { "kept", kept }, { "record", record }, { NULL, NULL } };
+	static const luaL_Reg words[] = {
+		{ "list", list }, { "sessions", sessions }, { "kept", kept }, { "record", record }, { NULL, NULL }
+	};
 	luaL_newlib(L, words);
 	return 1;
 }

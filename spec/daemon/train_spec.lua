@@ -238,6 +238,22 @@ def train(context):
 		assert.are.equal(401, (node:http("GET", "/public/api/futures/", nil, { key = ticket })))
 	end)
 
+	it("is known by the record that it left in the project: plain files of sessions alone, however many there are", function()
+		open()
+		project("old = model { input = 'people', script = 'train.py' }", { ["train.py"] = "" })
+		local dir = node.dir .. "/projects/LEARN/models/old"
+		for i = 1, 70 do
+			os.execute(("mkdir -p %s/s%d"):format(dir, i))
+			helper.write(("%s/s%d/forest.json"):format(dir, i), json.encode { modelId = ("A-LEARN-old-old-s%d-pp1-m1"):format(i), metrics = { accuracy = i / 100 } })
+		end
+		os.execute(("mkdir -p %s/notes; cp %s/s1/forest.json %s/notes/forest.json; ln -s s1 %s/s71; ln -s forest.json %s/s1/link.json; touch %s/s2/.json; mkdir %s/s3/dir.json")
+			:format(dir, dir, dir, dir, dir, dir, dir))
+		local s = status_of "old"
+		assert.are.same({ 70, "s70", "s1" }, { #s.sessions, s.sessions[1].session, s.sessions[70].session })
+		helper.write(dir .. "/s70/forest.json", json.encode { modelId = "A-LEARN-old-old-s70-pp1-m1", metrics = { accuracy = 0.99, again = true } })
+		assert.are.equal(0.99, status_of("old").sessions[1].metrics.accuracy)
+	end)
+
 	it("waits for a place, says why, and numbers its sessions on", function()
 		open(POOLS:format(1))
 		project("held = model { input = 'people', script = 'held.py' }", { ["held.py"] = HELD })

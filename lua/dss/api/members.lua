@@ -3,7 +3,7 @@
 local json = require "bind.json"
 local members = require "bind.members"
 
-local EACH_MAX, ALL_MAX = 64, 1000
+local EACH_MAX, ALL_MAX = 64, 400
 -- what runs elsewhere and is not ours to show
 local notes = { spark = "the executors of a cluster are not shown: they are not processes of this node" }
 

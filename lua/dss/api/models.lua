@@ -4,6 +4,7 @@ local fleet = require "bind.fleet"
 local gate = require "bind.gate"
 local jobs = require "bind.jobs"
 local json = require "bind.json"
+local macros = require "bind.macros"
 local models = require "bind.models"
 local nearest = require "dss.text.nearest"
 local projects = require "dss.api.projects"
@@ -13,6 +14,7 @@ local training = require "dss.model.training"
 local JSON = "application/json;charset=utf-8"
 local LIST_MOST = 1000
 local CACHED_MOST = 2000
+local SLICE = 20              -- sessions that are looked at before others have their turn
 local NAME_MAX = 200
 
 local M = {}
@@ -40,17 +42,46 @@ end
 local cache, cached = {}, 0
 
 local function read_record(key, model, found)
-	local text, changed = models.record(key, found.path)
-	if not text then return nil end
 	local at = key .. "/" .. found.path
-	if cache[at] and cache[at][1] == changed then return cache[at][2] end
-	local data = json.decode(text)
+	if cache[at] and cache[at][1] == found.changed_ms then return cache[at][2] end
+	local text, changed = models.record(key, found.path)
+	local data = text and json.decode(text)
 	if type(data) ~= "table" then return nil end
 	if cached >= CACHED_MOST then cache, cached = {}, 0 end
 	found.changed_ms = changed
 	local row = training.row_of_record(key, model, found, data)
-	cache[at], cached = { changed, row }, cached + 1
+	cache[at], cached = { changed, row }, cached + (cache[at] and 0 or 1)
 	return row
+end
+
+--- Calls fn(rows) with those that left a record and are not among `seen`, newest session first. They are the users' folders, on any disk and as many as
+-- they like: a slice at a time.
+local function with_older(key, name, seen, fn)
+	local sessions, out, at = {}, {}, 0
+	for _, session in ipairs(models.sessions(key, name)) do
+		if training.number_of(session) then sessions[#sessions + 1] = session end
+	end
+	table.sort(sessions, function(a, b) return training.number_of(a) > training.number_of(b) end)
+	local function take(session)
+		local rows = {}
+		for _, found in ipairs(models.kept(key, name, session)) do
+			local row = not seen[session .. "/" .. found.algorithm] and read_record(key, name, found)
+			if row and row.id == training.full_id(key, name, row.session, math.tointeger(tonumber((row.id or ""):match "m(%d+)$")) or 0) then
+				rows[#rows + 1] = row
+			end
+		end
+		table.sort(rows, function(a, b) return a.algorithm < b.algorithm end)
+		table.move(rows, 1, #rows, #out + 1, out)
+	end
+	local function go_on()
+		for _ = 1, SLICE do
+			at = at + 1
+			if at > #sessions then return fn(out) end
+			take(sessions[at])
+		end
+		macros.soon(0, go_on)
+	end
+	go_on()
 end
 
 --- Calls fn(rows): the store's, newest first, then those that left a record and are not in the store any more.
@@ -62,22 +93,10 @@ local function with_rows(req, key, name, fn)
 			rows[i] = training.row(r)
 			seen[r.session .. "/" .. r.algorithm] = true
 		end
-		local older = {}
-		for _, found in ipairs(models.kept(key, name)) do
-			if training.number_of(found.session) and not seen[found.session .. "/" .. found.algorithm] then
-				local row = read_record(key, name, found)
-				if row and row.id == training.full_id(key, name, row.session, math.tointeger(tonumber((row.id or ""):match "m(%d+)$")) or 0) then
-					older[#older + 1] = row
-				end
-			end
-		end
-		table.sort(older, function(a, b)
-			local x, y = training.number_of(a.session), training.number_of(b.session)
-			if x ~= y then return x > y end
-			return a.algorithm < b.algorithm
+		with_older(key, name, seen, function(older)
+			table.move(older, 1, #older, #rows + 1, rows)
+			fn(rows)
 		end)
-		for _, row in ipairs(older) do rows[#rows + 1] = row end
-		fn(rows)
 	end)
 end
 

@@ -47,7 +47,20 @@ describe("models", function()
 			end
 			fn(json.encode(out))
 		end
-		models.kept = function(_, name) return records[name] or {} end
+		models.sessions = function(_, name)
+			local out, had = {}, {}
+			for _, r in ipairs(records[name] or {}) do
+				if not had[r.session] then had[r.session], out[#out + 1] = true, r.session end
+			end
+			return out
+		end
+		models.kept = function(_, name, session)
+			local out = {}
+			for _, r in ipairs(records[name] or {}) do
+				if r.session == session then out[#out + 1] = { session = r.session, algorithm = r.algorithm, path = r.path, changed_ms = 77 } end
+			end
+			return out
+		end
 		models.record = function(_, path) return records[path], 77 end
 		fleet.submit_before = fleet.submit_before or fleet.submit
 		fleet.abort_before = fleet.abort_before or fleet.abort
@@ -160,6 +173,35 @@ describe("models", function()
 		assert.same({ false, 1, { accuracy = 0.9 } }, { answer.training, #answer.fullModelIds, answer.sessions[1].metrics })
 		local _, list = ask("dave", "GET", "/api/models?project=P")
 		assert.equal(4, #list)
+	end)
+
+	it("are read a few sessions at a time, newest first, and not again while their files stay as they are", function()
+		local bound = require "bind.macros"
+		local slices, reads, soon = 0, 0, bound.soon
+		records.many = {}
+		for i = 1, 90 do
+			local path = "many" .. i
+			records.many[i] = { session = "s" .. i, algorithm = "random_forest", path = path }
+			records[path] = json.encode { modelId = ("A-P-many-many-s%d-pp1-m1"):format(i), metrics = {} }
+		end
+		local record = models.record
+		models.record = function(...)
+			reads = reads + 1
+			return record(...)
+		end
+		bound.soon = function(_, fn)
+			slices = slices + 1
+			assert.is_true(reads <= slices * 20, reads .. " were read at once")
+			fn()
+		end
+		PROJECT.models.many = PROJECT.models.churn
+		world.jobs.projects.P[2] = json.encode(PROJECT)
+		for _ = 1, 2 do
+			local _, answer = ask("dave", "GET", LAB .. "many/many/status")
+			assert.same({ 90, "s90", "s1" }, { #answer.sessions, answer.sessions[1].session, answer.sessions[90].session })
+		end
+		assert.same({ 8, 90 }, { slices, reads })
+		PROJECT.models.many, bound.soon = nil, soon
 	end)
 
 	it("are for those whom the project lets in: reading sees, running starts and ends, ensembles are nobody's", function()

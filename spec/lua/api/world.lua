@@ -212,7 +212,7 @@ function M.notebooks.ask(method, path, body, fn)
 	fn(a[1], type(a[2]) == "table" and json.encode(a[2]) or a[2] or "")
 end
 package.preload["bind.notebooks"] = function() return M.notebooks end
-M.models = { list = function(_, _, _, fn) fn "[]" end, kept = function() return {} end, record = function() end }
+M.models = { list = function(_, _, _, fn) fn "[]" end, sessions = function() return {} end, kept = function() return {} end, record = function() end }
 package.preload["bind.models"] = function() return M.models end
 -- Macros: the policies are asked for real; what is carried out is remembered. Turns of the loop come with M.turn().
 local engine = require "dss.model.engine"
