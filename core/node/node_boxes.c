@@ -113,6 +113,12 @@ static void on_surveyed(struct survey *s)
 {
 	struct node_boxes *b = s->node->boxes;
 	bool has_own_words = false;
+	if (s->why[0]) { /* nothing is known: it is looked again, and alerts stay until then */
+		b->looking = NULL;
+		survey_free(s);
+		loop_timer_start(b->again, AGAIN_MS);
+		return;
+	}
 	for (size_t i = 0; i < s->n; i++)
 		has_own_words |= s->levels[i]->is_own && s->levels[i]->has_word;
 	s->open = 1; /* ours: answers come later, but a full queue would tell at once */
@@ -245,9 +251,11 @@ static void on_listed(struct survey *s)
 			put_level(s, s->levels[i], !s->levels[i]->is_own || nown <= OWN_READ_MOST, &out);
 		}
 		buf_putc(&out, ']');
-		if (out.failed)
+		if (s->why[0])
+			err_set(&err, "unable to look at the boxes: %s", s->why);
+		else if (out.failed)
 			err_set(&err, "no memory for the list of boxes");
-		s->fn(s->data, out.failed ? NULL : &out, out.failed ? &err : NULL);
+		s->fn(s->data, err.text[0] ? NULL : &out, err.text[0] ? &err : NULL);
 		buf_fini(&out);
 	}
 	survey_free(s);

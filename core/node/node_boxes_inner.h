@@ -23,7 +23,8 @@ struct survey {
 	struct map *by_box;
 	struct level **levels;
 	size_t n, room;
-	int open; /* orders under way */
+	int open;      /* orders under way */
+	char why[320]; /* "" = all were listed; else why not, and there are no levels */
 	void (*then)(struct survey *s);
 	/* of a list for people */
 	node_processes_fn *fn; /* NULL: answered */

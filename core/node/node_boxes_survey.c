@@ -172,8 +172,13 @@ static void on_list(void *data, const struct wire_view *msg)
 		take_row(s, msg);
 		return;
 	}
-	if (msg->type == WIRE_fail)
-		log_warn("unable to look at the boxes: %s", wire_get_text(msg, WF_text));
+	if (msg->type == WIRE_fail) {
+		const char *why = wire_get_text(msg, WF_text);
+		log_warn("unable to look at the boxes: %s", why ? why : "the keeper does not say why");
+		snprintf(s->why, sizeof(s->why), "%s", why ? why : "the keeper does not say why");
+		for (; s->n > 0; s->n--) /* some rows may have come */
+			level_free(s->levels[s->n - 1]);
+	}
 	if (s->n > 1)
 		qsort(s->levels, s->n, sizeof(struct level *), compare); /* those above first */
 	s->then(s);

@@ -112,6 +112,9 @@ static void list_projects(struct node_webapps *t)
 	for (struct dirent *e; dir && t->keys && t->nkeys < KEYS_MOST && (e = readdir(dir));)
 		if (e->d_name[0] != '.' && (t->keys[t->nkeys] = strdup(e->d_name)))
 			t->nkeys++;
+	if (dir && t->nkeys == KEYS_MOST && readdir(dir))
+		log_warn("projects/ has more than %d folders: webapps with autostart in those beyond are not started; start them by hand",
+			 KEYS_MOST);
 	if (dir)
 		closedir(dir);
 }
