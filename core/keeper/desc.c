@@ -94,7 +94,7 @@ static int read_limit(const char *value, struct desc_limit *out, struct err *err
 
 static int set_limit(struct desc *d, const char *value, struct err *err)
 {
-	struct desc_limit l;
+	struct desc_limit l = { 0 };
 	if (read_limit(value, &l, err) < 0)
 		return -1;
 	for (size_t i = 0; i < d->nlimits; i++) {
