@@ -21,7 +21,8 @@ notebook = contextvars.ContextVar("notebook", default="")
 # Of the server's own environment: what a kernel may have.
 KEPT = ("PATH", "LANG", "HOME", "TMPDIR", "PYTHONNOUSERSITE", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
 OURS = ("DSS_", "DKU_", "JUPYTER_", "NOTIFY_")
-NUDGES_S = (0.3, 2, 10, 30)
+NUDGES_S = (0.1, 0.3, 1, 5, 20)
+IDLE_WITHIN_S = 1.5  # for kernels that are taken up to say that they are idle: a client of one that is held to be busy may miss its first output
 BUFFER_BYTES = 16 << 20
 
 
@@ -130,9 +131,10 @@ class Kernel(AsyncIOLoopKernelManager):
     async def restart_kernel(self, *args, **kw):
         self.is_restarting = True
         try:
-            return await self._async_restart_kernel(*args, **kw)
+            await self._async_restart_kernel(*args, **kw)
         finally:
             self.is_restarting = False
+        self.parent.restarted(self)
 
     async def cleanup_resources(self, restart=False):
         await self._async_cleanup_resources(restart=restart)
@@ -177,13 +179,23 @@ class Kernels(AsyncMappingKernelManager):
             for channel, stream in channels.items():
                 stream.on_recv(functools.partial(keep, channel))
 
+    def restarted(self, km):
+        """Jupyter goes on telling what the old process said last, on ports that it may not have any more."""
+        if self._kernels.get(km.kernel_id) is not km:
+            return
+        if self._get_changed_ports(km.kernel_id):
+            self.stop_watching_activity(km.kernel_id)
+            self.start_watching_activity(km.kernel_id)
+        km.execution_state = "starting"
+        asyncio.get_running_loop().create_task(self.nudge(km.kernel_id, "starting"))
+
     async def shutdown_all(self, now=False):
         """The server ends; its kernels do not."""
         for kernel_id in self.list_kernel_ids():
             self.get_kernel(kernel_id).stop_restarter()
 
     async def take_up(self):
-        folder = given.get().runtime
+        folder, nudges = given.get().runtime, []
         for name in sorted(os.listdir(folder)):
             if not (name.startswith("dss-") and name.endswith(".json")):
                 continue
@@ -192,6 +204,7 @@ class Kernels(AsyncMappingKernelManager):
                 with open(path) as f:
                     facts = json.loads(f.read(65536))
                 await self.take_one(kernel_id, facts)
+                nudges.append(asyncio.create_task(self.nudge(kernel_id)))
             except Exception as e:  # one that cannot be taken up holds up none of the others
                 self.log.info("kernel %s is not taken up: %s: %s", kernel_id, type(e).__name__, e)
                 for left in (path, os.path.join(folder, "kernel-%s.json" % kernel_id)):
@@ -199,6 +212,8 @@ class Kernels(AsyncMappingKernelManager):
                         os.unlink(left)
                     except OSError:
                         pass
+        if nudges:
+            await asyncio.wait(nudges, timeout=IDLE_WITHIN_S)
 
     async def take_one(self, kernel_id, facts):
         if start_ticks(int(facts["pid"])) != facts["ticks"]:
@@ -210,18 +225,18 @@ class Kernels(AsyncMappingKernelManager):
         await self._finish_kernel_start(kernel_id)
         km.execution_state = "busy"  # until it says otherwise: one at work does not answer
         km.reason = ""
-        asyncio.get_running_loop().create_task(self.nudge(kernel_id))
         self.log.info("took up kernel %s (pid %s) of %r", kernel_id, facts["pid"], km.notebook)
 
-    async def nudge(self, kernel_id):
+    async def nudge(self, kernel_id, while_state="busy"):
         """Asks for its state, which it tells when it has answered; one that is at work answers later."""
         stream = None
         try:
             for pause in NUDGES_S:
-                await asyncio.sleep(pause)
-                km = self._kernels.get(kernel_id)
-                if km is None or km.execution_state != "busy":
-                    return
+                for _ in range(int(pause / 0.1)):
+                    await asyncio.sleep(0.1)
+                    km = self._kernels.get(kernel_id)
+                    if km is None or km.execution_state != while_state:
+                        return
                 if stream is None:
                     stream = km.connect_shell()
                 km.session.send(stream.socket if hasattr(stream, "socket") else stream, "kernel_info_request")
