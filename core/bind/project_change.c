@@ -4,12 +4,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "bind/project_tell.h"
 #include "sys/fds.h"
 
 #define FILE_NAME  "project.lua"
@@ -81,106 +83,197 @@ int project_make(const char *dir, const char *key)
 
 /* --- removing --- */
 
+struct removal {
+	dev_t device;
+	bool is_look;        /* nothing is touched: may all be removed? */
+	char path[PATH_MAX]; /* of the folder that is walked; what is too long for it is cut */
+	char bad[PATH_MAX];  /* of the first that cannot be removed */
+	char owner[64];      /* of the folder in the way; "" = it is not whose it is */
+	int why;             /* its errno; 0 = none */
+};
+
 static bool is_dots(const char *name)
 {
 	return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
 }
 
-/* All in it but `kept`; takes fd. The first error stays in errno, the rest goes all the same. */
-static int empty_folder(int fd, dev_t device, const char *kept, int depth)
+static void blame(struct removal *r, const char *name, int why)
+{
+	if (r->why)
+		return;
+	r->why = why ? why : EIO;
+	int n = name ? snprintf(r->bad, sizeof r->bad, "%s/%s", r->path, name) : snprintf(r->bad, sizeof r->bad, "%s", r->path);
+	if (n >= (int)sizeof r->bad)
+		r->bad[sizeof r->bad - 1] = '\0';
+}
+
+static void name_owner(struct removal *r, uid_t uid)
+{
+	int why = errno;
+	const struct passwd *of = uid != geteuid() ? getpwuid(uid) : NULL;
+	if (of)
+		snprintf(r->owner, sizeof r->owner, "%s", of->pw_name);
+	else if (uid != geteuid())
+		snprintf(r->owner, sizeof r->owner, "user %u", (unsigned)uid);
+	errno = why;
+}
+
+/* What stands in that folder: may it go? */
+static bool may_go(struct removal *r, int folder, const char *name, const struct stat *of, const struct stat *entry)
+{
+	bool is_ours = geteuid() == 0 || of->st_uid == geteuid() || entry->st_uid == geteuid();
+	if (entry->st_dev != r->device)
+		errno = EXDEV;
+	else if (faccessat(folder, ".", W_OK | X_OK, AT_EACCESS) < 0)
+		name_owner(r, of->st_uid);
+	else if ((of->st_mode & S_ISVTX) && !is_ours)
+		errno = EPERM;
+	else
+		return true;
+	blame(r, name, errno);
+	return false;
+}
+
+static bool walk(struct removal *r, int fd, const char *const *kept, int depth);
+
+static bool walk_below(struct removal *r, int folder, const char *name, int depth)
+{
+	size_t before = strlen(r->path);
+	int inner = open_folder(folder, name), why = errno;
+	struct stat st;
+	if (inner < 0 || depth >= DEPTH_MAX) {
+		if (inner < 0 && fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+			name_owner(r, st.st_uid);
+		blame(r, name, inner < 0 ? why : ELOOP);
+		fds_close(&inner);
+		return false;
+	}
+	snprintf(r->path + before, sizeof r->path - before, "/%s", name);
+	bool ok = walk(r, inner, NULL, depth + 1);
+	r->path[before] = '\0';
+	return ok;
+}
+
+static bool one(struct removal *r, int folder, const struct stat *of, const char *name, int depth)
+{
+	struct stat entry;
+	if (r->is_look) {
+		if (fstatat(folder, name, &entry, AT_SYMLINK_NOFOLLOW) < 0)
+			return errno == ENOENT || (blame(r, name, errno), false);
+		return may_go(r, folder, name, of, &entry) && (!S_ISDIR(entry.st_mode) || walk_below(r, folder, name, depth));
+	}
+	if (unlinkat(folder, name, 0) == 0)
+		return true;
+	if (errno != EISDIR && errno != EPERM && errno != EBUSY)
+		return blame(r, name, errno), false;
+	if (!walk_below(r, folder, name, depth))
+		return false;
+	return unlinkat(folder, name, AT_REMOVEDIR) == 0 || (blame(r, name, errno), false);
+}
+
+static bool is_kept(const char *const *kept, const char *name)
+{
+	for (; kept && *kept; kept++)
+		if (strcmp(*kept, name) == 0)
+			return true;
+	return false;
+}
+
+/* All in it but `kept`; takes fd. The first that fails is blamed, the rest goes all the same. */
+static bool walk(struct removal *r, int fd, const char *const *kept, int depth)
 {
 	struct stat st;
-	int rc = 0, why = 0;
-	DIR *d = fstat(fd, &st) == 0 && st.st_dev == device ? fdopendir(fd) : (errno = EXDEV, NULL);
+	bool ok = true;
+	DIR *d = fstat(fd, &st) == 0 && st.st_dev == r->device ? fdopendir(fd) : (errno = EXDEV, NULL);
 	if (!d) {
-		why = errno;
+		blame(r, NULL, errno);
 		fds_close(&fd);
-		return errno = why, -1;
+		return false;
 	}
-	for (const struct dirent *e; (e = readdir(d));) {
-		if (is_dots(e->d_name) || (kept && strcmp(e->d_name, kept) == 0))
-			continue;
-		if (unlinkat(dirfd(d), e->d_name, 0) == 0)
-			continue;
-		int inner = errno == EISDIR || errno == EPERM || errno == EBUSY ? open_folder(dirfd(d), e->d_name) : -1;
-		if (inner >= 0 && depth >= DEPTH_MAX) {
-			fds_close(&inner);
-			errno = ELOOP;
-		}
-		bool ok = inner >= 0 && empty_folder(inner, device, NULL, depth + 1) == 0 &&
-			  unlinkat(dirfd(d), e->d_name, AT_REMOVEDIR) == 0;
-		if (!ok && rc == 0) {
-			rc = -1;
-			why = errno;
-		}
-	}
+	for (const struct dirent *e; (e = readdir(d)) && !(r->is_look && !ok);)
+		if (!is_dots(e->d_name) && !is_kept(kept, e->d_name))
+			ok = one(r, dirfd(d), &st, e->d_name, depth) && ok;
 	closedir(d);
-	errno = why;
-	return rc;
+	return ok;
 }
 
-static int remove_all(int projects, const char *name, dev_t device)
-{
-	int fd = open_folder(projects, name);
-	return fd >= 0 && empty_folder(fd, device, NULL, 0) == 0 ? unlinkat(projects, name, AT_REMOVEDIR) : -1;
-}
-
-/* Of removals that were killed. */
+/* Of removals that an older release left half done. */
 static void sweep(int projects, dev_t device)
 {
+	struct removal r = { .device = device };
 	int fd = dup(projects);
 	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
-	for (const struct dirent *e; d && (e = readdir(d));)
-		if (strncmp(e->d_name, TRASH, strlen(TRASH)) == 0)
-			remove_all(projects, e->d_name, device);
+	for (const struct dirent *e; d && (e = readdir(d));) {
+		int trash = strncmp(e->d_name, TRASH, strlen(TRASH)) == 0 ? open_folder(projects, e->d_name) : -1;
+		if (trash >= 0 && walk(&r, trash, NULL, 0))
+			unlinkat(projects, e->d_name, AT_REMOVEDIR);
+	}
 	if (d)
 		closedir(d);
 	else
 		fds_close(&fd);
 }
 
-static int remove_but_data(int projects, const char *key, dev_t device)
+static bool walk_project(struct removal *r, int projects, const char *key, bool is_look, const char *const *kept)
 {
 	int fd = open_folder(projects, key);
-	if (fd < 0)
-		return -1;
-	if (unlinkat(fd, FILE_NAME, 0) < 0 && errno != ENOENT) { /* from here on it is none */
-		int why = errno;
-		fds_close(&fd);
-		return errno = why, -1;
-	}
-	if (empty_folder(fd, device, "data", 0) < 0)
-		return -1;
-	/* Without data nothing of it stays. */
-	fd = open_folder(projects, key);
-	if (fd >= 0 && unlinkat(fd, "data", AT_REMOVEDIR) == 0)
-		unlinkat(projects, key, AT_REMOVEDIR);
+	r->is_look = is_look;
+	if (fd >= 0)
+		return walk(r, fd, kept, 0);
+	blame(r, NULL, errno);
+	return false;
+}
+
+/* Without data, or where it goes too, nothing of it stays. */
+static bool remove_last(struct removal *r, int projects, const char *key, bool keeps_data)
+{
+	int fd = open_folder(projects, key);
+	bool ok = fd >= 0 && (unlinkat(fd, FILE_NAME, 0) == 0 || errno == ENOENT); /* from here on it is none */
+	if (!ok)
+		blame(r, FILE_NAME, errno);
+	else if (!keeps_data || unlinkat(fd, "data", AT_REMOVEDIR) == 0 || errno == ENOENT)
+		ok = unlinkat(projects, key, AT_REMOVEDIR) == 0 || keeps_data || (blame(r, NULL, errno), false);
 	fds_close(&fd);
-	return 0;
+	return ok;
+}
+
+/* Looks first whether all can go: one that is refused is what it was. project.lua goes last: one that stopped halfway is asked for again. */
+static bool remove_it(struct removal *r, int projects, const char *key, bool keeps_data)
+{
+	static const char *const look_all[] = { NULL }, *const look_some[] = { "data", NULL };
+	static const char *const all[] = { FILE_NAME, NULL }, *const some[] = { FILE_NAME, "data", NULL };
+	struct stat of, st;
+	if (fstat(projects, &of) < 0 || fstatat(projects, key, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return blame(r, NULL, errno), false;
+	if (!S_ISDIR(st.st_mode))
+		return blame(r, NULL, S_ISLNK(st.st_mode) ? ELOOP : ENOTDIR), false;
+	if (!keeps_data && faccessat(projects, ".", W_OK | X_OK, AT_EACCESS) < 0)
+		return blame(r, NULL, errno), false;
+	return walk_project(r, projects, key, true, keeps_data ? look_some : look_all) &&
+	       walk_project(r, projects, key, false, keeps_data ? some : all) && remove_last(r, projects, key, keeps_data);
 }
 
 int project_remove(const char *dir, const char *key, bool keeps_data)
 {
-	char trash[KEY_MAX + 40];
-	struct stat st, of;
-	int rc = 0, projects = open_projects(dir, key);
+	struct removal r = { 0 };
+	char text[PATH_MAX + 400];
+	struct stat st;
+	int projects = open_projects(dir, key);
 	if (projects < 0 || fstat(projects, &st) < 0) {
-		rc = complain("remove", key);
-	} else if (fstatat(projects, key, &of, AT_SYMLINK_NOFOLLOW) < 0) {
-		rc = complain("remove", key);
-	} else if (!S_ISDIR(of.st_mode)) {
-		errno = S_ISLNK(of.st_mode) ? ELOOP : ENOTDIR;
-		rc = complain("remove", key);
-	} else if (keeps_data) {
-		if (remove_but_data(projects, key, st.st_dev) < 0)
-			rc = complain("remove", key);
-	} else {
-		snprintf(trash, sizeof trash, TRASH "%s-%d", key, (int)getpid());
-		/* At one moment it is gone, however long the rest takes. */
-		if (renameat(projects, key, projects, trash) < 0 || remove_all(projects, trash, st.st_dev) < 0)
-			rc = complain("remove", key);
-		sweep(projects, st.st_dev);
+		r.why = complain("remove", key);
+		fds_close(&projects);
+		return r.why;
 	}
+	r.device = st.st_dev;
+	snprintf(r.path, sizeof r.path, "projects/%s", key);
+	if (!remove_it(&r, projects, key, keeps_data)) {
+		snprintf(text, sizeof text, "%s: %s%s%s%s%s", r.bad, strerror(r.why),
+			 r.owner[0] ? " (the folder in the way belongs to " : "", r.owner, r.owner[0] ? ")" : "",
+			 r.is_look ? "; nothing was removed" : "");
+		fprintf(stderr, "dssd project: unable to remove project %s: %s\n", key, text);
+		project_tell_change(text);
+	}
+	sweep(projects, st.st_dev);
 	fds_close(&projects);
-	return rc;
+	return r.why < 255 ? r.why : EIO;
 }

@@ -13,12 +13,15 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/text.h"
 #include "bind/project_eval.h"
+#include "net/json.h"
 #include "sys/fds.h"
 
 #define HOST       "http://127.0.0.1:"
 #define ANSWER_MAX (2 << 20)
+#define WHY_MAX    (64 << 10)
 #define TIME_S     10
 
 static int complain(const char *what)
@@ -74,15 +77,40 @@ static int post(int port, const char *token, int status, const char *body, size_
 	return strncmp(answer, "HTTP/1.1 200", 12) == 0 ? 0 : 1;
 }
 
+/* The port of our backend; 0: errno says why there is none. */
+static int backend_port(void)
+{
+	int64_t port;
+	const char *url = getenv("DSS_BACKEND_URL");
+	if (!url || strncmp(url, HOST, strlen(HOST)) != 0 || text_int(url + strlen(HOST), 1, 65535, &port, NULL) < 0)
+		return errno = EINVAL, 0;
+	return (int)port;
+}
+
+void project_tell_change(const char *why)
+{
+	char token[200];
+	struct buf body;
+	int port = getenv("DSS_BACKEND_URL") ? backend_port() : 0;
+	if (port == 0 || read_token(token, sizeof token) < 0)
+		return; /* by hand, on a terminal */
+	buf_init(&body, WHY_MAX);
+	buf_puts(&body, "{\"why\":");
+	json_put_text(&body, why, strlen(why));
+	buf_putc(&body, '}');
+	if (!body.failed)
+		post(port, token, 1, body.data, body.len);
+	buf_fini(&body);
+}
+
 int project_tell(const char *dir, const char *key)
 {
 	char token[200];
-	int64_t port;
 	struct stat st;
-	const char *url = getenv("DSS_BACKEND_URL");
+	int port = backend_port();
 	if (read_token(token, sizeof token) < 0)
 		return complain("read its token");
-	if (!url || strncmp(url, HOST, strlen(HOST)) != 0 || text_int(url + strlen(HOST), 1, 65535, &port, NULL) < 0)
+	if (port == 0)
 		return errno = EINVAL, complain("read DSS_BACKEND_URL");
 	/* What is printed is what is told. */
 	int told = memfd_create("project", MFD_CLOEXEC);
@@ -94,5 +122,5 @@ int project_tell(const char *dir, const char *key)
 	char *body = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, told, 0);
 	if (body == MAP_FAILED)
 		return complain("read the answer");
-	return post((int)port, token, status, body, (size_t)st.st_size);
+	return post(port, token, status, body, (size_t)st.st_size);
 }

@@ -92,7 +92,7 @@ static int remove_it(struct ctl *ctl, int argc, char **argv)
 		{ 0 },
 	};
 	struct opt_words words = { .usage = "delete KEY [--data] [--logs] [--wait]",
-				   .about = "Removes a project: its owner and admins may. There is no way back.",
+				   .about = "Removes a project: its owner and admins may. It does not ask, and there is no way back.",
 				   .least = 1,
 				   .most = 1 };
 	int code = opt_read(ctl, opts, &words, argc, argv);

@@ -8,7 +8,9 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "net/json.h"
 #include "node/node_orders.h"
+#include "node/node_project.h"
 #include "node/node_spawn.h"
 #include "sys/home.h"
 
@@ -26,6 +28,7 @@ struct change {
 	struct node_changes *in;
 	char id[ID_MAX], key[KEY_MAX + 1];
 	bool is_make;
+	char *why; /* owned; what it said of its failure; NULL */
 	struct loop_timer *limit;
 	node_change_fn *fn;
 	void *data;
@@ -46,11 +49,14 @@ static void tell(struct change *c, int code, const char *why)
 	void *data = c->data;
 	if (why)
 		err_set(&err, "unable to %s project %s: %s", c->is_make ? "make" : "remove", c->key, why);
+	else if (code && c->why)
+		err_set(&err, "unable to %s project %s: %s", c->is_make ? "make" : "remove", c->key, c->why);
 	else if (code)
 		err_sys(&err, code, "unable to %s project %s", c->is_make ? "make" : "remove", c->key);
 	err.code = code;
 	list_remove(&c->link);
 	loop_timer_free(&c->limit);
+	free(c->why);
 	free(c);
 	fn(data, code || why ? &err : NULL);
 }
@@ -61,6 +67,19 @@ static struct change *by_id(struct node_changes *t, const char *id)
 		if (strcmp(list_of(l, struct change, link)->id, id) == 0)
 			return list_of(l, struct change, link);
 	return NULL;
+}
+
+bool node_changes_told(struct node_changes *t, const char *process, const char *body, size_t len)
+{
+	struct change *c = by_id(t, process);
+	json_t *said = c ? json_parse_object(body, len, NULL) : NULL;
+	const char *why = json_string_value(json_object_get(said, "why"));
+	if (c && why) {
+		free(c->why);
+		c->why = strdup(why);
+	}
+	json_decref(said);
+	return c != NULL;
 }
 
 bool node_changes_ended(struct node_changes *t, const struct judge_end *end)
@@ -119,7 +138,7 @@ static void put_text(struct buf *b, const char *text)
 static int spawn(const struct change *c, const char *text, bool keeps_data, struct err *err)
 {
 	struct node *n = c->in->node;
-	char program[4096], line[200], share[4096];
+	char program[4096], line[4300], share[4096], token[DIGEST_HEX_SIZE];
 	struct about *a = n->keeper && n->facts.is_connected ? calloc(1, sizeof(*a)) : NULL;
 	if (!a || home_program("dssd", program, sizeof(program)) < 0) {
 		free(a);
@@ -139,6 +158,10 @@ static int spawn(const struct change *c, const char *text, bool keeps_data, stru
 		wire_text(b, WF_argv, argv[i]);
 	wire_text(b, WF_env, "PATH=/usr/local/bin:/usr/bin:/bin");
 	wire_text(b, WF_env, "LANG=C.UTF-8");
+	snprintf(line, sizeof(line), "DSS_BACKEND_URL=%s", n->backend_url);
+	wire_text(b, WF_env, line);
+	snprintf(line, sizeof(line), "DSS_PROJECT_PROCESS=%s", c->id);
+	wire_text(b, WF_env, line);
 	if (home_share(share, sizeof(share)) == 0)
 		node_spawn_put_env(b, "DSS_SHARE", share);
 	if (text)
@@ -158,6 +181,9 @@ static int spawn(const struct change *c, const char *text, bool keeps_data, stru
 	wire_text(b, WF_limit, line);
 	snprintf(line, sizeof(line), "pids=%d", PIDS);
 	wire_text(b, WF_limit, line);
+	node_projects_token(n, c->id, token);
+	wire_bytes(b, WF_secrets, token, strlen(token));
+	wire_text(b, WF_mask, token);
 	if (node_keeper_end(n->keeper, on_spawned, a, err) == 0)
 		return 0;
 	free(a);

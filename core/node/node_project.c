@@ -17,6 +17,7 @@
 #include "fleet/setting.h"
 #include "net/digest.h"
 #include "net/json.h"
+#include "node/node_change.h"
 #include "node/node_orders.h"
 #include "sys/clock.h"
 #include "sys/fds.h"
@@ -149,12 +150,11 @@ static void keep_variables(const struct project *p)
 	json_decref(data);
 }
 
-static int token_of(const struct node *n, const char *process, char out[DIGEST_HEX_SIZE])
+void node_projects_token(const struct node *n, const char *process, char out[DIGEST_HEX_SIZE])
 {
 	char text[ID_MAX + 16];
 	snprintf(text, sizeof(text), "project:%s", process);
 	digest_hmac_sha256_hex(n->key, n->key_len, text, strlen(text), out);
-	return 0;
 }
 
 static struct project *by_process(struct node_projects *t, const char *process)
@@ -178,9 +178,17 @@ void node_projects_handle(struct node_projects *t, struct gate_request *req)
 		gate_reply_error(req, 405, NULL, "%s takes POST only", http->path);
 		return;
 	}
-	bool is_its = p && given && strncasecmp(given, "Bearer ", 7) == 0 && token_of(t->node, id, token) == 0 &&
-		      strlen(given + 7) == strlen(token) && text_is_same_secret(given + 7, token, strlen(token));
-	if (!is_its) {
+	bool is_change = id && strncmp(id, "change-", 7) == 0, is_its = false;
+	if ((p || is_change) && given && strncasecmp(given, "Bearer ", 7) == 0 && strlen(id) < ID_MAX) {
+		node_projects_token(t->node, id, token);
+		is_its = strlen(given + 7) == strlen(token) && text_is_same_secret(given + 7, token, strlen(token));
+	}
+	if (is_its && is_change &&
+	    node_changes_told(t->node->changes, id, http->body.data ? http->body.data : "", http->body.len)) {
+		gate_reply_json(req, 200, "{}", 2);
+		return;
+	}
+	if (!is_its || !p) {
 		gate_reply_error(req, 404, NULL, "nobody waits for that");
 		return;
 	}
@@ -316,7 +324,7 @@ static int spawn(struct node_projects *t, struct project *p, struct err *err)
 	wire_text(b, WF_limit, "swap=0");
 	snprintf(text, sizeof(text), "pids=%d", PIDS);
 	wire_text(b, WF_limit, text);
-	token_of(n, p->process, token);
+	node_projects_token(n, p->process, token);
 	wire_bytes(b, WF_secrets, token, strlen(token));
 	wire_text(b, WF_mask, token);
 	if (node_keeper_end(n->keeper, on_spawned, a, err) == 0) {

@@ -3,6 +3,7 @@
 #include <stdbool.h>
 #include "fleet/judge.h"
 #include "gate/server.h"
+#include "net/digest.h"
 #include "node/node_inner.h"
 /*
  * node_project: what projects/KEY/project.lua says. Users write it, so a process of its own reads it (`dssd project`), as the run user, in the
@@ -15,6 +16,8 @@ struct node_projects *node_projects_new(struct node *n, const char *dir, struct 
 void node_projects_stop(struct node_projects *t); /* tells who waits */
 void node_projects_free(struct node_projects **t);
 void node_projects_ask(struct node_projects *t, const char *key, node_project_fn *fn, void *data);
+/* With which a process of that id may tell something to it; that of a change (node_change) too. */
+void node_projects_token(const struct node *n, const char *process, char out[DIGEST_HEX_SIZE]);
 /* POST /kernel/v1/projects */
 void node_projects_handle(struct node_projects *t, struct gate_request *req);
 /* A process has ended; true: it was a reader of a project. */
