@@ -303,6 +303,10 @@ print(ask("/announce", {"kernel": "mine", "path": "x", "spec": "python3"}), ask(
 		end, 40)
 		assert.are.same({ before, "ann", "SALES/six.ipynb" }, { math.tointeger(p.pid), p.user, p.notebook })
 		assert.are.equal("11", cell(kernel, "kept"))
+		local said, code = node:dss("restart", "keeper")
+		assert.are.equal(0, code, said)
+		assert.are.equal("11", cell(kernel, "kept"))
+		assert.are.equal(before, pid(kernel))
 		-- while none lives a start waits for the next one
 		node:kill "backend"
 		local later = start "SALES/seven.ipynb"
