@@ -94,7 +94,9 @@ json_t *webapp_tail(const char *dir, const struct node_webapp *w, size_t most);
 /* What its owner reads of a crash. */
 void webapp_tell_end(const struct node_webapp *w, const struct judge_end *end, char *out, size_t room);
 
-/* Saves the row; fn may be NULL. -1: the store takes nothing now, which was logged. */
+/* Raises or clears its alert, as its state is. */
+void webapp_alert(const struct node_webapp *w);
+/* Saves the row, and webapp_alert; fn may be NULL. -1: the store takes nothing now, which was logged. */
 int webapp_keep(const struct node_webapp *w, store_done_fn *fn, void *data);
 void webapp_take_saved(struct node_webapp *w, const struct webapp_row *row);
 void webapp_put_detail(const struct node_webapp *w, struct buf *out); /* members of an object */

@@ -4,9 +4,12 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/text.h"
+#include "fleet/alerts.h"
 #include "fleet/jtext.h"
 #include "net/json.h"
 #include "node/node_webapp_inner.h"
+#include "sys/clock.h"
 
 #define WINDOW_MS  (10 * 60 * 1000)
 #define DETAIL_MAX ((size_t)1 << 20)
@@ -51,9 +54,32 @@ void webapp_put_detail(const struct node_webapp *w, struct buf *out)
 	}
 }
 
+/* Until it runs, is stopped or is started anew. */
+void webapp_alert(const struct node_webapp *w)
+{
+	char key[2 * JOB_NAME_MAX + 16], text[3000], begins[500], since[48];
+	struct alerts *alerts = fleet_alerts(w->in->node->fleet);
+	snprintf(key, sizeof(key), "webapp:%s/%s", w->project, w->name);
+	snprintf(begins, sizeof(begins), "webapp %s of project %s%s%s", w->name, w->project, w->owner[0] ? ", of " : "", w->owner);
+	if (w->state == WEBAPP_FAILED) {
+		snprintf(text, sizeof(text), "%s, has failed: %.2000s; dssctl webapps start %s %s starts it again", begins,
+			 w->reason ? w->reason : "nobody knows why", w->project, w->name);
+		alerts_raise(alerts, key, ALERT_WARNING, key + strlen("webapp:"), NULL, text);
+	} else if (w->state == WEBAPP_RUNNING && w->unhealthy_ms) {
+		text_print_duration(clock_wall_ms() - w->unhealthy_ms, since, sizeof(since));
+		snprintf(text, sizeof(text),
+			 "%s, is unhealthy: GET %s was not answered well %d of %d times in a row, for %s; then it is started again",
+			 begins, w->health, w->failures, w->failures_most, since);
+		alerts_renew(alerts, key, ALERT_WARNING, key + strlen("webapp:"), NULL, text);
+	} else {
+		alerts_clear(alerts, key);
+	}
+}
+
 int webapp_keep(const struct node_webapp *w, store_done_fn *fn, void *data)
 {
 	struct buf detail;
+	webapp_alert(w);
 	buf_init(&detail, DETAIL_MAX);
 	buf_putc(&detail, '{');
 	webapp_put_detail(w, &detail);

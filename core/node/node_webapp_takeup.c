@@ -56,6 +56,7 @@ static void resume(struct node_webapp *w)
 		webapp_begin(w);
 	else if (!is_given_up)
 		w->state = WEBAPP_STOPPED;
+	webapp_alert(w);
 }
 
 static void look_at_next(struct node_webapps *t);
@@ -113,7 +114,8 @@ static void list_projects(struct node_webapps *t)
 		if (e->d_name[0] != '.' && (t->keys[t->nkeys] = strdup(e->d_name)))
 			t->nkeys++;
 	if (dir && t->nkeys == KEYS_MOST && readdir(dir))
-		log_warn("projects/ has more than %d folders: webapps with autostart in those beyond are not started; start them by hand",
+		log_warn("projects/ has more than %d folders: webapps with autostart in those beyond are not started; start them "
+			 "by hand",
 			 KEYS_MOST);
 	if (dir)
 		closedir(dir);

@@ -423,9 +423,10 @@ kill $!
 		start("OWN", "sick")
 		assert.are.equal(200, (get("/web-apps-backends/OWN/sick/sick", { key = ann })))
 		local function state() return select(2, node:http("GET", "/public/api/projects/OWN/webapps/sick/backend/state")).backend end
-		local was_seen
+		local was_seen, was_told
 		wait_for("its restart", function()
 			local s = state()
+			for _, one in ipairs(select(2, node:http("GET", "/api/alerts"))) do was_told = was_told or one.key == "webapp:OWN/sick" and one.text end
 			was_seen = was_seen or s.unhealthySince ~= nil
 			return s.lastCrash and s.state == "running", json.encode(s)
 		end, 30)
@@ -433,7 +434,9 @@ kill $!
 		assert.are.equal("unhealthy", s.lastCrash.cause)
 		assert.matches("did not answer GET /health well 2 times in a row, for .*: status 500", s.lastCrash.message)
 		assert.is_true(was_seen)
+		assert.matches("webapp sick of project OWN.*unhealthy: GET /health", was_told)
 		assert.is_nil(s.unhealthySince)
+		for _, one in ipairs(select(2, node:http("GET", "/api/alerts"))) do assert.are_not.equal("webapp:OWN/sick", one.key) end
 	end)
 
 	it("runs Shiny, over its WebSocket", function()

@@ -163,6 +163,32 @@ describe("webapps", function()
 		assert.are.equal(0, await("CRASH", "running").backend.crashes)
 	end)
 
+	it("that have failed are an alert with the reason until they are started anew, also for the next backend", function()
+		open()
+		local function alert()
+			for _, one in ipairs(select(2, node:http("GET", "/api/alerts"))) do if one.key == "webapp:CRASH/page" then return one end end
+		end
+		project("CRASH", webapp "crashes = 1")
+		start "CRASH"
+		get(await("CRASH", "running").backend.port, "die")
+		await("CRASH", "failed")
+		local one = alert()
+		assert.are.equal("warning", one and one.level)
+		assert.matches("webapp page of project CRASH", one.text)
+		assert.matches("status 7", one.text)
+		assert.matches("webapp page of project CRASH", (node:ctl "alerts"))
+		node:ctl("restart", "backend")
+		wait_for("the next backend to tell it", function() return node:http("GET", "/api/alerts") == 200 and alert() end, 30)
+		start "CRASH"
+		await("CRASH", "running")
+		assert.is_nil(alert())
+		get(state("CRASH").backend.port, "die")
+		await("CRASH", "failed")
+		assert.is_truthy(alert())
+		assert.are.equal(200, (node:http("PUT", path("CRASH", "page/backend/actions/stop"))))
+		assert.is_nil(alert())
+	end)
+
 	it("fail with the end of their output when they do not answer in time, and when project.lua is wrong", function()
 		open()
 		project("LATE", 'project { webapps = { page = webapp { command = { "/bin/sh", "-c", "echo warming up; exec sleep 1000" }, start_timeout = "1s" } } }')

@@ -174,10 +174,20 @@ local function end_jobs(req, key, list, fn)
 	next_one()
 end
 
-local function remove_now(req, key)
+--- What has failed is no alert any more.
+local function stop_failed(req, key, data)
+	for name in pairs(data and data.webapps or {}) do
+		local said = webapps.state(key, name)
+		local s = said and json.decode(said)
+		if s and s.state == "failed" then webapps.stop(key, name, req.who.login, req.who.is_admin) end
+	end
+end
+
+local function remove_now(req, key, data)
 	local q = req.query
 	jobs.change(key, nil, not is_true(q.clearManagedDatasets), function(ok, why)
 		if not ok then return errors.reply(req, 409, why) end
+		stop_failed(req, key, data)
 		if is_true(q.clearJobAndScenarioLogs) then jobs.forget_logs(key) end
 		stored.drop(key, function(dropped, reason)
 			if not dropped then return errors.reply_answer(req, "unavailable", reason) end
@@ -197,7 +207,7 @@ local function remove(req, key, data)
 		for _, name in ipairs(up) do webapps.stop(key, name, req.who.login, req.who.is_admin) end
 		end_jobs(req, key, open, function(ok, trouble)
 			if not ok then return errors.reply(req, 409, ("unable to remove project %s: %s"):format(key, trouble)) end
-			remove_now(req, key)
+			remove_now(req, key, data)
 		end)
 	end)
 end

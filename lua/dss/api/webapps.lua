@@ -31,7 +31,9 @@ local function with(req, key, name, right, fn, is_held)
 	if not id.is_id(name) then return does_not_exist(req, key, name) end
 	projects.with(req, key, right, function(data)
 		local spec = (data.webapps or {})[name]
-		if not spec and not (state_of(key, name) or {}).processId then return does_not_exist(req, key, name) end
+		local s = not spec and state_of(key, name) or {}
+		-- What failed is an alert until it is stopped, also where its lines have gone.
+		if not spec and not s.processId and not (is_held and s.state == "failed") then return does_not_exist(req, key, name) end
 		fn(spec or {}, data)
 	end, is_held)
 end
