@@ -27,9 +27,10 @@ struct app {
 	struct versions *versions;     /* the same */
 	struct purge *purge;           /* NULL before it is there */
 	struct console *console;       /* NULL before somebody asked for a prompt */
-	struct gate *gates[4];         /* page, admin, what nginx passes on, webapps (bind_origin.c); NULL before they are there, or where there is none */
-	struct tunnel *tunnel;         /* bind_origin.c; NULL: webapps have no port of their own */
-	int webapps_port;              /* as people know it; 0 or less: the same */
+	struct gate *gates
+		[4]; /* page, admin, what nginx passes on, webapps (bind_origin.c); NULL before they are there, or where there is none */
+	struct tunnel *tunnel; /* bind_origin.c; NULL: webapps have no port of their own */
+	int webapps_port;      /* as people know it; 0 or less: the same */
 	const char *dir, *version;
 	uid_t control_uid; /* whose unix connections count as admin, beside root */
 	uid_t run_uid;     /* whose never count; (uid_t)-1 in one-user mode */

@@ -18,9 +18,9 @@
 #include "bind/toc.h"
 #include "node/node_notebook_session.h"
 
-#define TOKEN_ROOM    1000
-#define ASK_MS        20000
-#define ANSWER_MAX    ((size_t)64 << 20)
+#define TOKEN_ROOM 1000
+#define ASK_MS     20000
+#define ANSWER_MAX ((size_t)64 << 20)
 
 static struct node_notebooks *notebooks_now(lua_State *L)
 {
@@ -108,7 +108,8 @@ typedef void order_fn(struct node_notebooks *t, const char *session, const char 
 static int order(lua_State *L, order_fn *give)
 {
 	struct node_notebooks *t = notebooks_now(L);
-	const char *session = arg_text(L, 1, NULL), *cause = arg_text(L, 2, NULL), *by = arg_text(L, 3, NULL), *text = arg_text(L, 4, NULL);
+	const char *session = arg_text(L, 1, NULL), *cause = arg_text(L, 2, NULL), *by = arg_text(L, 3, NULL),
+		   *text = arg_text(L, 4, NULL);
 	luaL_argcheck(L, strcmp(cause, "user") == 0 || strcmp(cause, "admin") == 0 || strcmp(cause, "policy") == 0, 2, "no cause");
 	struct later *later = later_new(L, 5);
 	give(t, session, cause, by, text, on_done, later);
@@ -170,12 +171,15 @@ static int ask(lua_State *L)
 	size_t len = 0;
 	struct err err = { 0 };
 	struct node_notebooks *t = notebooks_now(L);
-	const char *method = arg_text(L, 1, NULL), *path = arg_text(L, 2, NULL), *body = lua_isnil(L, 3) ? NULL : arg_text(L, 3, &len);
+	const char *method = arg_text(L, 1, NULL), *path = arg_text(L, 2, NULL),
+		   *body = lua_isnil(L, 3) ? NULL : arg_text(L, 3, &len);
 	luaL_argcheck(L, strncmp(path, "/api/", 5) == 0, 2, "no path below /api/");
 	for (const char *p = path; *p; p++)
 		luaL_argcheck(L, *p > 0x20 && *p < 0x7f && *p != '#', 2, "the path is not escaped");
 	struct later *later = later_new(L, 4);
-	const struct client_order o = { .method = method, .body = body, .body_len = len, .timeout_ms = ASK_MS, .answer_max = ANSWER_MAX };
+	const struct client_order o = {
+		.method = method, .body = body, .body_len = len, .timeout_ms = ASK_MS, .answer_max = ANSWER_MAX
+	};
 	if (!node_notebooks_ask(t, &o, path, on_answer, later, &err))
 		later_call(&later, push_refusal, &err);
 	return 0;

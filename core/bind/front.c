@@ -82,9 +82,8 @@ int front_tell_ports(const char *dir, const struct front_ports *p, struct err *e
 		snprintf(webapps, sizeof webapps, "%d", p->webapps);
 	if (p->jupyter > 0)
 		snprintf(jupyter, sizeof jupyter, "%d", p->jupyter);
-	int n = snprintf(text, sizeof text,
-			 "{\"page\":%d,\"callback\":%d,\"jupyter\":%s,\"webapps\":%s,\"local\":%d,\"tls\":%s}\n", p->page,
-			 p->callback, jupyter, webapps, p->local, p->has_tls ? "true" : "false");
+	int n = snprintf(text, sizeof text, "{\"page\":%d,\"callback\":%d,\"jupyter\":%s,\"webapps\":%s,\"local\":%d,\"tls\":%s}\n",
+			 p->page, p->callback, jupyter, webapps, p->local, p->has_tls ? "true" : "false");
 	return fds_replace_file(path, text, (size_t)n, 0644, err);
 }
 

@@ -82,6 +82,7 @@ static int put(struct tar *t, const char *bytes, size_t len, struct err *err)
 /* Numbers are octal texts; the sum is of all bytes, with blanks in its own place. */
 static void make_head(char head[BLOCK], const char *name, size_t len)
 {
+	static const char magic[] = { 'u', 's', 't', 'a', 'r', '\0', '0', '0' };
 	unsigned sum = 0;
 	memset(head, 0, BLOCK);
 	snprintf(head, 100, "%s", name);
@@ -92,7 +93,7 @@ static void make_head(char head[BLOCK], const char *name, size_t len)
 	snprintf(head + 136, 12, "%011llo", (unsigned long long)time(NULL));
 	memset(head + 148, ' ', 8);
 	head[156] = '0';
-	memcpy(head + 257, "ustar\00000", 8);
+	memcpy(head + 257, magic, sizeof(magic));
 	for (int i = 0; i < BLOCK; i++)
 		sum += (unsigned char)head[i];
 	snprintf(head + 148, 8, "%06o", sum);

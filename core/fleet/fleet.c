@@ -218,7 +218,8 @@ static void end_macro(struct fleet *fleet, struct future *f)
 	f->ended_ms = clock_wall_ms();
 	snprintf(f->cause, sizeof(f->cause), "lost");
 	free(f->error);
-	f->error = strdup("{\"errorType\":\"dss.exceptions.MacroException\",\"message\":\"The backend ended while the macro ran; what it had done "
+	f->error = strdup("{\"errorType\":\"dss.exceptions.MacroException\",\"message\":\"The backend ended while the macro ran; "
+			  "what it had done "
 			  "until then is in the ledger (dssctl why)\"}");
 	if (store_update_task(fleet->store, f, NULL, NULL) < 0)
 		log_error("unable to end macro run %s: the store takes nothing now", f->id);
@@ -283,8 +284,8 @@ struct fleet *fleet_new(struct loop *loop, const struct fleet_config *config, st
 	fleet->sampler = loop_timer_new(loop, fleet_sample_due, fleet);
 	fleet->flusher = loop_timer_new(loop, on_flush, fleet);
 	fleet->prepare = loop_prepare_new(loop, before_wait, fleet);
-	if (!fleet->slots || !fleet->usage || !fleet->guests || !fleet->kernels_by_id || !fleet->futures_by_id || !fleet->recent_by_id ||
-	    !fleet->due || !fleet->sampler || !fleet->flusher || !fleet->prepare) {
+	if (!fleet->slots || !fleet->usage || !fleet->guests || !fleet->kernels_by_id || !fleet->futures_by_id ||
+	    !fleet->recent_by_id || !fleet->due || !fleet->sampler || !fleet->flusher || !fleet->prepare) {
 		err_set(err, "unable to start the fleet: no memory");
 		goto out;
 	}

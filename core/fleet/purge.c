@@ -23,7 +23,7 @@
 #define AGAIN_MS   60000 /* a full disk, a locked store */
 #define ROWS_STEP  500
 #define LOGS_STEP  50
-#define LOOKS_STEP 5000      /* folders looked at in one step */
+#define LOOKS_STEP 5000 /* folders looked at in one step */
 
 enum kind { TASKS, RESULTS, FACTS, DECISIONS, VERSIONS, USAGE, LOGS, KINDS };
 

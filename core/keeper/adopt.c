@@ -57,9 +57,10 @@ static int check_process(struct procs *t, const struct wire_view *msg, const str
 	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
 		if (is_member(t->cg, kept[i], pid))
 			return err_set(err, "process %d lives in box %s and stays there", (int)pid, kept[i]);
-	return is_for_orders(t, st, wire_get_text(msg, WF_user), account) ? 0
-					     : err_set(err, "process %d runs as uid %u, which is no user that orders may name",
-						       (int)pid, (unsigned)st->uid);
+	return is_for_orders(t, st, wire_get_text(msg, WF_user), account)
+		       ? 0
+		       : err_set(err, "process %d runs as uid %u, which is no user that orders may name", (int)pid,
+				 (unsigned)st->uid);
 }
 
 bool adopt_is(const struct proc *p)

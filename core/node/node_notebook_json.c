@@ -42,8 +42,11 @@ static enum idle_state state_of(const json_t *v)
 	static const struct {
 		const char *said;
 		enum idle_state state;
-	} words[] = { { "idle", IDLE_IDLE },           { "busy", IDLE_BUSY },           { "starting", IDLE_STARTING },
-		      { "restarting", IDLE_STARTING }, { "autorestarting", IDLE_STARTING } };
+	} words[] = { { "idle", IDLE_IDLE },
+		      { "busy", IDLE_BUSY },
+		      { "starting", IDLE_STARTING },
+		      { "restarting", IDLE_STARTING },
+		      { "autorestarting", IDLE_STARTING } };
 	const char *s = json_string_value(v);
 	for (size_t i = 0; s && i < sizeof(words) / sizeof(words[0]); i++)
 		if (strcmp(words[i].said, s) == 0)
@@ -61,7 +64,8 @@ static void read_kernel(struct look_kernel *k, const json_t *v)
 				      .is_exact = work != NULL, /* kernels/jupyter tells requests apart; null = none so far */
 				      .work_ms = time_of(work),
 				      .cpu_ms = -1 };
-	snprintf(k->spec, sizeof(k->spec), "%s", json_string_value(json_object_get(v, "name")) ? json_string_value(json_object_get(v, "name")) : "");
+	snprintf(k->spec, sizeof(k->spec), "%s",
+		 json_string_value(json_object_get(v, "name")) ? json_string_value(json_object_get(v, "name")) : "");
 }
 
 /* Texts that are there twice, or are no ids, are no answer of a server. */
@@ -130,7 +134,8 @@ int look_read(struct notebook_look *l, const json_t *sessions, const json_t *ker
 	json_array_foreach(sessions, i, v)
 	{
 		const json_t *kernel = json_object_get(v, "kernel");
-		const char *id = json_string_value(json_object_get(kernel, "id")), *path = json_string_value(json_object_get(v, "path"));
+		const char *id = json_string_value(json_object_get(kernel, "id")),
+			   *path = json_string_value(json_object_get(v, "path"));
 		struct look_session *s = &all[n];
 		if (!is_kernel_id(id) || !path || strlen(path) > PATH_MOST || !(s->path = strdup(path))) {
 			free_sessions(all, n);

@@ -70,10 +70,10 @@ void notebook_look_take(struct notebook_kernel *k, const json_t *saved)
 	const struct {
 		const char *name;
 		int64_t *to;
-	} members[] = { { "lookStarted", &lk->idle.started_ms },     { "lookWork", &lk->idle.work_ms },
-			{ "lookSeen", &lk->idle.seen_ms },           { "lookConnected", &lk->idle.connected_ms },
-			{ "lookActivity", &lk->idle.activity_ms },   { "lookCpu", &lk->idle.cpu_ms },
-			{ "lookCpuAt", &lk->idle.cpu_at_ms },        { "leaseUntil", &lk->lease_ms } };
+	} members[] = { { "lookStarted", &lk->idle.started_ms },   { "lookWork", &lk->idle.work_ms },
+			{ "lookSeen", &lk->idle.seen_ms },         { "lookConnected", &lk->idle.connected_ms },
+			{ "lookActivity", &lk->idle.activity_ms }, { "lookCpu", &lk->idle.cpu_ms },
+			{ "lookCpuAt", &lk->idle.cpu_at_ms },      { "leaseUntil", &lk->lease_ms } };
 	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
 		*members[i].to = json_integer_value(json_object_get(saved, members[i].name));
 	if (lk->idle.cpu_at_ms > now) /* the clock was set back: measured anew */
@@ -167,7 +167,9 @@ static void ask_samples(struct notebook_look *l)
 static struct client_call *ask(struct notebook_look *l, const char *path, client_fn *fn)
 {
 	struct err err = { 0 };
-	const struct client_order order = { .timeout_ms = LOOK_TIMEOUT_MS, .connect_ms = LOOK_TIMEOUT_MS, .answer_max = LOOK_ANSWER_MAX };
+	const struct client_order order = { .timeout_ms = LOOK_TIMEOUT_MS,
+					    .connect_ms = LOOK_TIMEOUT_MS,
+					    .answer_max = LOOK_ANSWER_MAX };
 	struct client_call *call = node_notebooks_ask(l->t, &order, path, fn, l, &err);
 	if (!call && !l->trouble.text[0])
 		l->trouble = err;
@@ -288,14 +290,13 @@ void node_notebooks_look(struct node_notebooks *t)
 
 void look_forget_sessions(struct notebook_look *l, const char *kernel)
 {
-	for (size_t i = 0; i < l->n;) {
-		if (strcmp(l->sessions[i].kernel, kernel) != 0) {
-			i++;
-			continue;
-		}
-		free(l->sessions[i].path);
-		l->sessions[i] = l->sessions[--l->n];
-	}
+	size_t kept = 0;
+	for (size_t i = 0; i < l->n; i++)
+		if (strcmp(l->sessions[i].kernel, kernel) == 0)
+			free(l->sessions[i].path);
+		else
+			l->sessions[kept++] = l->sessions[i];
+	l->n = kept;
 }
 
 /* --- sessions --- */
@@ -315,13 +316,21 @@ static void fill(struct notebook_look *l, const struct look_session *said, const
 		 char *project, size_t project_size, struct notebook_session *out)
 {
 	int64_t now = clock_wall_ms();
-	*out = (struct notebook_session){ .id = said ? said->id : e ? e->k.id : k->id,
-					  .path = said ? said->path : e ? e->k.path : "",
+	*out = (struct notebook_session){ .id = said ? said->id
+						: e  ? e->k.id
+						     : k->id,
+					  .path = said ? said->path
+						  : e  ? e->k.path
+						       : "",
 					  .user = e ? e->k.user : "",
 					  .process = e ? e->k.process : "",
-					  .spec = e && e->k.spec[0] ? e->k.spec : k ? k->spec : "",
+					  .spec = e && e->k.spec[0] ? e->k.spec
+						  : k               ? k->spec
+								    : "",
 					  .pid = e && e->k.is_alive ? e->k.pid : 0,
-					  .nsessions = k && k->nsessions ? k->nsessions : said ? 1 : 0,
+					  .nsessions = k && k->nsessions ? k->nsessions
+						       : said            ? 1
+									 : 0,
 					  .limit_bytes = e ? e->limit_bytes : 0,
 					  .started_ms = e ? e->k.started_ms : 0,
 					  .leased_by = k ? k->leased_by : "",

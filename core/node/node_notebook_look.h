@@ -42,7 +42,7 @@ struct notebook_look {
 	int64_t round, looked_mono_ms;
 	bool is_round, is_soon; /* is_soon: one more at once */
 	json_t *sessions_said, *kernels_said;
-	struct err trouble; /* of this round */
+	struct err trouble;     /* of this round */
 	char why[ERR_TEXT_MAX]; /* of the last; "" = the server answered well */
 	struct look_session *sessions;
 	size_t n;

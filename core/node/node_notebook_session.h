@@ -12,10 +12,10 @@ struct notebook_session {
 	int pid, nsessions;    /* nsessions: on that kernel */
 	enum idle_state state; /* IDLE_UNKNOWN: the server cannot be asked, or lies */
 	int64_t connections, memory_bytes, peak_bytes, limit_bytes, cpu_ms, started_ms;
-	double share;               /* of a core, lately */
+	double share;                /* of a core, lately */
 	int64_t quiet_ms, silent_ms; /* fleet/idle.h */
-	int64_t work_ms;            /* when it worked last; 0 = not known */
-	int64_t lease_ms;           /* until then its user keeps it; 0 = no lease */
+	int64_t work_ms;             /* when it worked last; 0 = not known */
+	int64_t lease_ms;            /* until then its user keeps it; 0 = no lease */
 	const char *leased_by;
 };
 /* Of the last look. id: of the session or its kernel. */
@@ -40,8 +40,8 @@ void node_notebooks_unload(struct node_notebooks *t, const char *session, const 
 void node_notebooks_interrupt(struct node_notebooks *t, const char *session, const char *cause, const char *by, const char *text,
 			      node_notebooks_done_fn *fn, void *data);
 /* What the server says to a request of ours. NULL: err says why, fn is not called. On 200 with a body of up to answer_max; else CLIENT_TOO_LARGE. */
-struct client_call *node_notebooks_ask(struct node_notebooks *t, const struct client_order *order, const char *path, client_fn *fn, void *data,
-				       struct err *err);
+struct client_call *node_notebooks_ask(struct node_notebooks *t, const struct client_order *order, const char *path, client_fn *fn,
+				       void *data, struct err *err);
 /* "http://127.0.0.1:11202", "" = there is none; and where its token stands. */
 const char *node_notebooks_url(const struct node_notebooks *t);
 int node_notebooks_token(const struct node_notebooks *t, char *out, size_t room, struct err *err);

@@ -57,8 +57,8 @@ int node_notebooks_token(const struct node_notebooks *t, char *out, size_t room,
 	return 0;
 }
 
-struct client_call *node_notebooks_ask(struct node_notebooks *t, const struct client_order *order, const char *path, client_fn *fn, void *data,
-				       struct err *err)
+struct client_call *node_notebooks_ask(struct node_notebooks *t, const struct client_order *order, const char *path, client_fn *fn,
+				       void *data, struct err *err)
 {
 	char url[URL_ROOM], token[TOKEN_ROOM], field[TOKEN_ROOM + 40];
 	const char *fields[] = { field, NULL };
@@ -122,7 +122,9 @@ static void tell(const struct look_order *o, const char *why_not)
 	jtext_some_text(&detail, "reason", o->text);
 	jtext_some_text(&detail, "whyNot", why_not);
 	buf_putc(&detail, '}');
-	struct store_fact fact = { what, o->session, detail.failed ? NULL : detail.data, 0, 0, o->user[0] ? o->user : FEED_OWN_ADMIN };
+	struct store_fact fact = {
+		what, o->session, detail.failed ? NULL : detail.data, 0, 0, o->user[0] ? o->user : FEED_OWN_ADMIN
+	};
 	store_add_fact(fleet_store(o->l->t->node->fleet), &fact, NULL, NULL);
 	log_info("%s: %s (kernel %s), by %s %s%s%s%s%s", what, o->path, o->kernel, o->cause, o->by, o->text[0] ? ": " : "", o->text,
 		 why_not ? ": " : "", why_not ? why_not : "");
@@ -225,7 +227,8 @@ static void ask(struct look_order *o)
 	if (o->is_interrupt)
 		snprintf(path, sizeof(path), "/api/kernels/%s/interrupt", o->kernel);
 	else
-		snprintf(path, sizeof(path), strcmp(o->session, o->kernel) == 0 ? "/api/kernels/%s" : "/api/sessions/%s", o->session);
+		snprintf(path, sizeof(path), strcmp(o->session, o->kernel) == 0 ? "/api/kernels/%s" : "/api/sessions/%s",
+			 o->session);
 	o->call = node_notebooks_ask(o->l->t, &order, path, on_answer, o, &err);
 	if (!o->is_interrupt)
 		loop_timer_start(o->timer, POLL_MS);
@@ -260,6 +263,7 @@ void look_orders_looked(struct notebook_look *l)
 	do { /* each takes itself out of the list, or goes on */
 		is_any = false;
 		for (struct look_order *o = l->orders; o && !is_any; o = o->next) {
+			/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): who is freed was taken from its list before; the analyzer does not follow links */
 			if (o->stage != LOOKS_AGAIN || l->round < o->round)
 				continue;
 			is_any = true;
@@ -285,22 +289,22 @@ void look_orders_free(struct notebook_look *l)
 	}
 }
 
-static void order(struct node_notebooks *t, const char *session, bool is_interrupt, const char *cause, const char *by, const char *text,
-		  node_notebooks_done_fn *fn, void *data)
+static void order(struct node_notebooks *t, const char *session, bool is_interrupt, const char *cause, const char *by,
+		  const char *text, node_notebooks_done_fn *fn, void *data)
 {
 	struct notebook_session s;
 	struct look_order *o = t->look && !t->is_stopped && node_notebooks_session(t, session, &s) ? calloc(1, sizeof(*o)) : NULL;
 	if (o) {
 		*o = (struct look_order){ .l = t->look,
-					      .is_interrupt = is_interrupt,
-					      .path = strdup(s.path),
-					      .text = strdup(text ? text : ""),
-					      .state = s.state,
-					      .work_ms = s.work_ms,
-					      .connections = s.connections,
-					      .timer = loop_timer_new(t->node->loop, on_timer, o),
-					      .fn = fn,
-					      .data = data };
+					  .is_interrupt = is_interrupt,
+					  .path = strdup(s.path),
+					  .text = strdup(text ? text : ""),
+					  .state = s.state,
+					  .work_ms = s.work_ms,
+					  .connections = s.connections,
+					  .timer = loop_timer_new(t->node->loop, on_timer, o),
+					  .fn = fn,
+					  .data = data };
 		snprintf(o->session, sizeof(o->session), "%s", s.id);
 		snprintf(o->kernel, sizeof(o->kernel), "%s", s.kernel);
 		snprintf(o->cause, sizeof(o->cause), "%s", cause);

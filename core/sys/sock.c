@@ -282,7 +282,7 @@ int sock_check_own(int fd, const char *path, struct err *err)
 {
 	const char *slash = strrchr(path, '/');
 	struct stat folder;
-	struct sock_peer peer;
+	struct sock_peer peer = { 0 };
 	int dir = slash ? open_folder(path, slash) : (errno = EINVAL, -1);
 	bool is_known = dir >= 0 && fstat(dir, &folder) == 0;
 	int errnum = errno;

@@ -33,8 +33,8 @@ int sock_connect_unix(const char *path, struct err *err);
  * where we would be taken for the one who asks. */
 int sock_connect_unix_own(const char *path, struct err *err);
 int sock_check_own(int fd, const char *path, struct err *err); /* the same of one that was connected otherwise */
-int sock_pair(int pair[2], struct err *err);     /* unix stream, non-blocking */
-int sock_accept(int listen_fd, struct err *err); /* -1 with err->code EAGAIN: none waits */
+int sock_pair(int pair[2], struct err *err);                   /* unix stream, non-blocking */
+int sock_accept(int listen_fd, struct err *err);               /* -1 with err->code EAGAIN: none waits */
 int sock_get_peer(int fd, struct sock_peer *peer, struct err *err);
 
 /* One sendmsg/recvmsg with up to 8 descriptors. Bytes moved, 0 = closed by the peer (recv), -1 with errno kept.

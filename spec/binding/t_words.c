@@ -208,11 +208,10 @@ static int change(lua_State *L)
 int luaopen_t_words(lua_State *L)
 {
 	static const luaL_Reg words[] = {
-		{ "judge", judge }, { "ordinal", ordinal },   { "backoff_ms", backoff_ms },
-		{ "token", token }, { "read_url", read_url }, { "raw_member", raw_member },
-		{ "sql", sql },     { "parse", parse },       { "hmac", hmac },
-		{ "change", change },
-		{ NULL, NULL },
+		{ "judge", judge },   { "ordinal", ordinal },   { "backoff_ms", backoff_ms },
+		{ "token", token },   { "read_url", read_url }, { "raw_member", raw_member },
+		{ "sql", sql },       { "parse", parse },       { "hmac", hmac },
+		{ "change", change }, { NULL, NULL },
 	};
 	luaL_newlib(L, words);
 	return 1;

@@ -217,7 +217,7 @@ print("ticket", ticket)
 		-- nor, among the events, its processes: all that came before a key of their own
 		local function starts_seen(user, user_key)
 			node:http("POST", "/api/keys", { user = user, label = "mark" })
-			local out = Instance.run { "/usr/bin/python3", "-c", [[
+			local said = Instance.run { "/usr/bin/python3", "-c", [[
 import sys, urllib.request
 r = urllib.request.Request(sys.argv[1], headers={"Authorization": "Bearer " + sys.argv[2]})
 seen, keys = False, 0
@@ -226,7 +226,7 @@ for line in urllib.request.build_opener(urllib.request.ProxyHandler({})).open(r,
     keys += b"event: key.made" in line
     if keys == 2: break
 print(seen)]], ("http://127.0.0.1:%d/api/events?since=1-0"):format(node:port()), user_key }
-			return out
+			return said
 		end
 		assert.same({ "True", "False" }, { starts_seen("alice", key.key), starts_seen("bob", bob.key) })
 	end)

@@ -82,7 +82,7 @@ function Work:begun(key, job)
 	wait_for("the recipe to say that it has begun", function() return self:log(key, job):find("begun", 1, true), self:log(key, job) end, 60)
 end
 
-function Work:message(activity) return activity.firstFailure and activity.firstFailure.message or "" end
+function Work.message(_, activity) return activity.firstFailure and activity.firstFailure.message or "" end
 
 --- Rows of the recipes that run, with who lives in their boxes.
 function Work:recipes()

@@ -99,7 +99,8 @@ local function put_memory(out)
 	if (node.budgetBytes or 0) == 0 then return end
 	family(out, "memory_budget_bytes", "gauge", "What kernels and services may be promised: the machine less its reserve.", one(node.budgetBytes))
 	family(out, "memory_reserve_bytes", "gauge", "Kept for people and the system.", one(node.reserveBytes))
-	family(out, "memory_promised_bytes", "gauge", "Promised: services, each kernel alive with its limit, recipes and webapps with theirs.", one(node.promisedBytes))
+	family(out, "memory_promised_bytes", "gauge", "Promised: services, each kernel alive with its limit, other processes with theirs.",
+		one(node.promisedBytes))
 	local samples = { { { pool = "(services)" }, node.servicesBytes }, { { pool = "(recipes)" }, node.recipesBytes or 0 },
 		{ { pool = "(webapps)" }, node.webappsBytes or 0 }, { { pool = "(notebooks)" }, node.notebooksBytes or 0 } }
 	for i, p in ipairs(node.pools or {}) do

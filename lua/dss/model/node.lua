@@ -271,7 +271,9 @@ local function check_jupyter(source, model)
 	if jupyter.attach then
 		for _, word in ipairs(own_words) do
 			local v = jupyter[word]
-			if v ~= nil and (type(v) ~= "table" or next(v) ~= nil) then source:report(jupyter.line, ("attach: that server is not ours to start; %s says nothing"):format(word)) end
+			if v ~= nil and (type(v) ~= "table" or next(v) ~= nil) then
+				source:report(jupyter.line, ("attach: that server is not ours to start; %s says nothing"):format(word))
+			end
 		end
 		if not jupyter.token_file then source:report(jupyter.line, "attach wants token_file, which the control user can read and users' code cannot") end
 		model.attached, model.jupyter = jupyter, nil

@@ -123,7 +123,8 @@ local shapes = {
 	python = recipe { script = required(path()), args = texts(), bin = program "/usr/bin/python3" },
 	r = recipe { script = required(path()), args = texts(), bin = program "Rscript" },
 	shell = recipe { script = path(), command = S.text {}, args = texts(), bin = program "/bin/sh" },
-	spark = recipe { script = required(path()), args = texts(), bin = program "spark-submit", python = program "/usr/bin/python3", master = S.text {}, class = S.text {}, jars = S.list { of = path() },
+	spark = recipe { script = required(path()), args = texts(), bin = program "spark-submit", python = program "/usr/bin/python3",
+		master = S.text {}, class = S.text {}, jars = S.list { of = path() },
 		conf = S.list { of = S.text { check = function(v)
 			if not v:find "^[%w_.-]+=" then return nil, ('%q is no setting such as "spark.executor.memory=1g"'):format(v) end
 			return v

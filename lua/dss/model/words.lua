@@ -25,7 +25,9 @@ local function unit(parse, scale)
 end
 
 --- A model before any word was read. where: share, run_user (nil = one-user mode), …
-function M.new(where) return { where = where, first = {}, pools = {}, limits = {}, places = {}, boxes = {}, rules = {}, events = {}, access = {}, macros = {} } end
+function M.new(where)
+	return { where = where, first = {}, pools = {}, limits = {}, places = {}, boxes = {}, rules = {}, events = {}, access = {}, macros = {} }
+end
 
 --- The words for one file; what they say lands in `model`.
 function M.of(source, model)
