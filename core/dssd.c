@@ -25,9 +25,7 @@
 #include "bind/policy_check.h"
 #include "bind/policy_set.h"
 #include "bind/policy_test.h"
-#include "bind/project_change.h"
-#include "bind/project_eval.h"
-#include "bind/project_tell.h"
+#include "bind/project_command.h"
 #include "bind/replay.h"
 #include "fleet/keys.h"
 #include "fleet/purge.h"
@@ -115,35 +113,6 @@ static int check(int argc, char **argv)
 		return complain(err.text);
 	}
 	return policy_check_input(dir, is_quiet, as_json) == 0 ? EXIT_DONE : EXIT_FAILED;
-}
-
-static int project(int argc, char **argv)
-{
-	bool may_be_absolute = false, is_told = false;
-	int change = 0;
-	static const struct option options[] = { { "absolute", no_argument, NULL, 'a' },
-						 { "tell", no_argument, NULL, 't' },
-						 { "make", no_argument, NULL, 'm' },
-						 { "remove", no_argument, NULL, 'r' },
-						 { "remove-but-data", no_argument, NULL, 'k' },
-						 { 0 } };
-	for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
-		if (c == '?')
-			return fputs(usage, stderr), EXIT_USAGE;
-		may_be_absolute |= c == 'a';
-		is_told |= c == 't';
-		if (c == 'm' || c == 'r' || c == 'k')
-			change = c;
-	}
-	if (optind != argc - 2)
-		return fputs(usage, stderr), EXIT_USAGE;
-	if (change == 'm')
-		return project_make(argv[optind], argv[optind + 1]);
-	if (change)
-		return project_remove(argv[optind], argv[optind + 1], change == 'k');
-	if (is_told)
-		return project_tell(argv[optind], argv[optind + 1]);
-	return project_eval_print(argv[optind], argv[optind + 1], may_be_absolute) == 0 ? EXIT_DONE : EXIT_FAILED;
 }
 
 /* --- the backend --- */
@@ -504,7 +473,7 @@ int main(int argc, char **argv)
 	static const struct {
 		const char *name;
 		int (*run)(int argc, char **argv);
-	} commands[] = { { "plan", plan },        { "check", check },        { "project", project },      { "run", run },
+	} commands[] = { { "plan", plan },        { "check", check },        { "project", project_main }, { "run", run },
 			 { "nginx", nginx_main }, { "replay", replay_main }, { "test", policy_test_main } };
 
 	if (argc < 2)

@@ -91,10 +91,12 @@ static int remove_it(struct ctl *ctl, int argc, char **argv)
 		OPT_KEY_FILE(&key_file),
 		{ 0 },
 	};
-	struct opt_words words = { .usage = "delete KEY [--data] [--logs] [--wait]",
-				   .about = "Removes a project: its owner and admins may. It does not ask, and there is no way back.",
-				   .least = 1,
-				   .most = 1 };
+	struct opt_words words = {
+		.usage = "delete KEY [--data] [--logs] [--wait]",
+		.about = "Removes a project: its owner and admins may. It does not ask, and there is no way back.",
+		.least = 1,
+		.most = 1
+	};
 	int code = opt_read(ctl, opts, &words, argc, argv);
 	if (code >= 0)
 		return code;
