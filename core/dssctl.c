@@ -7,6 +7,7 @@
 #include "ctl/ctl.h"
 #include "ctl/diag.h"
 #include "ctl/macro.h"
+#include "ctl/notebooks.h"
 #include "ctl/webapps.h"
 
 static int version_command(struct ctl *ctl, int argc, char **argv);
@@ -38,6 +39,11 @@ static const struct ctl_command commands[] = {
 	{ "macros", "what can be run over a project or the instance", "[PROJECT]", macros_command, CTL_NEEDS_DAEMON },
 	{ "macro", "run a macro, look at its runs", "show | run | runs | result | abort …", macro_command, CTL_NEEDS_DAEMON },
 	{ "diag", "one archive for whoever is to help, without secrets", "[--out FILE]", diag_command, CTL_NEEDS_INSTANCE },
+	{ "notebooks", "sessions of notebooks: memory, idleness, who keeps them", "[list | unload | interrupt | keep] [--where FILTER]",
+	  notebooks_command, CTL_NEEDS_DAEMON },
+	{ "unload", "end kernels of notebooks", "SESSION… | --where FILTER [--yes]", unload_command, CTL_NEEDS_DAEMON },
+	{ "keep", "keep a notebook's kernel from policies for a while", "SESSION FOR", keep_command, CTL_NEEDS_DAEMON },
+	{ "free", "the cheapest idle owners of that much memory", "SIZE [--yes]", free_command, CTL_NEEDS_DAEMON },
 	{ "policy", "the policies: in force, checked, compared, rolled back", "[show | check | diff | history | rollback]",
 	  policy_command, CTL_NEEDS_INSTANCE },
 	{ "alerts", "what an admin should know now", "[--fail]", alerts_command, CTL_NEEDS_DAEMON },

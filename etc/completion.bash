@@ -14,6 +14,7 @@ _dssctl_words() {
 _dssctl_process_facts="age cause cpu id idle kind limit memory node parent peak pid pool project ready rss started state task tasks unix_user user variant"
 _dssctl_task_facts="age alive attempt cause ended exclusive id kernel kind limit memory peak pool position priority progress project reason running state submitted tags title type user waiting"
 _dssctl_pool_facts="about alive busy demand failed_starts failure heap id idle kind limit limit_max max name retired running source starting stopping waiting warm_max warm_min"
+_dssctl_notebook_facts="age busy connected connections cpu id kernel lease leased limit memory name notebook peak pid process project quiet sessions share silent spec started state user worked"
 
 # The word of a filter under the cursor: a fact, or what joins clauses. $1: the verb, $2: what was typed of the filter.
 _dssctl_filter() {
@@ -23,6 +24,7 @@ _dssctl_filter() {
 	case "$1" in
 	tasks | abort) facts=$_dssctl_task_facts ;;
 	pools) facts=$_dssctl_pool_facts ;;
+	notebooks | unload) facts=$_dssctl_notebook_facts ;;
 	*) facts=$_dssctl_process_facts ;;
 	esac
 	compopt -o nospace 2>/dev/null
@@ -57,12 +59,12 @@ _dssctl() {
 	local run=("$program")
 	[ -n "$verb" ] && run+=("$verb")
 	case "$verb:$sub" in
-	dss:?* | key:?* | job:?* | project:?* | webapps:?* | macro:?* | policy:?*) run+=("$sub") ;;
+	dss:?* | key:?* | job:?* | project:?* | webapps:?* | notebooks:?* | macro:?* | policy:?*) run+=("$sub") ;;
 	esac
 	if [[ "$cur" == -* ]]; then
 		words=$(_dssctl_words options "${run[@]}")
 		[ -z "$verb" ] && words="-C --json --help --version"
-	elif [ -z "$verb" ] || [ "$verb:$sub" = dss: ] || [ "$verb:$sub" = key: ] || [ "$verb:$sub" = job: ] || [ "$verb:$sub" = webapps: ] || [ "$verb:$sub" = macro: ] || [ "$verb:$sub" = policy: ]; then
+	elif [ -z "$verb" ] || [ "$verb:$sub" = dss: ] || [ "$verb:$sub" = key: ] || [ "$verb:$sub" = job: ] || [ "$verb:$sub" = webapps: ] || [ "$verb:$sub" = notebooks: ] || [ "$verb:$sub" = macro: ] || [ "$verb:$sub" = policy: ]; then
 		words=$(_dssctl_words commands "${run[@]}")
 	elif [ "$verb" = macro ] && { [ "$sub" = run ] || [ "$sub" = show ]; }; then
 		words=$("$program" macros 2>/dev/null | sed -n '2,$s/ .*//p')

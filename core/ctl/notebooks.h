@@ -1,0 +1,14 @@
+#ifndef DSS_CTL_NOTEBOOKS_H
+#define DSS_CTL_NOTEBOOKS_H
+#include "ctl/ctl.h"
+/* notebooks: sessions of notebooks: listed, unloaded, interrupted, kept; and memory given back by the cheapest idle ones. */
+int notebooks_command(struct ctl *ctl, int argc, char **argv);
+int unload_command(struct ctl *ctl, int argc, char **argv);
+int keep_command(struct ctl *ctl, int argc, char **argv);
+int free_command(struct ctl *ctl, int argc, char **argv); /* ctl/free.c */
+
+/* For both files: of a session, one request; prints nothing. path: what follows /api/notebooks/SESSION. */
+struct rest;
+int notebooks_order(struct rest *rest, const char *method, const char *session, const char *path, const char *body);
+
+#endif
