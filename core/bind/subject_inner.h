@@ -21,6 +21,7 @@ struct subject_row {
 int subjects_add(struct subjects *s, const char *id); /* cut where it is too long; -1: no memory */
 
 /* subject_fleet.c */
+extern const struct subject_row subject_notebook; /* subject_notebook.c */
 extern const struct subject_row subject_kernel, subject_task, subject_pool, subject_user, subject_node;
 /* subject_guest.c */
 extern const struct subject_row subject_recipe, subject_webapp;

@@ -16,7 +16,7 @@ static const char idle_notebooks[] = "state = idle and quiet > 10min and not con
 static const char idle_kernels[] = "kind = kernel and state = idle and memory > 0";
 
 static const struct list_column columns[] = {
-	{ "WHAT", "what", LIST_TEXT },     { "WHO", "shown", LIST_TEXT },         { "USER", "user", LIST_TEXT },
+	{ "WHAT", "what", LIST_TEXT },     { "WHO", "shown", LIST_TEXT },          { "USER", "user", LIST_TEXT },
 	{ "IDLE", "idle", LIST_DURATION }, { "MEMORY", "memoryBytes", LIST_SIZE }, { "SUM", "sum", LIST_SIZE },
 	{ NULL, NULL, LIST_TEXT },
 };
@@ -25,7 +25,9 @@ static const struct list_column columns[] = {
 static int compare(const void *a, const void *b)
 {
 	double left = rest_number(*(json_t *const *)a, "quietTime", 0), right = rest_number(*(json_t *const *)b, "quietTime", 0);
-	return left < right ? 1 : left > right ? -1 : strcmp(rest_text(*(json_t *const *)a, "id"), rest_text(*(json_t *const *)b, "id"));
+	return left < right   ? 1
+	       : left > right ? -1
+			      : strcmp(rest_text(*(json_t *const *)a, "id"), rest_text(*(json_t *const *)b, "id"));
 }
 
 /* Moves as many of rows as are needed into out; the sum of their memory. */
@@ -70,8 +72,9 @@ static void tell_kernels(struct rest *rest)
 	}
 	json_array_foreach(a.json, i, row) sum += rest_number(row, "memoryBytes", 0);
 	if (json_array_size(a.json) > 0)
-		ctl_note("idle kernels of pools hold %s more: their policies decide (warm, recycle), and would start others at once",
-			 text_print_size((int64_t)sum, size, sizeof(size)));
+		ctl_note(
+			"idle kernels of pools hold %s more: their policies decide (warm, recycle), and would start others at once",
+			text_print_size((int64_t)sum, size, sizeof(size)));
 	rest_answer_fini(&a);
 }
 
@@ -107,7 +110,8 @@ int free_command(struct ctl *ctl, int argc, char **argv)
 				    { "key-file", "FILE", key_help, OPT_TEXT, &key_file, 0, 0, NULL },
 				    { 0 } };
 	struct opt_words words = { .usage = "SIZE [--yes]",
-				   .about = "The idle notebooks that hold that much memory together: nobody connected, nothing happened for 10 min, not\n"
+				   .about = "The idle notebooks that hold that much memory together: nobody connected, nothing "
+					    "happened for 10 min, not\n"
 					    "kept by their user; the longest idle first. Shows them; --yes unloads them.",
 				   .least = 1,
 				   .most = 1 };
@@ -126,7 +130,8 @@ int free_command(struct ctl *ctl, int argc, char **argv)
 		else if (json_array_size(rows) > 0)
 			list_print(rows, columns);
 		if (sum < (double)wanted) {
-			ctl_note("that is %s of %s: there are no more idle notebooks", text_print_size((int64_t)sum, size[0], sizeof(size[0])),
+			ctl_note("that is %s of %s: there are no more idle notebooks",
+				 text_print_size((int64_t)sum, size[0], sizeof(size[0])),
 				 text_print_size(wanted, size[1], sizeof(size[1])));
 			tell_kernels(rest);
 		}

@@ -18,10 +18,18 @@ static const char where_help[] = "only those (docs/filters.md): 'quiet > 12h and
 static const char list_path[] = "/api/notebooks";
 
 static const struct list_column columns[] = {
-	{ "SESSION", "id", LIST_TEXT },          { "NOTEBOOK", "notebook", LIST_TEXT },     { "USER", "user", LIST_TEXT },
-	{ "STATE", "state", LIST_STATE },        { "CLIENTS", "connections", LIST_NUMBER }, { "QUIET", "quietTime", LIST_DURATION },
-	{ "SILENT", "silentTime", LIST_DURATION }, { "MEMORY", "memoryBytes", LIST_SIZE },    { "LIMIT", "limitBytes", LIST_SIZE },
-	{ "SINCE", "startedAt", LIST_SINCE },    { "KEPT", "kept", LIST_TEXT },             { NULL, NULL, LIST_TEXT },
+	{ "SESSION", "id", LIST_TEXT },
+	{ "NOTEBOOK", "notebook", LIST_TEXT },
+	{ "USER", "user", LIST_TEXT },
+	{ "STATE", "state", LIST_STATE },
+	{ "CLIENTS", "connections", LIST_NUMBER },
+	{ "QUIET", "quietTime", LIST_DURATION },
+	{ "SILENT", "silentTime", LIST_DURATION },
+	{ "MEMORY", "memoryBytes", LIST_SIZE },
+	{ "LIMIT", "limitBytes", LIST_SIZE },
+	{ "SINCE", "startedAt", LIST_SINCE },
+	{ "KEPT", "kept", LIST_TEXT },
+	{ NULL, NULL, LIST_TEXT },
 };
 
 /* What one has to read is "for 3 h 10 min", not when. */
@@ -75,9 +83,9 @@ static int list(struct ctl *ctl, int argc, char **argv)
 				    { "key-file", "FILE", key_help, OPT_TEXT, &key_file, 0, 0, NULL },
 				    { 0 } };
 	struct opt_words words = { .usage = "[--where FILTER] [--json]",
-				   .about =
-					   "Sessions of notebooks in the projects that you may read. QUIET: nothing happened at all, nobody is connected;\n"
-					   "SILENT: no cell, no processor time. Both are empty where nobody knows." };
+				   .about = "Sessions of notebooks in the projects that you may read. QUIET: nothing happened at "
+					    "all, nobody is connected;\n"
+					    "SILENT: no cell, no processor time. Both are empty where nobody knows." };
 	int code = opt_read(ctl, opts, &words, argc, argv);
 	if (code >= 0 || (code = rest_open(&rest, ctl, key_file)) != CTL_DONE)
 		return code;
@@ -203,10 +211,12 @@ int unload_command(struct ctl *ctl, int argc, char **argv)
 				    { "yes", NULL, "with --where: do it, not only show whom", OPT_FLAG, &is_sure, 0, 0, NULL },
 				    { "key-file", "FILE", key_help, OPT_TEXT, &key_file, 0, 0, NULL },
 				    { 0 } };
-	struct opt_words words = { .usage = "SESSION… | --where FILTER [--yes]",
-				   .about = "Ends kernels of notebooks; what is not saved in the notebook's file is lost. SESSION is a session's or\n"
-					    "kernel's id, its beginning, or the notebook's path. With --where it shows whom it would end.",
-				   .most = OPT_WORDS_MAX };
+	struct opt_words words = {
+		.usage = "SESSION… | --where FILTER [--yes]",
+		.about = "Ends kernels of notebooks; what is not saved in the notebook's file is lost. SESSION is a session's or\n"
+			 "kernel's id, its beginning, or the notebook's path. With --where it shows whom it would end.",
+		.most = OPT_WORDS_MAX
+	};
 	int code = opt_read(ctl, opts, &words, argc, argv);
 	if (code >= 0)
 		return code;
@@ -235,9 +245,10 @@ static int interrupt(struct ctl *ctl, int argc, char **argv)
 	const char *key_file = NULL;
 	struct rest *rest = NULL;
 	const struct opt opts[] = { { "key-file", "FILE", key_help, OPT_TEXT, &key_file, 0, 0, NULL }, { 0 } };
-	struct opt_words words = {
-		.usage = "interrupt SESSION…", .about = "Interrupts the cell that runs; variables stay.", .least = 1, .most = OPT_WORDS_MAX
-	};
+	struct opt_words words = { .usage = "interrupt SESSION…",
+				   .about = "Interrupts the cell that runs; variables stay.",
+				   .least = 1,
+				   .most = OPT_WORDS_MAX };
 	int code = opt_read(ctl, opts, &words, argc, argv);
 	if (code >= 0 || (code = rest_open(&rest, ctl, key_file)) != CTL_DONE)
 		return code;
@@ -260,7 +271,8 @@ int keep_command(struct ctl *ctl, int argc, char **argv)
 	struct rest *rest = NULL;
 	const struct opt opts[] = { { "key-file", "FILE", key_help, OPT_TEXT, &key_file, 0, 0, NULL }, { 0 } };
 	struct opt_words words = { .usage = "SESSION FOR",
-				   .about = "A lease: for that long no policy and no macro ends the session's kernel: `dssctl keep 3f2a 8h`; 0s gives it back.\n"
+				   .about = "A lease: for that long no policy and no macro ends the session's kernel: `dssctl keep "
+					    "3f2a 8h`; 0s gives it back.\n"
 					    "Up to 3d at once and ten sessions a user; admins longer.",
 				   .least = 2,
 				   .most = 2 };

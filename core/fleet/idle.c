@@ -73,8 +73,10 @@ void idle_take(struct idle *i, const struct idle_look *look)
 	if (i->started_ms == 0 || (look->started_ms && look->started_ms != i->started_ms))
 		begin(i, look);
 	take_cpu(i, look);
-	if (look->state == IDLE_UNKNOWN)
-		return; /* what it did before is still known for a while */
+	if (look->state == IDLE_UNKNOWN) {
+		i->state = IDLE_UNKNOWN;
+		return;
+	}
 	i->looked_ms = look->at_ms;
 	i->state = look->connections < 0 && look->state != IDLE_DEAD ? IDLE_UNKNOWN : look->state;
 	i->connections = look->connections > 0 ? look->connections : 0;
@@ -92,18 +94,18 @@ enum idle_state idle_state(const struct idle *i, int64_t now_ms)
 static bool is_known(const struct idle *i, int64_t now_ms)
 {
 	enum idle_state state = idle_state(i, now_ms);
-	if (state == IDLE_BUSY)
-		return true;
-	if (state == IDLE_STARTING && now_ms - i->started_ms < IDLE_STARTING_MS)
-		return false;
-	return (state == IDLE_IDLE || state == IDLE_STARTING) && i->is_measured;
+	/* Who still starts may be at work on a cell whose beginning nobody heard. */
+	return state == IDLE_BUSY || (state == IDLE_IDLE && i->is_measured);
 }
 
 int64_t idle_silent(const struct idle *i, int64_t now_ms)
 {
 	if (!is_known(i, now_ms))
 		return -1;
-	return i->state == IDLE_BUSY || now_ms < i->work_ms ? 0 : now_ms - i->work_ms;
+	if (i->state == IDLE_BUSY)
+		return 0;
+	/* as far as is known: what happened since the box was measured is not */
+	return later((i->cpu_at_ms < now_ms ? i->cpu_at_ms : now_ms) - i->work_ms, 0);
 }
 
 int64_t idle_quiet(const struct idle *i, int64_t now_ms)
@@ -111,8 +113,8 @@ int64_t idle_quiet(const struct idle *i, int64_t now_ms)
 	int64_t silent = idle_silent(i, now_ms);
 	if (silent > 0 && i->connections > 0)
 		return 0;
-	if (silent > 0 && i->seen_ms && now_ms - i->seen_ms < silent)
-		return later(now_ms - i->seen_ms, 0);
+	if (silent > 0 && i->seen_ms > i->work_ms)
+		return later(silent - (i->seen_ms - i->work_ms), 0);
 	return silent;
 }
 

@@ -12,15 +12,15 @@
  *     silent = since the last work
  *     quiet  = the same, but 0 while a client is connected, and counted from when the last client left that had stayed for IDLE_BRIEF_MS
  *
+ * Both are counted until the last time the box was measured, not until now: what happened since then nobody knows.
  * Both are unknown (-1) rather than guessed: the server was not asked successfully within IDLE_FRESH_MS, says something that cannot be, the box
  * was measured less than twice, the kernel is starting, or dead.
  */
-#define IDLE_SHARE       0.01 /* of a core, between two looks: a kernel at rest uses a third of that */
-#define IDLE_CPU_MS      50   /* and not less than that: answering a look is no work */
-#define IDLE_APART_MS    4000 /* looks that are closer are one, for the processor */
-#define IDLE_BRIEF_MS    120000
-#define IDLE_FRESH_MS    60000
-#define IDLE_STARTING_MS 120000 /* who says "starting" for longer was never spoken to */
+#define IDLE_SHARE    0.01 /* of a core, between two looks: a kernel at rest uses a third of that */
+#define IDLE_CPU_MS   50   /* and not less than that: answering a look is no work */
+#define IDLE_APART_MS 4000 /* looks that are closer are one, for the processor */
+#define IDLE_BRIEF_MS 120000
+#define IDLE_FRESH_MS 60000
 
 enum idle_state { IDLE_UNKNOWN, IDLE_STARTING, IDLE_IDLE, IDLE_BUSY, IDLE_DEAD };
 

@@ -57,8 +57,9 @@ static enum idle_state state_of(const json_t *v)
 static void read_kernel(struct look_kernel *k, const json_t *v)
 {
 	json_t *n = json_object_get(v, "connections"), *work = json_object_get(v, "dss_work");
+	json_t *state = json_object_get(v, "dss_state"); /* of our own server: it knows more than the last status */
 	int64_t connections = json_is_integer(n) ? json_integer_value(n) : -1;
-	k->said = (struct idle_look){ .state = state_of(json_object_get(v, "execution_state")),
+	k->said = (struct idle_look){ .state = state_of(state ? state : json_object_get(v, "execution_state")),
 				      .connections = connections > CONNECTIONS_MOST ? -1 : connections,
 				      .activity_ms = time_of(json_object_get(v, "last_activity")),
 				      .is_exact = work != NULL, /* kernels/jupyter tells requests apart; null = none so far */

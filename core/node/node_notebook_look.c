@@ -15,6 +15,7 @@
 #define EVERY_MS        10000 /* while there are kernels; else never */
 #define ATTACHED_MS     30000 /* a server of others that tells of none */
 #define SOON_MS         300
+#define AGAIN_MS        3000
 #define FRESH_MS        1000 /* who asks gets a look that is no older */
 #define SAVE_APART_MS   60000
 #define SAMPLES_AT_ONCE 100
@@ -152,8 +153,10 @@ static void ask_samples(struct notebook_look *l)
 			k->cpu_ms = -1;
 		if (!e->k.is_alive || !e->k.process[0])
 			continue;
-		if (!b)
+		if (!b) {
 			b = node_keeper_begin(n->keeper, WIRE_sample);
+			wire_int(b, WF_on, 1); /* else it tells the processor time now and then only */
+		}
 		wire_text(b, WF_id, e->k.process);
 		if (++count % SAMPLES_AT_ONCE)
 			continue;
@@ -286,6 +289,13 @@ void node_notebooks_look(struct node_notebooks *t)
 		l->is_soon = true;
 	else
 		loop_timer_start(l->timer, SOON_MS);
+}
+
+void node_notebooks_look_again(struct node_notebooks *t)
+{
+	struct notebook_look *l = t->look;
+	if (l && !l->is_round && is_anything(l) && clock_mono_ms() - l->looked_mono_ms >= AGAIN_MS)
+		node_notebooks_look(t);
 }
 
 void look_forget_sessions(struct notebook_look *l, const char *kernel)

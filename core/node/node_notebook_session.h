@@ -26,6 +26,8 @@ void node_notebooks_each_session(struct node_notebooks *t, notebook_session_fn *
  * the server; json NULL: no memory, or the backend ends. */
 /* Until then no policy ends it; 0: no longer. -1: there is no such session, or the store takes nothing. */
 int node_notebooks_keep(struct node_notebooks *t, const char *session, int64_t until_ms, const char *by, struct err *err);
+/* Looks soon where the last look is older than a few seconds, and there is anything to look at. */
+void node_notebooks_look_again(struct node_notebooks *t);
 /* How many leases that login holds now. */
 int node_notebooks_leases(struct node_notebooks *t, const char *login);
 
@@ -39,6 +41,8 @@ void node_notebooks_unload(struct node_notebooks *t, const char *session, const 
 /* Interrupts its cell: its variables stay. */
 void node_notebooks_interrupt(struct node_notebooks *t, const char *session, const char *cause, const char *by, const char *text,
 			      node_notebooks_done_fn *fn, void *data);
+/* An unload, or an interrupt, of that session's kernel is under way. */
+bool node_notebooks_is_ordered(const struct node_notebooks *t, const char *session, bool is_interrupt);
 /* What the server says to a request of ours. NULL: err says why, fn is not called. On 200 with a body of up to answer_max; else CLIENT_TOO_LARGE. */
 struct client_call *node_notebooks_ask(struct node_notebooks *t, const struct client_order *order, const char *path, client_fn *fn,
 				       void *data, struct err *err);

@@ -289,6 +289,14 @@ void look_orders_free(struct notebook_look *l)
 	}
 }
 
+bool node_notebooks_is_ordered(const struct node_notebooks *t, const char *session, bool is_interrupt)
+{
+	for (const struct look_order *o = t->look ? t->look->orders : NULL; o; o = o->next)
+		if (o->is_interrupt == is_interrupt && (strcmp(o->session, session) == 0 || strcmp(o->kernel, session) == 0))
+			return true;
+	return false;
+}
+
 static void order(struct node_notebooks *t, const char *session, bool is_interrupt, const char *cause, const char *by,
 		  const char *text, node_notebooks_done_fn *fn, void *data)
 {

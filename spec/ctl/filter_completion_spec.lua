@@ -13,9 +13,9 @@ local function complete(...)
 end
 
 describe("completion of filters", function()
-	it("knows every fact of processes, tasks and pools, and no other", function()
+	it("knows every fact of processes, tasks, pools and notebooks, and no other", function()
 		local text = helper.read "etc/completion.bash"
-		for _, kind in ipairs { "process", "task", "pool" } do
+		for _, kind in ipairs { "process", "task", "pool", "notebook" } do
 			local names = {}
 			for i, d in ipairs(facts.docs(kind)) do names[i] = d.name end
 			assert.equal(table.concat(names, " "), text:match("_dssctl_" .. kind .. '_facts="([^"]*)"'))

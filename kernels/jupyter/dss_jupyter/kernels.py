@@ -14,6 +14,7 @@ from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelMana
 from tornado import web
 
 from dss_jupyter import door, settings as given
+from dss_jupyter.activity import Activity
 from dss_jupyter.living import Living, start_ticks
 
 notebook = contextvars.ContextVar("notebook", default="")
@@ -156,7 +157,7 @@ class Kernel(AsyncIOLoopKernelManager):
             self._restarter._initial_startup = False  # its ports are known to clients
 
 
-class Kernels(AsyncMappingKernelManager):
+class Kernels(Activity, AsyncMappingKernelManager):
     def moved(self, kernel_id, path):
         km = self._kernels.get(kernel_id)
         if km and km.provisioner and km.provisioner.pid:

@@ -12,13 +12,14 @@ M.MODES = { "simulate", "notify", "act" }
 -- owned: somebody can be warned before it is done.
 local subjects = {
 	{ name = "kernel", owned = true }, { name = "task", owned = true }, { name = "recipe", owned = true }, { name = "webapp", owned = true },
+	{ name = "notebook", owned = true },
 	{ name = "pool" }, { name = "user" }, { name = "node" },
 }
 local kinds, owned = {}, {}
 for i, s in ipairs(subjects) do kinds[i], owned[s.name] = s.name, s.owned end
 M.KINDS = kinds
 -- what is no kind, and yet no typo
-local other = { notebook = "there are no notebooks yet", session = "there are no sessions yet", project = "there are no rules of projects",
+local other = { session = 'a session of a notebook is each = "notebook"', project = "there are no rules of projects",
 	job = 'a job is a task: each = "task", where = "kind = job"; what it runs are recipes' }
 
 local shape = S.record {

@@ -19,12 +19,13 @@ local levels = { "note", "warning", "error" }
 -- verb → what it is for, and the kinds of subjects that it fits
 M.all = {
 	retire = { kernel = true, webapp = true },                                     -- it goes; with a task at work, after it; a webapp starts anew
-	kill   = { kernel = true, recipe = true, webapp = true },                      -- it goes now; its task, its activity ends as killed
+	kill   = { kernel = true, recipe = true, webapp = true, notebook = true },     -- it goes now; its task, its activity ends as killed
 	abort  = { task = true },                                                      -- it is asked to stop, then its kernel ends
-	notify = { kernel = true, task = true, recipe = true, webapp = true, pool = true, user = true, node = true, event = true }, -- an alert
+	notify = { kernel = true, task = true, recipe = true, webapp = true, notebook = true, pool = true, user = true, node = true, event = true }, -- an alert
 	keep   = { kernel = true, task = true, recipe = true, webapp = true, pool = true, user = true, node = true, event = true,
 		job_log = true, tmp_file = true, notebook = true },                          -- nothing, and why
 	delete = { job_log = true, tmp_file = true },                                  -- of macros: it is removed
+	interrupt = { notebook = true },                                               -- its cell ends, its variables stay
 	unload = { notebook = true },                                                  -- its kernel ends
 	macro  = { node = true },                                                      -- of rules: it is run, see M.macro
 }

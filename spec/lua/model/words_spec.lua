@@ -29,8 +29,8 @@ rule "b" { mode = "simulate", every = "10min", each = "task", where = "waiting >
 		refuses {
 			{ 'rule "a" {\n each = "kernel", evry = "1min", act = retire "x" }', '2: unknown key "evry", did you mean "every"?' },
 			{ 'rule "a" { act = retire "x" }', '1: "each" is missing' },
-			{ 'rule "a" {\n each = "kernle", act = retire "x" }', '2: each: the text "kernle" is none of: kernel, task, recipe, webapp, pool, user, node, did you mean "kernel"?' },
-			{ 'rule "a" {\n each = "notebook", act = notify "x" }', "2: each: there are no notebooks yet; there are kernel, task, recipe, webapp, pool, user, node" },
+			{ 'rule "a" {\n each = "kernle", act = retire "x" }', '2: each: the text "kernle" is none of: kernel, task, recipe, webapp, notebook, pool, user, node, did you mean "kernel"?' },
+			{ 'rule "a" {\n each = "session", act = notify "x" }', '2: each: a session of a notebook is each = "notebook"; there are kernel, task' },
 			{ 'rule "a" {\n each = "job", act = notify "x" }', '2: each: a job is a task: each = "task", where = "kind = job"; what it runs are recipes; there are kernel, task' },
 			{ 'rule "a" { each = "recipe",\n act = retire "x" }', "2: act: retire does not fit a recipe; there are keep, kill, notify" },
 			{ 'rule "a" { each = "recipe", where = "crashes > 1", act = kill "x" }', '1: where: unable to read the filter: character 1: unknown fact "crashes"' },
