@@ -115,3 +115,14 @@ int ctl_dispatch(struct ctl *ctl, const struct ctl_command *table, const char *w
 	text_escape(shown, sizeof(shown), argv[0], strlen(argv[0]));
 	return ctl_misuse(ctl->verb, words, argv[0], "unknown %s \"%s\"", what, shown);
 }
+
+int ctl_verbs(struct ctl *ctl, const struct ctl_command *verbs, const char *usage, int argc, char **argv)
+{
+	char head[40];
+	snprintf(head, sizeof(head), "%.*s VERB …", (int)strcspn(usage, " "), usage);
+	if (ctl_help(verbs, head, argc, argv))
+		return CTL_DONE;
+	if (argc < 2)
+		return ctl_misuse(ctl->verb, NULL, NULL, "which? usage: dssctl %s", usage);
+	return ctl_dispatch(ctl, verbs, "verb", argc - 1, argv + 1);
+}

@@ -59,6 +59,8 @@ int ctl_path(const struct ctl *ctl, const char *name, char *out, size_t room, st
 bool ctl_help(const struct ctl_command *table, const char *usage, int argc, char **argv);
 /* Finds argv[0] in a table that ends with a NULL name and runs it; `what` names the words in texts ("command"). */
 int ctl_dispatch(struct ctl *ctl, const struct ctl_command *table, const char *what, int argc, char **argv);
+/* All of a command that has verbs alone: help, one of them, or the misuse. usage: "key add USER | list | revoke ID". */
+int ctl_verbs(struct ctl *ctl, const struct ctl_command *verbs, const char *usage, int argc, char **argv);
 
 /* The commands, one file per area. */
 int init_command(struct ctl *ctl, int argc, char **argv);

@@ -361,11 +361,7 @@ int job_command(struct ctl *ctl, int argc, char **argv)
 		{ "abort", "end it", "PROJECT JOB", end_job, CTL_NEEDS_DAEMON },
 		{ 0 },
 	};
-	if (ctl_help(verbs, "job VERB …", argc, argv))
-		return CTL_DONE;
-	if (argc < 2)
-		return ctl_misuse(ctl->verb, NULL, NULL, "which? usage: dssctl job run | start | status | log | abort PROJECT …");
-	return ctl_dispatch(ctl, verbs, "verb", argc - 1, argv + 1);
+	return ctl_verbs(ctl, verbs, "job run | start | status | log | abort PROJECT …", argc, argv);
 }
 
 static void complete_rows(json_t *rows)

@@ -109,9 +109,5 @@ int key_command(struct ctl *ctl, int argc, char **argv)
 		{ "revoke", "end a key", "ID", end_key, CTL_NEEDS_DAEMON },
 		{ 0 },
 	};
-	if (ctl_help(verbs, "key VERB …", argc, argv))
-		return CTL_DONE;
-	if (argc < 2)
-		return ctl_misuse(ctl->verb, NULL, NULL, "which? usage: dssctl key add USER | list | revoke ID");
-	return ctl_dispatch(ctl, verbs, "verb", argc - 1, argv + 1);
+	return ctl_verbs(ctl, verbs, "key add USER | list | revoke ID", argc, argv);
 }
