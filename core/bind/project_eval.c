@@ -97,7 +97,7 @@ out:
 
 /* --- Lua's view --- */
 
-/* look(path) → true | nil, why */
+/* look(path) → true | nil, why, is_missing: nothing is there */
 static int look(lua_State *L)
 {
 	const struct project *p = lua_touserdata(L, lua_upvalueindex(1));
@@ -108,9 +108,11 @@ static int look(lua_State *L)
 	if (fd < 0 || fstat(fd, &st) < 0) {
 		int why = errno;
 		fds_close(&fd);
-		return arg_fail(L, why == ENOENT  ? "there is no such file"
-				   : why == EXDEV ? "it leads out of the project's folder"
-						  : strerror(why));
+		arg_fail(L, why == ENOENT  ? "there is no such file"
+			    : why == EXDEV ? "it leads out of the project's folder"
+					   : strerror(why));
+		lua_pushboolean(L, why == ENOENT);
+		return 3;
 	}
 	fds_close(&fd);
 	if (!S_ISREG(st.st_mode))

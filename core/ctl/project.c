@@ -137,19 +137,53 @@ static int list(struct ctl *ctl, int argc, char **argv)
 
 /* --- check --- */
 
-static int print_good(struct ctl *ctl, const struct rest_answer *a)
+static void print_mistakes(const json_t *list, FILE *out)
+{
+	size_t i;
+	json_t *one;
+	json_array_foreach(list, i, one)
+	{
+		char text[1200];
+		const char *said = rest_text(one, "text");
+		text_escape(text, sizeof(text), said, strlen(said));
+		fprintf(out, "%s:%.0f: %s\n", rest_text(one, "file"), rest_number(one, "line", 1), text);
+	}
+}
+
+static int print_checked(struct ctl *ctl, const struct rest_answer *a)
 {
 	static const char *const sections[] = { "recipe", "dataset", "webapp", "model" };
-	(void)ctl;
+	const json_t *mistakes = json_object_get(a->json, "mistakes");
+	if (ctl->json)
+		printf("%s\n", a->body.data);
+	else if (json_array_size(mistakes) > 0)
+		print_mistakes(mistakes, stderr);
+	if (ctl->json || json_array_size(mistakes) > 0)
+		return json_array_size(mistakes) > 0 ? CTL_FAILED : CTL_DONE;
 	printf("%s is good", rest_text(a->json, "key"));
 	for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++) {
 		char name[20];
 		snprintf(name, sizeof(name), "%ss", sections[i]);
-		size_t n = json_object_size(json_object_get(a->json, name));
-		printf("%s %zu %s%s", i == 0 ? ":" : ",", n, sections[i], n == 1 ? "" : "s");
+		double n = rest_number(a->json, name, 0);
+		printf("%s %.0f %s%s", i == 0 ? ":" : ",", n, sections[i], n == 1 ? "" : "s");
 	}
 	putchar('\n');
 	return CTL_DONE;
+}
+
+static int ask_mistakes(struct ctl *ctl, const char *key_file, const char *path)
+{
+	struct rest *rest = NULL;
+	struct rest_answer a = { 0 };
+	int code = rest_open(&rest, ctl, key_file);
+	if (!rest)
+		return code;
+	code = rest_ask(rest, "GET", path, NULL, &a);
+	if (code == CTL_DONE)
+		code = print_checked(ctl, &a);
+	rest_answer_fini(&a);
+	rest_close(&rest);
+	return code;
 }
 
 static int check(struct ctl *ctl, int argc, char **argv)
@@ -162,9 +196,9 @@ static int check(struct ctl *ctl, int argc, char **argv)
 				   .least = 1,
 				   .most = 1 };
 	int code = opt_read(ctl, opts, &words, argc, argv);
-	if (code >= 0 || (code = path_of(words.words[0], "/api/projects/", "", path)) != CTL_DONE)
+	if (code >= 0 || (code = path_of(words.words[0], "/api/projects/", "/mistakes", path)) != CTL_DONE)
 		return code;
-	code = rest_once(ctl, key_file, "GET", path, NULL, print_good);
+	code = ask_mistakes(ctl, key_file, path);
 	return code == CTL_USAGE ? CTL_FAILED : code; /* the file's mistake, not the command's */
 }
 
@@ -245,9 +279,5 @@ int project_command(struct ctl *ctl, int argc, char **argv)
 		{ "delete", "remove one", "KEY [--data] [--logs] [--wait]", remove_it, CTL_NEEDS_DAEMON },
 		{ 0 },
 	};
-	if (ctl_help(verbs, "project VERB …", argc, argv))
-		return CTL_DONE;
-	if (argc < 2)
-		return ctl_misuse(ctl->verb, NULL, NULL, "which? usage: dssctl project list | create | check | show | delete KEY");
-	return ctl_dispatch(ctl, verbs, "verb", argc - 1, argv + 1);
+	return ctl_verbs(ctl, verbs, "project list | create | check | show | delete KEY", argc, argv);
 }

@@ -53,6 +53,7 @@ struct project {
 	char *answer;       /* owned; NULL: none yet */
 	size_t answer_len;
 	bool is_good;         /* data; else {"errors"} */
+	bool is_whole;        /* and all files that it names are there */
 	int64_t told_ms;      /* mono: when the answer came */
 	char process[ID_MAX]; /* that reads it now; "" = none */
 	struct list waiters;
@@ -139,9 +140,10 @@ static void tell(struct project *p, const char *why)
 }
 
 /* Processes of the project get its variables also where nobody asked for its file since the backend's start. */
-static void keep_variables(const struct project *p)
+static void keep_facts(struct project *p)
 {
 	json_t *data = p->is_good ? json_parse_object(p->answer, p->answer_len, NULL) : NULL;
+	p->is_whole = data && json_array_size(json_object_get(data, "missing")) == 0;
 	const json_t *declared = json_object_get(data, "variables");
 	char *text = declared ? json_dumps(declared, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
 	if (text)
@@ -206,7 +208,7 @@ void node_projects_handle(struct node_projects *t, struct gate_request *req)
 		p->answer_len = http->body.len;
 		p->is_good = status && strcmp(status, "0") == 0;
 		p->told_ms = clock_mono_ms();
-		keep_variables(p);
+		keep_facts(p);
 	}
 	gate_reply_json(req, 200, "{}", 2);
 	tell(p, answer ? NULL : "no memory for what the project says");
@@ -392,7 +394,7 @@ static struct project *project_of(struct node_projects *t, const char *key)
 
 static bool holds(const struct project *p)
 {
-	return p->is_good || clock_mono_ms() - p->told_ms < BAD_HOLDS_MS;
+	return p->is_whole || clock_mono_ms() - p->told_ms < BAD_HOLDS_MS;
 }
 
 void node_projects_ask(struct node_projects *t, const char *key, node_project_fn *fn, void *data)

@@ -191,10 +191,13 @@ static void order(struct asking *a, const json_t *project)
 	struct node_webapp *w = a->w;
 	struct err err = { 0 };
 	char text[400];
+	const char *missing;
 	a->spec = json_incref(json_object_get(json_object_get(project, "webapps"), w->name));
 	if (!a->spec) {
 		snprintf(text, sizeof(text), "projects/%s/project.lua has no webapp %s", w->project, w->name);
 		webapp_give_up(w, text);
+	} else if ((missing = json_string_value(json_object_get(a->spec, "missing")))) {
+		webapp_give_up(w, missing);
 	} else if (webapp_cannot(a->spec, &err)) {
 		webapp_give_up(w, err.text);
 	} else {

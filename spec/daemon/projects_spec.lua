@@ -194,6 +194,33 @@ describe("projects", function()
 		assert.are.equal(count(before), count(select(2, node:http("GET", "/api/usage?by=kind"))))
 	end)
 
+	it("stand where a script is missing, and only what needs it is refused, until it comes", function()
+		open()
+		put("PART", [[project { recipes = { a = shell { command = "true", outputs = { "x" } }, b = shell { script = "late.sh", outputs = { "y" } } },
+  webapps = { page = webapp { flask = "late.py" }, other = webapp { command = { "/bin/sleep", "1000" } } },
+  models = { m = model { input = "x", script = "train.py" } } }]])
+		assert.are.equal(200, (ask("GET", "PART")))
+		local function refused(method, path, body)
+			local status, answer = ask(method, "PART/" .. path, body)
+			assert.are.equal(400, status, json.encode(answer))
+			return answer.message
+		end
+		assert.are.equal("projects/PART/project.lua:1: recipes.b: script: late.sh: there is no such file",
+			refused("POST", "jobs/", { type = "RECURSIVE_BUILD", outputs = { { id = "y" } } }))
+		assert.are.equal("projects/PART/project.lua:2: webapps.page: flask: late.py: there is no such file", refused("PUT", "webapps/page/backend/actions/restart"))
+		assert.are.equal("projects/PART/project.lua:3: models.m: script: train.py: there is no such file", refused("POST", "models/lab/m/m/train", {}))
+		local status, answer = ask("POST", "PART/jobs/", { type = "RECURSIVE_BUILD", outputs = { { id = "x" } } })
+		assert.is_nil((answer.message or ""):find("late", 1, true), json.encode(answer))
+		assert.is_true(status == 200 or (answer.message or ""):find "pool" ~= nil, json.encode(answer))
+		assert.are.equal(200, (ask("PUT", "PART/webapps/other/backend/actions/restart")))
+		local out, said, code = node:ctl("project", "check", "PART")
+		assert.are.equal(1, code)
+		for _, line in ipairs { "1: recipes.b", "2: webapps.page", "3: models.m" } do assert.truthy((out .. said):find("project.lua:" .. line, 1, true), out .. said) end
+		helper.write(folder "PART" .. "/late.py", "x")
+		own(folder "PART")
+		wait_for("the webapp's file to be seen", function() return ask("PUT", "PART/webapps/page/backend/actions/restart") == 200 end)
+	end)
+
 	it("show their recipes the variables that were set, and end what runs before they are removed", function()
 		if not has_java then return pending "there is no JDK" end
 		open(POOLS)
@@ -247,6 +274,14 @@ describe("projects", function()
 		out, said, code = node:ctl("project", "check", "CLI")
 		assert.are.equal(1, code)
 		assert.truthy((out .. said):find("late.sh: there is no such file", 1, true), out .. said)
+		assert.are.equal(200, (ask("GET", "CLI")))
+		-- two mistakes are two lines
+		local late = helper.read(folder "CLI" .. "/project.lua")
+		helper.write(folder "CLI" .. "/project.lua", "project {\n  naem = 'x',\n  tgas = { 'y' } }")
+		out, said, code = node:ctl("project", "check", "CLI")
+		assert.are.equal(1, code)
+		assert.matches("project.lua:2: unknown key \"naem\"[^\n]*\n[^\n]*project.lua:3: unknown key \"tgas\"", out .. said)
+		helper.write(folder "CLI" .. "/project.lua", late)
 		helper.write(folder "CLI" .. "/late.sh", "true\n")
 		wait_for("the script to be seen", function() return select(3, node:ctl("project", "check", "CLI")) == 0 end)
 		assert.are.equal(4, select(3, node:ctl("project", "check", "NOPE")))

@@ -90,6 +90,13 @@ local function definition(job, key, who, request, now)
 	}
 end
 
+--- What the plan's recipes name and is not there, as one text, or nil.
+local function missing_text(plan, data)
+	local out = {}
+	for _, step in ipairs(plan.activities) do out[#out + 1] = data.recipes[step.recipe].missing end
+	return #out > 0 and table.concat(out, "; ") or nil
+end
+
 --- What the planner says is wrong, as one text: with the line of project.lua where it knows it.
 local function planning_text(key, list)
 	local out = {}
@@ -101,6 +108,8 @@ local function make_plan(key, data, request, who)
 	local facts, now = projects.facts(key, data), gate.wall_ms()
 	local plan, why = build.plan(data, request, facts, { now = now })
 	if not plan then return nil, planning_text(key, why) end
+	local missing = missing_text(plan, data)
+	if missing then return nil, missing end
 	local job, activities, dir = make_id(request.outputs), json.array {}, projects.dir(key)
 	for i, step in ipairs(plan.activities) do
 		activities[i] = activity.new(step, data.recipes[step.recipe], dir, facts.recipes[step.recipe], data.tags)

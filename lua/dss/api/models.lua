@@ -277,6 +277,7 @@ function M.train(req, key, analysis, task)
 	with_model(req, key, analysis, task, "run", function(_, name, model)
 		local body, why = read_body(req)
 		if not body then return errors.reply(req, 400, why) end
+		if model.missing then return errors.reply(req, 400, model.missing) end
 		local algorithms, trouble = training.algorithms_of(model)
 		if not algorithms then return errors.reply(req, 400, ("projects/%s/project.lua:%d: models.%s: %s"):format(key, model.line or 0, name, trouble)) end
 		with_rows(req, key, name, function(rows)

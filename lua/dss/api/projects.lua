@@ -53,6 +53,12 @@ function M.held(who, key)
 	return was and settings.lay(key, { owner = was.owner, rights = was.rights, webapps = was.webapps }) or nil
 end
 
+--- What stands in the way of something: of the whole, or of what needs a file that is not there.
+local function mistakes_of(raw)
+	local said = json.decode(raw) or {}
+	return said.errors or said.missing or json.array {}
+end
+
 local function errors_text(raw)
 	local said, lines = json.decode(raw), {}
 	for i, e in ipairs(said and said.errors or {}) do
@@ -65,7 +71,7 @@ local function errors_text(raw)
 	return table.concat(lines, "; ")
 end
 
---- Calls fn(data, raw) (raw: what the file alone says) with the project that req's user may use in that way; else answers: 404 (also to those who
+--- Calls fn(data, raw, said) (raw: what the file alone says; said: that, or its errors) with the project that req's user may use in that way; else answers: 404 (also to those who
 -- may not see it), 403, 400 with the file's errors. is_held: what is known holds in their place, and raw is nil then.
 function M.with(req, key, right, fn, is_held)
 	if not id.is_id(key) then return does_not_exist(req, key) end
@@ -80,7 +86,7 @@ function M.with(req, key, right, fn, is_held)
 		if data and not M.may(req.who, data, "read") then return does_not_exist(req, key) end
 		if not is_good and not (data and is_held) then return errors.reply(req, 400, errors_text(raw)) end
 		if not M.may(req.who, data, right) then return errors.reply(req, 403, ("%s may not %s project %s"):format(req.who.login, right, key)) end
-		fn(data, is_good and raw or nil)
+		fn(data, is_good and raw or nil, raw)
 	end)
 end
 
@@ -253,6 +259,19 @@ end
 --- The whole file as checked data.
 function M.data(req, key)
 	M.with(req, key, "read", function(_, raw) req.reply(200, JSON, raw) end)
+end
+
+--- What is wrong with it, one by one, and how much it has.
+function M.mistakes(req, key)
+	M.with(req, key, "read", function(data, raw, said)
+		local out = { key = key, mistakes = json.array(mistakes_of(said)) }
+		for _, what in ipairs { "recipes", "datasets", "webapps", "models" } do
+			local n = 0
+			for _ in pairs(raw and data[what] or {}) do n = n + 1 end
+			out[what] = n
+		end
+		reply(req, out)
+	end, true)
 end
 
 -- --- what a plan is made of ---

@@ -65,6 +65,7 @@ M.table = {
 	{ "GET", "/api/jobs", "user", jobs.all, "Jobs of all projects, newest first: own ones, admins all; ?limit=N." },
 	{ "GET", "/api/jobs/{project}/{job}/log", "user", jobs.piece, "A piece of a job's log, from ?offset=N (negative: from the end)." },
 	{ "GET", "/api/projects/{project}", "user", projects.data, "What project.lua says, checked." },
+	{ "GET", "/api/projects/{project}/mistakes", "user", projects.mistakes, "What is wrong with project.lua, and files that it names and that are not there." },
 	{ "GET", "PUBLIC/projects", "user", projects.list, "Projects that you may read." },
 	{ "POST", "PUBLIC/projects", "admin", making.make, 'Make a project: {"projectKey","name","owner"?,…}.' },
 	{ "GET", "PUBLIC/projects/{project}", "user", projects.get, "One project." },

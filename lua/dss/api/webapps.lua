@@ -135,7 +135,8 @@ function M.state(req, key, name)
 end
 
 function M.restart(req, key, name)
-	with(req, key, name, "run", function(_, data)
+	with(req, key, name, "run", function(spec, data)
+		if spec.missing then return errors.reply(req, 400, spec.missing) end
 		local ok, why = webapps.start(key, name)
 		if not ok then return errors.reply(req, 503, why, { ["Retry-After"] = "2" }) end
 		local out = future(key, name, state_of(key, name), data)

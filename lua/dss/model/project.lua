@@ -213,11 +213,13 @@ end
 
 function M.file(key) return ("projects/%s/project.lua"):format(key) end
 
---- The data of one file's text, or nil and a list of { file, line, text }.
--- where: look(path) → true, or nil and why it is no file of the project (nil: not asked); may_be_absolute: for paths.
+--- The data of one file's text, or nil and a list of { file, line, text }. A script that is not there stops only what needs it: the data is good, that
+-- recipe, webapp or model has `missing` ("FILE:LINE: text"), and the data a list `missing` like the other one.
+-- where: look(path) → true, or nil, why it is no file of the project, and whether it may come yet (nil: not asked); may_be_absolute: for paths.
 function M.evaluate(text, key, where)
 	local errors, name = {}, M.file(key)
 	local source, model = Source.new(name, text, errors), { key = key, first = {}, where = where or {} }
+	source.missing = {}
 	local words = recipes.words(source)
 	words.project = source:single("project", model, function(t, line)
 		if recipes.opened(t) then return source:report(line, "project wants a table: project { … }") end
@@ -226,7 +228,8 @@ function M.evaluate(text, key, where)
 	local ok, raised = sandbox.run(text, "@" .. name, sandbox.environment(words))
 	if not ok then errors[#errors + 1] = (raised:gsub("used up the memory of a policy set", "used up the memory of a project's file")) end
 	if #errors == 0 and not model.data then errors[1] = name .. ":1: it says nothing: write project { name = \"…\" }" end
-	if #errors > 0 then return nil, tell(errors, name) end
+	if #errors > 0 then return nil, tell(table.move(source.missing, 1, #source.missing, #errors + 1, errors), name) end
+	if #source.missing > 0 then model.data.missing = tell(source.missing, name) end
 	return model.data
 end
 

@@ -185,17 +185,17 @@ end
 --- Without "./" and doubled slashes.
 local function tidy(p) return (p:gsub("/+", "/"):gsub("^%./", ""):gsub("/%./", "/"):gsub("/%./", "/")) end
 
---- Checks a path of field `key` against the project's folder. say(key, text) reports.
-local function place(r, key, where, say)
+--- Checks a path of field `key` against the project's folder. say(key, text) reports; miss(key, text): a file that may come yet.
+local function place(r, key, where, say, miss)
 	local function check(p)
 		p = tidy(p)
 		if p:sub(1, 1) == "/" and not where.may_be_absolute then
 			say(key, ("%s: %q is absolute: files of a project lie in its folder"):format(key, p))
 			return p
 		end
-		local ok, why = true, nil
-		if where.look then ok, why = where.look(p) end
-		if not ok then say(key, ("%s: %s: %s"):format(key, p, why)) end
+		local ok, why, may_come = true, nil, nil
+		if where.look then ok, why, may_come = where.look(p) end
+		if not ok then (may_come and miss or say)(key, ("%s: %s: %s"):format(key, p, why)) end
 		return p
 	end
 	if type(r[key]) == "string" then r[key] = check(r[key]) end
@@ -237,8 +237,8 @@ end
 
 local lists = { "inputs", "outputs", "tags", "args", "jars", "conf", "classpath", "command", "algorithms", "resources" }
 
-local function finish(kind, r, where, say)
-	for _, key in ipairs { "script", "flask", "shiny", "jars", "classpath" } do place(r, key, where, say) end
+local function finish(kind, r, where, say, miss)
+	for _, key in ipairs { "script", "flask", "shiny", "jars", "classpath" } do place(r, key, where, say, miss) end
 	if kind == "shell" then exactly_one(r, { "script", "command" }, say) end
 	if kind == "spark" then check_spark(r, say) end
 	if kind == "webapp" then exactly_one(r, { "command", "flask", "shiny" }, say) end
@@ -259,15 +259,17 @@ local function finish(kind, r, where, say)
 	r.kind = kind
 end
 
---- The data of one handle; path: "recipes.clean"; where: look, may_be_absolute. What is wrong has been reported.
+--- The data of one handle; its `missing` is a file that it names and that is not there: "FILE:LINE: text", and so in at.source.missing. path: "recipes.clean"; where: look, may_be_absolute. What is wrong has been reported.
 function M.take(opened, at, path_shown, where)
 	local errors = at.source.errors
 	local before = #errors
 	local r = M.read(shapes[opened.kind], opened.table, at, path_shown)
 	if not r or #errors > before then return nil end
-	finish(opened.kind, r, where, function(key, text)
-		local l = key and at.lines and at.lines[key]
-		at.source:report(S.line_of(l) or at.line, path_shown .. ": " .. text)
+	local function line_of(key) return S.line_of(key and at.lines and at.lines[key]) or at.line end
+	finish(opened.kind, r, where, function(key, text) at.source:report(line_of(key), path_shown .. ": " .. text) end, function(key, text)
+		local said = ("%s: %s: %s"):format(at.source:at(line_of(key)), path_shown, text)
+		r.missing = r.missing or said
+		table.insert(at.source.missing, said)
 	end)
 	r.line = at.line
 	return r

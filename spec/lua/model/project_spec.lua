@@ -84,12 +84,23 @@ project {
 		local function look(path)
 			asked[#asked + 1] = path
 			if path == "a.py" then return true end
-			return nil, "there is no such file"
+			return nil, "there is no such file", true
 		end
-		assert.equal("2: recipes.b: script: b.sh: there is no such file", refused([[
+		local data = assert(read([[
 project { recipes = { a = python { script = "a.py", outputs = { "x" } }, b = shell {
   script = "b.sh", outputs = { "y" } } } }]], { look = look }))
 		assert.same({ "a.py", "b.sh" }, asked)
+		-- what may come yet stops only what needs it
+		local text = "recipes.b: script: b.sh: there is no such file"
+		assert.is_nil(data.recipes.a.missing)
+		assert.equal(data.missing[1].file .. ":2: " .. text, data.recipes.b.missing)
+		assert.same({ { file = data.missing[1].file, line = 2, text = text } }, data.missing)
+		-- what will never do is a mistake, and then both are told
+		local _, errors = project.evaluate([[
+project { recipes = { a = shell { script = "b.sh", outputs = { "x" } }, b = shell { script = "out", outputs = { "y" } } } }]], "DEMO", { look = function(path)
+			return nil, path == "out" and "it leads out" or "there is no such file", path ~= "out"
+		end })
+		assert.equal(2, #errors)
 	end)
 	it("may name absolute paths where its evaluator allows it", function()
 		local text = 'project { recipes = { a = python { script = "/opt/a.py", outputs = { "x" } } } }'
@@ -239,7 +250,12 @@ describe("dssd project", function()
 
 	it("prints the data as JSON, or the errors and exits 1", function()
 		put 'project { recipes = { a = python { script = "recipes/a.py", outputs = { "x" } } } }'
-		assert.equal("recipes.a: script: recipes/a.py: there is no such file", (told()))
+		local before, said = run(dir .. " DEMO")
+		assert.equal(0, before)
+		assert.equal("recipes.a: script: recipes/a.py: there is no such file", json.decode(said).missing[1].text)
+		put 'project { recipes = { a = python { script = "recipes/a.py", scirpt = "x", outputs = { "x" } } } }'
+		assert.matches("scirpt", (told()))
+		put 'project { recipes = { a = python { script = "recipes/a.py", outputs = { "x" } } } }'
 		helper.write(dir .. "/projects/DEMO/recipes/a.py", "")
 		local code, out = run(dir .. " DEMO")
 		assert.equal(0, code)
@@ -262,7 +278,9 @@ describe("dssd project", function()
 		assert.matches("is absolute", (told()))
 		assert.equal(0, (run(dir .. " DEMO --absolute")))
 		put 'project { recipes = { a = python { script = "/etc/no-such-file", outputs = { "x" } } } }'
-		assert.equal(1, (run(dir .. " DEMO --absolute")))
+		local code, out = run(dir .. " DEMO --absolute")
+		assert.equal(0, code)
+		assert.matches("/etc/no%-such%-file: there is no such file", json.decode(out).recipes.a.missing)
 	end)
 	it("takes keys of projects alone", function()
 		for _, key in ipairs { "demo", "../DEMO", "A/B", ("A"):rep(37), "''", "A.B" } do assert.matches("is no key of a project", (told(key))) end
