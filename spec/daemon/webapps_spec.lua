@@ -163,6 +163,24 @@ describe("webapps", function()
 		assert.are.equal(0, await("CRASH", "running").backend.crashes)
 	end)
 
+	it("are saved as they were read, and changed by project.lua alone", function()
+		open()
+		project("SAVE", webapp 'tags = { "a" }, params = { n = 1, list = { "x" } }')
+		local status, now = node:http("GET", path("SAVE", "page"))
+		assert.are.equal(200, status)
+		local function save(body) return node:http("PUT", path("SAVE", "page"), body) end
+		now.lastModifiedOn = 1
+		assert.are.equal(200, (save(now)))
+		now.params.n = 2
+		local answer
+		status, answer = save(now)
+		assert.are.equal(409, status)
+		assert.matches('projects/SAVE/project.lua:1 says, and that file is what changes it; other than there: "params"$', answer.message)
+		assert.are.equal(409, (save { id = "page" }))
+		assert.are.equal(400, (node:http("PUT", path("SAVE", "page"), { 1 })))
+		assert.are.equal(404, (node:http("PUT", path("SAVE", "nope"), now)))
+	end)
+
 	it("that have failed are an alert with the reason until they are started anew, also for the next backend", function()
 		open()
 		local function alert()

@@ -71,8 +71,8 @@ local function errors_text(raw)
 	return table.concat(lines, "; ")
 end
 
---- Calls fn(data, raw, said) (raw: what the file alone says; said: that, or its errors) with the project that req's user may use in that way; else answers: 404 (also to those who
--- may not see it), 403, 400 with the file's errors. is_held: what is known holds in their place, and raw is nil then.
+--- Calls fn(data, raw, said) (raw: what the file alone says; said: that, or its errors) with the project that req's user may use in that way; else
+-- answers: 404 (also to those who may not see it), 403, 400 with the file's errors. is_held: what is known holds in their place, and raw is nil then.
 function M.with(req, key, right, fn, is_held)
 	if not id.is_id(key) then return does_not_exist(req, key) end
 	jobs.project(key, function(state, raw, why)

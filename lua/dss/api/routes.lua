@@ -118,6 +118,7 @@ M.table = {
 	{ "GET", "/api/webapps/{project}/{webapp}/log", "user", webapps.log, "A piece of a webapp's log, from ?offset=N (negative: from the end)." },
 	{ "GET", "PUBLIC/projects/{project}/webapps", "user", webapps.list, "Its webapps." },
 	{ "GET", "PUBLIC/projects/{project}/webapps/{webapp}", "user", webapps.get, "One webapp." },
+	{ "PUT", "PUBLIC/projects/{project}/webapps/{webapp}", "user", webapps.put, "Nothing where it is what GET told; else 409: project.lua changes it." },
 	{ "GET", "PUBLIC/projects/{project}/webapps/{webapp}/backend/state", "user", webapps.state, "Is its process up; the end of its log." },
 	{ "PUT", "PUBLIC/projects/{project}/webapps/{webapp}/backend/actions/restart", "user", webapps.restart, "Start it, or start it anew: a future." },
 	{ "PUT", "PUBLIC/projects/{project}/webapps/{webapp}/backend/actions/stop", "user", webapps.stop, "Stop it; it stays stopped." },

@@ -72,11 +72,46 @@ function M.list(req, key)
 	end)
 end
 
+local function whole(key, name, spec, data)
+	local out = item(key, name, spec, data)
+	out.params = spec.params or json.object {}
+	return out
+end
+
 function M.get(req, key, name)
-	with(req, key, name, "read", function(spec, data)
-		local out = item(key, name, spec, data)
-		out.params = spec.params or json.object {}
-		reply(req, out)
+	with(req, key, name, "read", function(spec, data) reply(req, whole(key, name, spec, data)) end)
+end
+
+local function is_same(a, b)
+	if type(a) ~= "table" or type(b) ~= "table" then return a == b end
+	for k, v in pairs(a) do
+		if not is_same(v, b[k]) then return false end
+	end
+	for k in pairs(b) do
+		if a[k] == nil then return false end
+	end
+	return true
+end
+
+-- who wrote project.lua and when: that may have been touched since it was read
+local passing = { createdBy = true, createdOn = true, lastModifiedBy = true, lastModifiedOn = true }
+
+--- Clients save what they have read: as long as it is the same, that is good. project.lua alone changes a webapp.
+function M.put(req, key, name)
+	local body, why = json.decode(req.body)
+	if type(body) ~= "table" or json.is_array(body) then return errors.reply(req, 400, why or "the body has to be a JSON object") end
+	with(req, key, name, "write", function(spec, data)
+		local now, changed = whole(key, name, spec, data), {}
+		for k, v in pairs(body) do
+			if not passing[k] and not is_same(v, now[k]) then changed[#changed + 1] = ("%q"):format(tostring(k):gsub("%c", "?"):sub(1, 60)) end
+		end
+		for k in pairs(now) do
+			if not passing[k] and body[k] == nil then changed[#changed + 1] = ("%q"):format(k) end
+		end
+		if #changed == 0 then return reply(req, now) end
+		table.sort(changed)
+		errors.reply(req, 409, ("webapp %s is what projects/%s/project.lua:%d says, and that file is what changes it; other than there: %s"):format(name, key,
+			spec.line or 1, table.concat(changed, ", ", 1, math.min(#changed, 10))))
 	end)
 end
 

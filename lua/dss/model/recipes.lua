@@ -259,7 +259,8 @@ local function finish(kind, r, where, say, miss)
 	r.kind = kind
 end
 
---- The data of one handle; its `missing` is a file that it names and that is not there: "FILE:LINE: text", and so in at.source.missing. path: "recipes.clean"; where: look, may_be_absolute. What is wrong has been reported.
+--- The data of one handle; path: "recipes.clean"; where: look, may_be_absolute. What is wrong has been reported.
+-- A file that it names and that is not there is its `missing`, "FILE:LINE: text", and stands in at.source.missing.
 function M.take(opened, at, path_shown, where)
 	local errors = at.source.errors
 	local before = #errors
