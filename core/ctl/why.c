@@ -323,7 +323,8 @@ static void tell_none(const struct why *w)
 
 /* --- the command --- */
 
-static const char *const kinds[] = { "kernel", "task", "process", "pool", "user", "recipe", "webapp", "project", "node", NULL };
+static const char *const kinds[] = { "kernel", "task",     "process", "pool", "user", "recipe",
+				     "webapp", "notebook", "project", "node", NULL };
 static const char *const policy_words[] = { "rule",   "recycle", "slots",  "box",   "place",     "on",
 					    "access", "sizing",  "budget", "queue", "retention", NULL };
 
