@@ -8,10 +8,9 @@
 #define FACTS 28 /* of a kind, about */
 
 static const struct subject_row *const rows[SUBJECT_KINDS] = {
-	[SUBJECT_KERNEL] = &subject_kernel, [SUBJECT_TASK] = &subject_task, [SUBJECT_POOL] = &subject_pool,
-	[SUBJECT_USER] = &subject_user,     [SUBJECT_NODE] = &subject_node, [SUBJECT_RECIPE] = &subject_recipe,
-	[SUBJECT_WEBAPP] = &subject_webapp,
-	[SUBJECT_NOTEBOOK] = &subject_notebook,
+	[SUBJECT_KERNEL] = &subject_kernel, [SUBJECT_TASK] = &subject_task,         [SUBJECT_POOL] = &subject_pool,
+	[SUBJECT_USER] = &subject_user,     [SUBJECT_NODE] = &subject_node,         [SUBJECT_RECIPE] = &subject_recipe,
+	[SUBJECT_WEBAPP] = &subject_webapp, [SUBJECT_NOTEBOOK] = &subject_notebook,
 };
 
 const char *subject_kind_name(enum subject_kind kind)
