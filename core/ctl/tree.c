@@ -11,7 +11,7 @@
 #include "ctl/rest.h"
 #include "ctl/say.h"
 
-enum { DEPTH_MAX = 12, LINE_ROOM = 400, NONE = -1 };
+enum { DEPTH_MAX = 12, LINE_ROOM = 400, NAME_ROOM = 300, NONE = -1 };
 
 struct node {
 	const json_t *row; /* borrowed */
@@ -156,13 +156,17 @@ static int compare(const void *a, const void *b, void *data)
 
 /* --- a line --- */
 
-static const char *name_of(const struct node *n)
+static const char *name_of(const struct node *n, char room[NAME_ROOM])
 {
-	static const char *const names[] = { "activityId", "webapp", "model", NULL };
+	static const char *const names[] = { "activityId", "model", NULL };
 	if (n->is_member)
 		return *rest_text(n->row, "name") ? rest_text(n->row, "name") : rest_text(n->row, "command");
 	if (n->is_task)
 		return *rest_text(n->row, "jobId") ? rest_text(n->row, "jobId") : n->id;
+	if (*rest_text(n->row, "webApp")) {
+		snprintf(room, NAME_ROOM, "%s/%s", rest_text(n->row, "project"), rest_text(n->row, "webApp"));
+		return room;
+	}
 	for (const char *const *k = names; *k && !is_kernel(n->row); k++)
 		if (*rest_text(n->row, *k))
 			return rest_text(n->row, *k);
@@ -205,10 +209,10 @@ static enum say_tone tone_of(const char *state)
 
 static void put_line(struct tree *t, const struct node *n, const char *before)
 {
-	char line[LINE_ROOM];
+	char line[LINE_ROOM], room[NAME_ROOM];
 	const char *user = rest_text(n->row, "user"), *kind = rest_text(n->row, "kind");
 	bool is_job = n->is_task && *rest_text(n->row, "jobId");
-	snprintf(line, sizeof(line), "%s%s", before, name_of(n));
+	snprintf(line, sizeof(line), "%s%s", before, name_of(n, room));
 	say_cell(t->table, n->is_member ? SAY_DIM : SAY_PLAIN, line);
 	say_cell(t->table, SAY_PLAIN, is_job ? "job" : n->is_task ? "task" : n->is_member ? "member" : kind);
 	say_cell(t->table, SAY_PLAIN, n->is_member ? "" : user);
@@ -249,7 +253,7 @@ static void draw(struct tree *t, int at, const char *before, bool is_last, bool 
 /* What the tree cannot show. */
 static void print_notes(const struct tree *t)
 {
-	char text[600], name[200];
+	char text[600], name[2 * NAME_ROOM], room[NAME_ROOM];
 	for (int i = 0; i < t->count; i++) {
 		const struct node *n = &t->nodes[i];
 		const char *note = rest_text(n->row, "note");
@@ -257,7 +261,8 @@ static void print_notes(const struct tree *t)
 		double left = rest_number(n->row, "membersCount", 0) - (double)shown;
 		if (n->is_task || n->is_member)
 			continue;
-		text_escape(name, sizeof(name), name_of(n), strlen(name_of(n)));
+		const char *plain = name_of(n, room);
+		text_escape(name, sizeof(name), plain, strlen(plain));
 		text_escape(text, sizeof(text), note, strlen(note));
 		if (left > 0)
 			printf("%s: and %.0f more in its box\n", name, left);

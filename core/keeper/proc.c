@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include "base/log.h"
 #include "base/map.h"
+#include "base/text.h"
 #include "keeper/birth.h"
 #include "keeper/orphans.h"
 #include "keeper/ready.h"
@@ -161,8 +162,9 @@ void proc_feed(struct proc *p, enum proc_event event)
 			p->owner.ready(p->owner.data, p);
 		break;
 	case PROC_LATE: {
-		char text[100];
-		snprintf(text, sizeof(text), "not ready within %d ms", p->desc.ready_within_ms);
+		char text[100], within[48];
+		snprintf(text, sizeof(text), "not ready within %s",
+			 text_print_duration(p->desc.ready_within_ms, within, sizeof(within)));
 		cause_record(&p->cause, "start_failed", text, NULL, 0);
 		proc_kill_box(p);
 		deadline(p, PROC_GRACE_OVER, KILL_AGAIN_MS);

@@ -36,6 +36,7 @@ struct stream {
 };
 
 static volatile sig_atomic_t child_pid;
+static volatile sig_atomic_t was_asked; /* to end: a signal was passed on to the program */
 static char out[OUT_BYTES];
 static size_t out_len;
 static const char *name = "recipe", *script;
@@ -164,6 +165,7 @@ static void end_stream(struct stream *s)
 static void pass_on(int signo)
 {
 	int saved = errno;
+	was_asked = 1;
 	if (child_pid > 0)
 		kill((pid_t)child_pid, signo);
 	errno = saved;
@@ -210,12 +212,13 @@ static bool name_left(void *data, pid_t pid)
 	return true;
 }
 
-/* We are the subreaper: whoever has lost its parent is our child by now. The keeper ends them with our box. */
+/* We are the subreaper: whoever has lost its parent is our child by now. The keeper ends them with our box. Who was asked to end left nobody: all of
+ * the box were asked, and are ended with it. */
 static void tell_left(void)
 {
 	struct left l = { .text = "" };
 	char text[800];
-	if (waitpid(-1, NULL, WNOHANG) < 0 || proc_each(name_left, &l, NULL) < 0 || l.n == 0)
+	if (was_asked || waitpid(-1, NULL, WNOHANG) < 0 || proc_each(name_left, &l, NULL) < 0 || l.n == 0)
 		return;
 	snprintf(text, sizeof(text), "the program has ended and left %d process%s behind, which end%s with its box: %s%s", l.n,
 		 l.n == 1 ? "" : "es", l.n == 1 ? "s" : "", l.text, l.n > LEFT_SHOWN ? ", …" : "");

@@ -146,6 +146,14 @@ os.write(1, b"\ntwo\r\n")]]
 		end
 	end)
 
+	it("says nothing of what is left where the program was asked to end: all of it is ended with it", function()
+		os.execute(("timeout 30 sh -c 'until [ -s %s/asked ]; do :; done; kill -TERM `cat %s/asked`' &"):format(dir, dir))
+		local lines = stamp("--", "sh", "-c", ("sleep 3333 & echo $! >%s/sleep; echo here; echo $PPID >%s/asked.new; mv %s/asked.new %s/asked; wait"):format(dir, dir, dir, dir))
+		assert.are.equal(true, os.execute("kill " .. helper.read(dir .. "/sleep"):match "%d+"))
+		assert.are.equal("out INFO here", lines[1])
+		assert.is_nil(table.concat(lines, "\n"):find("behind", 1, true))
+	end)
+
 	it("keeps the program from signalling whom it did not start, where the kernel can", function()
 		if not os.execute [[/usr/bin/python3 -c 'import ctypes,sys; sys.exit(ctypes.CDLL(None).syscall(444, None, 0, 1) < 6)']] then
 			return pending "this kernel has no Landlock scope of signals (Linux 6.12)"

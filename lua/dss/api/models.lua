@@ -29,8 +29,8 @@ local function with_model(req, key, analysis, task, right, fn)
 		local name = training.name_of(data, analysis)
 		if not name or training.name_of(data, task) ~= name then
 			local guess = nearest(analysis, sorted_keys(data.models or {}))
-			return errors.reply(req, 404, ("ML task %s of analysis %s does not exist in project %s%s"):format(task, analysis, key,
-				guess and (", did you mean %s?"):format(guess) or ""))
+			if name then return errors.reply(req, 404, ("ML task %s of analysis %s does not exist in project %s"):format(task, analysis, key)) end
+			return errors.reply(req, 404, ("project %s has no model %s%s"):format(key, analysis, guess and (", did you mean %s?"):format(guess) or ""))
 		end
 		fn(data, name, data.models[name])
 	end)

@@ -82,6 +82,11 @@ describe("models", function()
 		world.jobs.keys = function() return {} end
 	end)
 
+	it("that are unknown are named, with the nearest one there is", function()
+		local status, answer = ask("erin", "POST", LAB .. "chrun/chrun/train", {})
+		assert.same({ 404, "project P has no model chrun, did you mean churn?" }, { status, answer.message })
+	end)
+
 	it("are ML tasks with ids made of their names, which full ids can hold", function()
 		local status, answer = ask("dave", "GET", LAB)
 		assert.equal(200, status)
