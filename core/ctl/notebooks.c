@@ -295,12 +295,32 @@ int keep_command(struct ctl *ctl, int argc, char **argv)
 	return code;
 }
 
+static int print_link(struct ctl *ctl, const struct rest_answer *a)
+{
+	(void)ctl;
+	printf("%s\n", rest_text(a->json, "url"));
+	return CTL_DONE;
+}
+
+static int show_link(struct ctl *ctl, int argc, char **argv)
+{
+	const char *key_file = NULL;
+	const struct opt opts[] = { { "key-file", "FILE", key_help, OPT_TEXT, &key_file, 0, 0, NULL }, { 0 } };
+	struct opt_words words = {
+		.usage = "link",
+		.about = "Where the notebook server listens, with its token, for admins: whoever has it acts as the run user."
+	};
+	int code = opt_read(ctl, opts, &words, argc, argv);
+	return code >= 0 ? code : rest_once(ctl, key_file, "GET", "/api/notebooks/link", NULL, print_link);
+}
+
 int notebooks_command(struct ctl *ctl, int argc, char **argv)
 {
 	static const struct ctl_command verbs[] = {
 		{ "list", "sessions, and what their kernels do", "[--where FILTER]", list, CTL_NEEDS_DAEMON },
 		{ "unload", "end kernels", "SESSION… | --where FILTER [--yes]", unload_command, CTL_NEEDS_DAEMON },
 		{ "interrupt", "interrupt a cell", "SESSION…", interrupt, CTL_NEEDS_DAEMON },
+		{ "link", "an address that lets a browser in", "", show_link, CTL_NEEDS_DAEMON },
 		{ "keep", "a lease", "SESSION FOR", keep_command, CTL_NEEDS_DAEMON },
 		{ 0 },
 	};

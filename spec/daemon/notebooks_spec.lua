@@ -364,6 +364,7 @@ rule "interrupted" { every = "1s", each = "notebook", where = "project = LAND an
 		local kernel = start "SALES/shown.ipynb"
 		cell(kernel, "held = bytearray(b'x') * (50 << 20)")
 		await(kernel, "it to be known as quiet", function(r) return r.quietTime and r.memoryBytes > 50 << 20 end)
+		assert.are.equal(address() .. "/?token=" .. node:read "config/jupyter.token":match "%S+", (node:ctl("notebooks", "link")))
 		local out = node:ctl "notebooks"
 		assert.truthy(out:find("SALES/shown.ipynb", 1, true), out)
 		assert.truthy(out:find("QUIET", 1, true), out)

@@ -232,6 +232,13 @@ function M.unload_old(req, key)
 	unload_of(req, key, name, session)
 end
 
+--- Where the server listens, with its token: whoever has it acts as the run user, so it is for admins.
+function M.link(req)
+	local url, token = notebooks.link()
+	if not url then return errors.reply(req, 503, token) end
+	M.reply(req, { url = token ~= "" and ("%s/?token=%s"):format(url, token) or url })
+end
+
 function M.interrupt(req, session)
 	with_session(req, session, "run", function(row)
 		notebooks.interrupt(row.id, cause_of(req, row), req.who.login, ("interrupted by %s"):format(req.who.login), function(why)

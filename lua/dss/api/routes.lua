@@ -123,6 +123,7 @@ M.table = {
 	{ "PUT", "PUBLIC/projects/{project}/webapps/{webapp}/backend/actions/restart", "user", webapps.restart, "Start it, or start it anew: a future." },
 	{ "PUT", "PUBLIC/projects/{project}/webapps/{webapp}/backend/actions/stop", "user", webapps.stop, "Stop it; it stays stopped." },
 	{ "GET", "/api/notebooks", "user", notebooks.list, "Sessions of notebooks in projects that you may read; ?where=FILTER." },
+	{ "GET", "/api/notebooks/link", "admin", notebooks.link, "Where the notebook server listens, with its token." },
 	{ "DELETE", "/api/notebooks/{session}", "user", notebooks.unload, "Unload: its kernel ends, and with it all sessions on it." },
 	{ "POST", "/api/notebooks/{session}/unload", "user", notebooks.unload, "The same." },
 	{ "POST", "/api/notebooks/{session}/interrupt", "user", notebooks.interrupt, "Interrupt its cell; its variables stay." },

@@ -128,6 +128,13 @@ describe("notebooks over the API", function()
 		assert.matches("its kernel did not end", why.message)
 	end)
 
+	it("have a server whose address and token are told to admins alone", function()
+		local status, answer = world.ask("GET", "/api/notebooks/link")
+		assert.equal(200, status)
+		assert.equal("http://127.0.0.1:9/?token=tok", answer.url)
+		assert.equal(403, (world.ask("GET", "/api/notebooks/link", ann)))
+	end)
+
 	it("are kept for a while, within a quota", function()
 		local status, answer = world.ask("POST", "/api/notebooks/s1/keep", with_body(ann, { ["for"] = "8h" }))
 		assert.equal(200, status)
