@@ -75,7 +75,7 @@ _dssctl() {
 	elif [ "$verb" = repl ] && [ "$prev" = -e ]; then
 		words="pools() kernels() tasks() processes() alerts() policies() node() help() :delta"
 	elif [ "$verb:$sub" = why: ]; then
-		words="node kernel task process recipe webapp notebook pool user project rule recycle slots box place on access sizing budget queue macro"
+		words="node kernel task job process recipe webapp notebook pool user project rule recycle slots box place on access sizing budget queue macro"
 	elif [ "$verb:$sub" = logs: ]; then
 		words="keeper logger backend jupyter nginx"
 	elif [ "$verb" = restart ] || [ "$verb:$sub" = dss:restart ]; then

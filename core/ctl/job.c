@@ -38,10 +38,9 @@ static const struct list_column activity_columns[] = {
 };
 
 static const struct list_column job_columns[] = {
-	{ "PROJECT", "project", LIST_TEXT }, { "JOB", "jobId", LIST_TEXT },
-	{ "STATE", "shown", LIST_STATE },    { "SINCE", "startTime", LIST_SINCE },
-	{ "RAN", "ran", LIST_DURATION },     { "USER", "user", LIST_TEXT },
-	{ NULL, NULL, LIST_TEXT },
+	{ "PROJECT", "project", LIST_TEXT },  { "JOB", "jobId", LIST_TEXT },   { "STATE", "shown", LIST_STATE },
+	{ "SINCE", "startTime", LIST_SINCE }, { "RAN", "ran", LIST_DURATION }, { "USER", "user", LIST_TEXT },
+	{ "REASON", "reason", LIST_TEXT },    { NULL, NULL, LIST_TEXT },
 };
 
 static const char *lower(const char *s, char *out, size_t room)
@@ -373,6 +372,8 @@ static void complete_rows(json_t *rows)
 		const json_t *def = json_object_get(row, "def");
 		double from = rest_number(row, "startTime", 0), to = rest_number(row, "endTime", 0);
 		set_shown(row);
+		if (rest_text(row, "reason")[0] != '\0')
+			json_object_set_new(row, "shown", json_string("waiting"));
 		json_object_set(row, "project", json_object_get(def, "projectKey"));
 		json_object_set(row, "user", json_object_get(def, "initiator"));
 		if (from > 0 && to >= from)

@@ -9,14 +9,16 @@
 #include "ctl/rest.h"
 #include "ctl/say.h"
 #include "ctl/task.h"
+#include "ctl/why_job.h"
 
-enum { PATH_ROOM = 2000, LIMIT = 20, PAGE = 500, MOST = 100000, TEXT_ROOM = 2400, QUERIES = 3, FUTURE_ID_LENGTH = 16 };
+enum { PATH_ROOM = 2000, LIMIT = 20, PAGE = 500, MOST = 100000, TEXT_ROOM = 2400, QUERIES = 24, FUTURE_ID_LENGTH = 16 };
 
 struct why {
 	struct ctl *ctl;
 	struct rest *rest;
 	bool only_would, is_all, is_task; /* is_task: the subject may be one: its state or end is told on top */
 	int64_t limit;
+	const char *job;            /* "JOB" or "PROJECT/JOB"; NULL = it is none */
 	const char *subject;        /* NULL = nobody in particular */
 	char what[300];             /* "fek-12", "rule \"idle kernels\"": for texts */
 	char queries[QUERIES][600]; /* each an answer of its own; they are merged */
@@ -323,8 +325,8 @@ static void tell_none(const struct why *w)
 
 /* --- the command --- */
 
-static const char *const kinds[] = { "kernel", "task",     "process", "pool", "user", "recipe",
-				     "webapp", "notebook", "project", "node", NULL };
+static const char *const kinds[] = { "kernel", "task",   "job",      "process", "pool", "user",
+				     "recipe", "webapp", "notebook", "project", "node", NULL };
 static const char *const policy_words[] = { "rule",   "recycle", "slots",  "box",   "place",     "on",
 					    "access", "sizing",  "budget", "queue", "retention", NULL };
 
@@ -349,6 +351,9 @@ static int understand(struct why *w, int n, char **words)
 	if (n == 1 && strcmp(words[0], "node") == 0) {
 		put(query, room, "kind", "node");
 		snprintf(w->what, sizeof(w->what), "the node");
+	} else if ((n == 1 && why_job_is_id(words[0])) || (n == 2 && strcmp(words[0], "job") == 0)) {
+		w->job = words[n - 1];
+		escaped(words[n - 1], w->what, sizeof(w->what));
 	} else if (n == 1) {
 		w->subject = words[0];
 		w->is_task = true;
@@ -384,10 +389,28 @@ static int understand(struct why *w, int n, char **words)
 	return CTL_DONE;
 }
 
+/* Its task and its recipes, each a query. */
+static int ask_job(struct why *w)
+{
+	json_t *subjects = json_array(), *status = NULL, *one;
+	size_t i;
+	int code = why_job_read(w->rest, w->job, &status, subjects);
+	json_array_foreach(subjects, i, one) if (i < QUERIES)
+		put(w->queries[i], sizeof(w->queries[i]), "subject", json_string_value(one));
+	if (code == CTL_DONE && !w->ctl->json)
+		why_job_print(status);
+	json_decref(subjects);
+	json_decref(status);
+	return code;
+}
+
 static int answer(struct why *w)
 {
-	bool is_task = w->is_task && print_task(w, w->subject);
-	int code = read_all(w);
+	int code = w->job ? ask_job(w) : CTL_DONE;
+	if (code != CTL_DONE)
+		return code;
+	bool is_task = w->job || (w->is_task && print_task(w, w->subject));
+	code = read_all(w);
 	if (code != CTL_DONE)
 		return code;
 	size_t i, n = json_array_size(w->rows);
@@ -426,12 +449,12 @@ int why_command(struct ctl *ctl, int argc, char **argv)
 		{ 0 },
 	};
 	struct opt_words words = {
-		.usage = "[ID | NAME | node | task ID | kernel ID | user LOGIN | project KEY | recipe ID | webapp PROJECT/NAME | "
+		.usage = "[ID | NAME | node | task ID | job PROJECT/JOB | kernel ID | user LOGIN | project KEY | recipe ID | "
+			 "webapp PROJECT/NAME | "
 			 "pool NAME | rule NAME | WORD NAME] "
 			 "[--would] [--all]",
-		.about = "What was decided and why, newest first: also the decisions not to act. ID alone: a kernel, a task or a "
-			 "process, or "
-			 "the name\n"
+		.about = "What was decided and why, newest first: also the decisions not to act. ID alone: a kernel, a task, a job "
+			 "or a process, or the name\n"
 			 "of a policy. WORD: rule recycle slots box place on access sizing budget queue. Exit 4: nothing is "
 			 "recorded "
 			 "about it.",

@@ -109,7 +109,8 @@ struct job_view { /* of a future, open or ended; all borrowed */
 };
 enum job_state job_view_state(const struct job_view *v);
 int job_status_json(const struct job *job, const struct job_view *v, struct buf *out);
-int job_item_json(const json_t *def, const struct job_view *v, struct buf *out);
+/* live: while it is at hand, else NULL: where all that is open of it waits, "reason" says why the first one does. */
+int job_item_json(const json_t *def, const struct job *live, const struct job_view *v, struct buf *out);
 /* Inner: a job out of its plan, in no list. NULL: err. */
 struct job *job_new(const char *task, const char *project, const char *id, const char *owner, const void *plan, size_t len,
 		    struct err *err);

@@ -54,7 +54,24 @@ static void put_times(const struct job_view *v, enum job_state s, struct buf *ou
 	jtext_int(out, "endTime", end);
 }
 
-int job_item_json(const json_t *def, const struct job_view *v, struct buf *out)
+/* Nothing of it runs, and what could waits for a place. */
+static void put_standstill(const struct job *job, struct buf *out)
+{
+	char why[800], first[800] = "";
+	int position = 0;
+	for (size_t i = 0; i < job->n; i++) {
+		const struct job_activity *a = &job->activities[i];
+		if (a->state == JOB_RUNNING)
+			return;
+		if (a->state == JOB_WAITING && !guest_why(a->guest, why, sizeof(why), &position))
+			return; /* it has its place, and is being started */
+		if (a->state == JOB_WAITING && !first[0])
+			snprintf(first, sizeof(first), "%.150s waits, position %d: %.600s", a->id, position, why);
+	}
+	jtext_some_text(out, "reason", first);
+}
+
+int job_item_json(const json_t *def, const struct job *live, const struct job_view *v, struct buf *out)
 {
 	enum job_state s = job_view_state(v);
 	buf_putc(out, '{');
@@ -65,6 +82,8 @@ int job_item_json(const json_t *def, const struct job_view *v, struct buf *out)
 	jtext_int(out, "warningsCount", 0);
 	jtext_text(out, "jobId", v->id);
 	jtext_text(out, "taskId", v->task);
+	if (live && s == JOB_RUNNING)
+		put_standstill(live, out);
 	buf_putc(out, '}');
 	return out->failed ? -1 : 0;
 }

@@ -434,7 +434,7 @@ static void tell_reading(struct store_job *base, const struct store_answer *answ
 		for (size_t i = 0; i < r->n; i++) {
 			struct job_view v = view_of(r, &r->rows[i]);
 			jtext_next(&out);
-			job_item_json(r->rows[i].def, &v, &out);
+			job_item_json(r->rows[i].def, map_get(r->jobs->by_task, r->rows[i].task), &v, &out);
 		}
 		buf_putc(&out, ']');
 	}

@@ -116,6 +116,27 @@ describe("recipes", function()
 		-- what the command line says of it
 		local out = node:ctl("job", "status", "FIVE", job)
 		assert.truthy(out:find("2 of 2 are at work", 1, true), out)
+		-- a job of which nothing can go on waits, and why finds what was decided of it by its id
+		many("SIX", 1)
+		local second = start("SIX", "whole")
+		until_status("the second job to stand in line", "SIX", second, function(now) return #in_state(now, "WAITING") == 1 end)
+		out = node:ctl("jobs", "SIX")
+		assert.matches(" waiting .*r1_NP waits, position %d+: slots \"recipes at once\"", out)
+		assert.is_nil(node:ctl("jobs", "FIVE"):find("waiting", 1, true))
+		for _, words in ipairs { { second }, { "job", "SIX/" .. second } } do
+			local code
+			wait_for("the decision to be in the ledger", function()
+				out, _, code = node:ctl("why", table.unpack(words))
+				return code == 0 and out:find("let wait recipe", 1, true), out
+			end, 60)
+			assert.truthy(out:find("job " .. second .. " of project SIX is RUNNING", 1, true), out)
+			assert.matches("r1_NP waits, position", out)
+			assert.matches(" task ", out)
+		end
+		assert.are.equal(4, select(3, node:ctl("why", "Build_nope_(NP)_2020-01-01T00-00-00.000")))
+		assert.are.equal(4, select(3, node:ctl("why", "job", "SIX/nope")))
+		assert.are.equal(200, (node:http("POST", path("SIX", second .. "/abort"))))
+		ended("SIX", second)
 		for i = 1, 5 do
 			local s_now = until_status("two at work", "FIVE", job, function(now) return #in_state(now, "RUNNING") == math.min(2, 6 - i) end)
 			assert.is_true(recipes_alive() <= 2)
