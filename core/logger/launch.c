@@ -22,6 +22,7 @@
 #define ANSWER_MAX  4096
 #define REFUSED     1
 #define NOT_STARTED 127
+#define LATER       "DSS_LATER_" /* before the names of the kernel's own variables */
 
 static const char usage[] = "usage: DSS_NOTEBOOK_DOOR=SOCKET DSS_NOTEBOOK_NONCE=NONCE dss-logger launch PROGRAM [ARGS]\n";
 
@@ -127,6 +128,22 @@ static int enter(const char *door, const char *nonce)
 	return -1;
 }
 
+/* The kernel's variables get their names back. What its kernelspec says of the loader or of the C library counts from the
+ * kernel's exec on, in its box, and never for this process. */
+static int take_environment(void)
+{
+	size_t n = 0, len = strlen(LATER);
+	while (environ[n])
+		n++;
+	char **own = calloc(n + 1, sizeof(*own));
+	if (!own)
+		return -1;
+	for (size_t i = 0; i < n; i++)
+		own[i] = strncmp(environ[i], LATER, len) == 0 ? environ[i] + len : environ[i];
+	environ = own; /* until exec */
+	return 0;
+}
+
 int launch_main(int argc, char **argv)
 {
 	const char *door = getenv("DSS_NOTEBOOK_DOOR"), *given = getenv("DSS_NOTEBOOK_NONCE");
@@ -145,6 +162,10 @@ int launch_main(int argc, char **argv)
 	if (enter(path, nonce) < 0)
 		return REFUSED;
 	stamp_start_enclose();
+	if (take_environment() < 0) {
+		fputs("unable to start the kernel: not enough memory\n", stderr);
+		return NOT_STARTED;
+	}
 	execvp(argv[1], argv + 1);
 	fprintf(stderr, "unable to start the kernel: unable to run %s: %s\n", argv[1], strerror(errno));
 	return NOT_STARTED;

@@ -204,6 +204,25 @@ print(ask("/announce", {"kernel": "mine", "path": "x", "spec": "python3"}), ask(
 		assert.are.equal("403 403 403", answers)
 	end)
 
+	it("give what a kernelspec says of the loader to the kernel in its box, not to the launcher outside of it", function()
+		if not open() then return end
+		local folder = node.dir .. "/notebooks/server/data/kernels/loaded"
+		local log = node.dir .. "/notebooks/server/loader"
+		os.execute("mkdir -p " .. Instance.quote(folder))
+		helper.write(folder .. "/kernel.json", json.encode {
+			argv = { PYTHON, "-s", "-m", "ipykernel_launcher", "-f", "{connection_file}" }, display_name = "loaded", language = "python",
+			env = { LD_DEBUG = "files", LD_DEBUG_OUTPUT = log },
+		})
+		os.execute(("chown -R --reference=%s %s"):format(Instance.quote(node.dir .. "/notebooks/server"), Instance.quote(folder)))
+		local made = jupyter("start", "SALES/loaded.ipynb", "loaded")
+		local kernel = assert(made.kernel, json.encode(made))
+		assert.are.equal("files", cell(kernel, "import os; print(os.environ['LD_DEBUG'])"))
+		local said = node:read(("notebooks/server/loader.%d"):format(pid(kernel)))
+		assert.truthy(said:find("python3", 1, true))
+		assert.is_nil(said:find("dss-logger", 1, true))
+		assert.are.equal("[]", cell(kernel, "print([k for k in os.environ if k.startswith('DSS_')])"))
+	end)
+
 	it("hide project.lua, offer no terminals, and refuse a foreign Host and a missing token", function()
 		if not open() then return end
 		local names = {}

@@ -22,6 +22,7 @@ notebook = contextvars.ContextVar("notebook", default="")
 # Of the server's own environment: what a kernel may have.
 KEPT = ("PATH", "LANG", "HOME", "TMPDIR", "PYTHONNOUSERSITE", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
 OURS = ("DSS_", "DKU_", "JUPYTER_", "NOTIFY_")
+LATER = "DSS_LATER_"  # the launcher takes it off
 NUDGES_S = (0.1, 0.3, 1, 5, 20)
 IDLE_WITHIN_S = 1.5  # for kernels that are taken up to say that they are idle: a client of one that is held to be busy may miss its first output
 BUFFER_BYTES = 16 << 20
@@ -41,8 +42,11 @@ class Provisioner(LocalProvisioner):
 
     async def launch_kernel(self, cmd, **kwargs):
         s = given.get()
-        kwargs["env"]["DSS_NOTEBOOK_DOOR"] = s.door
-        kwargs["env"]["DSS_NOTEBOOK_NONCE"] = await self.parent.announce()
+        # What a kernelspec says, LD_PRELOAD among it, is for the kernel in its box: the launcher, which lives in ours until then, only hands it on.
+        env = {LATER + k: v for k, v in kwargs["env"].items()}
+        env["DSS_NOTEBOOK_DOOR"] = s.door
+        env["DSS_NOTEBOOK_NONCE"] = await self.parent.announce()
+        kwargs["env"] = env
         info = await super().launch_kernel([s.launcher, "launch"] + cmd, **kwargs)
         self.parent.remember(self.process.pid)
         return info
