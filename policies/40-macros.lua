@@ -16,9 +16,10 @@ macro "kill-idle-notebooks" {
   },
   columns = { "notebook", "project", "user", "age", "quiet", "silent", "memory" },
   run = function (n, params)
+    local is_busy = n.busy -- where nobody knows it, the notebook is skipped, whatever the params say
     if params.spare_leased and n.leased then return keep "its user asked to keep it" end
-    if params.spare_busy and n.busy then return keep "it runs a cell" end
-    if params.spare_busy and n.silent < seconds "1min" then return keep "it uses the processor" end
+    if params.spare_busy and is_busy then return keep "it runs a cell" end
+    if params.spare_busy and n.silent < math.min(seconds "1min", params.max_idle) then return keep "it uses the processor" end
     if params.spare_connected and n.connected then return keep "a client is connected" end
     if n.age > params.max_age then return unload "it is {age} old" end
     -- silent: no cell and no processor time, so a computation that goes on after its cell is at work; quiet: no client either

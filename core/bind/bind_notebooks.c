@@ -7,6 +7,7 @@
  *   keep(session, until_ms, by) → true | nil, message     0: no longer
  *   leases(login) → how many it holds
  *   ask(method, path, body | nil, fn(status | nil, body or why))     a request to the server; path: escaped, below /api/
+ *   has_server() → there is one that can be asked, whether it answers now or not
  *   link() → url, token | nil, message                    of the server; for admins alone
  */
 #include <string.h>
@@ -185,6 +186,12 @@ static int ask(lua_State *L)
 	return 0;
 }
 
+static int has_server(lua_State *L)
+{
+	lua_pushboolean(L, node_notebooks_url(notebooks_now(L))[0] != '\0');
+	return 1;
+}
+
 static int link_of(lua_State *L)
 {
 	char token[TOKEN_ROOM];
@@ -202,9 +209,10 @@ static int link_of(lua_State *L)
 
 int bind_notebooks_open(lua_State *L)
 {
-	static const luaL_Reg words[] = { { "list", list }, { "find", find },     { "unload", unload }, { "interrupt", interrupt },
-					  { "keep", keep }, { "leases", leases }, { "ask", ask },       { "link", link_of },
-					  { NULL, NULL } };
+	static const luaL_Reg words[] = {
+		{ "list", list },     { "find", find }, { "unload", unload }, { "interrupt", interrupt },   { "keep", keep },
+		{ "leases", leases }, { "ask", ask },   { "link", link_of },  { "has_server", has_server }, { NULL, NULL }
+	};
 	luaL_newlib(L, words);
 	return 1;
 }

@@ -159,6 +159,12 @@ static void print_summary(const json_t *s, bool is_simulated)
 			text_print_size((int64_t)rest_number(s, "bytes", 0), size, sizeof(size)), rest_number(s, "failed", 0));
 	if (rest_number(s, "left_out", 0) > 0)
 		fprintf(stderr, "%.0f rows are not shown\n", rest_number(s, "left_out", 0));
+	const char *note = json_string_value(json_object_get(s, "note"));
+	char shown[CELL_ROOM];
+	if (note) {
+		text_escape(shown, sizeof(shown), note, strlen(note));
+		ctl_note("%s", shown);
+	}
 }
 
 static int print_table(const json_t *result)

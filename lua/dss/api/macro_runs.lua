@@ -5,13 +5,14 @@ local gate = require "bind.gate"
 local json = require "bind.json"
 local log = require "bind.log"
 local macros = require "bind.macros"
+local notebooks = require "bind.notebooks"
 
 local M = {}
 
 local AT_ONCE = 20
 local JUDGED_AT_ONCE = 20
 local ROWS_MOST, RECORDS_MOST, NOTED_MOST = 50000, 10000, 1000
-local REMOVED_AT_ONCE = 500
+local REMOVED_AT_ONCE, UNLOADED_AT_ONCE = 500, 20
 local DAY_MS = 24 * 3600 * 1000
 local TASK_MS, WAIT_S = 600000, 60
 local TMP_FOLDERS = "/tmp:/var/tmp"
@@ -20,7 +21,7 @@ local CLEAR_TMP = "macros.clear_tmp"
 local runs = {}                  -- id → those that are open, and ended ones whose result nobody has fetched
 local open = 0
 
-local past = { delete = "deleted", unload = "unloaded", kill = "killed", retire = "retired", abort = "aborted" }
+local past = { delete = "deleted", unload = "unloaded", kill = "killed", retire = "retired", abort = "aborted", interrupt = "interrupted" }
 
 --- Where its result and its state are, by id; nil: it is not at hand, the store may know it.
 function M.find(id) return runs[id] end
@@ -85,15 +86,23 @@ end
 
 local function all_rows(run, kind, fn)
 	local out = {}
-	local rows = macros.rows(kind)
-	if not rows then return fail(run, ("no %s server is there"):format(kind)) end
-	for _, row in ipairs(rows) do
+	for _, row in ipairs(macros.rows(kind)) do
 		if not run.project or row.project == run.project then out[#out + 1] = row end
 	end
 	fn(out)
 end
 
-local gather = { kernel = all_rows, task = all_rows, pool = all_rows, user = all_rows, node = all_rows, notebook = all_rows }
+local gather = { kernel = all_rows, task = all_rows, pool = all_rows, user = all_rows, node = all_rows }
+
+--- After a fresh look. Where the server cannot be asked, what it would know is absent from the rows: they are skipped, and the result says why.
+function gather.notebook(run, kind, fn)
+	if not notebooks.has_server() then return fail(run, "there is no notebook server: config/dss.lua names none") end
+	notebooks.list(function(json_text, why)
+		if not json_text then return fail(run, why) end
+		run.remark = why and ("the notebook server cannot be asked: %s: nobody counts as idle"):format(why)
+		go_on(run, function() all_rows(run, kind, fn) end)
+	end)
+end
 
 function gather.job_log(run, _, fn, out, from)
 	out = out or {}
@@ -172,11 +181,19 @@ local act = {}
 
 function act.job_log(_, row, _, _, fn) macros.remove_log(row.project, row.name, row.changed, fn) end
 
+local function reason_of(run, why) return ("macro \"%s\" (%s), started by %s: %s"):format(run.def.name, run.def.source, run.who, why) end
+
 local function order(run, row, verb, why, fn)
-	local ok, said = macros.order(run.def.each, verb, row.id, ("macro \"%s\" (%s), started by %s: %s"):format(run.def.name, run.def.source, run.who, why))
+	local ok, said = macros.order(run.def.each, verb, row.id, reason_of(run, why))
 	fn(not ok and said or nil)
 end
-act.kernel, act.task, act.notebook = order, order, order
+act.kernel, act.task = order, order
+
+-- Ends once it is known what became of it: it is looked at once more before.
+function act.notebook(run, row, verb, why, fn)
+	local give = verb == "interrupt" and notebooks.interrupt or notebooks.unload
+	give(row.id, "policy", "", reason_of(run, why), fn)
+end
 
 -- --- what became of each ---
 
@@ -234,7 +251,7 @@ local function tell(run)
 		columns = columns, records = run.records, simulated = run.is_simulated,
 		summary = {
 			looked = #run.rows, kept = c.kept, would = c.would, done = c.done, failed = c.failed, bytes = c.bytes, left_out = math.max(0, c.shown - RECORDS_MOST),
-			cut = run.is_cut or false,
+			cut = run.is_cut or false, note = run.remark,
 		},
 	}
 	run.rows, run.records = nil, nil
@@ -260,8 +277,34 @@ local function remove_files(run, list, from)
 	end)
 end
 
+-- Notebooks go some at a time, as each takes seconds; sessions of one kernel together.
+local function end_notebooks(run, list, from)
+	if from > #list then return tell(run) end
+	local till, of_kernel, kernels = math.min(#list, from + UNLOADED_AT_ONCE - 1), {}, {}
+	for i = from, till do
+		local j = list[i]
+		local key = j.answer .. " " .. j.row.kernel
+		if not of_kernel[key] then
+			of_kernel[key] = {}
+			kernels[#kernels + 1] = key
+		end
+		table.insert(of_kernel[key], j)
+	end
+	local open_now = #kernels
+	for _, key in ipairs(kernels) do
+		local js = of_kernel[key]
+		act.notebook(run, js[1].row, js[1].answer, js[1].reason, function(trouble)
+			for _, j in ipairs(js) do settle(run, j, trouble) end
+			run.done = run.done + #js
+			open_now = open_now - 1
+			if open_now == 0 then go_on(run, function() end_notebooks(run, list, till + 1) end) end
+		end)
+	end
+end
+
 local function carry_out(run, list, from)
 	if run.def.each == "tmp_file" then return remove_files(run, list, from) end
+	if run.def.each == "notebook" then return end_notebooks(run, list, from) end
 	local j = list[from]
 	if not j then return tell(run) end
 	act[run.def.each](run, j.row, j.answer, j.reason, function(trouble)

@@ -33,12 +33,6 @@ local own = {
 		id = text "its path", folder = text "the folder that was looked at", size = size "its size", age = duration "since it was read or written last",
 		open = flag "a process of the run user has it open, or stands in it", directory = flag "it is an empty folder",
 	},
-	notebook = {
-		id = text "the session", notebook = text "its path below projects/", project = text "its project", user = text "whose it is",
-		kernel = text "the kernel's id", pid = count "of the kernel", age = duration "since it was started",
-		quiet = duration "no cell, no processor time, no client", silent = duration "no cell and no processor time, whoever is connected",
-		connected = flag "a client is connected", leased = flag "its user asked to keep it", busy = flag "it runs a cell", memory = size "of its box",
-	},
 }
 M.KINDS = { "job_log", "tmp_file", "notebook", "kernel", "task", "pool", "user", "node" }
 -- without columns of its own, a table shows these

@@ -135,11 +135,44 @@ describe("macros over the API", function()
 		world.turn()
 		assert.same({ "P/a" }, world.macros.removed)
 	end)
-	it("say that no notebook server is there", function()
-		assert(load.evaluate({ { name = "policies/40-macros.lua", text = 'macro "n" { about = "x", each = "notebook", run = function () end }' } }, { share = "/usr/share/dssd" }))
-		local _, answer = ask("POST", "/api/macros/n", json.object {})
-		world.turn()
-		local _, why = ask("GET", "/api/macro-runs/" .. answer.runId .. "/result")
-		assert.equal("no notebook server is there", why.message)
+	describe("over notebooks", function()
+		local row = { id = "s1", kernel = "k1", notebook = "P/a.ipynb", project = "P", user = "ann", quiet = 9.0, memory = 5 }
+		local function run_over(rows, verb)
+			local text = ('macro "n" { about = "x", each = "notebook", columns = { "notebook" }, run = function (n) if n.quiet > 5 then return %s "x" end end }'):format(verb or "unload")
+			assert(load.evaluate({ { name = "policies/40-macros.lua", text = text } }, { share = "/usr/share/dssd" }))
+			world.macros.notebook = rows
+			local _, answer = ask("POST", "/api/macros/n", { params = { simulate = false } })
+			world.turn()
+			local _, result = ask("GET", "/api/macro-runs/" .. answer.runId .. "/result")
+			return result
+		end
+		before_each(function() world.notebooks.has = true end)
+		after_each(function() world.notebooks.has, world.notebooks.why, world.notebooks.unload_why, world.macros.notebook = nil, nil, nil, nil end)
+
+		it("say that there is no notebook server", function()
+			world.notebooks.has = false
+			assert.matches("there is no notebook server", run_over({ row }).message, 1, true)
+			assert.is_nil(world.was.unload)
+		end)
+		it("unload a kernel once, and tell what became of each of its sessions", function()
+			local result = run_over { row, { id = "s2", kernel = "k1", notebook = "P/b.ipynb", project = "P", user = "ann", quiet = 9.0 } }
+			assert.same({ { "P/a.ipynb", "unloaded", "x" }, { "P/b.ipynb", "unloaded", "x" } }, result.records)
+			assert.same({ { "s1", "policy", "" } }, world.was.unload)
+			world.notebooks.unload_why = "kept: a client has come"
+			result = run_over { row }
+			assert.same({ { "P/a.ipynb", "not unloaded: kept: a client has come", "x" } }, result.records)
+			assert.equal(1, result.summary.failed)
+		end)
+		it("interrupt where that is what they answer", function()
+			assert.same({ { "P/a.ipynb", "interrupted", "x" } }, run_over({ row }, "interrupt").records)
+			assert.same({ "s1", "policy", "" }, world.was.interrupt)
+		end)
+		it("skip who is not known, and say why", function()
+			world.notebooks.why = "no answer"
+			local result = run_over { { id = "s1", kernel = "k1", notebook = "P/a.ipynb", project = "P", user = "ann" } }
+			assert.same({ { "P/a.ipynb", "skipped", "skipped: quiet is unknown" } }, result.records)
+			assert.matches("cannot be asked: no answer", result.summary.note, 1, true)
+			assert.is_nil(world.was.unload)
+		end)
 	end)
 end)

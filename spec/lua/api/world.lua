@@ -202,6 +202,7 @@ function M.notebooks.keep(session, until_ms, by)
 	M.was.keep = { session, until_ms, by }
 	return true
 end
+function M.notebooks.has_server() return M.notebooks.has end
 function M.notebooks.link() return "http://127.0.0.1:9", "tok" end
 function M.notebooks.leases() return M.notebooks.nleases or 0 end
 function M.notebooks.ask(method, path, body, fn)
@@ -228,7 +229,7 @@ function M.turn()
 end
 package.preload["bind.macros"] = function() return {
 	list = answered(engine.macro_list), params = answered(engine.macro_params), judge = answered(engine.macro_judge), whole = answered(engine.macro_whole),
-	note = function(d) table.insert(M.macros.notes, d) end, rows = function(kind) return kind ~= "notebook" and (M.macros[kind] or {}) or M.macros.notebook end,
+	note = function(d) table.insert(M.macros.notes, d) end, rows = function(kind) return M.macros[kind] or {} end,
 	order = function(_, verb, id) table.insert(M.macros.removed, verb .. " " .. id) return true end,
 	logs = function(project, from, fn) M.macros.asked = { project, from } fn(M.macros.job_logs, -1) end,
 	remove_log = function(project, name, _, fn) table.insert(M.macros.removed, project .. "/" .. name) fn(M.macros.refusal) end,
