@@ -234,8 +234,9 @@ static void ask(struct look_order *o)
 		loop_timer_start(o->timer, POLL_MS);
 	if (o->call)
 		return;
-	end_box(o);
-	if (o->is_interrupt || !o->is_ended)
+	if (!o->is_interrupt) /* who only wanted a cell to stop keeps its variables */
+		end_box(o);
+	if (!o->is_ended)
 		done(o, err.text);
 }
 

@@ -202,6 +202,20 @@ threading.Thread(target=work, daemon=True).start()]])
 		unload(session)
 	end)
 
+	it("keep their kernel and its variables when the server cannot be told to interrupt a cell", function()
+		if not open() then return end
+		local kernel, session = start "SALES/untold.ipynb"
+		cell(kernel, "kept = 5")
+		await(kernel, "it to be idle", function(r) return r.state == "idle" end)
+		local token = node.dir .. "/config/jupyter.token"
+		assert(os.rename(token, token .. ".away"))
+		local status, answer = node:http("POST", "/api/notebooks/" .. session .. "/interrupt", "{}")
+		assert(os.rename(token .. ".away", token))
+		assert.are.equal(503, status, json.encode(answer))
+		assert.are.equal("5", cell(kernel, "kept"))
+		unload(session)
+	end)
+
 	it("end with all that they started, also what ignores signals; the event says who did it", function()
 		if not open() then return end
 		local kernel = start "SALES/stubborn.ipynb"
