@@ -246,8 +246,11 @@ int node_notebooks_end(struct node_notebooks *t, const char *kernel, const char 
 	if (!e || !e->k.process[0])
 		return err_set(err, "unable to end the kernel %s: it is not running", kernel);
 	e->is_unwanted = true;
+	int rc = node_orders_stop(t->node, e->k.process, cause, text, GRACE_MS, err);
+	if (rc < 0) /* it goes on: its user may restart it */
+		e->is_unwanted = false;
 	notebook_keep(e, NULL, NULL);
-	return node_orders_stop(t->node, e->k.process, cause, text, GRACE_MS, err);
+	return rc;
 }
 
 /* --- taking up --- */
@@ -297,6 +300,7 @@ static void resume(struct notebook_entry *e, int64_t now)
 		e->ended_ms = now;
 		snprintf(e->k.cause, sizeof(e->k.cause), "%s", "unknown");
 		notebook_set_text(&e->k.message, "It ended while nobody looked: the node was stopped.");
+		notebook_keep(e, NULL, NULL); /* else each backend would find it anew, and none would forget it */
 	}
 	e->k.is_alive = false;
 	e->before[0] = '\0';
