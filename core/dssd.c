@@ -413,6 +413,7 @@ static void stop(struct dssd *d)
 	d->app.policy_set = NULL;
 	policy_set_free(&d->policies);
 	policies_live_free(&d->live);
+	d->app.live = NULL; /* the answers that node_free gives reach Lua, which may ask for more */
 	front_free(&d->front);
 	if (d->node)
 		node_free(&d->node); /* what was asked of it is answered while the state still lives */
