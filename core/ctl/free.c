@@ -78,7 +78,7 @@ static void tell_kernels(struct rest *rest)
 	rest_answer_fini(&a);
 }
 
-static int act(struct rest *rest, const json_t *rows)
+static int act(const struct ctl *ctl, struct rest *rest, const json_t *rows)
 {
 	size_t i;
 	json_t *row;
@@ -93,7 +93,8 @@ static int act(struct rest *rest, const json_t *rows)
 		else
 			code = one;
 	}
-	printf("gave back %s\n", text_print_size((int64_t)sum, size, sizeof(size)));
+	if (!ctl->json)
+		printf("gave back %s\n", text_print_size((int64_t)sum, size, sizeof(size)));
 	return code;
 }
 
@@ -136,7 +137,7 @@ int free_command(struct ctl *ctl, int argc, char **argv)
 			tell_kernels(rest);
 		}
 		if (is_sure && json_array_size(rows) > 0)
-			code = act(rest, rows);
+			code = act(ctl, rest, rows);
 		else if (json_array_size(rows) > 0)
 			ctl_note("nothing was ended: --yes unloads them");
 	}
