@@ -4,7 +4,7 @@
  *   project(key, fn(state, json | nil, why))            "good" its data | "bad" {"errors"} | "missing" | "failed" why
  *   change(key, text | nil, keeps_data, fn(true | nil, why, is_there))   makes the project with that project.lua, or removes it
  *   forget_logs(key)                                    logs of its tasks that have ended go, soon
- *   keys() → { key, … }                                 folders of projects/ that have a project.lua, sorted
+ *   keys() → { key, … }                                 folders of projects/ that have a project.lua, sorted; up to 1,000: more are told to the log
  *   check(plan) → true | nil, message                   a plan as fleet/job.h has it
  *   datasets(key) → json                                what was built: {"NAME": {"job", "started_at", "built_at", …}}
  *   look(key, path) → changed_ms | nil                  of a file or folder of the project: its newest content, as far as a look goes
@@ -23,6 +23,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <lauxlib.h>
+#include "base/log.h"
 #include "base/text.h"
 #include "bind/app.h"
 #include "bind/arg.h"
@@ -139,6 +140,8 @@ static int compare(const void *a, const void *b)
 
 static int keys(lua_State *L)
 {
+	static bool is_told; /* once, until there are fewer */
+	bool is_more = false;
 	char path[PATH_MAX];
 	char *found[KEYS_MOST];
 	size_t n = 0;
@@ -149,14 +152,18 @@ static int keys(lua_State *L)
 		lua_newtable(L);
 		return 1;
 	}
-	for (struct dirent *e; n < KEYS_MOST && (e = readdir(dir));) {
+	for (struct dirent *e; !is_more && (e = readdir(dir));) {
 		snprintf(path, sizeof path, "%.255s/project.lua", e->d_name);
 		bool is_one = e->d_name[0] != '.' && text_is_id(e->d_name, strlen(e->d_name)) &&
 			      fstatat(dirfd(dir), path, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode);
-		if (is_one && (found[n] = strdup(e->d_name)))
+		is_more = is_one && n == KEYS_MOST;
+		if (is_one && !is_more && (found[n] = strdup(e->d_name)))
 			n++;
 	}
 	closedir(dir);
+	if (is_more && !is_told)
+		log_warn("projects/ holds more than %d projects: lists show %d of them", KEYS_MOST, KEYS_MOST);
+	is_told = is_more;
 	qsort(found, n, sizeof found[0], compare);
 	/* A raise would leak them: a thousand short texts, once. */
 	lua_createtable(L, (int)n, 0);

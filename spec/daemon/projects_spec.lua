@@ -305,5 +305,19 @@ describe("projects", function()
 		assert.is_nil(own_view:find("fek-", 1, true), own_view)
 	end)
 
+	it("that are more than lists show are told to the log, once", function()
+		node = Instance.new { policies = { ["10-pools.lua"] = NONE } }
+		os.execute(("cd %s && for i in $(seq 1001); do mkdir P$i && : >P$i/project.lua; done"):format(Instance.quote(node.dir .. "/projects")))
+		own(node.dir .. "/projects")
+		node:start()
+		local words = "projects/ holds more than 1000 projects: lists show 1000 of them"
+		for _ = 1, 2 do
+			local status, list = ask("GET", "")
+			assert.are.same({ 200, 1000 }, { status, #list })
+		end
+		wait_for("the log", function() return (node:read "run/backend.log" or ""):find(words, 1, true) end, 10)
+		assert.are.equal(1, select(2, node:read "run/backend.log":gsub(words:gsub("%p", "%%%0"), "")))
+	end)
+
 	if not is_root then pending "the run user's folder: not root" end
 end)
