@@ -86,6 +86,14 @@ static bool has(const char *s, size_t n, const char *part)
 	return false;
 }
 
+/* Is the last part of a name that word? */
+static bool is_end(const char *s, size_t n, const char *word)
+{
+	size_t len = strlen(word);
+	return n >= len && strncasecmp(s + n - len, word, len) == 0 &&
+	       (n == len || !islower((unsigned char)s[n - len - 1]) || !islower((unsigned char)s[n - len]));
+}
+
 /* Does that name say that its value is a secret? */
 static bool is_secret_name(const char *s, size_t n)
 {
@@ -94,9 +102,8 @@ static bool is_secret_name(const char *s, size_t n)
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
 		if (has(s, n, parts[i]))
 			return true;
-	/* "key", "NODE_KEY", "admin.key"; not "keys", "keyboard", "monkeys" */
-	return n >= 3 && strncasecmp(s + n - 3, "key", 3) == 0 &&
-	       (n == 3 || !islower((unsigned char)s[n - 4]) || isupper((unsigned char)s[n - 3]));
+	/* "key", "NODE_KEY", "admin.key", "DB_PASS"; not "keys", "keyboard", "monkeys", "bypass" */
+	return is_end(s, n, "key") || is_end(s, n, "pass") || is_end(s, n, "_pwd");
 }
 
 static bool is_scheme(const char *s, size_t n)
@@ -104,36 +111,84 @@ static bool is_scheme(const char *s, size_t n)
 	return (n == 6 && strncasecmp(s, "bearer", 6) == 0) || (n == 5 && strncasecmp(s, "basic", 5) == 0);
 }
 
-/* The value behind a name: after blanks, quotes and one of = : — from where, and how long it is. 0: there is none. */
-static size_t value_after(const char *s, size_t left, size_t *from)
+/* Behind an option's name: --password hunter2, and in a list "--password", "hunter2". 0: nothing of the kind. */
+static size_t gap_after(const char *s, size_t left)
 {
-	size_t at = 0, n = 0;
-	bool has_sign = false;
-	char quote = 0;
-	for (; at < left && strchr("\"'] \t", s[at]) != NULL; at++)
-		;
-	for (; at < left && (s[at] == '=' || s[at] == ':' || ((s[at] == ' ' || s[at] == '\t') && has_sign)); at++)
-		has_sign |= s[at] != ' ' && s[at] != '\t';
-	if (!has_sign)
-		return 0;
-	if (at < left && (s[at] == '"' || s[at] == '\''))
-		quote = s[at++];
-	*from = at;
-	while (at + n < left && s[at + n] != '\n' && (quote ? s[at + n] != quote : strchr(" \t,;}&", s[at + n]) == NULL)) {
-		if (quote && s[at + n] == '\\' && at + n + 1 < left)
-			n++;
+	size_t at = 0, quotes = 0;
+	bool has_comma = false;
+	while (at < left && (s[at] == '\\' || s[at] == '"' || s[at] == '\''))
+		at++;
+	quotes = at;
+	for (; at < left && (s[at] == ' ' || s[at] == '\t' || s[at] == ',' || (s[at] == '\n' && has_comma)); at++)
+		has_comma |= s[at] == ',';
+	return at > quotes ? at : 0;
+}
+
+/* Behind any other: one of = : after quotes and blanks. 0: there is none. */
+static size_t sign_after(const char *s, size_t left)
+{
+	size_t at = 0, sign = 0;
+	while (at < left && s[at] != '\0' && strchr("\\\"'] \t", s[at]) != NULL)
+		at++;
+	sign = at;
+	if (at < left && (s[at] == '=' || s[at] == ':'))
+		while (at < left && s[at] != '\0' && strchr("=: \t", s[at]) != NULL)
+			at++;
+	return at > sign ? at : 0;
+}
+
+static size_t backslashes_at(const char *s, size_t left)
+{
+	size_t n = 0;
+	while (n < left && s[n] == '\\')
 		n++;
+	return n;
+}
+
+/* How long a text in quotes is. depth: as many backslashes stand before its quotes, in JSON within JSON. */
+static size_t quoted_at(const char *s, size_t left, char quote, size_t depth)
+{
+	size_t n = 0;
+	while (n < left && s[n] != '\n' && s[n] != quote) {
+		size_t m = backslashes_at(s + n, left - n);
+		if (m > 0 && m == depth && n + m < left && s[n + m] == quote)
+			break;
+		/* what an odd number of them stands before is part of the text */
+		n += m == 0 ? 1 : depth == 0 && m % 2 == 0 ? m : m + 1;
 	}
-	return at + n <= left ? n : left - at;
+	return n < left ? n : left;
+}
+
+/* The value behind a name: from where, and how long it is. 0: there is none. */
+static size_t value_after(const char *s, size_t left, bool is_option, size_t *from)
+{
+	size_t at = sign_after(s, left), n = 0;
+	if (at == 0 && is_option)
+		at = gap_after(s, left);
+	if (at == 0)
+		return 0;
+	size_t depth = backslashes_at(s + at, left - at);
+	at += depth;
+	*from = at;
+	if (at < left && (s[at] == '"' || s[at] == '\'')) {
+		*from = at + 1;
+		return quoted_at(s + at + 1, left - at - 1, s[at], depth);
+	}
+	while (at + n < left && strchr(" \t\n,;}&", s[at + n]) == NULL)
+		n++;
+	return n;
 }
 
 /* Puts the first word of s and what belongs to it; how many bytes that were. */
 static size_t put_word(const char *s, size_t n, size_t left, struct buf *out)
 {
 	size_t from = 0, value = 0;
+	const char *sign = memchr(s, '=', n);
+	/* TOKEN=… is one word here */
+	if (sign != NULL && sign > s && is_secret_name(s, (size_t)(sign - s)))
+		n = (size_t)(sign - s);
 	if (is_secret_name(s, n)) {
-		/* --password hunter2, and pairs alike */
-		value = value_after(s + n, left - n, &from);
+		value = value_after(s + n, left - n, s[0] == '-', &from);
 	} else if (is_scheme(s, n)) {
 		for (from = 0; from < left - n && s[n + from] == ' '; from++)
 			;
