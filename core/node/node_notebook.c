@@ -13,9 +13,8 @@
 #include "node/node_orders.h"
 #include "sys/clock.h"
 
-#define GRACE_MS     5000
-#define DETAIL_MAX   ((size_t)64 << 10)
-#define DEAD_KEPT_MS (int64_t)(7 * 24 * 3600 * 1000) /* how long an owner can read why a kernel has ended */
+#define GRACE_MS   5000
+#define DETAIL_MAX ((size_t)64 << 10)
 
 /* --- the table --- */
 
@@ -166,9 +165,18 @@ void notebook_forget(struct notebook_entry *e)
 	entry_free(e);
 }
 
+bool notebook_forget_old(struct notebook_entry *e, int64_t now)
+{
+	bool is_old = !e->k.is_alive && !e->k.process[0] && !e->start && now - e->ended_ms > DEAD_KEPT_MS;
+	if (is_old)
+		notebook_forget(e);
+	return is_old;
+}
+
 /* --- ends --- */
 
-static int note_end(const struct notebook_entry *e, const struct judge_end *end, store_done_fn *fn, void *data)
+/* is_now: of its process now; else of the one before a restart, or of one that never got its place: the kernel's own words are not about those. */
+static int note_end(const struct notebook_entry *e, const struct judge_end *end, bool is_now, store_done_fn *fn, void *data)
 {
 	struct buf detail;
 	const struct notebook_kernel *k = &e->k;
@@ -177,8 +185,8 @@ static int note_end(const struct notebook_entry *e, const struct judge_end *end,
 	jtext_text(&detail, "notebook", k->path);
 	jtext_some_text(&detail, "project", k->project);
 	jtext_text(&detail, "process", end->id);
-	jtext_text(&detail, "cause", k->cause);
-	jtext_some_text(&detail, "message", k->message);
+	jtext_text(&detail, "cause", is_now ? k->cause : end->cause);
+	jtext_some_text(&detail, "message", is_now ? k->message : NULL);
 	jtext_some_int(&detail, "peakBytes", end->peak_bytes);
 	jtext_some_int(&detail, "limitBytes", end->limit_bytes);
 	buf_putc(&detail, '}');
@@ -231,7 +239,7 @@ bool node_notebooks_ended(struct node_notebooks *t, const struct judge_end *end,
 		notebook_start_free(&e->start); /* it went while it was being boxed */
 	e->wish = is_now ? NOTEBOOK_GOES_ON : e->wish;
 	/* -1: not acknowledged, the next backend hears it again */
-	note_end(e, end, fn, data);
+	note_end(e, end, is_now, fn, data);
 	if (is_now && is_last && !e->start)
 		notebook_forget(e);
 	else
@@ -304,8 +312,7 @@ static void resume(struct notebook_entry *e, int64_t now)
 	}
 	e->k.is_alive = false;
 	e->before[0] = '\0';
-	if (!e->start && now - e->ended_ms > DEAD_KEPT_MS)
-		notebook_forget(e);
+	notebook_forget_old(e, now);
 }
 
 void node_notebooks_taken_up(struct node_notebooks *t)

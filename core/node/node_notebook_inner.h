@@ -9,6 +9,7 @@
 /* node_notebook_inner: what the files of node_notebook share. */
 #define NOTEBOOK_DIR_MAX 3000
 #define NOTEBOOK_URL_MAX 400
+#define DEAD_KEPT_MS     (int64_t)(7 * 24 * 3600 * 1000) /* how long an owner can read why a kernel has ended */
 
 struct notebook_look;  /* node_notebook_look.c */
 struct notebook_door;  /* node_notebook_door.c */
@@ -69,6 +70,8 @@ struct notebook_entry *notebook_by_process(struct node_notebooks *t, const char 
 /* Saves its row, with what notebook_look_put says of it. fn may be NULL. -1: the store takes nothing now, which was logged. */
 int notebook_keep(const struct notebook_entry *e, store_done_fn *fn, void *data);
 void notebook_forget(struct notebook_entry *e); /* row and all */
+/* One that ended so long ago that nobody asks why any more; true: it is freed. Not before the keeper's processes were taken up. */
+bool notebook_forget_old(struct notebook_entry *e, int64_t now);
 void notebook_set_text(char **to, const char *text);
 
 /* --- node_notebook_door.c --- */

@@ -252,6 +252,8 @@ static void finish_round(struct notebook_look *l)
 		log_info("notebooks: the server answers again");
 	snprintf(l->why, sizeof(l->why), "%s", err.text);
 	for (struct notebook_entry *e; (e = map_next(l->t->by_id, &cursor));) {
+		if (l->t->node->facts.is_taken_up && notebook_forget_old(e, now))
+			continue;
 		struct look_kernel *k = of_row(&e->k);
 		if (k)
 			judge_kernel(l, k, e, now);
