@@ -373,6 +373,37 @@ rule "interrupted" { every = "1s", each = "notebook", where = "project = LAND an
 		unload(kernel)
 	end)
 
+	it("that near their limit end when an interrupt did not help, and no other with them", function()
+		if not open() then return end
+		if node:status().isolation == "none" then return pending "no cgroups here" end
+		local large, small
+		with_rules([[
+box "a kernel" { at = "notebooks/${user}/${kernel}", memory = "300m" }
+rule "interrupted" { every = "1s", each = "notebook", where = "project = LAND and busy and memory > 50% of limit", act = interrupt "it used {memory} of {limit}" }
+rule "unloaded" { every = "1s", each = "notebook", where = "project = LAND and memory > 70% of limit and not leased", act = unload "{memory} of {limit}, and no interrupt helped" }
+]], function()
+			small = start "LAND/small.ipynb"
+			large = start "LAND/stubborn.ipynb"
+			cell(small, "kept = 5")
+			cell(large, "1")
+			-- it takes more only once it is interrupted, which it hears once
+			jupyter("send", large, [[
+import signal, time
+held = bytearray(b'x') * (120 << 20)
+while True:
+    try:
+        time.sleep(1)
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        more = bytearray(b'x') * (70 << 20)]])
+			event("notebook.interrupted", "LAND/stubborn.ipynb")
+			event("notebook.unloaded", "no interrupt helped")
+			wait_for("its row to be gone", function() return not row(large) end, 20)
+			assert.are.equal("5", cell(small, "kept"))
+		end)
+		unload(small)
+	end)
+
 	it("are shown by dssctl, previewed with --where, and their memory is given back by free", function()
 		if not open() then return end
 		local kernel = start "SALES/shown.ipynb"
