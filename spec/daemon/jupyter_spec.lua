@@ -303,6 +303,24 @@ print(ask("/announce", {"kernel": "mine", "path": "x", "spec": "python3"}), ask(
 		assert.are.equal("5", cell(kernel, "2 + 3"))
 	end)
 
+	it("are taken up only if a server started them: a kernel cannot have the next one signal what it names", function()
+		if not open() then return end
+		local kernel = start "SALES/forger.ipynb"
+		assert.are.equal("done", cell(kernel, ([[
+import json, shutil
+folder, mine, forged = %q, %q, "11111111-2222-3333-4444-555555555555"
+with open("%%s/dss-%%s.json" %% (folder, mine)) as f:
+    facts = json.load(f)
+shutil.copy("%%s/kernel-%%s.json" %% (folder, mine), "%%s/kernel-%%s.json" %% (folder, forged))
+with open("%%s/dss-%%s.json" %% (folder, forged), "w") as f:
+    json.dump(facts, f)
+print("done")]]):format(node.dir .. "/notebooks/server/runtime", kernel)))
+		kill_server()
+		assert.truthy(shown(kernel))
+		assert.is_nil(shown "11111111-2222-3333-4444-555555555555")
+		await_idle(kernel)
+	end)
+
 	it("survive `dss restart jupyter` and the end of the backend, which knows them afterwards", function()
 		if not open() then return end
 		local kernel = start "SALES/six.ipynb"

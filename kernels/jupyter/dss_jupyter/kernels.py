@@ -3,6 +3,8 @@ takes up those that live."""
 import asyncio
 import contextvars
 import functools
+import hashlib
+import hmac
 import json
 import os
 import signal
@@ -26,6 +28,12 @@ LATER = "DSS_LATER_"  # the launcher takes it off
 NUDGES_S = (0.1, 0.3, 1, 5, 20)
 IDLE_WITHIN_S = 1.5  # for kernels that are taken up to say that they are idle: a client of one that is held to be busy may miss its first output
 BUFFER_BYTES = 16 << 20
+
+
+def seal_of(kernel_id, facts):
+    """The folder is our user's, so kernels can write there: without it one could name any process of our user and have us signal that."""
+    text = json.dumps([kernel_id] + [facts.get(k) for k in ("pid", "ticks", "spec", "notebook", "cwd")])
+    return hmac.new(given.get().derived(b"kernels"), text.encode(), hashlib.sha256).hexdigest()
 
 
 class Provisioner(LocalProvisioner):
@@ -116,6 +124,7 @@ class Kernel(AsyncIOLoopKernelManager):
         """For the next server."""
         facts = {"pid": pid, "ticks": start_ticks(pid), "spec": self.kernel_name, "notebook": self.notebook,
                  "cwd": self._launch_args.get("cwd")}
+        facts["seal"] = seal_of(self.kernel_id, facts)
         fresh = self.facts_file + ".new"
         with open(fresh, "w") as f:
             json.dump(facts, f)
@@ -221,6 +230,8 @@ class Kernels(Activity, AsyncMappingKernelManager):
             await asyncio.wait(nudges, timeout=IDLE_WITHIN_S)
 
     async def take_one(self, kernel_id, facts):
+        if not hmac.compare_digest(str(facts.get("seal")).encode(), seal_of(kernel_id, facts).encode()):
+            raise PermissionError("no server with our token started it")
         if start_ticks(int(facts["pid"])) != facts["ticks"]:
             raise ProcessLookupError("it has ended")
         km, _, kernel_id = self.pre_start_kernel(str(facts["spec"]), {"kernel_id": kernel_id})
