@@ -412,6 +412,8 @@ print("done")]]):format(node.dir .. "/notebooks/server/runtime", kernel)))
 		assert.truthy(json.encode(p):find("apt-get install jupyter-server python3-ipykernel", 1, true), json.encode(p))
 		assert.are_not.equal("ready", p.state)
 		close()
+		os.remove(python)
+		os.remove((python:match "^(.*)/"))
 	end)
 
 	it("run without cgroups as well", function()
