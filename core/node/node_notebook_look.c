@@ -354,9 +354,8 @@ static void fill(struct notebook_look *l, const struct look_session *said, const
 					  .quiet_ms = -1,
 					  .silent_ms = -1 };
 	out->kernel = said ? said->kernel : out->id;
-	out->project = project_of(out->path, project, project_size);
-	if (!out->project[0] && e)
-		out->project = e->k.project;
+	/* As it was told at the door: the server's list of sessions is a file that users' code can write. */
+	out->project = e && e->k.project[0] ? e->k.project : project_of(out->path, project, project_size);
 	if (e && !e->k.is_alive)
 		out->state = IDLE_DEAD;
 	if (!k)

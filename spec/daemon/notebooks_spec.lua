@@ -106,6 +106,31 @@ describe("sessions of notebooks", function()
 		assert.is_false(is_alive(math.tointeger(r.pid)))
 	end)
 
+	it("belong to the project that started them, whatever the server's list of sessions says", function()
+		if not open() then return end
+		local kernel, session = start "SALES/mine.ipynb"
+		project("OTHER", 'project { owner = "bob" }')
+		local _, bob = node:http("POST", "/api/keys", { user = "bob" })
+		-- as a cell can: the file is its user's
+		Instance.run { PYTHON, "-c", [[
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1], timeout=10)
+db.execute("INSERT INTO session (session_id, path, name, type, kernel_id) VALUES ('forged', 'OTHER/x.ipynb', 'x', 'notebook', ?)", (sys.argv[2],))
+db.commit()]], node.dir .. "/notebooks/server/sessions.sqlite", kernel }
+		local forged
+		wait_for("the forged session", function()
+			local _, list = node:http("GET", "/api/notebooks")
+			for _, r in ipairs(list) do
+				if r.id == "forged" then forged = r return true end
+			end
+			return nil, json.encode(list)
+		end, 40)
+		assert.are.same({ "SALES", "ann", kernel }, { forged.project, forged.user, forged.kernelId })
+		assert.are.equal(404, (node:http("DELETE", "/api/notebooks/forged", nil, { key = bob.key })))
+		assert.are.equal("2", cell(kernel, "1 + 1"))
+		unload(session)
+	end)
+
 	it("are busy in a long silent cell: neither quiet nor silent", function()
 		if not open() then return end
 		local kernel, session = start "SALES/busy.ipynb"
