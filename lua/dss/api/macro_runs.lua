@@ -152,6 +152,18 @@ local function as_run_user(run, name, kwargs, fn)
 	if ok ~= true then fail(run, ("a kernel of the run user has to look there, and none can: %s"):format(why)) end
 end
 
+local TMP_FIELDS = {
+	id = "string", folder = "string", words = "table", key = "table", size = "number", age = "number", open = "boolean", directory = "boolean",
+}
+
+local function tmp_row(row)
+	local out = {}
+	for name, kind in pairs(TMP_FIELDS) do
+		if type(row[name]) == kind and row[name] ~= json.null then out[name] = row[name] end
+	end
+	return out
+end
+
 function gather.tmp_file(run, _, fn)
 	-- a param of that name says where else
 	local folders, said = json.array {}, json.decode(run.params).folders
@@ -164,12 +176,9 @@ function gather.tmp_file(run, _, fn)
 		if type(result) ~= "table" or type(result.rows) ~= "table" then return fail(run, "the run user's task answered nonsense") end
 		run.is_cut = result.cut == true
 		for i, row in ipairs(result.rows) do
-			-- it runs as the users' code does: what it says is not believed to be well formed
+			-- it runs as the users' code does: what it says is not believed to be well formed, nor taken for more than it may say
 			if i > ROWS_MOST or type(row) ~= "table" or type(row.id) ~= "string" or not utf8.len(row.id) then break end
-			for name, v in pairs(row) do
-				if v == json.null then row[name] = nil end
-			end
-			out[i] = row
+			out[i] = tmp_row(row)
 		end
 		fn(out)
 	end)

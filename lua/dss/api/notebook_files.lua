@@ -8,6 +8,7 @@ local projects = require "dss.api.projects"
 local sessions = require "dss.api.notebooks"
 
 local DEPTH_MOST, FOLDERS_MOST, LIST_MOST, KNOWN_MOST = 5, 100, 1000, 5000
+local SPEC_BYTES = 4 << 20    -- a notebook beyond it is not read for its kernelspec alone
 local NAME_MOST = 1000
 
 local M = {}
@@ -128,7 +129,7 @@ local function walk(key, fn)
 	next_folder()
 end
 
---- Reads what is not known of them, one after the other, then calls fn(); one that cannot be read has no kernelspec.
+--- Reads what is not known of them, one after the other, then calls fn(); one that cannot be read, or is large, has no kernelspec.
 local function read_specs(found, fn)
 	local at = 0
 	local function next_one()
@@ -136,6 +137,7 @@ local function read_specs(found, fn)
 		local e = found[at]
 		if not e then return fn() end
 		if known[e.path] and known[e.path].modified == e.last_modified then return next_one() end
+		if type(e.size) == "number" and e.size > SPEC_BYTES then return next_one() end -- it would be read whole, on the loop
 		notebooks.ask("GET", url(e.path, "?type=notebook&content=1"), nil, function(status, answer)
 			local model = status == 200 and json.decode(answer)
 			if status then remember(e.path, e.last_modified, spec_of(model and model.content)) end

@@ -199,6 +199,14 @@ describe("notebooks over the API", function()
 		assert.same({ name = "python3", display_name = "Python 3", language = "python" }, list[1].kernelSpec)
 		assert.equal("R", list[2].language)
 		assert.equal(1795293306000, list[1].lastModifiedOn)
+		-- a large one is listed, and not read for its kernelspec
+		local large = entry("notebook", "P/deep/r.ipynb", "2026-11-22T00:00:00Z")
+		large.size = 5 << 20
+		a["GET /api/contents/P/deep?type=directory&content=1"] = { 200, { content = json.array { large } } }
+		local asked = #world.was.asked
+		list = select(2, world.ask("GET", "/public/api/projects/P/jupyter-notebooks/", bob))
+		assert.equal("a deep/r", names(list))
+		for i = asked + 1, #world.was.asked do assert.is_nil(world.was.asked[i][2]:find("r.ipynb", 1, true)) end
 		local _, active = world.ask("GET", "/public/api/projects/P/jupyter-notebooks/?active=True", bob)
 		assert.equal("a", names(active))
 	end)
