@@ -10,28 +10,19 @@
  *   order(kind, verb, id, why) → true | nil, why            as rules do
  *   logs(project | nil, from, fn(json | nil, next | why))   fleet/joblog.h     remove_log(project, name, changed_ms, fn(why | nil))
  *   save(run, is_new, fn(why | nil))                        a run as a task of kind macro: id owner project title payload state cause error result …
- *   make_id() → id                                          soon(ms, fn)
- *   diagnose(id, fn(why | nil)) → true | nil, why           run/macros/ID.tar.gz by a process of its own; stop(id) kills it
- *   file(id) → bytes, size | nil    drop(id)                tidy(ms): files that are older go
+ *   make_id() → id
  *   on_rule(fn(rule, "NAME {params}"))                      called once, by the next rule that runs a macro
  *   share() → folder of our runtimes
  */
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #include <lauxlib.h>
-#include "base/list.h"
 #include "base/text.h"
 #include "bind/app.h"
 #include "bind/arg.h"
 #include "bind/decide.h"
-#include "bind/helper.h"
 #include "bind/json_out.h"
 #include "bind/later.h"
 #include "bind/policies_live.h"
@@ -41,14 +32,10 @@
 #include "fleet/fleet_verbs.h"
 #include "fleet/joblog.h"
 #include "sys/clock.h"
-#include "sys/fds.h"
 #include "sys/home.h"
 
-#define ARGS_MOST    4
-#define ROWS_MOST    10000
-#define FILE_MOST    ((off_t)60 << 20)
-#define DIAGNOSIS_MS 300000
-#define FOLDER       "run/macros"
+#define ARGS_MOST 4
+#define ROWS_MOST 10000
 
 /* --- asked of the policies: texts and a flag in, two texts out --- */
 
@@ -218,34 +205,10 @@ static int order(lua_State *L)
 	return 1;
 }
 
-/* --- a later word --- */
-
-static int push_why(lua_State *L, void *data)
-{
-	lua_pushstring(L, data);
-	return 1;
-}
-
 static void tell_why(void *data, const char *why)
 {
 	struct later *later = data;
-	later_call(&later, push_why, (void *)why);
-}
-
-struct soon {
-	struct list link; /* of those that wait: they go with the state */
-	struct loop_timer *timer;
-	struct later *later;
-};
-
-static void on_soon(void *data)
-{
-	struct soon *s = data;
-	struct later *later = s->later;
-	list_remove(&s->link);
-	loop_timer_free(&s->timer);
-	free(s);
-	later_call(&later, NULL, NULL);
+	later_tell(&later, why);
 }
 
 /* --- logs in jobs/ --- */
@@ -377,174 +340,7 @@ static int make_id(lua_State *L)
 	return 1;
 }
 
-/* --- files that were made --- */
-
-#define HELPERS_MOST 2
-
-struct making {
-	struct helper *helper;
-	struct later *later;
-	char id[FUTURE_ID_MAX];
-};
-
-struct makings { /* the state's own */
-	struct making all[HELPERS_MOST];
-	struct later *rule; /* NULL: nobody listens */
-	struct list soons;
-};
-
-static void release_makings(void *p)
-{
-	struct makings *m = p;
-	for (size_t i = 0; i < HELPERS_MOST; i++)
-		if (m->all[i].helper) {
-			helper_end(&m->all[i].helper);
-			later_free(&m->all[i].later);
-		}
-	later_free(&m->rule);
-	for (struct list *l; (l = list_first(&m->soons));) {
-		struct soon *s = list_of(l, struct soon, link);
-		list_remove(l);
-		loop_timer_free(&s->timer);
-		later_free(&s->later);
-		free(s);
-	}
-	free(m);
-}
-
-/* upvalue 1: the guard of struct makings */
-static int soon(lua_State *L)
-{
-	struct app *app = json_out_app(L);
-	struct makings *all = *(void **)lua_touserdata(L, lua_upvalueindex(1));
-	int64_t ms = arg_int(L, 1, 0, INT_MAX);
-	struct later *later = later_new(L, 2);
-	struct soon *s = calloc(1, sizeof *s);
-	if (!s || !(s->timer = loop_timer_new(app->loop, on_soon, s))) {
-		free(s);
-		later_free(&later);
-		return luaL_error(L, "not enough memory");
-	}
-	s->later = later;
-	list_push(&all->soons, &s->link);
-	loop_timer_start(s->timer, ms);
-	return 0;
-}
-
-static int file_path(const struct app *app, const char *id, char *out, size_t room)
-{
-	if (!text_is_id(id, strlen(id)) || strlen(id) >= FUTURE_ID_MAX)
-		return -1;
-	return snprintf(out, room, "%s/" FOLDER "/%s.tar.gz", app->dir, id) < (int)room ? 0 : -1;
-}
-
-static void on_made(void *data, const char *why)
-{
-	struct making *m = data;
-	struct later *later = m->later;
-	memset(m, 0, sizeof *m);
-	later_call(&later, push_why, (void *)why);
-}
-
-/* upvalue 1: the guard of struct makings */
-static int diagnose(lua_State *L)
-{
-	struct app *app = json_out_app(L);
-	struct err err = { 0 };
-	char path[PATH_MAX], folder[PATH_MAX];
-	const char *id = arg_text(L, 1, NULL);
-	struct makings *all = *(void **)lua_touserdata(L, lua_upvalueindex(1));
-	struct making *m = NULL;
-	for (size_t i = 0; i < HELPERS_MOST && !m; i++)
-		if (!all->all[i].helper)
-			m = &all->all[i];
-	if (file_path(app, id, path, sizeof path) < 0 ||
-	    snprintf(folder, sizeof folder, "%s/" FOLDER, app->dir) >= (int)sizeof folder)
-		return arg_fail(L, "its path is too long");
-	if (!m)
-		return arg_fail(L, "two are being made already");
-	if (mkdir(folder, 0700) < 0 && errno != EEXIST) {
-		err_sys(&err, errno, "unable to make %s", folder);
-		return arg_fail(L, err.text);
-	}
-	char *argv[] = { (char *)"dssctl", (char *)"-C", (char *)app->dir, (char *)"diag", (char *)"--out", path, NULL };
-	struct later *later = later_new(L, 2);
-	m->later = later;
-	snprintf(m->id, sizeof m->id, "%s", id);
-	m->helper = helper_start(app->loop, argv, DIAGNOSIS_MS, on_made, m, &err);
-	if (!m->helper) {
-		memset(m, 0, sizeof *m);
-		later_free(&later);
-		return arg_fail(L, err.text);
-	}
-	lua_pushboolean(L, 1);
-	return 1;
-}
-
-/* The function of diagnose is not called then. */
-static int stop(lua_State *L)
-{
-	const char *id = arg_text(L, 1, NULL);
-	struct makings *all = *(void **)lua_touserdata(L, lua_upvalueindex(1));
-	for (size_t i = 0; i < HELPERS_MOST; i++)
-		if (all->all[i].helper && strcmp(all->all[i].id, id) == 0) {
-			struct making *m = &all->all[i];
-			helper_end(&m->helper);
-			later_free(&m->later);
-			memset(m, 0, sizeof *m);
-		}
-	return 0;
-}
-
-static int file(lua_State *L)
-{
-	char path[PATH_MAX];
-	struct stat st;
-	luaL_Buffer b;
-	int fd = file_path(json_out_app(L), arg_text(L, 1, NULL), path, sizeof path) < 0
-			 ? -1
-			 : open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > FILE_MOST) {
-		fds_close(&fd);
-		return 0;
-	}
-	fds_close(&fd); /* a raise for want of memory must not leak it */
-	char *into = luaL_buffinitsize(L, &b, (size_t)st.st_size + 1);
-	if ((fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)) < 0)
-		return 0;
-	ssize_t n = read(fd, into, (size_t)st.st_size);
-	fds_close(&fd);
-	if (n != st.st_size)
-		return 0;
-	luaL_pushresultsize(&b, (size_t)n);
-	lua_pushinteger(L, (lua_Integer)n);
-	return 2;
-}
-
-static int drop(lua_State *L)
-{
-	char path[PATH_MAX];
-	if (file_path(json_out_app(L), arg_text(L, 1, NULL), path, sizeof path) == 0)
-		unlink(path);
-	return 0;
-}
-
-static int tidy(lua_State *L)
-{
-	char folder[PATH_MAX];
-	struct stat st;
-	int64_t bound = clock_wall_ms() - arg_int(L, 1, 0, INT64_MAX);
-	if (snprintf(folder, sizeof folder, "%s/" FOLDER, json_out_app(L)->dir) >= (int)sizeof folder)
-		return 0;
-	DIR *dir = opendir(folder);
-	for (const struct dirent *d; dir && (d = readdir(dir));)
-		if (d->d_name[0] != '.' && fstatat(dirfd(dir), d->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		    (int64_t)st.st_mtime * 1000 < bound)
-			unlinkat(dirfd(dir), d->d_name, 0);
-	if (dir)
-		closedir(dir);
-	return 0;
-}
+/* --- rules that run one --- */
 
 struct ruled {
 	const char *rule, *what;
@@ -560,25 +356,30 @@ static int push_ruled(lua_State *L, void *data)
 
 static int on_ruled(void *data, const char *rule, const char *what, struct err *err)
 {
-	struct makings *all = data;
+	struct later **waits = data, *later = *waits;
 	struct ruled r = { rule, what };
-	struct later *later = all->rule;
 	if (!later)
 		return err_set(err, "the API takes no macros now");
-	all->rule = NULL; /* it asks for the next one itself */
+	*waits = NULL; /* it asks for the next one itself */
 	later_call(&later, push_ruled, &r);
 	return 0;
 }
 
+static void release_waits(void *p)
+{
+	later_free(p);
+	free(p);
+}
+
+/* upvalue 1: the guard of who waits for a rule: a struct later *, NULL = nobody */
 static int on_rule(lua_State *L)
 {
 	struct app *app = json_out_app(L);
-	struct makings *all = *(void **)lua_touserdata(L, lua_upvalueindex(1));
-	struct later *later = later_new(L, 1);
-	later_free(&all->rule);
-	all->rule = later;
+	struct later **waits = *(void **)lua_touserdata(L, lua_upvalueindex(1)), *later = later_new(L, 1);
+	later_free(waits);
+	*waits = later;
 	if (app->live)
-		rule_runs_on_macro(policies_live_rules(app->live), on_ruled, all);
+		rule_runs_on_macro(policies_live_rules(app->live), on_ruled, waits);
 	return 0;
 }
 
@@ -596,21 +397,14 @@ int bind_macros_open(lua_State *L)
 	static const luaL_Reg words[] = {
 		{ "list", list },       { "params", params }, { "judge", judge }, { "whole", whole }, { "note", note },
 		{ "rows", rows },       { "order", order },   { "logs", logs },   { "save", save },   { "remove_log", remove_log },
-		{ "make_id", make_id }, { "file", file },     { "drop", drop },   { "tidy", tidy },   { "share", share },
-		{ NULL, NULL },
+		{ "make_id", make_id }, { "share", share },   { NULL, NULL },
 	};
 	luaL_newlib(L, words);
-	void **guard = ref_guard(L, release_makings);
-	*guard = calloc(1, sizeof(struct makings));
+	void **guard = ref_guard(L, release_waits);
+	*guard = calloc(1, sizeof(struct later *));
 	if (!*guard)
 		return luaL_error(L, "not enough memory");
-	list_init(&((struct makings *)*guard)->soons);
-	static const luaL_Reg own[] = {
-		{ "diagnose", diagnose }, { "stop", stop }, { "soon", soon }, { "on_rule", on_rule }, { NULL, NULL }
-	};
-	lua_pushvalue(L, -2);
-	lua_insert(L, -2); /* the table, the table, the guard */
-	luaL_setfuncs(L, own, 1);
-	lua_settop(L, -2);
+	lua_pushcclosure(L, on_rule, 1);
+	lua_setfield(L, -2, "on_rule");
 	return 1;
 }

@@ -91,16 +91,10 @@ static int find(lua_State *L)
 
 /* --- orders --- */
 
-static int push_why_not(lua_State *L, void *data)
-{
-	lua_pushstring(L, data); /* NULL: nil */
-	return 1;
-}
-
 static void on_done(void *data, const char *why_not)
 {
 	struct later *later = data;
-	later_call(&later, push_why_not, (void *)why_not);
+	later_tell(&later, why_not);
 }
 
 typedef void order_fn(struct node_notebooks *t, const char *session, const char *cause, const char *by, const char *text,

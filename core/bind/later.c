@@ -67,6 +67,17 @@ void later_call(struct later **later, later_push_fn *push, void *data)
 	later_free(&l);
 }
 
+static int push_text(lua_State *L, void *data)
+{
+	lua_pushstring(L, data);
+	return 1;
+}
+
+void later_tell(struct later **later, const char *text)
+{
+	later_call(later, push_text, (void *)text);
+}
+
 void later_free(struct later **later)
 {
 	if (!*later)

@@ -14,6 +14,8 @@ struct later *later_new(lua_State *L, int i);
 typedef int later_push_fn(lua_State *L, void *data);
 /* Calls and frees it; a raise is logged with its traceback. */
 void later_call(struct later **later, later_push_fn *push, void *data);
+/* The same with one text; NULL: nil. */
+void later_tell(struct later **later, const char *text);
 void later_free(struct later **later);
 
 #endif

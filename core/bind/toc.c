@@ -21,6 +21,8 @@ static const struct toc_entry entries[] = {
 	{ "bind.notebooks", bind_notebooks_open, VM_API },
 	{ "bind.models", bind_models_open, VM_API },
 	{ "bind.macros", bind_macros_open, VM_API },
+	{ "bind.macro_files", bind_macro_files_open, VM_API },
+	{ "bind.soon", bind_soon_open, VM_API },
 	{ "bind.settings", bind_settings_open, VM_API },
 	{ "bind.usage", bind_usage_open, VM_API },
 	{ "bind.logs", bind_logs_open, VM_API },

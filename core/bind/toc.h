@@ -32,6 +32,8 @@ int bind_webapps_open(lua_State *L);
 int bind_notebooks_open(lua_State *L);
 int bind_models_open(lua_State *L);
 int bind_macros_open(lua_State *L);
+int bind_macro_files_open(lua_State *L);
+int bind_soon_open(lua_State *L);
 int bind_settings_open(lua_State *L);
 int bind_usage_open(lua_State *L);
 int bind_logs_open(lua_State *L);

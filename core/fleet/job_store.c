@@ -9,6 +9,7 @@
 #include "fleet/job_inner.h"
 #include "fleet/jtext.h"
 #include "fleet/store_sql.h"
+#include "fleet/store_texts.h"
 #include "net/json.h"
 #include "sys/clock.h"
 
@@ -49,12 +50,6 @@ static void bind_some(sqlite3_stmt *st, int at, int64_t v, int64_t none)
 		sqlite3_bind_int64(st, at, v);
 }
 
-static const char *column(sqlite3_stmt *st, int at)
-{
-	const char *s = (const char *)sqlite3_column_text(st, at);
-	return s ? s : "";
-}
-
 static int64_t column_or(sqlite3_stmt *st, int at, int64_t none)
 {
 	return sqlite3_column_type(st, at) == SQLITE_NULL ? none : sqlite3_column_int64(st, at);
@@ -64,21 +59,21 @@ static int64_t column_or(sqlite3_stmt *st, int at, int64_t none)
 
 void job_store_read_activity(struct job *job, struct sqlite3_stmt *st, int at)
 {
-	struct job_activity *a = job_activity(job, column(st, at));
-	int state = job_state_named(column(st, at + 1));
+	struct job_activity *a = job_activity(job, store_texts_column(st, at));
+	int state = job_state_named(store_texts_column(st, at + 1));
 	if (!a || state < 0)
 		return;
 	a->state = (enum job_state)state;
 	a->started_ms = sqlite3_column_int64(st, at + 2);
 	a->ended_ms = sqlite3_column_int64(st, at + 3);
-	snprintf(a->process, sizeof(a->process), "%s", column(st, at + 4));
-	snprintf(a->request, sizeof(a->request), "%s", column(st, at + 5));
-	snprintf(a->cause, sizeof(a->cause), "%s", column(st, at + 6));
+	snprintf(a->process, sizeof(a->process), "%s", store_texts_column(st, at + 4));
+	snprintf(a->request, sizeof(a->request), "%s", store_texts_column(st, at + 5));
+	snprintf(a->cause, sizeof(a->cause), "%s", store_texts_column(st, at + 6));
 	a->code = (int)column_or(st, at + 7, -1);
 	a->signal = (int)column_or(st, at + 8, -1);
 	a->peak_bytes = column_or(st, at + 9, -1);
 	free(a->message);
-	a->message = column(st, at + 10)[0] ? strdup(column(st, at + 10)) : NULL;
+	a->message = store_texts_column(st, at + 10)[0] ? strdup(store_texts_column(st, at + 10)) : NULL;
 	/* One that was ordered has its end told by the keeper, which forgets nothing that was not acknowledged. */
 	a->is_alive = a->process[0] && !a->cause[0];
 }
@@ -94,7 +89,7 @@ int job_store_load(void *data, struct store_sql *sql, struct err *err)
 	if (!st)
 		return -1;
 	while ((rc = sqlite3_step(st)) == SQLITE_ROW) {
-		struct job *job = jobs_of(jobs, column(st, 0));
+		struct job *job = jobs_of(jobs, store_texts_column(st, 0));
 		if (job)
 			job_store_read_activity(job, st, 1);
 	}
@@ -105,10 +100,10 @@ int job_store_load(void *data, struct store_sql *sql, struct err *err)
 		return -1;
 	while ((rc = sqlite3_step(st)) == SQLITE_ROW) {
 		struct job_built built = { .started_ms = sqlite3_column_int64(st, 3), .built_ms = sqlite3_column_int64(st, 4) };
-		snprintf(built.job, sizeof(built.job), "%s", column(st, 2));
-		snprintf(built.definition, sizeof(built.definition), "%s", column(st, 5));
-		snprintf(built.script, sizeof(built.script), "%s", column(st, 6));
-		job_note_dataset(jobs, column(st, 0), column(st, 1), &built);
+		snprintf(built.job, sizeof(built.job), "%s", store_texts_column(st, 2));
+		snprintf(built.definition, sizeof(built.definition), "%s", store_texts_column(st, 5));
+		snprintf(built.script, sizeof(built.script), "%s", store_texts_column(st, 6));
+		job_note_dataset(jobs, store_texts_column(st, 0), store_texts_column(st, 1), &built);
 	}
 	return finish(sql, st, rc, "read", err) == SQLITE_OK ? 0 : -1;
 }
@@ -277,14 +272,14 @@ struct reading {
 
 static void read_row(struct row *r, sqlite3_stmt *st)
 {
-	int state = future_state_named(column(st, 7));
-	snprintf(r->task, sizeof(r->task), "%s", column(st, 0));
-	snprintf(r->project, sizeof(r->project), "%s", column(st, 1));
-	snprintf(r->id, sizeof(r->id), "%s", column(st, 2));
-	snprintf(r->owner, sizeof(r->owner), "%s", column(st, 3));
-	snprintf(r->kernel, sizeof(r->kernel), "%s", column(st, 4));
-	snprintf(r->cause, sizeof(r->cause), "%s", column(st, 5));
-	r->error = column(st, 6)[0] ? strdup(column(st, 6)) : NULL;
+	int state = future_state_named(store_texts_column(st, 7));
+	snprintf(r->task, sizeof(r->task), "%s", store_texts_column(st, 0));
+	snprintf(r->project, sizeof(r->project), "%s", store_texts_column(st, 1));
+	snprintf(r->id, sizeof(r->id), "%s", store_texts_column(st, 2));
+	snprintf(r->owner, sizeof(r->owner), "%s", store_texts_column(st, 3));
+	snprintf(r->kernel, sizeof(r->kernel), "%s", store_texts_column(st, 4));
+	snprintf(r->cause, sizeof(r->cause), "%s", store_texts_column(st, 5));
+	r->error = store_texts_column(st, 6)[0] ? strdup(store_texts_column(st, 6)) : NULL;
 	r->state = state < 0 ? FUTURE_FAILED : (enum future_state)state;
 	r->created_ms = sqlite3_column_int64(st, 8);
 	r->started_ms = sqlite3_column_int64(st, 9);
@@ -352,7 +347,7 @@ static int read_list(struct reading *r, struct store_sql *sql, struct err *err)
 		}
 		memset(&r->rows[r->n], 0, sizeof(r->rows[r->n]));
 		read_row(&r->rows[r->n], st);
-		const char *def = column(st, 11);
+		const char *def = store_texts_column(st, 11);
 		r->rows[r->n++].def = json_parse_object(def, strlen(def), NULL);
 	}
 	return finish(sql, st, rc, "read", err);

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "fleet/store_sql.h"
+#include "fleet/store_texts.h"
 #include "net/json.h"
 #include "sys/clock.h"
 
@@ -83,12 +84,6 @@ static int keep(struct settings *t, struct entry *e)
 
 /* --- loading --- */
 
-static const char *column(sqlite3_stmt *st, int at)
-{
-	const char *s = (const char *)sqlite3_column_text(st, at);
-	return s ? s : "";
-}
-
 static int load_all(void *data, struct store_sql *sql, struct err *err)
 {
 	struct settings *t = data;
@@ -96,8 +91,8 @@ static int load_all(void *data, struct store_sql *sql, struct err *err)
 	bool is_whole = true;
 	int rc = sqlite3_prepare_v2(store_sql_db(sql), "SELECT project, key, json, by, at_ms FROM project_setting", -1, &st, NULL);
 	while (rc == SQLITE_OK && (rc = sqlite3_step(st)) == SQLITE_ROW) {
-		const struct setting s = { column(st, 0), column(st, 1), column(st, 2), column(st, 3),
-					   sqlite3_column_int64(st, 4) };
+		const struct setting s = { store_texts_column(st, 0), store_texts_column(st, 1), store_texts_column(st, 2),
+					   store_texts_column(st, 3), sqlite3_column_int64(st, 4) };
 		struct entry *e = entry_new(&s);
 		is_whole = e && keep(t, e) == 0 && is_whole;
 		rc = SQLITE_OK;

@@ -5,6 +5,8 @@ local gate = require "bind.gate"
 local json = require "bind.json"
 local log = require "bind.log"
 local macros = require "bind.macros"
+local files = require "bind.macro_files"
+local soon = require "bind.soon"
 local notebooks = require "bind.notebooks"
 
 local M = {}
@@ -61,7 +63,7 @@ local function finish(run, state, error_text)
 	run.cause = state == "aborted" and (run.is_admin_act and "admin" or "user") or nil
 	if state ~= "done" then
 		run.result = nil
-		if run.def.makes then macros.drop(run.id) end
+		if run.def.makes then files.drop(run.id) end
 	end
 	save(run, function()
 		local waiters = run.waiters
@@ -75,7 +77,7 @@ local function fail(run, text) finish(run, "failed", text) end
 
 --- Goes on in the next turn of the loop, unless somebody asked to stop.
 local function go_on(run, fn)
-	macros.soon(0, function()
+	soon(0, function()
 		if run.state ~= "running" then return end
 		if run.aborter then return finish(run, "aborted", ("Aborted by %s"):format(run.aborter)) end
 		fn()
@@ -134,7 +136,7 @@ local function as_run_user(run, name, kwargs, fn)
 	local function await(task)
 		fleet.wait(task, WAIT_S, function()
 			local _, has_ended = fleet.whose(task)
-			if has_ended == false then return macros.soon(100, function() await(task) end) end
+			if has_ended == false then return soon(100, function() await(task) end) end
 			ended(task)
 		end)
 	end
@@ -344,9 +346,9 @@ end
 
 local function make_diagnosis(run)
 	run.doing = "making the archive"
-	local ok, why = macros.diagnose(run.id, function(trouble)
+	local ok, why = files.diagnose(run.id, function(trouble)
 		if trouble then return fail(run, trouble) end
-		local _, bytes = macros.file(run.id)
+		local _, bytes = files.file(run.id)
 		if not bytes then return fail(run, "the archive is not there, or too large") end
 		run.result = json.encode { file = run.id .. ".tar.gz", bytes = bytes }
 		finish(run, "done")
@@ -389,7 +391,7 @@ local function tidy()
 		if run.is_saved and run.ended_ms < bound then M.forget(run) end
 		if run.is_saved and run.ended_ms < bound then runs[id] = nil end
 	end
-	macros.tidy(DAY_MS)
+	files.tidy(DAY_MS)
 end
 
 --- def: of macros.list; params: checked, JSON; about: { who, is_admin, project?, rule? }. Calls fn(run), or fn(nil, status, why).
@@ -422,7 +424,7 @@ function M.abort(run, by, is_admin_act)
 	if run.state ~= "running" or run.aborter then return end
 	run.aborter, run.is_admin_act = by, is_admin_act
 	if run.task then fleet.abort(run.task, by, is_admin_act) end
-	if run.def.makes then macros.stop(run.id) end
+	if run.def.makes then files.stop(run.id) end
 	go_on(run, function() end)
 end
 
@@ -436,7 +438,7 @@ end
 function M.forget(run)
 	runs[run.id] = nil
 	run.result = nil
-	if run.def.makes then macros.drop(run.id) end
+	if run.def.makes then files.drop(run.id) end
 	if run.state == "done" then save(run) end
 end
 

@@ -4,6 +4,7 @@ local fleet = require "bind.fleet"
 local id = require "dss.text.id"
 local json = require "bind.json"
 local macros = require "bind.macros"
+local files = require "bind.macro_files"
 local projects = require "dss.api.projects"
 local runs = require "dss.api.macro_runs"
 
@@ -182,13 +183,13 @@ end
 
 --- A file of another backend's life is there still.
 local function send_file(req, state, run)
-	local bytes = macros.file(state.id)
+	local bytes = files.file(state.id)
 	if not bytes then return errors.reply(req, 410, ("The result of run %s is gone: it is kept for a day, or until it is fetched"):format(state.id)) end
 	req.reply(200, kinds.file[2], bytes, {
 		["Content-Disposition"] = ("attachment; filename=\"%s-%s.tar.gz\""):format(state.name, state.id),
 		["Cache-Control"] = "no-store, no-transform",
 	})
-	if run then runs.forget(run) else macros.drop(state.id) end
+	if run then runs.forget(run) else files.drop(state.id) end
 end
 
 local function is_file(v) return type(v) == "table" and type(v.file) == "string" and v.columns == nil end

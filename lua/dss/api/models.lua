@@ -4,7 +4,7 @@ local fleet = require "bind.fleet"
 local gate = require "bind.gate"
 local jobs = require "bind.jobs"
 local json = require "bind.json"
-local macros = require "bind.macros"
+local soon = require "bind.soon"
 local models = require "bind.models"
 local nearest = require "dss.text.nearest"
 local projects = require "dss.api.projects"
@@ -79,7 +79,7 @@ local function with_older(key, name, seen, fn)
 			if at > #sessions then return fn(out) end
 			take(sessions[at])
 		end
-		macros.soon(0, go_on)
+		soon(0, go_on)
 	end
 	go_on()
 end
