@@ -68,11 +68,11 @@ describe("a user's program", function()
 		if not has_jdk then return pending "needs a JDK and Gson (default-jdk-headless, libgoogle-gson-java)" end
 		work.full_pool(node, "jvm", 60)
 		local jars = ("%s/java/dss-client.jar:%s/java/dss-demo.jar:/usr/share/java/gson.jar"):format(helper.build, helper.build)
-		local said, code = Instance.run { "javac", "-encoding", "UTF-8", "-cp", jars, "-d", dir, "spec/kernels/java_work/work/Submit.java" }
+		local said, code = Instance.run { "javac", "-encoding", "UTF-8", "-cp", jars, "-d", dir, "spec/kernels/java_work/sample/Submit.java" }
 		assert.equal(0, code, said)
 		local key = node:read("config/admin.key"):match "%S+"
 		local env = { DSS_URL = "http://127.0.0.1:" .. node:port(), DSS_KEY = key }
-		local out, complaint, status = Instance.run_apart({ "java", "-cp", jars .. ":" .. dir, "work.Submit", "many" }, env)
+		local out, complaint, status = Instance.run_apart({ "java", "-cp", jars .. ":" .. dir, "sample.Submit", "many" }, env)
 		assert.equal(0, status, complaint)
 		assert.truthy(out:find("1275", 1, true), out) -- (0 + 1) + … + (49 + 1)
 		assert.falsy(out:find(key, 1, true))

@@ -34,8 +34,8 @@ if K.is_root and control and run then
 			t.chown(i.dir .. "/db/dss.sqlite", control.uid, control.gid)
 			t.mkdir(i.dir .. "/bin")
 			os.execute(("cp /usr/bin/id %s/bin/id && chmod 4755 %s/bin/id"):format(i.dir, i.dir))
-			t.mkdir(i.dir .. "/work")
-			t.chown(i.dir .. "/work", run.uid, run.gid)
+			t.mkdir(i.dir .. "/own")
+			t.chown(i.dir .. "/own", run.uid, run.gid)
 			i:start()
 			b = i:backend()
 		end)
@@ -46,7 +46,7 @@ if K.is_root and control and run then
 		local function try(code)
 			count = count + 1
 			local id = "try-" .. count
-			local out = i.dir .. "/work/" .. id
+			local out = i.dir .. "/own/" .. id
 			b:spawn { id = id, lua = ("local function done(s) local f = io.open(%q, 'w') f:write(tostring(s)) f:close() end %s"):format(out, code) }
 			local e = b:event(id, "exited")
 			assert.same({ id, "exited", 0, run.name }, { id, e.cause, e.code, e.user })

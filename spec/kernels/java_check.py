@@ -30,7 +30,7 @@ def java_kernel(heap="256m", *options):
 
 
 class JavaKernel(Kernel):
-    """Runs `work:NAME` of the shared checks as work.Work."""
+    """Runs `work:NAME` of the shared checks as sample.Work."""
 
     classes = None      # a folder, compiled once
 
@@ -39,7 +39,7 @@ class JavaKernel(Kernel):
 
     def run(self, callable_name, *args, task_id="t1", attempt=1, path=None, wait=15, **more):
         name = callable_name.partition(":")[2]
-        return self.java("work.Work", {"name": name, "args": list(args)}, [self.classes], task_id=task_id, attempt=attempt, wait=wait, **more)
+        return self.java("sample.Work", {"name": name, "args": list(args)}, [self.classes], task_id=task_id, attempt=attempt, wait=wait, **more)
 
     def java(self, name, state=None, classpath=None, task_id=None, attempt=1, wait=15, **more):
         payload = {"class": name, "state": state or {}, "classpath": [DEMO] if classpath is None else classpath}
@@ -120,7 +120,7 @@ def it_runs_a_class():
     same((state["state"], state["result"], state["resultBytes"], state["attempt"]), ("done", 41, 2, 1))
     same(run("which_thread", task_id="b-task")["result"], ["task b-task", True])
     same(run("nothing_at_all")["result"], None)
-    same(shared().java("work.Work$Bare", {"n": 7}, [shared().classes])[1]["result"], 7)
+    same(shared().java("sample.Work$Bare", {"n": 7}, [shared().classes])[1]["result"], 7)
     value = {"a": [None, True, "ü", 1.5, 12345678901234]}
     same(shared().java("com.example.Echo", {"value": value})[1]["result"], {"a": [None, True, "ü", 1.5, 12345678901234]})
 
@@ -156,11 +156,11 @@ def it_refuses_bad_tasks():
 def it_says_what_cannot_be_a_task():
     """says why a class cannot be a task, and what is wrong with its state or classpath"""
     k = shared()
-    for name, text in (("work.Nothing", "unable to find class work.Nothing in [" + k.classes), ("work.Work$Kind", "is an enum"),
-                       ("work.Work$Half", "is abstract"), ("work.Work$Inner", "inner class"), ("dss.FutureThread", "is an interface"),
-                       ("java.lang.String", "does not implement dss.FutureThread"), ("work.Work$Odd", "does not implement")):
+    for name, text in (("sample.Nothing", "unable to find class sample.Nothing in [" + k.classes), ("sample.Work$Kind", "is an enum"),
+                       ("sample.Work$Half", "is abstract"), ("sample.Work$Inner", "inner class"), ("dss.FutureThread", "is an interface"),
+                       ("java.lang.String", "does not implement dss.FutureThread"), ("sample.Work$Odd", "does not implement")):
         error_of(k.java(name, classpath=[k.classes])[1], "BadTask", text)
-    error_of(k.java("work.Work", {"nam": "add"}, [k.classes])[1], "BadTask", 'no field "nam"; its fields are args, name')
+    error_of(k.java("sample.Work", {"nam": "add"}, [k.classes])[1], "BadTask", 'no field "nam"; its fields are args, name')
     error_of(k.java("com.example.Sleep", {"seconds": "long"})[1], "BadTask", "unable to make com.example.Sleep from its state")
     error_of(k.java("com.example.Echo", classpath=["/no/such.jar"])[1], "BadTask", "/no/such.jar")
     error_of(k.java("com.example.Echo", classpath=[])[1], "BadTask", "com.example.Echo; the task gave no classpath")
@@ -172,7 +172,7 @@ def it_describes_exceptions():
     error = error_of(run("raises"), "java.lang.IllegalArgumentException", "no input")
     assert "Work.java" in error["stack"] and "dss.kernel" not in error["stack"], error["stack"]
     same((error["cause"]["clazz"], error["cause"]["message"]), ("java.io.IOException", "/no/such/file"))
-    error_of(run("odd"), "work.Work$Odd", "IllegalStateException")
+    error_of(run("odd"), "sample.Work$Odd", "IllegalStateException")
     assert len(error_of(run("recurses"), "java.lang.StackOverflowError")["stack"]) < 100_000
     error_of(run("direct"), "java.lang.OutOfMemoryError", "direct buffer")
     same(shared().java("com.example.Fail")[1]["error"]["cause"]["clazz"], "java.nio.file.NoSuchFileException")
@@ -342,7 +342,7 @@ def it_exports():
 
 def compile_work():
     JavaKernel.classes = tempfile.mkdtemp(prefix="java-work-")
-    source = os.path.join(ROOT, "spec/kernels/java_work/work/Work.java")
+    source = os.path.join(ROOT, "spec/kernels/java_work/sample/Work.java")
     subprocess.run(["javac", "-encoding", "UTF-8", "-cp", os.path.join(BUILT, "dss-kernel.jar"), "-d", JavaKernel.classes, source], check=True)
 
 

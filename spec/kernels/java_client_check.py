@@ -17,7 +17,7 @@ JARS = ":".join((os.path.join(BUILT, "dss-client.jar"), os.path.join(BUILT, "dss
 
 def submit(url, what, key=KEY):
     env = {"PATH": "/usr/bin:/bin", "DSS_KEY": key, "LANG": "C.UTF-8", **({"DSS_URL": url} if url else {})}
-    return subprocess.Popen(["java", "-XX:TieredStopAtLevel=1", "-cp", CLASSES + ":" + JARS, "work.Submit", what], env=env,
+    return subprocess.Popen(["java", "-XX:TieredStopAtLevel=1", "-cp", CLASSES + ":" + JARS, "sample.Submit", what], env=env,
                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
@@ -36,7 +36,7 @@ def it_submits():
     with Node() as n:
         p = submit(n.url + "/", "run")
         body = n.next()
-        same(body["payload"], {"class": "work.Submit$Add", "state": {"a": 41, "b": 1}, "classpath": [CLASSES]})
+        same(body["payload"], {"class": "sample.Submit$Add", "state": {"a": 41, "b": 1}, "classpath": [CLASSES]})
         same({k: body[k] for k in ("type", "pool", "limits", "timeoutMs", "retries", "title")},
              {"type": "java", "pool": "fek", "limits": {"memory": "4g"}, "timeoutMs": 5000, "retries": 2, "title": "Add"})
         n.end(body["jobId"], 42)
@@ -107,7 +107,7 @@ def it_refuses():
 if __name__ == "__main__":
     wanted = sys.argv[1] if len(sys.argv) > 1 else ""
     try:
-        work = os.path.join(ROOT, "spec/kernels/java_work/work/Submit.java")
+        work = os.path.join(ROOT, "spec/kernels/java_work/sample/Submit.java")
         subprocess.run(["javac", "-encoding", "UTF-8", "-cp", JARS, "-d", CLASSES, work], check=True)
         run_checks({name: f for name, f in list(globals().items()) if wanted in name}, lambda: "")
     finally:

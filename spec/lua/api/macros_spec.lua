@@ -16,7 +16,7 @@ describe("macros over the API", function()
 	before_each(function()
 		world.reset()
 		local m = world.macros
-		m.saved, m.notes, m.removed, m.soon_list, m.refusal, m.unsaved = {}, {}, {}, {}, nil, nil
+		m.saved, m.notes, m.removed, world.soon_list, m.refusal, m.unsaved = {}, {}, {}, {}, nil, nil
 		m.job_logs = '[{"id":"P/a","project":"P","name":"a","size":10,"age":200000,"changed":1,"open":false},{"id":"P/b","project":"P","name":"b","size":1,"age":5,"changed":1,"open":false}]'
 		world.keys.rows = { { id = "bob", user = "bob" }, { id = "eve", user = "eve" } }
 		world.jobs.projects = { P = { "good", '{"owner":"ann","rights":{"run":["bob"],"read":["eve"]}}' } }

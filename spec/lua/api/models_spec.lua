@@ -181,8 +181,7 @@ describe("models", function()
 	end)
 
 	it("are read a few sessions at a time, newest first, and not again while their files stay as they are", function()
-		local bound = require "bind.macros"
-		local slices, reads, soon = 0, 0, bound.soon
+		local slices, reads, soon = 0, 0, world.soon
 		records.many = {}
 		for i = 1, 90 do
 			local path = "many" .. i
@@ -194,7 +193,7 @@ describe("models", function()
 			reads = reads + 1
 			return record(...)
 		end
-		bound.soon = function(_, fn)
+		world.soon = function(_, fn)
 			slices = slices + 1
 			assert.is_true(reads <= slices * 20, reads .. " were read at once")
 			fn()
@@ -206,7 +205,7 @@ describe("models", function()
 			assert.same({ 90, "s90", "s1" }, { #answer.sessions, answer.sessions[1].session, answer.sessions[90].session })
 		end
 		assert.same({ 8, 90 }, { slices, reads })
-		PROJECT.models.many, bound.soon = nil, soon
+		PROJECT.models.many, world.soon = nil, soon
 	end)
 
 	it("are for those whom the project lets in: reading sees, running starts and ends, ensembles are nobody's", function()

@@ -218,14 +218,16 @@ M.models = { list = function(_, _, _, fn) fn "[]" end, sessions = function() ret
 package.preload["bind.models"] = function() return M.models end
 -- Macros: the policies are asked for real; what is carried out is remembered. Turns of the loop come with M.turn().
 local engine = require "dss.model.engine"
-M.macros = { saved = {}, notes = {}, removed = {}, soon_list = {}, job_logs = "[]" }
+M.soon_list = {}
+function M.soon(_, fn) table.insert(M.soon_list, fn) end
+M.macros = { saved = {}, notes = {}, removed = {}, job_logs = "[]" }
 local function answered(fn) return function(...)
 	local ok, out, why = pcall(fn, ...)
 	if not ok then return nil, out end
 	return out, why
 end end
 function M.turn()
-	while #M.macros.soon_list > 0 do table.remove(M.macros.soon_list, 1)() end
+	while #M.soon_list > 0 do table.remove(M.soon_list, 1)() end
 end
 package.preload["bind.macros"] = function() return {
 	list = answered(engine.macro_list), params = answered(engine.macro_params), judge = answered(engine.macro_judge), whole = answered(engine.macro_whole),
@@ -235,10 +237,13 @@ package.preload["bind.macros"] = function() return {
 	remove_log = function(project, name, _, fn) table.insert(M.macros.removed, project .. "/" .. name) fn(M.macros.refusal) end,
 	save = function(row, is_new, fn) M.macros.saved[#M.macros.saved + 1] = { row = row, is_new = is_new } fn(M.macros.unsaved) end,
 	make_id = function() M.macros.last = (M.macros.last or 0) + 1 return "run" .. M.macros.last end,
-	soon = function(_, fn) table.insert(M.macros.soon_list, fn) end, on_rule = function(fn) M.macros.on_rule = fn end,
-	diagnose = function(id, fn) M.macros.diagnosing = { id, fn } return true end, stop = function() end,
-	file = function() return M.macros.file_bytes, M.macros.file_bytes and #M.macros.file_bytes end, drop = function() end, tidy = function() end, share = function() return "/share" end,
+	on_rule = function(fn) M.macros.on_rule = fn end, share = function() return "/share" end,
 } end
+package.preload["bind.macro_files"] = function() return {
+	diagnose = function(id, fn) M.macros.diagnosing = { id, fn } return true end, stop = function() end,
+	file = function() return M.macros.file_bytes, M.macros.file_bytes and #M.macros.file_bytes end, drop = function() end, tidy = function() end,
+} end
+package.preload["bind.soon"] = function() return function(...) return M.soon(...) end end
 package.preload["bind.usage"] = function() return {
 	read = function(query, fn)
 		M.was.usage = query

@@ -1,4 +1,4 @@
-package work;
+package sample;
 
 import dss.FutureThread;
 import dss.Progress;

@@ -1,4 +1,4 @@
-package work;
+package sample;
 
 import com.example.Export;
 import com.google.gson.reflect.TypeToken;
