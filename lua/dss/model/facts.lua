@@ -2,7 +2,10 @@
 -- registry: what C hands to rules has these names and units too.
 --
 -- Units: size = bytes, duration = seconds, time = seconds since 1970, count and number = as they are (shares from 0 to 1), list = a list of texts.
--- A fact that nobody knows is absent, and never 0 or "". What is known to be none is "" (a text) or {} (a list).
+-- A fact that nobody knows is absent, and never 0 or "". What is known to be none is "" (a text) or {} (a list). How a fact is read where it is
+-- more than a member is data, too (fact_ways.lua): told() hands it to who has no Lua.
+local ways = require "dss.model.fact_ways"
+
 local M = {}
 
 local function text(doc, field, more)
@@ -11,7 +14,7 @@ local function text(doc, field, more)
 	return o
 end
 local function of_type(type_of)
-	return function(doc, field, get) return { type = type_of, doc = doc, field = field, get = get } end
+	return function(doc, field, way) return { type = type_of, doc = doc, field = field, way = way } end
 end
 local size, count, flag, number, time = of_type "size", of_type "count", of_type "flag", of_type "number", of_type "time"
 local duration = of_type "duration"
@@ -20,39 +23,25 @@ local duration = of_type "duration"
 local none = { otherwise = "" }
 
 --- Seconds from one time of a row (ms) until another, or until now.
-local function between(from, till)
-	return function(row, now)
-		local a, b = row[from], till and row[till] or nil
-		if math.type(a) == nil then return nil end
-		return math.max(0, (math.type(b) and b / 1000 or now) - a / 1000)
-	end
-end
+local function between(from, till) return { { from = from, till = till } } end
+local function since(field) return between(field) end
+local function since_or_zero(field) return { { when = { [field] = true }, from = field }, { value = 0 } } end
 
---- Without work since: told by the row, or known by what it is doing. nil: it worked before, nobody says until when.
-local function idle_of(row, now)
-	if row.idleSince then return between "idleSince" (row, now) end
-	if row.state == "busy" or row.state == "draining" then return 0 end
-	if row.state == "idle" and row.user == nil then return between "readyAt" (row, now) end
-end
+--- Milliseconds of a row as seconds.
+local function seconds(field) return { { ms = field } } end
 
---- How long a task waited for its start, or waits.
-local function waiting_of(row, now)
-	if row.state == "queued" then return between "submitTime" (row, now) end
-	local waited = between("submitTime", "startTime") (row, now)
-	return row.kernel and waited or nil
-end
+-- Without work since: told by the row, or known by what it is doing. Else: it worked before, nobody says until when.
+local idle_way = {
+	{ when = { idleSince = true }, from = "idleSince" },
+	{ when = { state = { "busy", "draining" } }, value = 0 },
+	{ when = { state = { "idle" }, user = false }, from = "readyAt" },
+}
 
-local function since(field)
-	return function(row, now)
-		if row[field] ~= nil then return between(field) (row, now) end
-	end
-end
-
-local function since_or_zero(field)
-	return function(row, now) return row[field] == nil and 0 or between(field) (row, now) end
-end
-
-local running_state = { running = true, done = true, failed = true, aborted = true, killed = true, assigned = true, queued = true }
+-- how long a task waited for its start, or waits
+local waiting_way = {
+	{ when = { state = { "queued" } }, from = "submitTime" },
+	{ when = { kernel = true }, from = "submitTime", till = "startTime" },
+}
 
 local process_states = {
 	"starting", "idle", "busy", "draining", "stopping", "gone", "up", "ready", "killing", "ended", "dead", "down", "backoff", "failed",
@@ -77,9 +66,9 @@ local process = {
 	rss = size("resident memory of the process alone", "rssBytes"),
 	peak = size("the most it ever used", "peakBytes"),
 	limit = size("the limit of its box", "limitBytes"),
-	cpu = duration("processor time used", "cpuSeconds", function(row) return row.cpuSeconds end),
+	cpu = duration("processor time used", "cpuSeconds"),
 	age = duration("since its start", "startedAt", between("startedAt", "exitedAt")),
-	idle = duration("without a task; 0 = it works", "idleSince", idle_of),
+	idle = duration("without a task; 0 = it works", "idleSince", idle_way),
 	started = time("when it was started", "startedAt"),
 	ready = time("when it became ready", "readyAt"),
 }
@@ -94,10 +83,7 @@ local task = {
 	project = text("its project", "project", none),
 	user = text("whose it is", "owner"),
 	title = text("its name", "title", {
-		get = function(row)
-			if type(row.title) == "string" then return row.title end
-			return type(row.payload) == "table" and type(row.payload.displayName) == "string" and row.payload.displayName or nil
-		end,
+		way = { { when = { title = true }, member = "title" }, { member = "payload", key = "displayName" } },
 	}),
 	kernel = text("the kernel it runs or ran in", "kernel", none),
 	cause = text("why it ended early: oom_limit oom_heap deadline user policy …; \"\" = it did not", "cause", none),
@@ -108,15 +94,14 @@ local task = {
 	position = count("its place in the queue", "position"),
 	priority = count("its priority", "priority"),
 	progress = number("how much is done: progress > 50%", "progress",
-		function(row) return type(row.progress) == "table" and row.progress.fraction or nil end),
+		{ { member = "progress", key = "fraction" } }),
 	memory = size("memory in use now by its kernel", "memoryBytes"),
 	peak = size("the most its kernel ever used", "peakBytes"),
 	limit = size("the limit of its kernel's box", "limitBytes"),
 	age = duration("since it was submitted", "submitTime", between "submitTime"),
-	waiting = duration("how long it waits, or waited, for its start", "submitTime", waiting_of),
-	running = duration("how long it runs, or ran", "runningTime", function(row)
-		return running_state[row.state] and math.type(row.runningTime) and row.runningTime / 1000 or nil
-	end),
+	waiting = duration("how long it waits, or waited, for its start", "submitTime", waiting_way),
+	running = duration("how long it runs, or ran", "runningTime",
+		{ { when = { state = { "running", "done", "failed", "aborted", "killed", "assigned", "queued" } }, ms = "runningTime" } }),
 	submitted = time("when it was submitted", "submitTime"),
 	ended = time("when it ended", "endTime"),
 	alive = flag("it has not ended", "alive"),
@@ -130,8 +115,8 @@ local pool = {
 	source = text("file and line of its policy", "source", none),
 	failure = text("why the last start failed; \"\" = it did not", "failure", none),
 	max = count("alive at once", "max"),
-	warm_min = count("warm.min in force", "warm", function(row) return type(row.warm) == "table" and row.warm.min or nil end),
-	warm_max = count("warm.max in force", "warm", function(row) return type(row.warm) == "table" and row.warm.max or nil end),
+	warm_min = count("warm.min in force", "warm", { { member = "warm", key = "min" } }),
+	warm_max = count("warm.max in force", "warm", { { member = "warm", key = "max" } }),
 	alive = count("kernels there are", "alive"),
 	starting = count("kernels that start", "starting"),
 	idle = count("kernels that wait for a task", "idle"),
@@ -165,7 +150,7 @@ local recipe = {
 	memory = size("memory in use now; of a java recipe nobody knows it", "memoryBytes"),
 	peak = size("the most it ever used", "peakBytes"),
 	limit = size("its limits.memory", "limitBytes"),
-	cpu = duration("processor time used", "cpuSeconds", function(row) return row.cpuSeconds end),
+	cpu = duration("processor time used", "cpuSeconds"),
 	age = duration("since it was started", "startedAt", since "startedAt"),
 	waiting = duration("how long it waits for a place; 0 = it does not", "waitingSince", since_or_zero "waitingSince"),
 	started = time("when it was started", "startedAt"),
@@ -189,15 +174,10 @@ local webapp = {
 	memory = size("memory in use now", "memoryBytes"),
 	peak = size("the most that its process ever used", "peakBytes"),
 	limit = size("its limits.memory", "limitBytes"),
-	cpu = duration("processor time used by its process", "cpuSeconds", function(row) return row.cpuSeconds end),
+	cpu = duration("processor time used by its process", "cpuSeconds"),
 	age = duration("since its last start was begun", "startedAt", since "startedAt"),
 	ready = time("when it began to answer", "readyAt"),
 }
-
---- Milliseconds of a row as seconds.
-local function seconds(field)
-	return function(row) return math.type(row[field]) and row[field] / 1000 or nil end
-end
 
 local notebook_states = { "starting", "idle", "busy", "dead", "unknown" }
 
@@ -215,20 +195,15 @@ local notebook = {
 	pid = count("the kernel's process id", "pid"),
 	sessions = count("sessions on its kernel", "sessions"),
 	connections = count("clients that are connected", "connections"),
-	connected = { type = "flag", doc = "a client is connected", field = "connections", get = function(row)
-		if math.type(row.connections) then return row.connections > 0 end
-	end },
-	busy = { type = "flag", doc = "a cell runs", field = "state", get = function(row)
-		if row.state ~= "unknown" then return row.state == "busy" end
-	end },
+	connected = { type = "flag", doc = "a client is connected", field = "connections", way = { { above = "connections", than = 0 } } },
+	busy = { type = "flag", doc = "a cell runs", field = "state",
+		way = { { when = { state = { "starting", "idle", "busy", "dead" } }, same = "state", as = { "busy" } } } },
 	leased = flag("its user asked to keep it", "leased"),
-	lease = duration("for how much longer", "leasedUntil", function(row, now)
-		return math.type(row.leasedUntil) and math.max(0, row.leasedUntil / 1000 - now) or nil
-	end),
+	lease = duration("for how much longer", "leasedUntil", { { left = "leasedUntil" } }),
 	memory = size("memory of its box in use now", "memoryBytes"),
 	peak = size("the most its box ever used", "peakBytes"),
 	limit = size("the limit of its box", "limitBytes"),
-	cpu = duration("processor time its box used", "cpuSeconds", function(row) return row.cpuSeconds end),
+	cpu = duration("processor time its box used", "cpuSeconds"),
 	share = number("of a core, lately: share > 5%", "cpuShare"),
 	age = duration("since its kernel was started", "startedAt", since "startedAt"),
 	quiet = duration("nothing happened at all: no cell, no client, no processor time", "quietTime", seconds "quietTime"),
@@ -246,7 +221,7 @@ local function someone(who)
 		kernels = count("kernels that work for the " .. who, "kernels"),
 		memory = size("memory of those kernels", "memoryBytes"),
 		limit = size("sum of their limits", "limitBytes"),
-		cpu = duration("processor time used by those kernels", "cpuSeconds", function(row) return row.cpuSeconds end),
+		cpu = duration("processor time used by those kernels", "cpuSeconds"),
 	}
 end
 
@@ -271,6 +246,12 @@ local kinds = {
 	user = someone "user", project = someone "project",
 }
 
+for _, registry in pairs(kinds) do
+	for _, fact in pairs(registry) do
+		if fact.way and not fact.get then fact.get = ways.compile(fact.way) end
+	end
+end
+
 local function sorted(t)
 	local out = {}
 	for name in pairs(t) do out[#out + 1] = name end
@@ -287,6 +268,16 @@ function M.of(kind) return kinds[kind] end
 function M.docs(kind)
 	local out = {}
 	for i, name in ipairs(sorted(kinds[kind])) do out[i] = { name = name, type = kinds[kind][name].type, doc = kinds[kind][name].doc } end
+	return out
+end
+
+--- The same for who evaluates filters elsewhere: { name, type, doc, words?, otherwise?, way }, by name.
+function M.told(kind)
+	local out = {}
+	for i, name in ipairs(sorted(kinds[kind])) do
+		local f = kinds[kind][name]
+		out[i] = { name = name, type = f.type, doc = f.doc, words = f.words, otherwise = f.otherwise, way = f.way or { { [f.type == "time" and "ms" or "member"] = f.field } } }
+	end
 	return out
 end
 

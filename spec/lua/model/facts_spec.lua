@@ -101,6 +101,22 @@ describe("the facts", function()
 		for _, kind in ipairs(facts.kinds) do facts.from_row(kind, {}, NOW) end
 	end)
 
+	it("are told as data, too: every one by a way that needs no Lua", function()
+		local cases = { member = true, ms = true, from = true, left = true, above = true, same = true, value = true }
+		for _, kind in ipairs(facts.kinds) do
+			for _, told in ipairs(facts.told(kind)) do
+				local name = kind .. "." .. told.name
+				assert.truthy(#told.way > 0, name)
+				assert.is_truthy(facts.of(kind)[told.name].get == nil or facts.of(kind)[told.name].way, name .. " is read by a function that nobody else has")
+				for _, case in ipairs(told.way) do
+					local n = 0
+					for key in pairs(case) do n = n + (cases[key] and 1 or 0) end
+					assert.equal(1, n, name)
+				end
+			end
+		end
+	end)
+
 	it("can be asked for by name, with the clock of that moment", function()
 		local f = facts.from_row("process", process, NOW + 0.5, { "memory", "nosuch", "clock" })
 		assert.equal(1 << 30, f.memory)
