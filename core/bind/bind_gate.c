@@ -14,6 +14,7 @@
 #include "bind/peer.h"
 #include "bind/toc.h"
 #include "sys/clock.h"
+#include "sys/fds.h"
 
 #define BUDGET_MS  2000
 #define FIELDS_MAX 20
@@ -53,6 +54,47 @@ static int reply(lua_State *L)
 		set_fields(L, 4, req);
 	a->req = NULL;
 	gate_reply(req, status, type, body, len);
+	return 0;
+}
+
+static int collect_file(lua_State *L)
+{
+	struct answer_file *f = luaL_checkudata(L, 1, ANSWER_FILE);
+	fds_close(&f->fd);
+	return 0;
+}
+
+struct answer_file *answer_file_new(lua_State *L)
+{
+	struct answer_file *f = lua_newuserdatauv(L, sizeof *f, 0);
+	*f = (struct answer_file){ .fd = -1 };
+	if (luaL_newmetatable(L, ANSWER_FILE)) {
+		lua_pushcfunction(L, collect_file);
+		lua_setfield(L, -2, "__gc");
+	}
+	lua_setmetatable(L, -2);
+	return f;
+}
+
+/* upvalue 1: the answer. status, content_type, file, fields | nil */
+static int send_file(lua_State *L)
+{
+	struct answer *a = luaL_checkudata(L, lua_upvalueindex(1), ANSWER);
+	int status = (int)arg_int(L, 1, 100, 599);
+	const char *type = arg_text(L, 2, NULL);
+	struct answer_file *f = luaL_checkudata(L, 3, ANSWER_FILE);
+	if (!lua_isnoneornil(L, 4))
+		arg_table(L, 4);
+	if (!a->req)
+		return luaL_error(L, "this request was answered already");
+	luaL_argcheck(L, f->fd >= 0, 3, "this file was sent already");
+	struct gate_request *req = a->req;
+	if (lua_istable(L, 4))
+		set_fields(L, 4, req);
+	a->req = NULL;
+	int fd = f->fd;
+	f->fd = -1;
+	gate_reply_file(req, status, type, fd, 0, f->bytes);
 	return 0;
 }
 
@@ -153,6 +195,9 @@ static int take(lua_State *L)
 	lua_pushvalue(L, -1);
 	lua_pushcclosure(L, reply, 1);
 	lua_setfield(L, -3, "reply");
+	lua_pushvalue(L, -1);
+	lua_pushcclosure(L, send_file, 1);
+	lua_setfield(L, -3, "send_file");
 	lua_pushvalue(L, -1);
 	lua_pushcclosure(L, asked->fn, 1);
 	lua_setfield(L, -3, asked->name);

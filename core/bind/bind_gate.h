@@ -4,8 +4,8 @@
 #include "gate/server.h"
 /*
  * bind_gate: requests to Lua handlers. Lua gets a plain table { method, path, segments, query, fields, body, peer } and, of a
- * unix socket's peer, { uid, is_boxed, login }, and answers by request.reply(status, content_type, body, fields), now or later, or by
- * request.follow(login | nil, epoch | nil, seq): a stream of events. A request that Lua raised on or forgot is answered
+ * unix socket's peer, { uid, is_boxed, login }, and answers by request.reply(status, content_type, body, fields), now or later, by
+ * request.send_file(status, content_type, file, fields) (answer.h), or by request.follow(login | nil, epoch | nil, seq): a stream of events. A request that Lua raised on or forgot is answered
  * with 500.
  */
 

@@ -1,7 +1,7 @@
 /*
  * bind.macro_files: files that macros make, run/macros/ID.tar.gz: each by a process of its own, two at a time.
  *   diagnose(id, fn(why | nil)) → true | nil, why    stop(id): it is killed, fn is not called
- *   file(id) → bytes, size | nil    drop(id)         tidy(ms): files that are older go
+ *   open(id) → a file for request.send_file, its size | nil      drop(id)      tidy(ms): files that are older go
  */
 #include <dirent.h>
 #include <errno.h>
@@ -14,6 +14,7 @@
 #include <unistd.h>
 #include <lauxlib.h>
 #include "base/text.h"
+#include "bind/answer.h"
 #include "bind/app.h"
 #include "bind/arg.h"
 #include "bind/helper.h"
@@ -114,28 +115,21 @@ static int stop(lua_State *L)
 	return 0;
 }
 
-static int file(lua_State *L)
+static int open_file(lua_State *L)
 {
 	char path[PATH_MAX];
 	struct stat st;
-	luaL_Buffer b;
-	int fd = file_path(json_out_app(L), arg_text(L, 1, NULL), path, sizeof path) < 0
-			 ? -1
-			 : open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > FILE_MOST) {
-		fds_close(&fd);
+	const char *id = arg_text(L, 1, NULL);
+	struct answer_file *f = answer_file_new(L);
+	if (file_path(json_out_app(L), id, path, sizeof path) < 0)
+		return 0;
+	f->fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (f->fd < 0 || fstat(f->fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > FILE_MOST) {
+		fds_close(&f->fd);
 		return 0;
 	}
-	fds_close(&fd); /* a raise for want of memory must not leak it */
-	char *into = luaL_buffinitsize(L, &b, (size_t)st.st_size + 1);
-	if ((fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)) < 0)
-		return 0;
-	ssize_t n = read(fd, into, (size_t)st.st_size);
-	fds_close(&fd);
-	if (n != st.st_size)
-		return 0;
-	luaL_pushresultsize(&b, (size_t)n);
-	lua_pushinteger(L, (lua_Integer)n);
+	f->bytes = st.st_size;
+	lua_pushinteger(L, (lua_Integer)f->bytes);
 	return 2;
 }
 
@@ -167,7 +161,7 @@ static int tidy(lua_State *L)
 int bind_macro_files_open(lua_State *L)
 {
 	static const luaL_Reg words[] = {
-		{ "diagnose", diagnose }, { "stop", stop }, { "file", file }, { "drop", drop }, { "tidy", tidy }, { NULL, NULL },
+		{ "diagnose", diagnose }, { "stop", stop }, { "open", open_file }, { "drop", drop }, { "tidy", tidy }, { NULL, NULL },
 	};
 	luaL_newlibtable(L, words);
 	void **guard = ref_guard(L, release_makings);

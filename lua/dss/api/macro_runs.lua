@@ -348,7 +348,7 @@ local function make_diagnosis(run)
 	run.doing = "making the archive"
 	local ok, why = files.diagnose(run.id, function(trouble)
 		if trouble then return fail(run, trouble) end
-		local _, bytes = files.file(run.id)
+		local _, bytes = files.open(run.id)
 		if not bytes then return fail(run, "the archive is not there, or too large") end
 		run.result = json.encode { file = run.id .. ".tar.gz", bytes = bytes }
 		finish(run, "done")

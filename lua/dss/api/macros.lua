@@ -181,15 +181,24 @@ function M.abort_of(req, run_id)
 	end)
 end
 
---- A file of another backend's life is there still.
+--- Who asks for the head alone has not fetched it.
+local function fetched(req, state, run)
+	if req.method == "HEAD" then return end
+	if run then runs.forget(run) else runs.forget_stored(state) end
+end
+
+--- A file of another backend's life is there still. What was opened is sent to its end, though its name goes at once.
 local function send_file(req, state, run)
-	local bytes = files.file(state.id)
-	if not bytes then return errors.reply(req, 410, ("The result of run %s is gone: it is kept for a day, or until it is fetched"):format(state.id)) end
-	req.reply(200, kinds.file[2], bytes, {
+	local file = files.open(state.id)
+	if not file then return errors.reply(req, 410, ("The result of run %s is gone: it is kept for a day, or until it is fetched"):format(state.id)) end
+	req.send_file(200, kinds.file[2], file, {
 		["Content-Disposition"] = ("attachment; filename=\"%s-%s.tar.gz\""):format(state.name, state.id),
 		["Cache-Control"] = "no-store, no-transform",
 	})
-	if run then runs.forget(run) else files.drop(state.id) end
+	if req.method == "HEAD" then return end
+	if run then return runs.forget(run) end
+	files.drop(state.id)
+	runs.forget_stored(state)
 end
 
 local function is_file(v) return type(v) == "table" and type(v.file) == "string" and v.columns == nil end
@@ -204,14 +213,14 @@ function M.result_of(req, run_id)
 			if run.def.result == "file" then return send_file(req, state, run) end
 			local bytes = run.result
 			req.reply(200, kinds[run.def.result][2] .. ";charset=utf-8", bytes, { ["Cache-Control"] = "no-store, no-transform" })
-			return runs.forget(run)
+			return fetched(req, state, run)
 		end
 		local result = stored.result
 		if is_file(result) then return send_file(req, state) end
 		local is_html = type(result) == "string"
 		req.reply(200, kinds[is_html and "html" or "json"][2] .. ";charset=utf-8", is_html and result or json.encode(result),
 			{ ["Cache-Control"] = "no-store, no-transform" })
-		runs.forget_stored(state)
+		fetched(req, state)
 	end)
 end
 

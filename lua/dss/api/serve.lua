@@ -15,11 +15,17 @@ local known = { GET = true, HEAD = true, POST = true, PUT = true, DELETE = true 
 
 --- Puts a count before the answer.
 local function watch(req, route)
-	local reply, follow = req.reply, req.follow
+	local reply, follow, send_file = req.reply, req.follow, req.send_file
 	local method, path = known[req.method] and req.method or "OTHER", route and route.path or "(none)"
 	function req.reply(status, ...)
 		metrics.count(method, path, status)
 		return reply(status, ...)
+	end
+	if send_file then
+		function req.send_file(status, ...)
+			metrics.count(method, path, status)
+			return send_file(status, ...)
+		end
 	end
 	if follow then
 		function req.follow(...)

@@ -241,7 +241,8 @@ package.preload["bind.macros"] = function() return {
 } end
 package.preload["bind.macro_files"] = function() return {
 	diagnose = function(id, fn) M.macros.diagnosing = { id, fn } return true end, stop = function() end,
-	file = function() return M.macros.file_bytes, M.macros.file_bytes and #M.macros.file_bytes end, drop = function() end, tidy = function() end,
+	open = function() return M.macros.file_bytes, M.macros.file_bytes and #M.macros.file_bytes end, tidy = function() end,
+	drop = function() M.macros.file_bytes = nil end,
 } end
 package.preload["bind.soon"] = function() return function(...) return M.soon(...) end end
 package.preload["bind.usage"] = function() return {
@@ -298,6 +299,10 @@ function M.ask(method, target, o)
 		reply = function(status, content_type, body, more)
 			if answer then error "answered twice" end
 			answer = { status, content_type, body, more or {} }
+		end,
+		send_file = function(status, content_type, file, more)
+			if answer then error "answered twice" end
+			answer = { status, content_type, file, more or {} }
 		end,
 		follow = function(login, epoch, seq)
 			M.was.follow = { login or "all", epoch, seq }
