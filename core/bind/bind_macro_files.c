@@ -161,7 +161,8 @@ static int tidy(lua_State *L)
 int bind_macro_files_open(lua_State *L)
 {
 	static const luaL_Reg words[] = {
-		{ "diagnose", diagnose }, { "stop", stop }, { "open", open_file }, { "drop", drop }, { "tidy", tidy }, { NULL, NULL },
+		{ "diagnose", diagnose }, { "stop", stop }, { "open", open_file },
+		{ "drop", drop },         { "tidy", tidy }, { NULL, NULL },
 	};
 	luaL_newlibtable(L, words);
 	void **guard = ref_guard(L, release_makings);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,56 +16,86 @@
 #include "sys/spawn.h"
 
 #define SAID_MAX 600
+#define END_MS   10 /* who was killed ends in that time, unless it hangs in a system call; then it is waited for without us */
 
 struct helper {
-	struct loop_io *end;
+	struct loop_io *end, *says;
 	struct loop_timer *limit;
 	pid_t pid;
 	int pidfd, said_fd;
-	bool is_late;
+	bool is_late, is_ended; /* by its deadline; by who started it: nobody is told */
+	char said[SAID_MAX];    /* the beginning; the rest is read, too, so that it never waits for us */
+	size_t nsaid;
 	helper_fn *fn;
 	void *data;
 };
 
-/* It has ended, or ends now. Its status as waitid tells it. */
-static void reap(struct helper *h, siginfo_t *info)
+/* Its status as waitid tells it. False: it has not ended. */
+static bool reap(const struct helper *h, siginfo_t *info)
 {
-	while (waitid(P_PID, (id_t)h->pid, info, WEXITED) < 0 && errno == EINTR)
-		;
+	info->si_pid = 0;
+	while (waitid(P_PID, (id_t)h->pid, info, WEXITED | WNOHANG) < 0)
+		if (errno != EINTR)
+			return true; /* no child of ours any more */
+	return info->si_pid != 0;
 }
 
 static void drop(struct helper *h)
 {
 	loop_io_free(&h->end);
+	loop_io_free(&h->says);
 	loop_timer_free(&h->limit);
 	fds_close(&h->pidfd);
 	fds_close(&h->said_fd);
 	free(h);
 }
 
-/* The first line of what it said. */
-static void read_said(const struct helper *h, char *out, size_t room)
+/* False: there is no more for now, or for good. */
+static bool read_said(struct helper *h)
 {
-	ssize_t n = read(h->said_fd, out, room - 1);
-	out[n > 0 ? n : 0] = '\0';
-	out[strcspn(out, "\n")] = '\0';
+	char piece[4096];
+	ssize_t n = read(h->said_fd, piece, sizeof piece);
+	if (n <= 0)
+		return n < 0 && errno == EINTR;
+	size_t room = sizeof h->said - 1 - h->nsaid, len = (size_t)n < room ? (size_t)n : room;
+	memcpy(h->said + h->nsaid, piece, len);
+	h->nsaid += len;
+	return true;
+}
+
+static void on_says(void *data, int fd, int events)
+{
+	struct helper *h = data;
+	(void)fd;
+	(void)events;
+	errno = 0;
+	if (!read_said(h) && errno != EAGAIN)
+		loop_io_free(&h->says); /* it was closed */
 }
 
 static void on_end(void *data, int fd, int events)
 {
 	struct helper *h = data;
 	siginfo_t info = { .si_pid = 0 };
-	char said[SAID_MAX], why[SAID_MAX + 64] = "";
+	char why[SAID_MAX + 64] = "";
 	(void)fd;
 	(void)events;
-	reap(h, &info);
-	read_said(h, said, sizeof said);
+	if (!reap(h, &info))
+		return;
+	if (h->is_ended) {
+		drop(h);
+		return;
+	}
+	/* what a pipe holds at most, though somebody it left behind may write on */
+	for (int i = 0; i < 32 && h->nsaid < sizeof h->said - 1 && read_said(h); i++)
+		;
+	h->said[strcspn(h->said, "\n")] = '\0';
 	if (h->is_late)
 		snprintf(why, sizeof why, "it took too long");
 	else if (info.si_code != CLD_EXITED)
 		snprintf(why, sizeof why, "its process was killed by signal %d", info.si_status);
 	else if (info.si_status != 0)
-		snprintf(why, sizeof why, "%s", said[0] ? said : "its process failed without a word");
+		snprintf(why, sizeof why, "%s", h->said[0] ? h->said : "its process failed without a word");
 	helper_fn *fn = h->fn;
 	void *to = h->data;
 	drop(h);
@@ -120,7 +151,8 @@ struct helper *helper_start(struct loop *loop, char *const *argv, int64_t time_m
 	h->pid = spawned.pid;
 	h->pidfd = spawned.pidfd;
 	h->end = loop_io_new(loop, h->pidfd, LOOP_READ, on_end, h);
-	if (!h->end) {
+	h->says = loop_io_new(loop, h->said_fd, LOOP_READ, on_says, h);
+	if (!h->end || !h->says) {
 		err_set(err, "not enough memory");
 		helper_end(&h);
 		return NULL;
@@ -137,6 +169,12 @@ void helper_end(struct helper **hp)
 	if (!h)
 		return;
 	kill(h->pid, SIGKILL);
-	reap(h, &info);
-	drop(h);
+	struct pollfd ended = { .fd = h->pidfd, .events = POLLIN };
+	poll(&ended, 1, END_MS);
+	if (reap(h, &info) || !h->end) {
+		drop(h);
+		return;
+	}
+	h->is_ended = true;
+	loop_timer_stop(h->limit);
 }
