@@ -11,6 +11,7 @@ local function is_object(v) return type(v) == "table" and not json.is_array(v) e
 
 local checks = {
 	text = function(v) return type(v) == "string" and v ~= "" and not v:find "%c", "a text of one line" end,
+	string = function(v) return type(v) == "string", "a text" end,
 	bool = function(v) return type(v) == "boolean", "true or false" end,
 	objects = function(v)
 		if type(v) ~= "table" or not (json.is_array(v) or next(v) == nil) then return false, "a list of objects" end

@@ -6,6 +6,7 @@ local boxes = require "dss.api.boxes"
 local console = require "dss.api.console"
 local decisions = require "dss.api.decisions"
 local events = require "dss.api.events"
+local filters = require "dss.api.filters"
 local futures = require "dss.api.futures"
 local health = require "dss.api.health"
 local jobs = require "dss.api.jobs"
@@ -43,6 +44,7 @@ M.table = {
 	{ "GET", "/api/boxes", "user", boxes.list, "Levels of run/ in use, what limits them, what they use; those of what one may see, admins all." },
 	{ "GET", "/api/tasks", "user", lists.tasks, "Open tasks and what ended lately; ?ended=N, ?where=FILTER." },
 	{ "GET", "/api/facts", "user", lists.facts, "What filters can ask of processes, tasks and pools: name, type, meaning." },
+	{ "POST", "/api/filters", "user", filters.look, 'A filter as data, or what is wrong with it; words at the cursor: {"kind","text","cursor"?}.' },
 	{ "GET", "/api/tasks/{id}/log", "user", logs.get, "What a task printed, from ?offset=N (negative: from the end); ?wait=S waits for more." },
 	{ "GET", "/api/usage", "user", usage.get, "What processes used: ?by=user|project|…, ?since=7d ?until= ?user= ?project= ?kind= ?limit=; own use, admins all." },
 	{ "GET", "/api/alerts", "admin", alerts.list, "What an admin should know now, until it is over; worst first." },

@@ -1,6 +1,7 @@
 -- complete: what may stand under the cursor: words and names of the session, fields and methods of objects, ids of what there is, keys of a
 -- set, facts in a filter. Nothing is evaluated but names and fields of the session's own tables.
 local facts = require "dss.model.facts"
+local filter_words = require "dss.text.filter_words"
 local live = require "dss.console.live"
 local words = require "dss.console.words"
 
@@ -58,10 +59,8 @@ local function in_text(before)
 		return #before - #content, beginning(content, names)
 	end
 	if not takes_filter[word] then return #before, {} end
-	local part = content:match "[%w_]*$"
-	local names = fact_names(takes_filter[word])
-	for _, joint in ipairs { "and", "or", "not", "in", "during" } do names[#names + 1] = joint end
-	return #before - #part, beginning(part, names)
+	local from, names = filter_words.at(content, facts.of(takes_filter[word]))
+	return #before - #content + from, names
 end
 
 --- The kind of the object that an expression before a dot or a colon stands for; or its table.

@@ -30,6 +30,11 @@ local plain = (R("az", "AZ", "09") + P "_") * (R("az", "AZ", "09") + S "_.:@/-")
 local keywords = { ["and"] = true, ["or"] = true, ["not"] = true, ["in"] = true, during = true, of = true, ["true"] = true, ["false"] = true }
 function M.is_plain(s) return plain:match(s) ~= nil and not keywords[s] and not s:find "%-$" end
 
+--- Every token of a text, for completion: { "word" | "text" | "mark" | "bad", character, text, is it closed? }. What is wrong stays as it is; nil: too long.
+function M.tokens(text)
+	return #text <= TEXT_MAX and stream:match(text) or nil
+end
+
 local instead = { ["=="] = "=", ["<>"] = "!=", ["&&"] = "and", ["||"] = "or", ["!"] = "not", ["&"] = "and", ["|"] = "or", ["!~"] = "not … ~" }
 
 local Trouble = {}
