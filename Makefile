@@ -5,6 +5,8 @@ DESTDIR   ?=
 CC        ?= gcc
 WARN      := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wvla $(if $(CI),-Werror)
 SAN       ?=
+# no: without the page; nothing of Node.js is needed then
+WEB       ?= $(if $(wildcard web/src/app.tsx),yes,no)
 CFLAGS    ?= -O2 -g
 VERSION   := $(shell sed -n 's/^\#\# \([0-9][^ ]*\).*/\1/p' CHANGES.md 2>/dev/null | head -n 1)
 ALL_CFLAGS := -std=gnu11 -D_GNU_SOURCE -fPIC -fno-strict-aliasing $(WARN) $(CFLAGS) $(SAN) -Icore -I$(BUILD) -I/usr/include/lua5.4 \
@@ -16,7 +18,7 @@ BACKEND_LIBS := -lev -lsqlite3 -lhttp_parser -lcurl -lcrypto -ljansson -llua5.4 
 BINARIES  := $(BUILD)/dss-keeper $(BUILD)/dss-logger $(BUILD)/dssd $(BUILD)/dssctl
 TESTMODS  := $(patsubst spec/binding/%.c,$(BUILD)/spec/%.so,$(wildcard spec/binding/t_*.c))
 
-.PHONY: all java pyc specs setup run test test-vm check lint asan bench install clean help format
+.PHONY: all java pyc specs setup run test test-vm check lint asan bench install clean help format web screenshots
 .DELETE_ON_ERROR:
 
 all: setup $(BINARIES) java pyc
@@ -28,7 +30,7 @@ java: $(BUILD)/.setup
 help:
 	@sed -n 's/^#: //p' Makefile
 
-#: all      build the four binaries into build/
+#: all      build the four binaries into build/, with the page in them (WEB=no: without)
 #: run      install what is needed, build, start a demo instance in ./instance, send it real work
 #: test     every spec this machine can run; ends with "N passed, N failed"
 #: test-vm  the cgroup v2 half in a small virtual machine
@@ -41,7 +43,7 @@ help:
 
 setup: $(BUILD)/.setup
 $(BUILD)/.setup: etc/setup.sh
-	@sh etc/setup.sh build
+	@WEB=$(WEB) sh etc/setup.sh build
 	@mkdir -p $(BUILD) && touch $@
 
 # kernels run as a user who may not write here: without this every start compiles anew
@@ -57,6 +59,29 @@ $(BUILD)/lib/$(1).a: $(patsubst core/%.c,$(BUILD)/obj/%.o,$(wildcard core/$(1)/*
 endef
 FOLDERS := base sys keeper logger net fleet gate node bind ctl
 $(foreach d,$(FOLDERS),$(eval $(call FOLDER,$(d))))
+
+# --- the page: bundled by web/build.mjs, its files in the binary through $(BUILD)/web/pages_data.c ---
+WEB_DATA := $(BUILD)/web/pages_data.c
+ifeq ($(WEB),no)
+$(WEB_DATA): $(BUILD)/web/.page-no
+	@printf '%s\n' '#include "gate/pages.h"' 'const struct pages_file pages_built[1];' 'const size_t pages_nbuilt = 0;' \
+		'const char pages_built_version[] = "";' >$@
+else
+$(WEB_DATA): $(shell find web/src -type f 2>/dev/null) web/build.mjs web/node_modules/.installed $(BUILD)/web/.page-$(WEB)
+	@echo "  web $(BUILD)/web"
+	@flock -s web node web/build.mjs --out $(BUILD)/web
+endif
+# Another WEB than last time: made anew.
+$(BUILD)/web/.page-$(WEB): | $(BUILD)/.setup
+	@mkdir -p $(@D) && rm -f $(@D)/.page-* && touch $@
+web/node_modules/.installed: web/package.json web/package-lock.json web/.npmrc | $(BUILD)/.setup
+	@sh web/packages.sh
+web: $(WEB_DATA)
+$(BUILD)/obj/web/pages_data.o: $(WEB_DATA) core/gate/pages.h
+	@mkdir -p $(@D)
+	@echo "  cc $<"
+	@$(CC) $(ALL_CFLAGS) -c -o $@ $<
+$(BUILD)/lib/gate.a: $(BUILD)/obj/web/pages_data.o
 
 $(BUILD)/obj/%.o: core/%.c Makefile | $(BUILD)/.setup
 	@mkdir -p $(@D)
@@ -95,7 +120,7 @@ test-vm: $(BUILD)/.setup-test
 	@BUILD=$(BUILD) DSS_BUILD=$(BUILD) sh spec/vm/run.sh
 specs: $(TESTMODS)
 $(BUILD)/.setup-test: etc/setup.sh
-	@sh etc/setup.sh test
+	@WEB=$(WEB) sh etc/setup.sh test
 	@mkdir -p $(BUILD) && touch $@ $(BUILD)/.setup
 lint:
 	@sh etc/lint.sh

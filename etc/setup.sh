@@ -1,6 +1,6 @@
 #!/bin/sh
 # setup.sh build|vm|test|bench: installs the Debian packages that are missing for that purpose. Says what it does; takes no
-# time when nothing is missing.
+# time when nothing is missing. WEB=no: not what the page needs.
 set -eu
 build="gcc make pkg-config libc6-dev liblua5.4-dev lua5.4 libev-dev libsqlite3-dev libhttp-parser-dev libcurl4-openssl-dev libssl-dev libjansson-dev libedit-dev lua-lpeg python3 default-jdk-headless libgoogle-gson-java"
 vm="$build lua-busted qemu-system-x86 busybox-static cpio"
@@ -13,6 +13,11 @@ test) want=$test ;;
 bench) want=$bench ;; # the peers themselves are unpacked by bench/peers.sh: installed they would start system services
 *) echo "usage: setup.sh build|vm|test|bench" >&2; exit 2 ;;
 esac
+if [ "${WEB:-yes}" != no ]; then
+	# A newer Node.js than Debian's may be there, from elsewhere: it and its npm are as good.
+	command -v node >/dev/null && command -v npm >/dev/null || want="$want nodejs npm"
+	case "${1:-build}" in test | bench) want="$want chromium fonts-dejavu-core" ;; esac
+fi
 missing=""
 for p in $want; do
 	dpkg-query -W -f '${db:Status-Status}' "$p" 2>/dev/null | grep -qx installed || missing="$missing $p"
