@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "ctl/opt.h"
+#include "ctl/outfile.h"
 #include "ctl/rest.h"
 #include "ctl/tar.h"
 #include "ctl/veil.h"
@@ -26,7 +27,7 @@
 #define FILES_MOST  200
 #define NAME_MOST   100
 #define LIST_MS     5000
-#define SECRET_MOST 65536
+#define SECRET_MOST (4 << 20)
 
 struct diag {
 	struct ctl *ctl;
@@ -49,11 +50,11 @@ static DIR *open_folder(const struct diag *d, const char *name)
 	return dir;
 }
 
-/* The end of a plain file, up to `most` bytes; returns its size, or -1. */
-static off_t read_tail(int folder, const char *name, size_t most, struct buf *out)
+/* The end of a plain file, up to `most` bytes; returns its size, or -1. flags: O_NOFOLLOW, or 0. */
+static off_t read_tail(int folder, const char *name, int flags, size_t most, struct buf *out)
 {
 	struct stat st;
-	int fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	int fd = openat(folder, name, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC | flags);
 	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
 		fds_close(&fd);
 		return -1;
@@ -103,7 +104,7 @@ static int add_folder(struct diag *d, const char *folder, const char *end, size_
 		    snprintf(name, sizeof(name), "%s/%s", folder, entry->d_name) >= (int)sizeof(name))
 			continue;
 		buf_clear(&d->text);
-		off_t size = read_tail(dirfd(dir), entry->d_name, most, &d->text);
+		off_t size = read_tail(dirfd(dir), entry->d_name, O_NOFOLLOW, most, &d->text);
 		if (size < 0)
 			buf_printf(&d->contents, "%s: left out: no plain file that can be read\n", name);
 		/* a cut line may begin in the middle of a secret */
@@ -121,7 +122,7 @@ static int add_folder(struct diag *d, const char *folder, const char *end, size_
 static void put_file(struct diag *d, const char *path, size_t most)
 {
 	buf_printf(&d->text, "--- %s\n", path);
-	if (read_tail(AT_FDCWD, path, most, &d->text) < 0)
+	if (read_tail(AT_FDCWD, path, O_NOFOLLOW, most, &d->text) < 0)
 		buf_puts(&d->text, "cannot be read\n");
 	buf_putc(&d->text, '\n');
 }
@@ -216,20 +217,31 @@ static int add_versions(struct diag *d, struct err *err)
 
 /* --- secrets of the instance --- */
 
+/* A secret that was not learned would leave the house: rather no archive. Also what a link points to: it is read to be taken out, never to be added. */
+static int learn_file(struct diag *d, int folder, const char *name, struct err *err)
+{
+	buf_clear(&d->text);
+	off_t size = read_tail(folder, name, 0, SECRET_MOST, &d->text);
+	if (size > SECRET_MOST)
+		return err_set(err, "unable to take secrets out: config/%s is larger than %d MB; move it out of config/", name,
+			       SECRET_MOST >> 20);
+	if (size > 0 && (d->text.failed || veil_learn(d->veil, d->text.data, d->text.len) < 0))
+		return err_set(err, "unable to take the secrets of config/%s out: not enough memory", name);
+	return 0;
+}
+
 /* Whatever in config/ is no configuration: keys, tokens, certificates' keys. */
-static void learn_secrets(struct diag *d)
+static int learn_secrets(struct diag *d, struct err *err)
 {
 	const struct dirent *entry;
+	int rc = 0;
 	DIR *dir = open_folder(d, "config");
-	while (dir != NULL && (entry = readdir(dir)) != NULL) {
-		if (entry->d_name[0] == '.' || has_end(entry->d_name, ".lua") || strncmp(entry->d_name, "instance.", 9) == 0)
-			continue;
-		buf_clear(&d->text);
-		if (read_tail(dirfd(dir), entry->d_name, SECRET_MOST, &d->text) > 0)
-			veil_learn(d->veil, d->text.data, d->text.len);
-	}
+	while (dir != NULL && rc == 0 && (entry = readdir(dir)) != NULL)
+		if (entry->d_name[0] != '.' && !has_end(entry->d_name, ".lua") && strncmp(entry->d_name, "instance.", 9) != 0)
+			rc = learn_file(d, dirfd(dir), entry->d_name, err);
 	if (dir != NULL)
 		closedir(dir);
+	return rc;
 }
 
 static int make(struct diag *d, const char *path, struct err *err)
@@ -238,8 +250,7 @@ static int make(struct diag *d, const char *path, struct err *err)
 		"What is here: see below. Secrets are ****: keys and tokens of the instance, values whose names say that they are "
 		"secret,\n"
 		"words of 32 and more letters and digits. Links were not followed. Look through it before it leaves the house.\n\n";
-	learn_secrets(d);
-	if ((d->tar = tar_open(path, err)) == NULL)
+	if (learn_secrets(d, err) < 0 || (d->tar = tar_open(path, err)) == NULL)
 		return -1;
 	buf_puts(&d->contents, head);
 	int rc = add_versions(d, err) < 0 || add_machine(d, err) < 0 || add_names(d, err) < 0 ||
@@ -286,7 +297,7 @@ int diag_command(struct ctl *ctl, int argc, char **argv)
 	buf_init(&d.contents, TEXT_MOST);
 	code = make(&d, out, &err) < 0 ? ctl_fail(CTL_FAILED, "%s", err.text) : CTL_DONE;
 	if (code == CTL_DONE)
-		printf(ctl->json ? "{\"file\": \"%s\"}\n" : "%s\n", out);
+		outfile_print(ctl, out);
 	buf_fini(&d.text);
 	buf_fini(&d.contents);
 	veil_free(&d.veil);

@@ -1,20 +1,17 @@
 #include "ctl/macro.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/text.h"
 #include "ctl/follow.h"
 #include "ctl/list.h"
 #include "ctl/opt.h"
+#include "ctl/outfile.h"
 #include "ctl/rest.h"
-#include "sys/fds.h"
 
 enum { PATH_ROOM = 1000, LOOK_MS = 200, BAR = 30, CELL_ROOM = 2100 };
 
@@ -192,49 +189,42 @@ static int print_table(const json_t *result)
 	return CTL_DONE;
 }
 
-/* Never through a link, never over what is there. */
-static int write_file(const char *path, const struct buf *body)
-{
-	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return ctl_fail(CTL_FAILED, "unable to make %s: %s; its result is kept for a day: dssctl macro result", path,
-				strerror(errno));
-	int rc = fds_write_all(fd, body->data, body->len), why = errno;
-	if (fsync(fd) < 0 && rc == 0) {
-		rc = -1;
-		why = errno;
-	}
-	fds_close(&fd);
-	if (rc < 0)
-		return ctl_fail(CTL_FAILED, "unable to write %s: %s", path, strerror(why));
-	printf("%s\n", path);
-	return CTL_DONE;
-}
-
 static bool is_archive(const struct buf *body)
 {
 	return body->len > 2 && memcmp(body->data, "\x1f\x8b", 2) == 0;
 }
 
+static int print_result(struct ctl *ctl, const struct rest_answer *a)
+{
+	if (!ctl->json && json_object_get(a->json, "columns") != NULL)
+		return print_table(a->json);
+	printf("%s\n", a->body.data);
+	return CTL_DONE;
+}
+
+/* What cannot be kept is not fetched: fetching it ends it. */
 static int fetch(struct rest *rest, struct ctl *ctl, const char *run, const char *out)
 {
 	char path[PATH_ROOM], name[PATH_ROOM];
 	struct rest_answer a = { 0 };
-	/* what cannot be kept is not fetched: fetching it ends it */
-	if (out != NULL && access(out, F_OK) == 0)
-		return ctl_fail(CTL_FAILED, "%s is there already; the result is kept for a day: dssctl macro result %s --out FILE",
-				out, run);
+	struct outfile file = { .fd = -1 };
+	struct err err = { 0 };
+	if (out != NULL && outfile_open(&file, out, &err) < 0)
+		return ctl_fail(CTL_FAILED, "%s; the result is kept for a day: dssctl macro result %s --out FILE", err.text, run);
 	snprintf(path, sizeof(path), "/api/macro-runs/%s/result", run);
 	snprintf(name, sizeof(name), "diagnosis-%s.tar.gz", run);
 	int code = rest_ask(rest, "GET", path, NULL, &a);
+	bool is_file = code == CTL_DONE && a.status < 400 && (out != NULL || is_archive(&a.body));
 	if (code == CTL_DONE && a.status >= 400)
 		code = ctl_fail(CTL_FAILED, "%s", rest_text(a.json, "message"));
-	else if (code == CTL_DONE && (out != NULL || is_archive(&a.body)))
-		code = write_file(out != NULL ? out : name, &a.body);
-	else if (code == CTL_DONE && !ctl->json && json_object_get(a.json, "columns") != NULL)
-		code = print_table(a.json);
-	else if (code == CTL_DONE)
-		printf("%s\n", a.body.data);
+	else if (code == CTL_DONE && !is_file)
+		code = print_result(ctl, &a);
+	else if (is_file &&
+		 ((file.fd < 0 && outfile_open(&file, name, &err) < 0) || outfile_write(&file, a.body.data, a.body.len, &err) < 0))
+		code = ctl_fail(CTL_FAILED, "%s; the result was fetched and is gone: run the macro again", err.text);
+	else if (is_file)
+		outfile_print(ctl, file.path);
+	outfile_drop(&file);
 	rest_answer_fini(&a);
 	return code;
 }

@@ -2,18 +2,26 @@
 
 #include <ctype.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-#define WORDS_MOST 500
 #define WORD_LEAST 6
+#define LISTS      4096 /* list_of */
 #define LONG_WORD  32
 #define VEIL       "****"
 
+/* In lists by their first bytes: each byte of a text is asked about. */
+struct word {
+	char *text;
+	size_t len, next; /* next: its place in the list + 1; 0 = the last */
+};
+
 struct veil {
-	char *words[WORDS_MOST];
-	size_t lens[WORDS_MOST], n;
+	struct word *words;
+	size_t n, room;
+	size_t lists[LISTS];
 };
 
 struct veil *veil_new(void)
@@ -24,12 +32,42 @@ struct veil *veil_new(void)
 void veil_free(struct veil **veil)
 {
 	for (size_t i = 0; *veil != NULL && i < (*veil)->n; i++)
-		free((*veil)->words[i]);
+		free((*veil)->words[i].text);
+	if (*veil != NULL)
+		free((*veil)->words);
 	free(*veil);
 	*veil = NULL;
 }
 
-void veil_learn(struct veil *v, const char *text, size_t len)
+/* s: WORD_LEAST bytes at least. */
+static size_t list_of(const char *s)
+{
+	uint32_t first;
+	memcpy(&first, s, sizeof(first));
+	return (first * 2654435761U) >> 20;
+}
+
+static int add_word(struct veil *v, const char *s, size_t n)
+{
+	if (v->n == v->room) {
+		size_t room = v->room > 0 ? 2 * v->room : 64;
+		struct word *words = realloc(v->words, room * sizeof(*words));
+		if (words == NULL)
+			return -1;
+		v->words = words;
+		v->room = room;
+	}
+	size_t *list = &v->lists[list_of(s)];
+	struct word w = { .text = malloc(n), .len = n, .next = *list };
+	if (w.text == NULL)
+		return -1;
+	memcpy(w.text, s, n);
+	v->words[v->n++] = w;
+	*list = v->n;
+	return 0;
+}
+
+int veil_learn(struct veil *v, const char *text, size_t len)
 {
 	for (size_t at = 0; at < len;) {
 		const char *end = memchr(text + at, '\n', len - at);
@@ -40,20 +78,22 @@ void veil_learn(struct veil *v, const char *text, size_t len)
 			n--;
 		for (; n > 0 && isspace((unsigned char)*line); n--)
 			line++;
-		if (n < WORD_LEAST || v->n == WORDS_MOST || strncmp(line, "-----", 5) == 0)
-			continue;
-		if ((v->words[v->n] = strndup(line, n)) != NULL)
-			v->lens[v->n++] = n;
+		if (n >= WORD_LEAST && strncmp(line, "-----", 5) != 0 && add_word(v, line, n) < 0)
+			return -1;
 	}
+	return 0;
 }
 
-/* The length of a known secret that begins here, or 0. */
+/* The length of the longest known secret that begins here, or 0. */
 static size_t known_at(const struct veil *v, const char *s, size_t left)
 {
-	for (size_t i = 0; i < v->n; i++)
-		if (v->lens[i] <= left && memcmp(s, v->words[i], v->lens[i]) == 0)
-			return v->lens[i];
-	return 0;
+	size_t most = 0;
+	for (size_t at = left >= WORD_LEAST ? v->lists[list_of(s)] : 0; at > 0; at = v->words[at - 1].next) {
+		const struct word *w = &v->words[at - 1];
+		if (w->len > most && w->len <= left && memcmp(s, w->text, w->len) == 0)
+			most = w->len;
+	}
+	return most;
 }
 
 static bool is_word(char c)

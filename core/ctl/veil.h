@@ -11,8 +11,8 @@ struct veil;
 
 struct veil *veil_new(void); /* NULL: no memory */
 void veil_free(struct veil **veil);
-/* A secret's text, each of its lines of 6 bytes or more; up to 500. */
-void veil_learn(struct veil *veil, const char *text, size_t len);
+/* A secret's text, each of its lines of 6 bytes or more. -1: no memory; what was not learned would stand there. */
+int veil_learn(struct veil *veil, const char *text, size_t len);
 void veil_put(const struct veil *veil, const char *text, size_t len, struct buf *out);
 
 #endif

@@ -230,6 +230,35 @@ describe("macros", function()
 		assert.equal(410, (node:http("GET", result)))
 	end)
 
+	it("dssctl macro result: a file is there whole or not at all; what cannot be made is not fetched", function()
+		start(MANY)
+		local function once(name)
+			local status, answer = node:http("POST", "/api/macros/" .. name, {})
+			assert.equal(200, status, json.encode(answer))
+			ended(answer.runId)
+			return answer.runId
+		end
+		local id, folder = once "count", node.root .. "/kept"
+		local _, complaints, code = node:ctl("macro", "result", id, "--out", folder .. "/result.json")
+		assert.equal(1, code)
+		assert.truthy(complaints:find("No such file or directory; the result is kept for a day", 1, true), complaints)
+		sh(("mkdir %s; echo x >%s/there; ln -s nowhere %s/link"):format(folder, folder, folder))
+		for _, name in ipairs { "there", "link" } do
+			_, complaints, code = node:ctl("macro", "result", id, "--out", folder .. "/" .. name)
+			assert.equal(1, code)
+			assert.truthy(complaints:find("it is there already; the result is kept", 1, true), complaints)
+		end
+		local out
+		out, complaints, code = node:ctl("--json", "macro", "result", id, "--out", folder .. '/a"b')
+		assert.same({ folder .. '/a"b', "", 0 }, { json.decode(out).file, complaints, code })
+		assert.same({ "id", "what", "why" }, json.decode(helper.read(folder .. '/a"b')).columns)
+		_, complaints, code = Instance.run_apart { "sh", "-c", [[trap '' XFSZ; ulimit -f 1; exec "$0" "$@"]], helper.build .. "/dssctl", "-C", node.dir, "macro", "result", once "diagnosis",
+			"--out", folder .. "/small" }
+		assert.equal(1, code, complaints)
+		assert.truthy(complaints:find("File too large; the result was fetched and is gone", 1, true), complaints)
+		assert.equal('a"b link there', sh(("ls %s | tr '\n' ' '"):format(folder)):gsub(" $", ""))
+	end)
+
 	it("dssctl macro: lists, shows, runs, tells what is wrong", function()
 		start(MANY)
 		assert.truthy((node:ctl "macros"):find("clear%-tmp"))
