@@ -6,7 +6,7 @@ CC        ?= gcc
 WARN      := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wvla $(if $(CI),-Werror)
 SAN       ?=
 # no: without the page; nothing of Node.js is needed then
-WEB       ?= $(if $(wildcard web/src/app.tsx),yes,no)
+WEB       ?= yes
 CFLAGS    ?= -O2 -g
 VERSION   := $(shell sed -n 's/^\#\# \([0-9][^ ]*\).*/\1/p' CHANGES.md 2>/dev/null | head -n 1)
 ALL_CFLAGS := -std=gnu11 -D_GNU_SOURCE -fPIC -fno-strict-aliasing $(WARN) $(CFLAGS) $(SAN) -Icore -I$(BUILD) -I/usr/include/lua5.4 \
@@ -64,8 +64,7 @@ $(foreach d,$(FOLDERS),$(eval $(call FOLDER,$(d))))
 WEB_DATA := $(BUILD)/web/pages_data.c
 ifeq ($(WEB),no)
 $(WEB_DATA): $(BUILD)/web/.page-no
-	@printf '%s\n' '#include "gate/pages.h"' 'const struct pages_file pages_built[1];' 'const size_t pages_nbuilt = 0;' \
-		'const char pages_built_version[] = "";' >$@
+	@printf '%s\n' '#include "gate/pages.h"' 'const struct pages_set pages_built = { 0, 0, "" };' >$@
 else
 $(WEB_DATA): $(shell find web/src -type f 2>/dev/null) web/build.mjs web/node_modules/.installed $(BUILD)/web/.page-$(WEB)
 	@echo "  web $(BUILD)/web"

@@ -30,6 +30,7 @@
 #include "fleet/keys.h"
 #include "fleet/purge.h"
 #include "fleet/versions.h"
+#include "gate/pages.h"
 #include "gate/server.h"
 #include "node/node.h"
 #include "sys/clock.h"
@@ -44,14 +45,15 @@ enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 #define PLAN_MAX (1 << 20)
 
-static const char usage[] = "usage: dssd plan DIR [-o FILE]   evaluate DIR/config/dss.lua into the keeper's plan\n"
-			    "       dssd check DIR [-q] [--json]  policies on standard input; dssctl policy check calls it\n"
-			    "       dssd run DIR              the backend; started by dss-keeper\n"
-			    "       dssd project DIR KEY [--absolute]   projects/KEY/project.lua as checked data\n"
-			    "       dssd nginx DIR [check|install]   nginx, as config/dss.lua says; started by dss-keeper\n"
-			    "       dssd replay DIR …         decisions that were recorded, made again\n"
-			    "       dssd test DIR …           users' specs of their policies\n"
-			    "       dssd --help | --version\n";
+static const char usage[] =
+	"usage: dssd plan DIR [-o FILE] [--web-dir FOLDER]   evaluate DIR/config/dss.lua into the keeper's plan\n"
+	"       dssd check DIR [-q] [--json]  policies on standard input; dssctl policy check calls it\n"
+	"       dssd run DIR              the backend; started by dss-keeper\n"
+	"       dssd project DIR KEY [--absolute]   projects/KEY/project.lua as checked data\n"
+	"       dssd nginx DIR [check|install]   nginx, as config/dss.lua says; started by dss-keeper\n"
+	"       dssd replay DIR …         decisions that were recorded, made again\n"
+	"       dssd test DIR …           users' specs of their policies\n"
+	"       dssd --help | --version\n";
 
 static int complain(const char *text)
 {
@@ -62,14 +64,18 @@ static int complain(const char *text)
 static int plan(int argc, char **argv)
 {
 	char dir[PATH_MAX];
-	const char *file = NULL;
+	const char *file = NULL, *web_dir = NULL;
 	struct err err = { 0 };
 	struct buf out;
-	int status = EXIT_DONE, c;
-	while ((c = getopt(argc, argv, "o:")) != -1) {
-		if (c != 'o')
+	int status = EXIT_DONE;
+	static const struct option options[] = { { "web-dir", required_argument, NULL, 'w' }, { 0 } };
+	for (int c; (c = getopt_long(argc, argv, "o:", options, NULL)) != -1;) {
+		if (c == 'o')
+			file = optarg;
+		else if (c == 'w' && optarg[0] == '/')
+			web_dir = optarg;
+		else
 			return fputs(usage, stderr), EXIT_USAGE;
-		file = optarg;
 	}
 	if (optind != argc - 1)
 		return fputs(usage, stderr), EXIT_USAGE;
@@ -78,7 +84,7 @@ static int plan(int argc, char **argv)
 		return complain(err.text);
 	}
 	buf_init(&out, PLAN_MAX);
-	if (config_plan(dir, &out, &err) < 0) {
+	if (config_plan(dir, web_dir, &out, &err) < 0) {
 		if (out.len > 0)
 			fprintf(stderr, "%s\n", out.data);
 		status = complain(err.text);
@@ -131,6 +137,7 @@ struct dssd {
 	struct node *node;
 	struct vm *vm;
 	struct gate *page, *admin, *behind;
+	struct pages *pages;
 	struct front *front;
 	struct origin *origin; /* NULL: webapps have no port of their own */
 	struct policies_live *live;
@@ -205,6 +212,9 @@ static int start_node(struct dssd *d, struct err *err)
 		.jupyter_url = jupyter,
 		.jupyter_token = token,
 		.is_jupyter_ours = d->config.is_jupyter_ours,
+		.is_jupyter_trusted = d->config.is_jupyter_trusted,
+		.lease_longest_ms = d->config.lease_longest_ms,
+		.leases_each_user = d->config.leases_each_user,
 		.keeper_fd = d->keeper_fd,
 		.callback_fd = d->callback_fd,
 		.node_key_path = key,
@@ -241,6 +251,9 @@ static int start_node(struct dssd *d, struct err *err)
 
 static int start_api(struct dssd *d, struct err *err)
 {
+	if (!(d->pages = pages_new(&pages_built, d->config.web_dir)))
+		return err_set(err, "unable to start: not enough memory");
+	d->app.pages = d->pages;
 	d->app.loop = d->loop;
 	d->app.node = d->node;
 	d->app.dir = d->dir;
@@ -426,6 +439,8 @@ static void stop(struct dssd *d)
 		bind_gate_stop(d->vm);
 		vm_free(&d->vm);
 	}
+	d->app.pages = NULL;
+	pages_free(&d->pages);
 	config_node_fini(&d->config);
 	if (d->loop) {
 		loop_timer_free(&d->drain);

@@ -222,11 +222,10 @@ function table(files, version) {
 		...blocks.map((b) => `\t${literal(`${b}\n`)}`),
 		'\t".previous\\n");',
 		...names.map((n) => `extern const char ${n}[] __attribute__((visibility("hidden")));`),
-		"const struct pages_file pages_built[] = {",
+		"static const struct pages_file files[] = {",
 		...rows,
 		"};",
-		"const size_t pages_nbuilt = sizeof(pages_built) / sizeof(pages_built[0]);",
-		`const char pages_built_version[] = ${literal(version)};`,
+		`const struct pages_set pages_built = { files, sizeof(files) / sizeof(files[0]), ${literal(version)} };`,
 		"",
 	].join("\n");
 	writeFileSync(join(out, "pages_data.c"), text);

@@ -10,6 +10,7 @@
 struct console;
 struct events;
 struct keys;
+struct pages;
 struct policies_live;
 struct purge;
 struct policy_set;
@@ -22,6 +23,7 @@ struct app {
 	struct node *node;
 	struct keys *keys;
 	struct events *events;
+	struct pages *pages;           /* NULL before they are there */
 	struct policies_live *live;    /* NULL before it is there */
 	struct policy_set *policy_set; /* NULL before it is there */
 	struct versions *versions;     /* the same */

@@ -10,6 +10,7 @@
 #include "bind/answer.h"
 #include "bind/arg.h"
 #include "bind/bind_events.h"
+#include "bind/bind_pages.h"
 #include "bind/call.h"
 #include "bind/peer.h"
 #include "bind/toc.h"
@@ -150,7 +151,7 @@ static void push_peer(lua_State *L, const struct gate_request *req)
 static void push_request(lua_State *L, const struct gate_request *req)
 {
 	const struct http_request *h = req->http;
-	lua_createtable(L, 0, 10);
+	lua_createtable(L, 0, 16);
 	set_text(L, "method", h->method);
 	set_text(L, "path", h->path);
 	set_text(L, "target", h->target);
@@ -198,6 +199,9 @@ static int take(lua_State *L)
 	lua_pushvalue(L, -1);
 	lua_pushcclosure(L, send_file, 1);
 	lua_setfield(L, -3, "send_file");
+	lua_pushvalue(L, -1);
+	lua_pushcclosure(L, bind_pages_reply, 1);
+	lua_setfield(L, -3, "page");
 	lua_pushvalue(L, -1);
 	lua_pushcclosure(L, asked->fn, 1);
 	lua_setfield(L, -3, asked->name);

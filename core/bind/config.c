@@ -35,7 +35,7 @@ static struct vm *open_vm(char *share, size_t room, struct err *err)
 }
 
 struct texts {
-	const char *dir, *instance, *share, *bin;
+	const char *dir, *instance, *share, *bin, *web_dir; /* NULL: nil */
 };
 
 static int push_texts(lua_State *L)
@@ -45,13 +45,14 @@ static int push_texts(lua_State *L)
 	lua_pushstring(L, t->instance);
 	lua_pushstring(L, t->share);
 	lua_pushstring(L, t->bin);
-	return 4;
+	lua_pushstring(L, t->web_dir);
+	return 5;
 }
 
-int config_plan(const char *dir, struct buf *out, struct err *err)
+int config_plan(const char *dir, const char *web_dir, struct buf *out, struct err *err)
 {
 	char share[PATH_MAX], bin[PATH_MAX], instance[64];
-	struct texts texts = { dir, instance, share, bin };
+	struct texts texts = { dir, instance, share, bin, web_dir };
 	int ok = -1;
 	if (own_folder(bin, sizeof bin, err) < 0 || home_instance_id(dir, instance, sizeof instance, err) < 0)
 		return -1;
@@ -63,7 +64,7 @@ int config_plan(const char *dir, struct buf *out, struct err *err)
 		goto out;
 	lua_pushcfunction(L, push_texts);
 	lua_pushlightuserdata(L, &texts);
-	if (call_run(vm, 1, 4, NULL, err) < 0 || call_run(vm, 4, 2, NULL, err) < 0)
+	if (call_run(vm, 1, 5, NULL, err) < 0 || call_run(vm, 5, 2, NULL, err) < 0)
 		goto out;
 	ok = lua_isnil(L, -2) ? err_set(err, "%s/config/dss.lua was not taken", dir) : 0;
 	if (take_text(L, ok < 0 ? -1 : -2, out) < 0)
@@ -106,6 +107,11 @@ static void fill_jupyter(lua_State *L, int table, struct config_node *c)
 	snprintf(c->jupyter_host, sizeof c->jupyter_host, "%s", host ? host : "127.0.0.1");
 	c->jupyter_attach = copy_field(L, table, "attach");
 	c->jupyter_token_file = copy_field(L, table, "token_file");
+	c->is_jupyter_trusted = arg_field_text(L, table, "trust") != NULL; /* "activity", the one word there is */
+	lua_getfield(L, table, "leases");
+	c->lease_longest_ms = arg_field_int(L, lua_gettop(L), "longest", 0);
+	c->leases_each_user = (int)arg_field_int(L, lua_gettop(L), "each_user", 0);
+	lua_pop(L, 1);
 }
 
 /* out, node table */
@@ -120,6 +126,7 @@ static int fill_node(lua_State *L)
 	c->memory_bytes = arg_field_int(L, 2, "memory", 0);
 	c->reserve_bytes = arg_field_int(L, 2, "reserve", 0);
 	c->is_fronted = arg_field_bool(L, 2, "front", false);
+	c->web_dir = copy_field(L, 2, "web_dir");
 	c->is_front_tls = arg_field_bool(L, 2, "front_tls", false);
 	c->takes_remote_user = arg_field_bool(L, 2, "remote_user", false);
 	if (lua_getfield(L, 2, "jupyter") == LUA_TTABLE)
@@ -142,7 +149,7 @@ int config_node(const char *dir, struct config_node *out, struct err *err)
 		return -1;
 	lua_State *L = vm_state(vm);
 	const char *taken = getenv("DSS_NODE");
-	struct texts texts = { dir, taken ? taken : "", "", "" };
+	struct texts texts = { dir, taken ? taken : "", "", "", NULL };
 	lua_pushcfunction(L, fill_node);
 	lua_pushlightuserdata(L, out);
 	if (vm_module(vm, "dss.model.plan", "node", err) < 0)
@@ -172,5 +179,6 @@ void config_node_fini(struct config_node *c)
 	free(c->remote_admins);
 	free(c->jupyter_attach);
 	free(c->jupyter_token_file);
+	free(c->web_dir);
 	memset(c, 0, sizeof *c);
 }

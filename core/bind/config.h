@@ -6,9 +6,10 @@
 #include "base/err.h"
 /* config: config/dss.lua as the rest of the program reads it: the keeper's plan, and the few words that the backend needs itself. */
 
-/* Evaluates DIR/config/dss.lua into the plan's text (keeper/plan.h). dir is absolute. -1: out holds every error found, one a line,
+/* Evaluates DIR/config/dss.lua into the plan's text (keeper/plan.h). dir is absolute; web_dir, too: the folder that the page comes from
+ * instead of what the configuration says; NULL: as it says. -1: out holds every error found, one a line,
  * as "config/dss.lua:LINE: …"; err says which step failed. */
-int config_plan(const char *dir, struct buf *out, struct err *err);
+int config_plan(const char *dir, const char *web_dir, struct buf *out, struct err *err);
 
 struct config_node {
 	char control_user[64], run_user[64]; /* "" = one-user mode */
@@ -22,6 +23,10 @@ struct config_node {
 	bool is_jupyter_ours;                      /* the keeper runs it */
 	char jupyter_host[80];                     /* where that listens, as the backend reaches it */
 	char *jupyter_attach, *jupyter_token_file; /* of another's server; NULL = none; owned */
+	bool is_jupyter_trusted;                   /* its own word counts where a kernel cannot be measured */
+	int64_t lease_longest_ms;                  /* what users may have of leases of notebooks */
+	int leases_each_user;
+	char *web_dir;                             /* the page's files; NULL = those in the binary; owned */
 };
 /* What the keeper's plan took (environment DSS_NODE), so that a file which is just being edited holds up no backend; without it the file
  * as it stands. Errors are put in err, the first one where there are several. */

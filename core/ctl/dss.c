@@ -79,6 +79,8 @@ static int begin(struct ctl *ctl, const char *usage, const char *about, int argc
 
 /* --- verbs --- */
 
+static const char web_dir_help[] = "serve the page from that folder, for who works on it (build/web/files)";
+
 static void take_start(void *data, const struct bell_row *row)
 {
 	int64_t *started_ms = data;
@@ -121,10 +123,13 @@ static int show_started(struct ctl *ctl, int code)
 static int start_verb(struct ctl *ctl, int argc, char **argv)
 {
 	int64_t wait_ms = READY_MS;
-	const struct opt opts[] = {
-		{ "wait", "TIME", "how long to wait until all is ready (default 60s)", OPT_DURATION, &wait_ms, 0, 0, NULL }, { 0 }
-	};
-	struct opt_words words = { .usage = "[--wait TIME]", .about = "Starts the daemon and waits until its services are ready." };
+	const char *web_dir = NULL;
+	const struct opt opts[] = { { "wait", "TIME", "how long to wait until all is ready (default 60s)", OPT_DURATION, &wait_ms,
+				      0, 0, NULL },
+				    { "web-dir", "DIR", web_dir_help, OPT_TEXT, &web_dir, 0, 0, NULL },
+				    { 0 } };
+	struct opt_words words = { .usage = "[--wait TIME] [--web-dir DIR]",
+				   .about = "Starts the daemon and waits until its services are ready." };
 	int code = opt_read(ctl, opts, &words, argc, argv);
 	if (code >= 0 || (code = find_instance(ctl)) != CTL_DONE)
 		return code;
@@ -137,7 +142,7 @@ static int start_verb(struct ctl *ctl, int argc, char **argv)
 	}
 	if (!bell_is_closed(&err))
 		return ctl_unreached(ctl, &err);
-	if ((code = check_owner(ctl)) != CTL_DONE || (code = start_plan(ctl)) != CTL_DONE)
+	if ((code = check_owner(ctl)) != CTL_DONE || (code = start_plan(ctl, web_dir)) != CTL_DONE)
 		return code;
 	if ((code = start_daemon(ctl, wait_ms)) == CTL_DONE && !ctl->json)
 		tell_address(ctl);
@@ -149,15 +154,19 @@ static int run_verb(struct ctl *ctl, int argc, char **argv)
 	char program[PATH_MAX], *keeper[4];
 	struct err err = { 0 };
 	struct bell *bell = NULL;
-	int code = begin(ctl, "", "Runs the daemon in the foreground, for containers and systemd.", argc, argv);
-	if (code >= 0)
+	const char *web_dir = NULL;
+	const struct opt opts[] = { { "web-dir", "DIR", web_dir_help, OPT_TEXT, &web_dir, 0, 0, NULL }, { 0 } };
+	struct opt_words words = { .usage = "[--web-dir DIR]",
+				   .about = "Runs the daemon in the foreground, for containers and systemd." };
+	int code = opt_read(ctl, opts, &words, argc, argv);
+	if (code >= 0 || (code = find_instance(ctl)) != CTL_DONE)
 		return code;
 	if (bell_open(&bell, ctl->dir, &err) == 0) {
 		code = ctl_fail(CTL_FAILED, "%s is running already (keeper pid %d)", ctl->dir, (int)bell_keeper(bell)->pid);
 		bell_close(&bell);
 		return code;
 	}
-	if ((code = check_owner(ctl)) != CTL_DONE || (code = start_plan(ctl)) != CTL_DONE ||
+	if ((code = check_owner(ctl)) != CTL_DONE || (code = start_plan(ctl, web_dir)) != CTL_DONE ||
 	    (code = start_keeper_argv(ctl, program, true, keeper)) != CTL_DONE)
 		return code;
 	execv(keeper[0], keeper);

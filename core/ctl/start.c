@@ -21,13 +21,30 @@ enum { ASK_MS = 10000, TURN_MS = 50, EARLY_MAX = 64 * 1024, SERVICES_MAX = 256, 
 
 /* --- the plan --- */
 
+/* What `--web-dir` said at the start, for the plans that are made while the daemon runs. */
+static const char web_note[] = "run/web.dir";
+
+static int note_web_dir(struct ctl *ctl, const char *web_dir, struct err *err)
+{
+	char note[PATH_MAX], dir[PATH_MAX];
+	if (ctl_path(ctl, web_note, note, sizeof(note), err) < 0)
+		return -1;
+	if (web_dir == NULL)
+		return unlink(note) < 0 && errno != ENOENT ? err_sys(err, errno, "unable to remove %s", note) : 0;
+	if (realpath(web_dir, dir) == NULL)
+		return err_sys(err, errno, "unable to serve the page from %s", web_dir);
+	return fds_replace_file(note, dir, strlen(dir), 0644, err);
+}
+
 static int plan_into(struct ctl *ctl, const char *file)
 {
-	char program[PATH_MAX];
+	char program[PATH_MAX], note[PATH_MAX], web_dir[PATH_MAX];
 	struct err err = { 0 };
 	if (home_program("dssd", program, sizeof(program)) < 0)
 		return ctl_fail(CTL_FAILED, "unable to find dssd: our own place is unknown");
-	char *argv[] = { program, (char *)"plan", ctl->dir, (char *)"-o", (char *)file, NULL };
+	char *argv[] = { program, (char *)"plan", ctl->dir, (char *)"-o", (char *)file, (char *)"--web-dir", web_dir, NULL };
+	if (ctl_path(ctl, web_note, note, sizeof(note), NULL) < 0 || fds_read_file(note, web_dir, sizeof(web_dir), NULL) < 0)
+		argv[5] = NULL;
 	fflush(stdout);
 	int status = child_run(argv, &err);
 	if (status < 0)
@@ -38,11 +55,11 @@ static int plan_into(struct ctl *ctl, const char *file)
 	return CTL_DONE;
 }
 
-int start_plan(struct ctl *ctl)
+int start_plan(struct ctl *ctl, const char *web_dir)
 {
 	char file[PATH_MAX];
 	struct err err = { 0 };
-	if (ctl_path(ctl, "run/keeper.plan", file, sizeof(file), &err) < 0)
+	if (ctl_path(ctl, "run/keeper.plan", file, sizeof(file), &err) < 0 || note_web_dir(ctl, web_dir, &err) < 0)
 		return ctl_fail(CTL_FAILED, "%s", err.text);
 	return plan_into(ctl, file);
 }

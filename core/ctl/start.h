@@ -4,8 +4,9 @@
 #include "ctl/bell.h"
 /* start: brings the keeper of ctl->dir up and follows its services until they are ready. */
 
-/* `dssd plan`: config/dss.lua into run/keeper.plan; its own words on mistakes go to standard error. 0 or an exit code. */
-int start_plan(struct ctl *ctl);
+/* `dssd plan`: config/dss.lua into run/keeper.plan; its own words on mistakes go to standard error. 0 or an exit code. web_dir: where the
+ * page comes from until the next start, whatever the configuration says; NULL: as that says. */
+int start_plan(struct ctl *ctl, const char *web_dir);
 /* The same; *changed says whether the plan's text is another than before. */
 int start_plan_again(struct ctl *ctl, bool *changed);
 /* After that: the keeper did not take the new plan, so the one before stays the instance's. */

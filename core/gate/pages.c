@@ -17,16 +17,18 @@ static const char VERSION_MARK[] = "<meta name=\"dss-version\" content=\"";
 #define NAME_MAX_LEN 200
 
 struct pages {
-	char *dir; /* NULL: the binary's */
+	const struct pages_set *set;
+	char *dir; /* NULL: the set */
 	char version[64];
 };
 
-struct pages *pages_new(const char *dir)
+struct pages *pages_new(const struct pages_set *set, const char *dir)
 {
 	struct pages *p = calloc(1, sizeof(*p));
 	if (p == NULL)
 		return NULL;
-	snprintf(p->version, sizeof(p->version), "%s", pages_built_version);
+	p->set = set;
+	snprintf(p->version, sizeof(p->version), "%s", set->version);
 	if (dir != NULL && (p->dir = strdup(dir)) == NULL)
 		pages_free(&p);
 	return p;
@@ -150,11 +152,11 @@ static void say_no_page(struct gate_request *req, const char *why)
 
 /* --- from the binary --- */
 
-static const struct pages_file *find_built(const char *name)
+static const struct pages_file *find(const struct pages_set *set, const char *name)
 {
-	for (size_t i = 0; i < pages_nbuilt; i++)
-		if (strcmp(pages_built[i].name, name) == 0)
-			return &pages_built[i];
+	for (size_t i = 0; i < set->n; i++)
+		if (strcmp(set->file[i].name, name) == 0)
+			return &set->file[i];
 	return NULL;
 }
 
@@ -256,7 +258,7 @@ void pages_reply(struct pages *p, struct gate_request *req, const char *name)
 		reply_below(p, req, name);
 		return;
 	}
-	const struct pages_file *f = find_built(name);
+	const struct pages_file *f = find(p->set, name);
 	if (f != NULL)
 		reply_built(req, f);
 	else if (strcmp(name, INDEX) == 0)

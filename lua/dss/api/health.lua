@@ -30,7 +30,7 @@ function M.get(req)
 end
 
 local front = [[
-dssd %s runs here. The page comes later; until then:
+dssd %s runs here. With a browser this is its page; without one:
   GET  /health                          is it well (open)
   POST /api/futures                     submit a task        GET /public/api/futures/ID  its state and result
   GET  /api/tasks /api/processes /api/pools

@@ -20,6 +20,8 @@ local projects = require "dss.api.projects"
 local slots = require "dss.api.slots"
 local policies = require "dss.api.policies"
 local making = require "dss.api.making"
+local me = require "dss.api.me"
+local page = require "dss.api.page"
 local usage = require "dss.api.usage"
 local notebooks = require "dss.api.notebooks"
 local notebook_files = require "dss.api.notebook_files"
@@ -32,7 +34,9 @@ M.prefixes = { "/public/api", "/dip/publicapi" }
 
 -- right: open = anybody, local = a client on this machine or a known key, user = a known key, admin = an admin's key
 M.table = {
-	{ "GET", "/", "open", health.front, "What there is, in short." },
+	{ "GET", "/", "open", page.front, "The web page, to who accepts text/html; else what there is, in short." },
+	{ "GET", "/web/{…}", "open", page.file, "Its files; names with a hash never change." },
+	{ "GET", "/api/me", "user", me.get, "Who asks: user, isAdmin, key; the instance, its version and isolation." },
 	{ "GET", "/health", "open", health.get, "Is the backend well: keeper, isolation, policies." },
 	{ "POST", "/api/futures", "user", futures.submit, "Submit a task." },
 	{ "GET", "/api/futures/{id}", "user", futures.get, "State of a task; ?wait=S waits for its end, ?peek=true leaves the result out." },

@@ -1,4 +1,4 @@
--- node: the words of config/dss.lua: node, backend, nginx, jupyter, service, log.
+-- node: the words of config/dss.lua: node, backend, web, nginx, jupyter, service, log.
 local S = require "dss.model.schema"
 local id = require "dss.text.id"
 
@@ -90,6 +90,7 @@ local shapes = {
 		reserve = S.size { least = 1 },                -- of that, kept from kernels for people and the system
 	},
 	backend = S.record { limits = limits(), env = environment() },
+	web = S.record { dir = absolute() },              -- the page from a folder instead of the binary, for who works on it
 	nginx = S.record {
 		enabled = S.bool { default = true },
 		command = absolute(),
@@ -126,6 +127,11 @@ local shapes = {
 			return nil, ("%q is no address such as \"http://127.0.0.1:8888\""):format(v)
 		end },
 		token_file = absolute(),
+		trust = S.choice { words = { "activity" } },
+		leases = S.record {
+			longest = S.duration { least = 1000, default = 3 * 86400000 },
+			each_user = S.int { least = 0, most = 100000, default = 10 },
+		},
 	},
 	log = S.record {
 		file = S.size { least = 4096, default = 100 << 20 },
@@ -176,7 +182,7 @@ local function read(shape, t, source, line) return S.read(shapes[shape], t, { so
 --- The words for one file; what they say lands in `model`.
 function M.words(source, model)
 	local words = {}
-	for _, word in ipairs { "node", "backend", "nginx", "jupyter", "log" } do
+	for _, word in ipairs { "node", "backend", "web", "nginx", "jupyter", "log" } do
 		words[word] = source:single(word, model, function(t, line)
 			model[word] = read(word, t, source, line)
 			model[word].line = line
@@ -279,6 +285,7 @@ local function check_jupyter(source, model)
 		model.attached, model.jupyter = jupyter, nil
 		return
 	end
+	if jupyter.trust then source:report(jupyter.line, "trust stands beside attach; kernels of our own server are measured") end
 	if jupyter.token_file then source:report(jupyter.line, "token_file stands beside attach; our own server's is config/jupyter.token") end
 	if jupyter.command and jupyter.python then source:report(jupyter.line, "command names its program: python says nothing beside it") end
 	jupyter.python = jupyter.python or "/usr/bin/python3"
@@ -293,7 +300,7 @@ end
 
 --- What only the whole can tell; fills in what no word said.
 function M.finish(source, model)
-	for _, word in ipairs { "node", "backend", "log" } do
+	for _, word in ipairs { "node", "backend", "web", "log" } do
 		model[word] = model[word] or read(word, {}, source, 1)
 	end
 	local node = model.node

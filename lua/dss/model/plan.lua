@@ -91,7 +91,7 @@ end
 -- what was taken.
 local function given(model)
 	local n, nginx = model.node, model.nginx
-	return { control_user = n.control_user, run_user = n.run_user, port = n.port, hosts = json.array(n.hosts or {}),
+	return { web_dir = model.web.dir, control_user = n.control_user, run_user = n.run_user, port = n.port, hosts = json.array(n.hosts or {}),
 		memory = n.memory, reserve = n.reserve, observe = n.observe or nil, jupyter = jupyter.given(model),
 		front = nginx and true, front_tls = nginx and nginx.tls.key and true, remote_user = nginx and next(nginx.remote_user) and true,
 		remote_admins = nginx and next(nginx.remote_admins) and json.array(nginx.remote_admins) }
@@ -203,9 +203,11 @@ function M.read(dir)
 end
 
 --- For `dssd plan`: the text, or nil and the errors, one a line.
-function M.make(dir, instance, share, bin)
+--- web_dir: where the page comes from instead of what the file says, or nil.
+function M.make(dir, instance, share, bin, web_dir)
 	local model, errors = M.read(dir)
 	if not model then return nil, table.concat(errors, "\n") end
+	if web_dir then model.web = { dir = web_dir } end
 	return M.text(model, { dir = dir, instance = instance, share = share, bin = bin })
 end
 
