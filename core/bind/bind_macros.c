@@ -6,9 +6,10 @@
  *   judge(name, params, ctx, rows) → json | nil, why        some rows of a macro with `each`
  *   whole(name, params, ctx) → bytes | nil, why             one without
  *   note(decision)                                          into the ledger: name source subject_kind subject owner answer reason inputs mode outcome
- *   rows(kind) → { facts, … } | nil                         of what rules know (subject.h), up to 10,000; nil: there is no such kind
+ *   rows(kind, project | nil) → { facts, … }, is_cut | nil  of what rules know (subject.h), up to 10,000; nil: there is no such kind
  *   order(kind, verb, id, why) → true | nil, why            as rules do
- *   logs(project | nil, from, fn(json | nil, next | why))   fleet/joblog.h     remove_log(project, name, changed_ms, fn(why | nil))
+ *   logs(project | nil, after, fn(json | nil, next | nil, why))   fleet/joblog.h
+ *   remove_log(project, name, changed_ms, fn(why | nil))
  *   save(run, is_new, fn(why | nil))                        a run as a task of kind macro: id owner project title payload state cause error result …
  *   make_id() → id
  *   on_rule(fn(rule, "NAME {params}"))                      called once, by the next rule that runs a macro
@@ -170,11 +171,23 @@ static struct subject_world world_of(lua_State *L)
 	return (struct subject_world){ node_fleet(app->node), app->node };
 }
 
+/* The facts on top of the stack. */
+static bool is_of(lua_State *L, const char *project)
+{
+	if (!project)
+		return true;
+	const char *said = lua_getfield(L, -1, "project") == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
+	bool is = said && strcmp(said, project) == 0;
+	lua_pop(L, 1);
+	return is;
+}
+
 static int rows(lua_State *L)
 {
 	struct subject_world world = world_of(L);
 	int kind = subject_kind_named(arg_text(L, 1, NULL)), n = 0;
-	const char *owner;
+	const char *owner, *project = lua_isnoneornil(L, 2) ? NULL : arg_text(L, 2, NULL);
+	bool is_cut = false;
 	if (kind < 0)
 		return 0;
 	void **guard = ref_guard(L, release_subjects);
@@ -182,12 +195,18 @@ static int rows(lua_State *L)
 	if (!s || subjects_list(&world, (enum subject_kind)kind, s) < 0)
 		return luaL_error(L, "not enough memory");
 	lua_newtable(L);
-	for (size_t i = 0; i < s->n && n < ROWS_MOST; i++)
+	for (size_t i = 0; i < s->n && !is_cut; i++)
 		if (subject_is_there(s, i, &owner)) {
 			subject_push(L, s, i);
-			lua_rawseti(L, -2, ++n);
+			if (!is_of(L, project))
+				lua_pop(L, 1);
+			else if ((is_cut = n == ROWS_MOST))
+				lua_pop(L, 1);
+			else
+				lua_rawseti(L, -2, ++n);
 		}
-	return 1;
+	lua_pushboolean(L, is_cut);
+	return 2;
 }
 
 static int order(lua_State *L)
@@ -215,24 +234,22 @@ static void tell_why(void *data, const char *why)
 
 struct listed {
 	const struct buf *json;
-	int64_t next;
-	const char *why;
+	const char *next, *why;
 };
 
 static int push_listed(lua_State *L, void *data)
 {
 	const struct listed *l = data;
-	if (!l->json) {
+	if (l->json)
+		lua_pushlstring(L, l->json->data, l->json->len);
+	else
 		lua_pushnil(L);
-		lua_pushstring(L, l->why);
-		return 2;
-	}
-	lua_pushlstring(L, l->json->data, l->json->len);
-	lua_pushinteger(L, (lua_Integer)l->next);
-	return 2;
+	lua_pushstring(L, l->next);
+	lua_pushstring(L, l->why);
+	return 3;
 }
 
-static void on_listed(void *data, const struct buf *json, int64_t next, const struct err *why)
+static void on_listed(void *data, const struct buf *json, const char *next, const struct err *why)
 {
 	struct later *later = data;
 	struct listed l = { json, next, why ? why->text : NULL };
@@ -243,9 +260,9 @@ static int logs(lua_State *L)
 {
 	struct app *app = json_out_app(L);
 	const char *project = lua_isnil(L, 1) ? NULL : arg_text(L, 1, NULL);
-	int64_t from = arg_int(L, 2, 0, INT64_MAX);
+	const char *after = arg_text(L, 2, NULL);
 	struct later *later = later_new(L, 3);
-	if (joblog_list(fleet_store(node_fleet(app->node)), app->dir, project, from, on_listed, later) == 0)
+	if (joblog_list(fleet_store(node_fleet(app->node)), app->dir, project, after, on_listed, later) == 0)
 		return 0;
 	struct listed l = { .why = "the store takes nothing now" };
 	later_call(&later, push_listed, &l);

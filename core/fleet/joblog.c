@@ -11,14 +11,10 @@
 #include <unistd.h>
 
 #include "base/text.h"
-#include "fleet/jtext.h"
 #include "fleet/store_sql.h"
-#include "sys/clock.h"
 #include "sys/fds.h"
 
-#define WEBAPP     "webapp-" /* the log of webapp NAME lies in jobs/PROJECT/webapp-NAME */
-#define LOOKS_STEP 1000      /* folders of one piece of a list */
-#define JSON_MOST  ((size_t)4 << 20)
+#define WEBAPP "webapp-" /* the log of webapp NAME lies in jobs/PROJECT/webapp-NAME */
 
 /* Somebody writes there, or will. */
 bool joblog_is_open(struct store_sql *sql, const char *project, const char *id)
@@ -87,114 +83,6 @@ bool joblog_remove_old(int project, const char *id, int64_t bound_ms)
 			ok = unlinkat(dirfd(dir), d->d_name, 0) == 0;
 	closedir(dir);
 	return ok && unlinkat(project, id, AT_REMOVEDIR) == 0;
-}
-
-/* --- the list --- */
-
-struct listing {
-	struct store_job base;
-	char jobs[PATH_MAX], project[256]; /* "" = of all */
-	int64_t from, at;                  /* folders that were passed over */
-	bool is_whole;
-	struct buf json;
-	joblog_list_fn *fn;
-	void *data;
-};
-
-static void put_row(struct listing *l, struct store_sql *sql, int project, const char *key, const char *id)
-{
-	const struct dirent *d;
-	struct stat st;
-	char both[600];
-	int64_t size = 0, files = 0, changed = 0, now = clock_wall_ms();
-	DIR *dir = joblog_open_folder(project, id);
-	if (!dir)
-		return;
-	if (fstat(dirfd(dir), &st) == 0)
-		changed = (int64_t)st.st_mtime * 1000;
-	while ((d = readdir(dir)))
-		if (d->d_name[0] != '.' && fstatat(dirfd(dir), d->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
-			size += S_ISREG(st.st_mode) ? st.st_size : 0;
-			files++;
-			if ((int64_t)st.st_mtime * 1000 > changed)
-				changed = (int64_t)st.st_mtime * 1000;
-		}
-	closedir(dir);
-	snprintf(both, sizeof(both), "%s/%s", key, id);
-	jtext_next(&l->json);
-	buf_putc(&l->json, '{');
-	jtext_text(&l->json, "id", both);
-	jtext_text(&l->json, "project", key);
-	jtext_text(&l->json, "name", id);
-	jtext_int(&l->json, "size", size);
-	jtext_int(&l->json, "files", files);
-	jtext_int(&l->json, "age", now > changed ? (now - changed) / 1000 : 0);
-	jtext_int(&l->json, "changed", changed);
-	jtext_bool(&l->json, "open", joblog_is_open(sql, key, id));
-	buf_putc(&l->json, '}');
-}
-
-static void list_project(struct listing *l, struct store_sql *sql, int jobs, const char *key)
-{
-	const struct dirent *d;
-	DIR *dir = joblog_open_folder(jobs, key);
-	if (!dir)
-		return;
-	while (l->at < l->from + LOOKS_STEP && (d = readdir(dir)))
-		if (joblog_is_name(d) && l->at++ >= l->from)
-			put_row(l, sql, dirfd(dir), key, d->d_name);
-	closedir(dir);
-}
-
-static int run_listing(struct store_job *base, struct store_sql *sql, struct err *err)
-{
-	struct listing *l = (struct listing *)base;
-	const struct dirent *d;
-	DIR *jobs = joblog_open_folder(AT_FDCWD, l->jobs);
-	buf_putc(&l->json, '[');
-	if (!jobs && errno != ENOENT) {
-		err_sys(err, errno, "unable to list %s", l->jobs);
-		return SQLITE_ERROR;
-	}
-	while (jobs && l->at < l->from + LOOKS_STEP && (d = readdir(jobs)))
-		if (joblog_is_name(d) && (!l->project[0] || strcmp(l->project, d->d_name) == 0))
-			list_project(l, sql, dirfd(jobs), d->d_name);
-	l->is_whole = l->at < l->from + LOOKS_STEP;
-	if (jobs)
-		closedir(jobs);
-	buf_putc(&l->json, ']');
-	if (!l->json.failed)
-		return SQLITE_OK;
-	err_set(err, "unable to list %s: not enough memory", l->jobs);
-	return SQLITE_NOMEM;
-}
-
-static void tell_listing(struct store_job *base, const struct store_answer *answer)
-{
-	struct listing *l = (struct listing *)base;
-	bool ok = answer->outcome == STORE_OK;
-	l->fn(l->data, ok ? &l->json : NULL, ok && !l->is_whole ? l->at : -1, ok ? NULL : &answer->err);
-}
-
-static void release_listing(struct store_job *base)
-{
-	buf_fini(&((struct listing *)base)->json);
-	free(base);
-}
-
-int joblog_list(struct store *store, const char *dir, const char *project, int64_t from, joblog_list_fn *fn, void *data)
-{
-	struct listing *l = calloc(1, sizeof(*l));
-	if (!l)
-		return -1;
-	l->base = (struct store_job){ run_listing, tell_listing, release_listing };
-	snprintf(l->jobs, sizeof(l->jobs), "%.*s/jobs", PATH_MAX - 8, dir);
-	snprintf(l->project, sizeof(l->project), "%s", project ? project : "");
-	l->from = from;
-	l->fn = fn;
-	l->data = data;
-	buf_init(&l->json, JSON_MOST);
-	return store_read_job(store, &l->base);
 }
 
 /* --- removing one --- */

@@ -19,10 +19,11 @@ bool joblog_is_open(struct store_sql *sql, const char *project, const char *id);
 /* Removes jobs/PROJECT/ID where all in it is older. */
 bool joblog_remove_old(int project, const char *id, int64_t bound_ms);
 
-/* A piece of the list, off the loop: [{"id","project","name","size","files","age","open","changed"}], age in seconds, changed in ms of the wall. from: 0, then
- * what the piece before said. next -1: that was the last. project NULL: of all. json NULL: why. -1: the store takes nothing. */
-typedef void joblog_list_fn(void *data, const struct buf *json, int64_t next, const struct err *why);
-int joblog_list(struct store *store, const char *dir, const char *project, int64_t from, joblog_list_fn *fn, void *data);
+/* A piece of the list, off the loop: [{"id","project","name","size","files","age","open","changed"}], age in seconds, changed in ms of the wall; by
+ * name. after: "", then what the piece before said (borrowed), though it may be gone by then. next NULL: that was the last. project NULL: of all. json NULL: why;
+ * what cannot be read is no shorter list. -1: the store takes nothing. */
+typedef void joblog_list_fn(void *data, const struct buf *json, const char *next, const struct err *why);
+int joblog_list(struct store *store, const char *dir, const char *project, const char *after, joblog_list_fn *fn, void *data);
 
 /* Removes one, off the loop, if nothing in it has changed since then (as the list told) and nobody writes there. why NULL: it is gone. */
 typedef void joblog_remove_fn(void *data, const char *why);

@@ -87,11 +87,9 @@ end
 -- --- what it goes over: fn(rows), or the run fails ---
 
 local function all_rows(run, kind, fn)
-	local out = {}
-	for _, row in ipairs(macros.rows(kind)) do
-		if not run.project or row.project == run.project then out[#out + 1] = row end
-	end
-	fn(out)
+	local rows, is_cut = macros.rows(kind, run.project)
+	run.is_cut = run.is_cut or is_cut
+	fn(rows)
 end
 
 local gather = { kernel = all_rows, task = all_rows, pool = all_rows, user = all_rows, node = all_rows }
@@ -106,13 +104,13 @@ function gather.notebook(run, kind, fn)
 	end)
 end
 
-function gather.job_log(run, _, fn, out, from)
+function gather.job_log(run, _, fn, out, after)
 	out = out or {}
-	macros.logs(run.project, from or 0, function(text, following)
-		if not text then return fail(run, following) end
+	macros.logs(run.project, after or "", function(text, following, why)
+		if not text then return fail(run, why) end
 		for _, row in ipairs(json.decode(text)) do out[#out + 1] = row end
-		if following < 0 or #out >= ROWS_MOST then
-			run.is_cut = following >= 0
+		if not following or #out >= ROWS_MOST then
+			run.is_cut = following ~= nil
 			return fn(out)
 		end
 		run.total = #out
@@ -179,7 +177,10 @@ function gather.tmp_file(run, _, fn)
 		run.is_cut = result.cut == true
 		for i, row in ipairs(result.rows) do
 			-- it runs as the users' code does: what it says is not believed to be well formed, nor taken for more than it may say
-			if i > ROWS_MOST or type(row) ~= "table" or type(row.id) ~= "string" or not utf8.len(row.id) then break end
+			if i > ROWS_MOST or type(row) ~= "table" or type(row.id) ~= "string" or not utf8.len(row.id) then
+				run.is_cut = true
+				break
+			end
 			out[i] = tmp_row(row)
 		end
 		fn(out)

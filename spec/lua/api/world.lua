@@ -231,9 +231,9 @@ function M.turn()
 end
 package.preload["bind.macros"] = function() return {
 	list = answered(engine.macro_list), params = answered(engine.macro_params), judge = answered(engine.macro_judge), whole = answered(engine.macro_whole),
-	note = function(d) table.insert(M.macros.notes, d) end, rows = function(kind) return M.macros[kind] or {} end,
+	note = function(d) table.insert(M.macros.notes, d) end, rows = function(kind) return M.macros[kind] or {}, M.macros.is_cut end,
 	order = function(_, verb, id) table.insert(M.macros.removed, verb .. " " .. id) return true end,
-	logs = function(project, from, fn) M.macros.asked = { project, from } fn(M.macros.job_logs, -1) end,
+	logs = function(project, from, fn) M.macros.asked = { project, from } fn(M.macros.job_logs) end,
 	remove_log = function(project, name, _, fn) table.insert(M.macros.removed, project .. "/" .. name) fn(M.macros.refusal) end,
 	save = function(row, is_new, fn) M.macros.saved[#M.macros.saved + 1] = { row = row, is_new = is_new } fn(M.macros.unsaved) end,
 	make_id = function() M.macros.last = (M.macros.last or 0) + 1 return "run" .. M.macros.last end,
