@@ -16,4 +16,5 @@ export interface PageEntry {
 
 export const pages: PageEntry[] = [
 	{ name: "tasks", title: "Background tasks", group: "Now", key: "t", load: () => import("./tasks") },
+	{ name: "task", title: "Task", load: () => import("./task") },
 ];
