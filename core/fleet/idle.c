@@ -63,7 +63,7 @@ static void take_requests(struct idle *i, const struct idle_look *look, int64_t 
 	}
 	bool has_moved = at > i->activity_ms, is_first = i->activity_ms == 0;
 	i->activity_ms = later(i->activity_ms, at);
-	if (has_moved && (is_first || look->connections <= connections_before))
+	if (has_moved && (is_first || look->is_trusted || look->connections <= connections_before))
 		i->work_ms = later(i->work_ms, at);
 }
 
@@ -80,6 +80,7 @@ void idle_take(struct idle *i, const struct idle_look *look)
 	i->looked_ms = look->at_ms;
 	i->state = look->connections < 0 && look->state != IDLE_DEAD ? IDLE_UNKNOWN : look->state;
 	i->connections = look->connections > 0 ? look->connections : 0;
+	i->is_trusted = look->is_trusted;
 	take_clients(i, look);
 	take_requests(i, look, before);
 	if (i->state == IDLE_BUSY)
@@ -95,7 +96,7 @@ static bool is_known(const struct idle *i, int64_t now_ms)
 {
 	enum idle_state state = idle_state(i, now_ms);
 	/* Who still starts may be at work on a cell whose beginning nobody heard. */
-	return state == IDLE_BUSY || (state == IDLE_IDLE && i->is_measured);
+	return state == IDLE_BUSY || (state == IDLE_IDLE && (i->is_measured || i->is_trusted));
 }
 
 int64_t idle_silent(const struct idle *i, int64_t now_ms)
@@ -105,7 +106,8 @@ int64_t idle_silent(const struct idle *i, int64_t now_ms)
 	if (i->state == IDLE_BUSY)
 		return 0;
 	/* as far as is known: what happened since the box was measured is not */
-	return later((i->cpu_at_ms < now_ms ? i->cpu_at_ms : now_ms) - i->work_ms, 0);
+	int64_t till = i->is_measured ? i->cpu_at_ms : i->looked_ms;
+	return later((till < now_ms ? till : now_ms) - i->work_ms, 0);
 }
 
 int64_t idle_quiet(const struct idle *i, int64_t now_ms)

@@ -14,7 +14,8 @@
  *
  * Both are counted until the last time the box was measured, not until now: what happened since then nobody knows.
  * Both are unknown (-1) rather than guessed: the server was not asked successfully within IDLE_FRESH_MS, says something that cannot be, the box
- * was measured less than twice, the kernel is starting, or dead.
+ * was measured less than twice, the kernel is starting, or dead. One that nobody can measure may be trusted instead: then whatever the server calls
+ * activity is work, and both are counted until the last look.
  */
 #define IDLE_SHARE    0.01 /* of a core, between two looks: a kernel at rest uses a third of that */
 #define IDLE_CPU_MS   50   /* and not less than that: answering a look is no work */
@@ -30,6 +31,7 @@ struct idle_look {
 	enum idle_state state; /* as the server says; IDLE_UNKNOWN: it cannot be asked; IDLE_DEAD: there is no process */
 	int64_t connections;   /* clients; -1 = not told */
 	int64_t activity_ms;   /* last moved by whatever the kernel said; 0 = not told */
+	bool is_trusted;       /* it is not measured, and the server is believed without */
 	bool is_exact;         /* the server tells requests apart: work_ms holds, activity_ms means nothing */
 	int64_t work_ms;       /* the last request about code since the server was started; 0 = none */
 	int64_t cpu_ms;        /* used by the box so far; -1 = not measured */
@@ -47,7 +49,7 @@ struct idle {
 	/* of the last look */
 	int64_t looked_ms, connections;
 	enum idle_state state;
-	bool is_measured;
+	bool is_measured, is_trusted;
 };
 
 void idle_take(struct idle *i, const struct idle_look *look);

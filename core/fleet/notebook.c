@@ -19,7 +19,17 @@ static void take_row(void *data, const char *const *t)
 int notebook_load(struct store *store, notebook_row_fn *fn, void *data, struct err *err)
 {
 	struct loading l = { fn, data };
-	return store_texts_load(store, "SELECT kernel, process, detail FROM notebook ORDER BY kernel", 3, take_row, &l, err);
+	return store_texts_load(
+		store, "SELECT kernel, process, detail FROM notebook WHERE process <> '" NOTEBOOK_ATTACHED "' ORDER BY kernel", 3,
+		take_row, &l, err);
+}
+
+int notebook_load_attached(struct store *store, notebook_row_fn *fn, void *data, struct err *err)
+{
+	struct loading l = { fn, data };
+	return store_texts_load(
+		store, "SELECT kernel, process, detail FROM notebook WHERE process = '" NOTEBOOK_ATTACHED "' ORDER BY kernel", 3,
+		take_row, &l, err);
 }
 
 static int write_row(struct store *store, const char *statement, const char *const *texts, size_t n, store_done_fn *fn, void *data)

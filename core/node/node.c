@@ -16,7 +16,7 @@
 #include "node/node_inner.h"
 #include "node/node_job.h"
 #include "node/node_meter.h"
-#include "node/node_notebook.h"
+#include "node/node_notebook_session.h"
 #include "node/node_orders.h"
 #include "node/node_project.h"
 #include "node/node_spawn.h"
@@ -196,6 +196,10 @@ static int open_fleet(struct node *n, const struct node_config *node, struct err
 	n->projects = n->changes ? node_projects_new(n, dir, err) : NULL;
 	n->webapps = n->projects ? node_webapps_new(n, dir, err) : NULL;
 	n->notebooks = n->webapps ? node_notebooks_new(n, node, err) : NULL;
+	if (n->notebooks)
+		node_notebooks_set(n->notebooks,
+				   &(struct notebook_quota){ node->lease_longest_ms, node->leases_each_user },
+				   node->is_jupyter_trusted);
 	n->boxes = n->notebooks ? node_boxes_new(n) : NULL;
 	if (!n->boxes)
 		return -1;

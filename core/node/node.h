@@ -29,6 +29,9 @@ struct node_config {               /* borrowed for the call */
 	const char *jupyter_url;   /* of the Jupyter server; NULL or "" = none */
 	const char *jupyter_token; /* the file with its token */
 	bool is_jupyter_ours;      /* we start it: its kernels come through our door */
+	bool is_jupyter_trusted;   /* else: its own word counts where a kernel cannot be measured */
+	int64_t lease_longest_ms;  /* what users may have of leases of notebooks */
+	int leases_each_user;
 	int64_t memory_bytes;      /* of the machine, ours to use; 0 = all of it, or what the cgroups above us leave */
 	int64_t reserve_bytes;     /* see fleet/budget.h; 0 = its rule */
 	node_over_fn *on_over;

@@ -96,27 +96,18 @@ static int check_ids(const json_t *list, const char *what, struct err *err)
 	return code;
 }
 
-static void free_sessions(struct look_session *s, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		free(s[i].path);
-	free(s);
-}
-
 static struct look_kernel *kernel_of(struct notebook_look *l, const char *id)
 {
 	struct look_kernel *k = look_find(l, id);
 	if (k)
 		return k;
-	if (!(k = calloc(1, sizeof(*k))))
+	if (!(k = look_new_kernel(id)))
 		return NULL;
-	snprintf(k->id, sizeof(k->id), "%s", id);
-	k->memory_bytes = k->peak_bytes = k->cpu_ms = -1;
 	struct notebook_kernel *row = node_notebooks_find(l->t, id);
 	if (row) {
 		row->look = k;
 	} else if (map_set(l->others, id, k) < 0) {
-		free(k);
+		look_free_kernel(k);
 		return NULL;
 	}
 	return k;
@@ -139,16 +130,17 @@ int look_read(struct notebook_look *l, const json_t *sessions, const json_t *ker
 			   *path = json_string_value(json_object_get(v, "path"));
 		struct look_session *s = &all[n];
 		if (!is_kernel_id(id) || !path || strlen(path) > PATH_MOST || !(s->path = strdup(path))) {
-			free_sessions(all, n);
+			look_free_sessions(all, n);
 			return err_set(err, "it tells of a session without a kernel or a path");
 		}
 		snprintf(s->id, sizeof(s->id), "%s", json_string_value(json_object_get(v, "id")));
 		snprintf(s->kernel, sizeof(s->kernel), "%s", id);
 		n++;
 	}
-	free_sessions(l->sessions, l->n);
-	l->sessions = all;
-	l->n = n;
+	if (look_set_sessions(l, all, n, err) < 0) {
+		look_free_sessions(all, n);
+		return -1;
+	}
 	json_array_foreach(kernels, i, v)
 	{
 		struct look_kernel *k = kernel_of(l, json_string_value(json_object_get(v, "id")));

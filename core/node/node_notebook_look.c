@@ -6,11 +6,8 @@
 
 #include "base/log.h"
 #include "base/map.h"
-#include "base/text.h"
-#include "fleet/jtext.h"
 #include "node/node_sample.h"
 #include "sys/clock.h"
-#include "sys/fds.h"
 
 #define EVERY_MS        10000 /* while there are kernels; else never */
 #define ATTACHED_MS     30000 /* a server of others that tells of none */
@@ -19,9 +16,26 @@
 #define FRESH_MS        1000 /* who asks gets a look that is no older */
 #define SAVE_APART_MS   60000
 #define SAMPLES_AT_ONCE 100
-#define LIST_MAX        ((size_t)16 << 20)
+#define UNHEARD_MS      2000 /* that much after what its server heard of it last a process is another than that server speaks to */
 
 /* --- kernels --- */
+
+struct look_kernel *look_new_kernel(const char *id)
+{
+	struct look_kernel *k = calloc(1, sizeof(*k));
+	if (!k)
+		return NULL;
+	snprintf(k->id, sizeof(k->id), "%s", id);
+	k->memory_bytes = k->peak_bytes = k->cpu_ms = k->process.total_ms = -1;
+	return k;
+}
+
+void look_free_kernel(struct look_kernel *k)
+{
+	if (k)
+		free(k->process.members);
+	free(k);
+}
 
 struct look_kernel *look_find(struct notebook_look *l, const char *kernel)
 {
@@ -29,69 +43,21 @@ struct look_kernel *look_find(struct notebook_look *l, const char *kernel)
 	return k && k->look ? k->look : map_get(l->others, kernel);
 }
 
-static struct look_kernel *of_row(struct notebook_kernel *k)
+struct look_kernel *look_of_row(struct notebook_kernel *k)
 {
-	struct look_kernel *lk = k->look;
-	if (!lk && (lk = calloc(1, sizeof(*lk)))) {
-		snprintf(lk->id, sizeof(lk->id), "%s", k->id);
-		lk->memory_bytes = lk->peak_bytes = lk->cpu_ms = -1;
-		k->look = lk;
-	}
-	return lk;
-}
-
-void notebook_look_drop(struct notebook_kernel *k)
-{
-	free(k->look);
-	k->look = NULL;
-}
-
-void notebook_look_put(const struct notebook_kernel *k, struct buf *out)
-{
-	const struct look_kernel *lk = k->look;
-	if (!lk)
-		return;
-	jtext_int(out, "lookStarted", lk->idle.started_ms);
-	jtext_int(out, "lookWork", lk->idle.work_ms);
-	jtext_int(out, "lookSeen", lk->idle.seen_ms);
-	jtext_int(out, "lookConnected", lk->idle.connected_ms);
-	jtext_int(out, "lookActivity", lk->idle.activity_ms);
-	jtext_int(out, "lookCpu", lk->idle.cpu_ms);
-	jtext_int(out, "lookCpuAt", lk->idle.cpu_at_ms);
-	jtext_int(out, "leaseUntil", lk->lease_ms);
-	jtext_text(out, "leasedBy", lk->leased_by);
-}
-
-void notebook_look_take(struct notebook_kernel *k, const json_t *saved)
-{
-	struct look_kernel *lk = of_row(k);
-	if (!lk)
-		return;
-	int64_t now = clock_wall_ms();
-	const struct {
-		const char *name;
-		int64_t *to;
-	} members[] = { { "lookStarted", &lk->idle.started_ms },   { "lookWork", &lk->idle.work_ms },
-			{ "lookSeen", &lk->idle.seen_ms },         { "lookConnected", &lk->idle.connected_ms },
-			{ "lookActivity", &lk->idle.activity_ms }, { "lookCpu", &lk->idle.cpu_ms },
-			{ "lookCpuAt", &lk->idle.cpu_at_ms },      { "leaseUntil", &lk->lease_ms } };
-	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
-		*members[i].to = json_integer_value(json_object_get(saved, members[i].name));
-	if (lk->idle.cpu_at_ms > now) /* the clock was set back: measured anew */
-		lk->idle.cpu_at_ms = 0;
-	const char *by = json_string_value(json_object_get(saved, "leasedBy"));
-	snprintf(lk->leased_by, sizeof(lk->leased_by), "%s", by ? by : "");
-	lk->saved_ms = lk->idle.work_ms;
+	if (!k->look)
+		k->look = look_new_kernel(k->id);
+	return k->look;
 }
 
 /* --- a round: the server's sessions and kernels, and samples of the boxes --- */
 
-static void finish_round(struct notebook_look *l);
+static void take_answers(struct notebook_look *l);
 
 static void one_less(struct notebook_look *l)
 {
 	if (--l->open == 0)
-		finish_round(l);
+		take_answers(l);
 }
 
 static void take_answer(struct notebook_look *l, const struct client_answer *a, const char *what, json_t **out)
@@ -130,7 +96,7 @@ static void on_samples(void *data, const struct wire_view *msg)
 	size_t at = 0;
 	while (node_sample_next(msg, &at, &s)) {
 		struct notebook_entry *e = notebook_by_process(l->t, s.id);
-		struct look_kernel *k = e ? of_row(&e->k) : NULL;
+		struct look_kernel *k = e ? look_of_row(&e->k) : NULL;
 		if (!k)
 			continue;
 		k->memory_bytes = s.memory_bytes;
@@ -148,7 +114,7 @@ static void ask_samples(struct notebook_look *l)
 	if (!n->keeper || n->is_without_samples)
 		return;
 	for (struct notebook_entry *e; (e = map_next(l->t->by_id, &cursor));) {
-		struct look_kernel *k = of_row(&e->k);
+		struct look_kernel *k = look_of_row(&e->k);
 		if (k)
 			k->cpu_ms = -1;
 		if (!e->k.is_alive || !e->k.process[0])
@@ -185,7 +151,7 @@ static void begin_round(struct notebook_look *l)
 	if (l->t->is_stopped)
 		return;
 	l->is_round = true;
-	l->is_soon = false;
+	l->is_soon = l->is_due = false;
 	l->round++;
 	l->trouble = (struct err){ 0 };
 	l->open = 1;
@@ -206,6 +172,27 @@ void look_now(struct notebook_look *l)
 
 /* --- what a round has brought --- */
 
+/* Of a kernel that we did not start nothing is known but what was found; without its process the server is believed only where the admin says so. */
+static void judge_other(const struct notebook_look *l, struct look_kernel *k, struct idle_look *look)
+{
+	const struct look_process *p = &k->process;
+	bool is_first = k->idle.started_ms == 0;
+	look->is_trusted = !p->pid && l->is_trusted;
+	look->cpu_ms = p->pid ? k->cpu_ms : -1;
+	if (p->pid)
+		look->started_ms = p->started_ms;
+	else /* as long as we know it */
+		look->started_ms = !is_first ? k->idle.started_ms : look->is_trusted ? look->activity_ms : 0;
+	if (p->is_dead)
+		look->state = IDLE_DEAD;
+	else if (!look->is_exact && !look->activity_ms)
+		look->state = IDLE_UNKNOWN;
+	else if (p->pid && !look->is_exact && p->started_ms > look->activity_ms + UNHEARD_MS)
+		look->state = IDLE_UNKNOWN; /* it was started again, and its server tells of the one before */
+	if (p->pid && (is_first || p->started_ms != k->idle.started_ms))
+		k->idle.work_ms = look->at_ms; /* what it did before we looked nobody knows */
+}
+
 static void judge_kernel(struct notebook_look *l, struct look_kernel *k, const struct notebook_entry *e, int64_t now)
 {
 	struct idle_look look = { .state = IDLE_UNKNOWN, .connections = -1, .cpu_ms = -1 };
@@ -217,14 +204,20 @@ static void judge_kernel(struct notebook_look *l, struct look_kernel *k, const s
 		look.started_ms = e->k.started_ms;
 		if (!e->k.is_alive)
 			look.state = IDLE_DEAD; /* whatever the server says: it may go on telling of one that is long gone */
+	} else {
+		judge_other(l, k, &look);
 	}
+	bool is_another = !e && look.started_ms != k->idle.started_ms;
 	idle_take(&k->idle, &look);
 	if (k->lease_ms && k->lease_ms <= now)
 		k->lease_ms = 0;
-	if (e && k->idle.work_ms - k->saved_ms >= SAVE_APART_MS) {
-		k->saved_ms = k->idle.work_ms;
+	if (k->idle.work_ms - k->saved_ms < SAVE_APART_MS && !is_another)
+		return;
+	k->saved_ms = k->idle.work_ms;
+	if (e)
 		notebook_keep(e, NULL, NULL);
-	}
+	else
+		look_save_other(l, k);
 }
 
 static bool is_anything(const struct notebook_look *l)
@@ -232,15 +225,50 @@ static bool is_anything(const struct notebook_look *l)
 	return map_count(l->t->by_id) > 0 || map_count(l->others) > 0;
 }
 
-static void answer_askers(struct notebook_look *l);
+/* A leaseless kernel that the server does not tell of any more is forgotten. */
+static void judge_others(struct notebook_look *l, int64_t now)
+{
+	size_t cursor = 0;
+	for (struct look_kernel *k; (k = map_next(l->others, &cursor));) {
+		bool has_row = node_notebooks_find(l->t, k->id) != NULL;
+		if (!has_row && (l->why[0] || k->round == l->round)) {
+			judge_kernel(l, k, NULL, now);
+			continue;
+		}
+		if (!has_row) /* else the row is its own by now */
+			look_unsave_other(l, k);
+		map_remove(l->others, k->id);
+		look_free_kernel(k);
+	}
+}
 
 static void finish_round(struct notebook_look *l)
 {
 	size_t cursor = 0;
 	int64_t now = clock_wall_ms();
-	struct err err = l->trouble;
 	l->is_round = false;
 	l->looked_mono_ms = clock_mono_ms();
+	for (struct notebook_entry *e; (e = map_next(l->t->by_id, &cursor));) {
+		if (l->t->node->facts.is_taken_up && notebook_forget_old(e, now))
+			continue;
+		struct look_kernel *k = look_of_row(&e->k);
+		if (k)
+			judge_kernel(l, k, e, now);
+	}
+	judge_others(l, now);
+	look_orders_looked(l);
+	look_answer_askers(l);
+	if (l->t->is_stopped || l->is_round)
+		return;
+	if (l->is_soon)
+		begin_round(l);
+	else if (is_anything(l) || l->t->is_attached)
+		loop_timer_start(l->timer, is_anything(l) ? EVERY_MS : ATTACHED_MS);
+}
+
+static void take_answers(struct notebook_look *l)
+{
+	struct err err = l->trouble;
 	if (!err.text[0])
 		look_read(l, l->sessions_said, l->kernels_said, &err);
 	json_decref(l->sessions_said);
@@ -251,30 +279,25 @@ static void finish_round(struct notebook_look *l)
 	else if (!err.text[0] && l->why[0])
 		log_info("notebooks: the server answers again");
 	snprintf(l->why, sizeof(l->why), "%s", err.text);
-	for (struct notebook_entry *e; (e = map_next(l->t->by_id, &cursor));) {
-		if (l->t->node->facts.is_taken_up && notebook_forget_old(e, now))
-			continue;
-		struct look_kernel *k = of_row(&e->k);
-		if (k)
-			judge_kernel(l, k, e, now);
-	}
-	cursor = 0;
-	for (struct look_kernel *k; (k = map_next(l->others, &cursor));) {
-		bool has_row = node_notebooks_find(l->t, k->id) != NULL;
-		judge_kernel(l, k, NULL, now);
-		if (has_row || (!l->why[0] && k->round != l->round)) {
-			map_remove(l->others, k->id);
-			free(k);
-		}
-	}
-	look_orders_looked(l);
-	answer_askers(l);
-	if (l->t->is_stopped || l->is_round)
+	if (!look_find_begin(l)) /* with the server away, too: who works then has worked */
+		finish_round(l);
+}
+
+void look_found(struct notebook_look *l)
+{
+	finish_round(l);
+}
+
+void look_for(struct notebook_look *l, struct look_asker *a)
+{
+	a->next = l->askers;
+	l->askers = a;
+	if (l->is_round)
 		return;
-	if (l->is_soon)
+	if (l->looked_mono_ms && clock_mono_ms() - l->looked_mono_ms < FRESH_MS)
+		look_answer_askers(l);
+	else
 		begin_round(l);
-	else if (is_anything(l) || l->t->is_attached)
-		loop_timer_start(l->timer, is_anything(l) ? EVERY_MS : ATTACHED_MS);
 }
 
 static void on_timer(void *data)
@@ -287,10 +310,12 @@ void node_notebooks_look(struct node_notebooks *t)
 	struct notebook_look *l = t->look;
 	if (!l || t->is_stopped)
 		return;
-	if (l->is_round)
+	if (l->is_round) {
 		l->is_soon = true;
-	else
+	} else if (!l->is_due) { /* who asks again and again does not put it off */
+		l->is_due = true;
 		loop_timer_start(l->timer, SOON_MS);
+	}
 }
 
 void node_notebooks_look_again(struct node_notebooks *t)
@@ -298,227 +323,6 @@ void node_notebooks_look_again(struct node_notebooks *t)
 	struct notebook_look *l = t->look;
 	if (l && !l->is_round && is_anything(l) && clock_mono_ms() - l->looked_mono_ms >= AGAIN_MS)
 		node_notebooks_look(t);
-}
-
-void look_forget_sessions(struct notebook_look *l, const char *kernel)
-{
-	size_t kept = 0;
-	for (size_t i = 0; i < l->n; i++)
-		if (strcmp(l->sessions[i].kernel, kernel) == 0)
-			free(l->sessions[i].path);
-		else
-			l->sessions[kept++] = l->sessions[i];
-	l->n = kept;
-}
-
-/* --- sessions --- */
-
-/* The project is the first folder of the path. */
-static const char *project_of(const char *path, char *room, size_t size)
-{
-	size_t n = strcspn(path, "/");
-	if (!path[n] || n >= size || !text_is_id(path, n))
-		return "";
-	memcpy(room, path, n);
-	room[n] = 0;
-	return room;
-}
-
-static void fill(struct notebook_look *l, const struct look_session *said, const struct notebook_entry *e, struct look_kernel *k,
-		 char *project, size_t project_size, struct notebook_session *out)
-{
-	int64_t now = clock_wall_ms();
-	*out = (struct notebook_session){ .id = said ? said->id
-						: e  ? e->k.id
-						     : k->id,
-					  .path = said ? said->path
-						  : e  ? e->k.path
-						       : "",
-					  .user = e ? e->k.user : "",
-					  .process = e ? e->k.process : "",
-					  .spec = e && e->k.spec[0] ? e->k.spec
-						  : k               ? k->spec
-								    : "",
-					  .pid = e && e->k.is_alive ? e->k.pid : 0,
-					  .nsessions = k && k->nsessions ? k->nsessions
-						       : said            ? 1
-									 : 0,
-					  .limit_bytes = e ? e->limit_bytes : 0,
-					  .started_ms = e ? e->k.started_ms : 0,
-					  .leased_by = k ? k->leased_by : "",
-					  .memory_bytes = -1,
-					  .peak_bytes = -1,
-					  .cpu_ms = -1,
-					  .share = -1,
-					  .connections = -1,
-					  .quiet_ms = -1,
-					  .silent_ms = -1 };
-	out->kernel = said ? said->kernel : out->id;
-	/* As it was told at the door: the server's list of sessions is a file that users' code can write. */
-	out->project = e && e->k.project[0] ? e->k.project : project_of(out->path, project, project_size);
-	if (e && !e->k.is_alive)
-		out->state = IDLE_DEAD;
-	if (!k)
-		return;
-	if (!e || e->k.is_alive) {
-		out->memory_bytes = k->memory_bytes;
-		out->peak_bytes = k->peak_bytes;
-		out->cpu_ms = k->cpu_ms;
-		out->state = l->why[0] ? IDLE_UNKNOWN : idle_state(&k->idle, now);
-	}
-	if (out->state != IDLE_UNKNOWN && out->state != IDLE_DEAD) {
-		out->connections = k->idle.connections;
-		out->quiet_ms = idle_quiet(&k->idle, now);
-		out->silent_ms = idle_silent(&k->idle, now);
-	}
-	out->share = k->idle.is_measured ? k->idle.share : -1;
-	out->work_ms = k->idle.work_ms;
-	out->lease_ms = k->lease_ms > now ? k->lease_ms : 0;
-	if (!out->started_ms)
-		out->started_ms = k->idle.started_ms;
-}
-
-static bool has_session(const struct notebook_look *l, const char *kernel)
-{
-	for (size_t i = 0; i < l->n; i++)
-		if (strcmp(l->sessions[i].kernel, kernel) == 0)
-			return true;
-	return false;
-}
-
-static struct notebook_entry *entry_of(const struct notebook_look *l, const char *kernel)
-{
-	return (struct notebook_entry *)node_notebooks_find(l->t, kernel);
-}
-
-void node_notebooks_each_session(struct node_notebooks *t, notebook_session_fn *fn, void *data)
-{
-	struct notebook_look *l = t->look;
-	struct notebook_session s;
-	char project[128];
-	size_t cursor = 0;
-	for (size_t i = 0; l && i < l->n; i++) {
-		fill(l, &l->sessions[i], entry_of(l, l->sessions[i].kernel), look_find(l, l->sessions[i].kernel), project,
-		     sizeof(project), &s);
-		fn(data, &s);
-	}
-	/* kernels that no session is told of, alone */
-	for (struct notebook_entry *e; l && (e = map_next(t->by_id, &cursor));) {
-		struct look_kernel *k = e->k.look;
-		if ((k && k->nsessions && has_session(l, e->k.id)) || has_session(l, e->k.id) || !e->k.is_alive)
-			continue;
-		fill(l, NULL, e, k, project, sizeof(project), &s);
-		fn(data, &s);
-	}
-	cursor = 0;
-	for (struct look_kernel *k; l && (k = map_next(l->others, &cursor));) {
-		if (has_session(l, k->id))
-			continue;
-		fill(l, NULL, NULL, k, project, sizeof(project), &s);
-		fn(data, &s);
-	}
-}
-
-bool node_notebooks_session(struct node_notebooks *t, const char *id, struct notebook_session *out)
-{
-	static char project[128]; /* as long as the loop does not go on, nobody else asks */
-	struct notebook_look *l = t->look;
-	for (size_t i = 0; l && i < l->n; i++)
-		if (strcmp(l->sessions[i].id, id) == 0 || strcmp(l->sessions[i].kernel, id) == 0) {
-			fill(l, &l->sessions[i], entry_of(l, l->sessions[i].kernel), look_find(l, l->sessions[i].kernel), project,
-			     sizeof(project), out);
-			return true;
-		}
-	struct notebook_entry *e = l ? entry_of(l, id) : NULL;
-	struct look_kernel *k = l ? look_find(l, id) : NULL;
-	if (!k && !(e && e->k.is_alive))
-		return false;
-	fill(l, NULL, e, k, project, sizeof(project), out);
-	return true;
-}
-
-/* --- who asks --- */
-
-static void put_row(void *data, const struct notebook_session *s)
-{
-	look_put_session(s, data);
-}
-
-static void answer_askers(struct notebook_look *l)
-{
-	struct buf out;
-	struct err err = { 0 };
-	struct look_asker *next = l->askers;
-	if (!next)
-		return;
-	l->askers = NULL;
-	buf_init(&out, LIST_MAX);
-	buf_putc(&out, '[');
-	node_notebooks_each_session(l->t, put_row, &out);
-	buf_putc(&out, ']');
-	if (l->why[0])
-		err_set(&err, "%s", l->why);
-	if (out.failed)
-		err_set(&err, "no memory for the list of notebooks");
-	for (struct look_asker *a; (a = next);) {
-		next = a->next;
-		a->fn(a->data, out.failed ? NULL : &out, err.text[0] ? &err : NULL);
-		free(a);
-	}
-	buf_fini(&out);
-}
-
-void node_notebooks_list(struct node_notebooks *t, node_notebooks_list_fn *fn, void *data)
-{
-	struct notebook_look *l = t->look;
-	struct err err = { 0 };
-	struct look_asker *a = l && !t->is_stopped ? calloc(1, sizeof(*a)) : NULL;
-	if (!a) {
-		err_set(&err, "unable to list the notebooks: %s", t->is_stopped ? "the backend ends" : "no memory");
-		fn(data, NULL, &err);
-		return;
-	}
-	*a = (struct look_asker){ fn, data, l->askers };
-	l->askers = a;
-	if (l->is_round)
-		return;
-	if (l->looked_mono_ms && clock_mono_ms() - l->looked_mono_ms < FRESH_MS)
-		answer_askers(l);
-	else
-		begin_round(l);
-}
-
-/* --- leases --- */
-
-int node_notebooks_keep(struct node_notebooks *t, const char *session, int64_t until_ms, const char *by, struct err *err)
-{
-	struct notebook_session s;
-	if (!node_notebooks_session(t, session, &s))
-		return err_set(err, "session %s does not exist", session);
-	struct notebook_entry *e = (struct notebook_entry *)node_notebooks_find(t, s.kernel);
-	struct look_kernel *k = e ? of_row(&e->k) : look_find(t->look, s.kernel);
-	if (!k)
-		return err_set(err, "unable to keep session %s: no memory", session);
-	k->lease_ms = until_ms;
-	snprintf(k->leased_by, sizeof(k->leased_by), "%s", by);
-	if (e && notebook_keep(e, NULL, NULL) < 0)
-		return err_set(err, "unable to keep session %s: the store takes nothing now", session);
-	return 0;
-}
-
-int node_notebooks_leases(struct node_notebooks *t, const char *login)
-{
-	int n = 0;
-	size_t cursor = 0;
-	int64_t now = clock_wall_ms();
-	for (struct notebook_entry *e; (e = map_next(t->by_id, &cursor));) {
-		const struct look_kernel *k = e->k.look;
-		n += k && e->k.is_alive && k->lease_ms > now && strcmp(k->leased_by, login) == 0;
-	}
-	cursor = 0;
-	for (struct look_kernel *k; t->look && (k = map_next(t->look->others, &cursor));)
-		n += k->lease_ms > now && strcmp(k->leased_by, login) == 0;
-	return n;
 }
 
 /* --- set-up --- */
@@ -536,6 +340,10 @@ int notebook_look_new(struct node_notebooks *t, struct err *err)
 		notebook_look_free(t);
 		return err_set(err, "unable to watch the notebooks: no memory");
 	}
+	if (t->is_attached && (look_find_new(l, err) < 0 || look_load_others(l, err) < 0)) {
+		notebook_look_free(t);
+		return -1;
+	}
 	if (t->is_attached)
 		loop_timer_start(l->timer, SOON_MS);
 	return 0;
@@ -550,6 +358,7 @@ void notebook_look_stop(struct node_notebooks *t)
 	client_cancel(&l->sessions_call);
 	client_cancel(&l->kernels_call);
 	loop_timer_stop(l->timer);
+	look_find_stop(l);
 	look_orders_free(l);
 	err_set(&err, "the backend ends");
 	while (l->askers) {
@@ -567,13 +376,13 @@ void notebook_look_free(struct node_notebooks *t)
 	if (!l)
 		return;
 	t->look = NULL;
-	for (size_t i = 0; i < l->n; i++)
-		free(l->sessions[i].path);
-	free(l->sessions);
+	look_find_free(l);
+	look_free_sessions(l->sessions, l->n);
+	map_free(&l->by_id);
+	map_free(&l->by_kernel);
 	for (struct look_kernel *k; l->others && (k = map_next(l->others, &cursor));)
-		free(k);
-	if (l->others)
-		map_free(&l->others);
+		look_free_kernel(k);
+	map_free(&l->others);
 	json_decref(l->sessions_said);
 	json_decref(l->kernels_said);
 	loop_timer_free(&l->timer);

@@ -9,7 +9,7 @@
  * borrowed until the loop goes on; "" = not known, as is a negative number. */
 struct notebook_session {
 	const char *id, *kernel, *path, *project, *user, *spec, *process;
-	int pid, nsessions;    /* nsessions: on that kernel */
+	int pid, nsessions;    /* pid: 0 = not known; nsessions: on that kernel */
 	enum idle_state state; /* IDLE_UNKNOWN: the server cannot be asked, or lies */
 	int64_t connections, memory_bytes, peak_bytes, limit_bytes, cpu_ms, started_ms;
 	double share;                /* of a core, lately */
@@ -28,8 +28,15 @@ void node_notebooks_each_session(struct node_notebooks *t, notebook_session_fn *
 int node_notebooks_keep(struct node_notebooks *t, const char *session, int64_t until_ms, const char *by, struct err *err);
 /* Looks soon where the last look is older than a few seconds, and there is anything to look at. */
 void node_notebooks_look_again(struct node_notebooks *t);
-/* How many leases that login holds now. */
+/* How many leases that login holds now, and what users who are no admins may have. */
 int node_notebooks_leases(struct node_notebooks *t, const char *login);
+struct notebook_quota {
+	int64_t longest_ms;
+	int each_user;
+};
+struct notebook_quota node_notebooks_quota(const struct node_notebooks *t);
+/* is_trusted: of a server that we only attach to, where the process of a kernel is not found: its own word counts. */
+void node_notebooks_set(struct node_notebooks *t, const struct notebook_quota *quota, bool is_trusted);
 
 /* --- node_notebook_unload.c --- */
 /* what: NULL: it is gone; else why not. At once or later, once. */
@@ -38,6 +45,9 @@ typedef void node_notebooks_done_fn(void *data, const char *why_not);
  * A policy's is looked at once more: who works again, or is leased, is kept. by: the login, or what decided. fn may be NULL. */
 void node_notebooks_unload(struct node_notebooks *t, const char *session, const char *cause, const char *by, const char *text,
 			   node_notebooks_done_fn *fn, void *data);
+/* The same where the policy says that a lease does not count. */
+void node_notebooks_unload_leased(struct node_notebooks *t, const char *session, const char *cause, const char *by,
+				  const char *text, node_notebooks_done_fn *fn, void *data);
 /* Interrupts its cell: its variables stay. */
 void node_notebooks_interrupt(struct node_notebooks *t, const char *session, const char *cause, const char *by, const char *text,
 			      node_notebooks_done_fn *fn, void *data);

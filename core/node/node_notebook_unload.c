@@ -22,6 +22,7 @@ struct look_order {
 	struct notebook_look *l;
 	struct look_order *next;
 	bool is_interrupt, is_answered, is_ended;
+	bool even_leased; /* its user's wish to keep it does not count */
 	enum stage stage;
 	char session[64], kernel[64], cause[16], by[160], user[128], project[128];
 	char *path, *text; /* owned */
@@ -247,7 +248,7 @@ static const char *why_kept(const struct look_order *o, const struct notebook_se
 		return "kept: nobody knows what it does now";
 	if (o->is_interrupt)
 		return s->state == IDLE_BUSY ? NULL : "no cell runs any more";
-	if (s->lease_ms > 0)
+	if (s->lease_ms > 0 && !o->even_leased)
 		return "kept: its user asked for it";
 	if (o->state != IDLE_BUSY && (s->state == IDLE_BUSY || s->work_ms > o->work_ms))
 		return "kept: it has begun to work again";
@@ -298,14 +299,17 @@ bool node_notebooks_is_ordered(const struct node_notebooks *t, const char *sessi
 	return false;
 }
 
-static void order(struct node_notebooks *t, const char *session, bool is_interrupt, const char *cause, const char *by,
+enum what { UNLOAD, UNLOAD_LEASED, INTERRUPT };
+
+static void order(struct node_notebooks *t, const char *session, enum what what, const char *cause, const char *by,
 		  const char *text, node_notebooks_done_fn *fn, void *data)
 {
 	struct notebook_session s;
 	struct look_order *o = t->look && !t->is_stopped && node_notebooks_session(t, session, &s) ? calloc(1, sizeof(*o)) : NULL;
 	if (o) {
 		*o = (struct look_order){ .l = t->look,
-					  .is_interrupt = is_interrupt,
+					  .is_interrupt = what == INTERRUPT,
+					  .even_leased = what == UNLOAD_LEASED,
 					  .path = strdup(s.path),
 					  .text = strdup(text ? text : ""),
 					  .state = s.state,
@@ -342,11 +346,17 @@ static void order(struct node_notebooks *t, const char *session, bool is_interru
 void node_notebooks_unload(struct node_notebooks *t, const char *session, const char *cause, const char *by, const char *text,
 			   node_notebooks_done_fn *fn, void *data)
 {
-	order(t, session, false, cause, by, text, fn, data);
+	order(t, session, UNLOAD, cause, by, text, fn, data);
+}
+
+void node_notebooks_unload_leased(struct node_notebooks *t, const char *session, const char *cause, const char *by,
+				  const char *text, node_notebooks_done_fn *fn, void *data)
+{
+	order(t, session, UNLOAD_LEASED, cause, by, text, fn, data);
 }
 
 void node_notebooks_interrupt(struct node_notebooks *t, const char *session, const char *cause, const char *by, const char *text,
 			      node_notebooks_done_fn *fn, void *data)
 {
-	order(t, session, true, cause, by, text, fn, data);
+	order(t, session, INTERRUPT, cause, by, text, fn, data);
 }

@@ -30,17 +30,19 @@ static int parse_stat(char *text, struct proc_stat *out)
 	snprintf(out->comm, sizeof(out->comm), "%s", open + 1);
 	int ppid, pgid, session;
 	unsigned long utime, stime;
+	long reaped_user, reaped_system;
 	unsigned long long start;
 	long rss;
-	int n = sscanf(end + 1, " %c %d %d %d %*d %*d %*u %*u %*u %*u %*u %lu %lu %*d %*d %*d %*d %*d %*d %llu %*u %ld",
-		       &out->state, &ppid, &pgid, &session, &utime, &stime, &start, &rss);
-	if (n != 8)
+	int n = sscanf(end + 1, " %c %d %d %d %*d %*d %*u %*u %*u %*u %*u %lu %lu %ld %ld %*d %*d %*d %*d %llu %*u %ld",
+		       &out->state, &ppid, &pgid, &session, &utime, &stime, &reaped_user, &reaped_system, &start, &rss);
+	if (n != 10)
 		return -1;
 	out->ppid = ppid;
 	out->pgid = pgid;
 	out->session = session;
 	out->start_ticks = start;
 	out->cpu_ms = (uint64_t)(utime + stime) * 1000 / (uint64_t)sysconf(_SC_CLK_TCK);
+	out->reaped_ms = (uint64_t)(reaped_user + reaped_system) * 1000 / (uint64_t)sysconf(_SC_CLK_TCK);
 	out->rss_bytes = (int64_t)rss * sysconf(_SC_PAGESIZE);
 	return 0;
 }

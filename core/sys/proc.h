@@ -12,6 +12,7 @@ struct proc_stat {
 	char comm[32];
 	uint64_t start_ticks; /* since boot, in clock ticks */
 	uint64_t cpu_ms;      /* user + system, own threads only */
+	uint64_t reaped_ms;   /* the same of children that ended and were waited for, and of theirs */
 	int64_t rss_bytes;    /* counted per core and added up late: 0 in a newborn, some hundred KB off later */
 	uid_t uid;            /* effective, from the owner of /proc/PID */
 };

@@ -37,7 +37,7 @@ static enum idle_state state_named(lua_State *L)
 	return luaL_error(L, "no state %s", name);
 }
 
-/* look{ at, state, connections, activity, exact, work, cpu, started } */
+/* look{ at, state, connections, activity, exact, trusted, work, cpu, started } */
 static int look(lua_State *L)
 {
 	struct idle *i = check(L);
@@ -50,6 +50,8 @@ static int look(lua_State *L)
 			       .started_ms = field(L, "started", 0) };
 	lua_getfield(L, 2, "exact");
 	l.is_exact = lua_toboolean(L, -1);
+	lua_getfield(L, 2, "trusted");
+	l.is_trusted = lua_toboolean(L, -1);
 	idle_take(i, &l);
 	return 0;
 }

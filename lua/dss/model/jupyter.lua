@@ -12,10 +12,11 @@ local HOME = "/notebooks/server"
 --- What of it the backend needs; nil where there is none.
 function M.given(model)
 	local other = model.attached
-	if other then return { attach = other.attach, token_file = other.token_file } end
+	if other then return { attach = other.attach, token_file = other.token_file, trust = other.trust, leases = other.leases } end
 	local address = model.node.address
 	if address == "0.0.0.0" or address == "::" then address = "127.0.0.1" end
-	return model.jupyter and { is_ours = true, host = address:find(":", 1, true) and "[" .. address .. "]" or address }
+	return model.jupyter and { is_ours = true, host = address:find(":", 1, true) and "[" .. address .. "]" or address,
+		leases = model.jupyter.leases }
 end
 
 local function settings(model, where)

@@ -42,7 +42,7 @@ jupyter { kernelspecs = { "python3", "ir" }, limits = { memory = "2g" }, env = {
 		local settings = json.decode(b:match "env DSS_JUPYTER=([^\n]*)")
 		assert.same({ { "python3", "ir" }, { "node.example" }, "/usr/bin/dss-logger" }, { settings.kernelspecs, settings.hosts, settings.launcher })
 		assert.matches("inherit webapps\ninherit jupyter\nend", block(text, "backend"))
-		assert.same({ is_ours = true, host = "127.0.0.1" }, node(text).jupyter)
+		assert.same({ is_ours = true, host = "127.0.0.1", leases = { longest = 259200000, each_user = 10 } }, node(text).jupyter)
 	end)
 
 	it("is another program with a port of its own where that is said", function()
@@ -58,7 +58,14 @@ jupyter { kernelspecs = { "python3", "ir" }, limits = { memory = "2g" }, env = {
 		local text = assert(make 'jupyter { attach = "http://127.0.0.1:8888/base/", token_file = "/etc/j.token" }')
 		assert.is_nil(block(text, "jupyter"))
 		assert.is_nil(text:find("listen jupyter", 1, true))
-		assert.same({ attach = "http://127.0.0.1:8888/base", token_file = "/etc/j.token" }, node(text).jupyter)
+		assert.same({ attach = "http://127.0.0.1:8888/base", token_file = "/etc/j.token", leases = { longest = 259200000, each_user = 10 } }, node(text).jupyter)
+	end)
+
+	it("says how long and how many notebooks users may keep, and whether another's server is believed", function()
+		local text = assert(make 'jupyter { attach = "http://h:1", token_file = "/t", trust = "activity", leases = { longest = "8h", each_user = 2 } }')
+		assert.same({ "activity", { longest = 28800000, each_user = 2 } }, { node(text).jupyter.trust, node(text).jupyter.leases })
+		text = assert(make "jupyter { leases = { each_user = 0 } }")
+		assert.same({ longest = 259200000, each_user = 0 }, node(text).jupyter.leases)
 	end)
 
 	it("refuses what says nothing or is wrong, with its line", function()
@@ -70,6 +77,11 @@ jupyter { kernelspecs = { "python3", "ir" }, limits = { memory = "2g" }, env = {
 			['jupyter { python = "/p", command = { "/x" } }'] = "command names its program: python says nothing beside it",
 			['jupyter {}\nservice "jupyter" { command = { "/x" } }'] = 'config/dss.lua:2: service "jupyter" stands beside jupyter { … }: write one of them',
 			["jupyter { port = 11203 }"] = "port 11203 is another of ours; Jupyter's own is 11202",
+			['jupyter { trust = "activity" }'] = "trust stands beside attach; kernels of our own server are measured",
+			['jupyter { attach = "http://h:1", token_file = "/t", trust = "all" }'] = 'trust',
+			['jupyter { leases = { longest = "0s" } }'] = "longest",
+			["jupyter { leases = { each_user = -1 } }"] = "each_user",
+			["jupyter { leases = { each = 1 } }"] = "each_user",
 			["jupyter { pyton = 1 }"] = 'did you mean "python"?',
 		} do
 			local got, errors = make(text)
