@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 #include "base/list.h"
+#include "gate/pages.h"
 #include "gate/server.h"
 #include "gate/tunnel.h"
 #include "net/client.h"
@@ -54,6 +55,7 @@ struct server {
 	struct tunnel_target target;
 	int ended;          /* passed requests that were answered, or cut off */
 	bool answers_later; /* what could not be passed waits for `answer` */
+	struct pages *pages;
 };
 
 static struct server *server(lua_State *L)
@@ -103,11 +105,30 @@ static void tell_file(struct gate_request *req)
 	fclose(f);
 }
 
+/* What a page is made of, small. The bytes in place of gzip's are told apart from the plain ones by the client. */
+static const struct pages_file some_files[] = {
+	{ "index.html", "text/html; charset=utf-8", "e1", "<plain>", 7, "GZ", 2, false },
+	{ "web/main-4F2A9C1B.js", "text/javascript; charset=utf-8", "e2", "let plain", 9, "GZIP", 4, true },
+	{ "web/licences.txt", "text/plain; charset=utf-8", "e3", "small", 5, NULL, 0, false },
+};
+static const struct pages_set some_pages = { some_files, 3, "0123456789ab" }, no_pages = { NULL, 0, "" };
+
+/* As the routes do: "/" is index.html, /web/… is of the folder web. */
+static void tell_page(struct pages *pages, struct gate_request *req)
+{
+	char name[512] = "";
+	for (size_t i = 0; i < req->http->nsegments; i++)
+		snprintf(name + strlen(name), sizeof(name) - strlen(name), "%s%s", i > 0 ? "/" : "", req->http->segment[i]);
+	pages_reply(pages, req, name[0] != '\0' ? name : "index.html");
+}
+
 static void on_request(void *data, struct gate_request *req)
 {
 	struct server *s = data;
 	const char *first = req->http->nsegments > 0 ? req->http->segment[0] : "";
-	if (strcmp(first, "echo") == 0) {
+	if (s->pages != NULL) {
+		tell_page(s->pages, req);
+	} else if (strcmp(first, "echo") == 0) {
 		gate_reply(req, 200, "text/plain", req->http->body.data, req->http->body.len);
 	} else if (strcmp(first, "info") == 0) {
 		tell_info(req);
@@ -166,12 +187,23 @@ static const char *get_text(lua_State *L, const char *name)
 	return text;
 }
 
-/* server{ path = unix socket, host = name allowed, connections_max = …, … } */
+/* "some", "none", "built", or a folder */
+static struct pages *make_pages(const char *which)
+{
+	if (strcmp(which, "some") == 0)
+		return pages_new(&some_pages, NULL);
+	if (strcmp(which, "none") == 0)
+		return pages_new(&no_pages, NULL);
+	return pages_new(&pages_built, strcmp(which, "built") == 0 ? NULL : which);
+}
+
+/* server{ path = unix socket, host = name allowed, connections_max = …, pages = "some", … } */
 static int server_new(lua_State *L)
 {
 	struct gate_settings set;
 	struct err err;
 	const char *hosts[] = { get_text(L, "host"), NULL }, *path = get_text(L, "path"), *address = get_text(L, "address");
+	const char *pages = get_text(L, "pages");
 	gate_settings_init(&set);
 	set.version = "1.2.3";
 	set.api_version = "14";
@@ -190,7 +222,7 @@ static int server_new(lua_State *L)
 	if (fd < 0)
 		return fails(L, &err);
 	struct server *s = lua_newuserdatauv(L, sizeof(*s), 0);
-	*s = (struct server){ .port = sock_port(fd) };
+	*s = (struct server){ .port = sock_port(fd), .pages = pages != NULL ? make_pages(pages) : NULL };
 	luaL_setmetatable(L, "t_gate.server");
 	s->gate = gate_new(loop, fd, &set, on_request, s, &err);
 	return s->gate == NULL ? fails(L, &err) : 1;
@@ -260,6 +292,7 @@ static int server_free(lua_State *L)
 	struct server *s = server(L);
 	tunnel_free(&s->tunnel);
 	gate_free(&s->gate);
+	pages_free(&s->pages);
 	return 0;
 }
 
@@ -268,6 +301,7 @@ static int server_gc(lua_State *L)
 	struct server *s = server(L);
 	tunnel_free(&s->tunnel);
 	gate_free(&s->gate);
+	pages_free(&s->pages);
 	for (int i = 0; i < s->n; i++)
 		if (s->waiting[i] != NULL)
 			gate_reply_text(s->waiting[i], 200, "", 0);
@@ -279,6 +313,12 @@ static int server_drain(lua_State *L)
 {
 	gate_drain(server(L)->gate);
 	return 0;
+}
+
+static int server_pages_version(lua_State *L)
+{
+	lua_pushstring(L, pages_version(server(L)->pages));
+	return 1;
 }
 
 static int server_port(lua_State *L)
@@ -619,6 +659,7 @@ int luaopen_t_gate(lua_State *L)
 		{ "stats", server_stats },
 		{ "free", server_free },
 		{ "drain", server_drain },
+		{ "pages_version", server_pages_version },
 		{ "answer", server_answer },
 		{ "pass", server_pass },
 		{ "is_gone", server_is_gone },
