@@ -3,9 +3,10 @@
  * at once or later.
  *   list(fn(json | nil, why))                             after a fresh look; why with json: the server cannot be asked
  *   find(session) → { id, kernel, path, project, user, state, lease_ms, connections } | nil      as of the last look
- *   unload(session, cause, by, text, fn(why_not | nil))   interrupt(session, cause, by, text, fn(why_not | nil))
+ *   unload(session, cause, by, text, fn(why_not | nil)[, even_leased])   even_leased: a policy's also ends one that its user keeps
+ *   interrupt(session, cause, by, text, fn(why_not | nil))
  *   keep(session, until_ms, by) → true | nil, message     0: no longer
- *   leases(login) → how many it holds
+ *   leases(login) → how many it holds                     quota() → how long at most, in ms, and how many of each user
  *   ask(method, path, body | nil, fn(status | nil, body or why))     a request to the server; path: escaped, below /api/
  *   has_server() → there is one that can be asked, whether it answers now or not
  *   link() → url, token | nil, message                    of the server; for admins alone
@@ -113,7 +114,8 @@ static int order(lua_State *L, order_fn *give)
 
 static int unload(lua_State *L)
 {
-	return order(L, node_notebooks_unload);
+	luaL_argexpected(L, lua_isnoneornil(L, 6) || lua_isboolean(L, 6), 6, "boolean");
+	return order(L, lua_toboolean(L, 6) ? node_notebooks_unload_leased : node_notebooks_unload);
 }
 
 static int interrupt(lua_State *L)
@@ -136,6 +138,14 @@ static int leases(lua_State *L)
 {
 	lua_pushinteger(L, node_notebooks_leases(notebooks_now(L), arg_text(L, 1, NULL)));
 	return 1;
+}
+
+static int quota(lua_State *L)
+{
+	struct notebook_quota q = node_notebooks_quota(notebooks_now(L));
+	lua_pushinteger(L, q.longest_ms);
+	lua_pushinteger(L, q.each_user);
+	return 2;
 }
 
 /* --- the server --- */
@@ -205,7 +215,7 @@ int bind_notebooks_open(lua_State *L)
 {
 	static const luaL_Reg words[] = {
 		{ "list", list },     { "find", find }, { "unload", unload }, { "interrupt", interrupt },   { "keep", keep },
-		{ "leases", leases }, { "ask", ask },   { "link", link_of },  { "has_server", has_server }, { NULL, NULL }
+		{ "leases", leases }, { "quota", quota }, { "ask", ask }, { "link", link_of }, { "has_server", has_server }, { NULL, NULL }
 	};
 	luaL_newlib(L, words);
 	return 1;

@@ -10,6 +10,8 @@ local sessions = require "dss.api.notebooks"
 local DEPTH_MOST, FOLDERS_MOST, LIST_MOST, KNOWN_MOST = 5, 100, 1000, 5000
 local SPEC_BYTES = 4 << 20    -- a notebook beyond it is not read for its kernelspec alone
 local NAME_MOST = 1000
+local STAMP = "dss_last_modified" -- a member of the metadata of what is read: who saves it again shows with it what the change was made to
+local SAVED_MOST = 1000
 
 local M = {}
 
@@ -62,21 +64,47 @@ local function read(req, key, name, path, fn)
 	end)
 end
 
+--- fn(since when it is what it is now).
 local function write(req, name, path, document, fn)
 	notebooks.ask("PUT", url(path), json.encode { type = "notebook", format = "json", content = document }, function(status, answer)
 		if not status then return unavailable(req, answer) end
 		if status >= 300 then return errors.reply(req, status < 500 and 400 or 503, ("unable to write notebook %s: %s"):format(name, said(answer))) end
-		fn()
+		local model = json.decode(answer)
+		fn(type(model) == "table" and model.last_modified or nil)
 	end)
 end
 
---- fn(is_there); else answers.
-local function look(req, path, fn)
+--- fn(its model, or nil where there is none); else answers. A folder of that name is no notebook: nothing is done to it.
+local function look(req, name, path, fn)
 	notebooks.ask("GET", url(path, "?content=0"), nil, function(status, answer)
 		if not status then return unavailable(req, answer) end
-		if status ~= 200 and status ~= 404 then return errors.reply(req, 503, ("the notebook server answers %d: %s"):format(status, said(answer))) end
-		fn(status == 200)
+		if status == 404 then return fn(nil) end
+		local model = status == 200 and json.decode(answer)
+		if type(model) ~= "table" then return errors.reply(req, 503, ("the notebook server answers %d: %s"):format(status, said(answer))) end
+		if model.type ~= "notebook" then
+			return errors.reply(req, 409, ("%s.ipynb is no notebook, but a %s"):format(name, model.type == "directory" and "folder" or "file"))
+		end
+		fn(model)
 	end)
+end
+
+-- path → { by, from, till }: who saves twice what he read once has overwritten nobody but himself
+local saved, nsaved = {}, 0
+
+local function remember_saved(path, by, from, till)
+	if nsaved >= SAVED_MOST then saved, nsaved = {}, 0 end
+	if not saved[path] then nsaved = nsaved + 1 end
+	saved[path] = till and { by = by, from = from, till = till } or nil
+end
+
+--- A document that was read as of `from` may replace the one that is there: nobody has changed it since. from nil: whoever writes does not say.
+local function is_current(req, name, path, model, from)
+	local own = saved[path]
+	if from == nil or from == model.last_modified then return true end
+	if own and own.by == req.who.login and own.from == from and own.till == model.last_modified then return true end
+	errors.reply(req, 409, ("Notebook %s was changed at %s, after it was read: read it again, and make the change to that"):format(name,
+		tostring(model.last_modified)))
+	return false
 end
 
 -- --- the list ---
@@ -175,7 +203,10 @@ end
 
 function M.get(req, key, name)
 	with(req, key, name, "read", function(path)
-		read(req, key, name, path, function(document) sessions.reply(req, document) end)
+		read(req, key, name, path, function(document, model)
+			if type(document.metadata) == "table" and type(model.last_modified) == "string" then document.metadata[STAMP] = model.last_modified end
+			sessions.reply(req, document)
+		end)
 	end)
 end
 
@@ -196,18 +227,31 @@ local function document_of(req)
 	return document
 end
 
-local function save(req, name, path, document)
-	write(req, name, path, document, function() sessions.reply(req, json.object {}) end)
+--- model: what it replaces; from: as of when that was read.
+local function save(req, name, path, document, model, from)
+	if model and not is_current(req, name, path, model, from) then return end
+	write(req, name, path, document, function(till)
+		remember_saved(path, req.who.login, from, till)
+		sessions.reply(req, json.object {})
+	end)
+end
+
+--- Takes the stamp out of a document: it is about the file, and no part of it.
+local function take_stamp(document)
+	local from = document.metadata[STAMP]
+	document.metadata[STAMP] = nil
+	return type(from) == "string" and from or nil
 end
 
 function M.put(req, key, name)
 	with(req, key, name, "write", function(path)
 		local document = document_of(req)
 		if not document then return end
-		look(req, path, function(is_there)
-			if not is_there then return does_not_exist(req, key, name) end
+		local from = take_stamp(document)
+		look(req, name, path, function(model)
+			if not model then return does_not_exist(req, key, name) end
 			document.metadata.modifiedBy = req.who.login
-			save(req, name, path, document)
+			save(req, name, path, document, model, from)
 		end)
 	end)
 end
@@ -216,8 +260,9 @@ function M.post(req, key, name)
 	with(req, key, name, "write", function(path)
 		local document = document_of(req)
 		if not document then return end
-		look(req, path, function(is_there)
-			if is_there then return errors.reply(req, 409, ("Notebook %s already exists in project %s"):format(name, key)) end
+		take_stamp(document) -- of the one that this is a copy of
+		look(req, name, path, function(model)
+			if model then return errors.reply(req, 409, ("Notebook %s already exists in project %s"):format(name, key)) end
 			local m = document.metadata
 			m.creator, m.createdOn, m.modifiedBy = req.who.login, gate.wall_ms(), req.who.login
 			save(req, name, path, document)
@@ -228,8 +273,8 @@ end
 --- Its sessions end first.
 function M.delete(req, key, name)
 	with(req, key, name, "write", function(path)
-		look(req, path, function(is_there)
-			if not is_there then return does_not_exist(req, key, name) end
+		look(req, name, path, function(model)
+			if not model then return does_not_exist(req, key, name) end
 			sessions.of_project(req, key, name, "write", function(rows)
 				sessions.unload_all(req, rows, function(why)
 					if why then return errors.reply(req, 503, ("unable to unload %s: %s"):format(name, why)) end
@@ -246,11 +291,14 @@ end
 
 function M.clear_outputs(req, key, name)
 	with(req, key, name, "write", function(path)
-		read(req, key, name, path, function(document)
+		read(req, key, name, path, function(document, was)
 			for _, cell in ipairs(type(document.cells) == "table" and document.cells or {}) do
 				if cell.cell_type == "code" then cell.outputs, cell.execution_count = json.array {}, json.null end
 			end
-			save(req, name, path, document)
+			look(req, name, path, function(model)
+				if not model then return does_not_exist(req, key, name) end
+				save(req, name, path, document, model, was.last_modified)
+			end)
 		end)
 	end)
 end

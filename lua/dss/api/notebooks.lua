@@ -12,8 +12,6 @@ local notebooks = require "bind.notebooks"
 local projects = require "dss.api.projects"
 
 local JSON = "application/json;charset=utf-8"
-local LEASE_MOST_S = 3 * 86400
-local LEASES_MOST = 10
 
 local M = {}
 
@@ -248,21 +246,22 @@ function M.interrupt(req, session)
 	end)
 end
 
---- {"for":"8h"}: until then no policy ends it; "0s": no longer.
+--- {"for":"8h"}: until then no policy ends it; "0s": no longer. How long and how many: jupyter { leases = … }; admins as they like.
 function M.keep(req, session)
 	local given, why = body.read(req, { ["for"] = { kind = "text", required = true } })
 	if not given then return errors.reply(req, 400, why) end
 	local ms
 	ms, why = duration.parse(given["for"])
 	if not ms then return errors.reply(req, 400, ('"for": %s'):format(why)) end
-	local seconds = ms / 1000
-	if seconds > LEASE_MOST_S and not req.who.is_admin then
-		return errors.reply(req, 400, '"for": more than 3d at once; ask again before that is over, or ask an admin')
+	local longest_ms, each_user = notebooks.quota()
+	if ms > longest_ms and not req.who.is_admin then
+		return errors.reply(req, 400, ('"for": more than %s at once; ask again before that is over, or ask an admin'):format(duration.print(longest_ms)))
 	end
 	with_session(req, session, "run", function(row)
-		local by, until_ms = req.who.login, seconds > 0 and gate.wall_ms() + ms // 1 | 0 or 0
-		if until_ms > 0 and row.leasedBy ~= by and not req.who.is_admin and notebooks.leases(by) >= LEASES_MOST then
-			return errors.reply(req, 409, ("%s keeps %d notebooks already: let one of them go (dssctl keep SESSION 0s)"):format(by, LEASES_MOST))
+		local by, until_ms = req.who.login, ms > 0 and gate.wall_ms() + ms // 1 | 0 or 0
+		if until_ms > 0 and row.leasedBy ~= by and not req.who.is_admin and notebooks.leases(by) >= each_user then
+			return errors.reply(req, 409, each_user == 0 and "no user may keep notebooks here: ask an admin"
+				or ("%s keeps %d notebooks already: let one of them go (dssctl keep SESSION 0s)"):format(by, each_user))
 		end
 		local ok, failure = notebooks.keep(row.id, until_ms, by)
 		if not ok then return errors.reply(req, 503, failure, { ["Retry-After"] = "2" }) end

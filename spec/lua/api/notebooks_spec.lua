@@ -102,7 +102,7 @@ describe("notebooks over the API", function()
 		world.notebooks.rows = { row("s1", "P/a.ipynb"), row("s4", "P/a.ipynb", { kernelId = "k-s1", sessions = 2 }) }
 		local _, list = world.ask("GET", "/public/api/projects/P/jupyter-notebooks/a/sessions", ann)
 		assert.equal(2, #list)
-		world.notebooks.answers["GET /api/contents/P/a.ipynb?content=0"] = { 200, {} }
+		world.notebooks.answers["GET /api/contents/P/a.ipynb?content=0"] = { 200, { type = "notebook" } }
 		world.notebooks.answers["DELETE /api/contents/P/a.ipynb"] = { 204 }
 		assert.equal(200, (world.ask("DELETE", "/public/api/projects/P/jupyter-notebooks/a", ann)))
 		assert.same({ { "s1", "user", "ann" } }, world.was.unload)
@@ -152,6 +152,66 @@ describe("notebooks over the API", function()
 		assert.equal(0, world.was.keep[2])
 	end)
 
+	it("are kept for as long and as many as the admin says", function()
+		world.notebooks.allowed, world.notebooks.nleases = { 8 * 3600000, 2 }, 1
+		local status, why = world.ask("POST", "/api/notebooks/s1/keep", with_body(ann, { ["for"] = "9h" }))
+		assert.equal(400, status)
+		assert.matches("more than 8 h at once", why.message, 1, true)
+		assert.equal(200, (world.ask("POST", "/api/notebooks/s1/keep", with_body(ann, { ["for"] = "8h" }))))
+		world.notebooks.nleases = 2
+		status, why = world.ask("POST", "/api/notebooks/s1/keep", with_body(ann, { ["for"] = "1h" }))
+		assert.equal(409, status)
+		assert.matches("ann keeps 2 notebooks already", why.message, 1, true)
+		world.notebooks.allowed, world.notebooks.nleases = { 8 * 3600000, 0 }, 0
+		status, why = world.ask("POST", "/api/notebooks/s1/keep", with_body(ann, { ["for"] = "1h" }))
+		assert.equal(409, status)
+		assert.matches("ask an admin", why.message, 1, true)
+		assert.equal(200, (world.ask("POST", "/api/notebooks/s1/keep", with_body(nil, { ["for"] = "1h" }))))
+	end)
+
+	it("as documents are no folders of such a name: those are neither written nor removed, and none of their kernels ends", function()
+		local path = "/public/api/projects/P/jupyter-notebooks/a"
+		world.notebooks.answers["GET /api/contents/P/a.ipynb?content=0"] = { 200, { type = "directory" } }
+		for method, body in pairs { DELETE = false, PUT = { cells = json.array {} }, POST = { cells = json.array {} } } do
+			local status, why = world.ask(method, path, with_body(ann, body or nil))
+			assert.equal(409, status, method)
+			assert.matches("a.ipynb is no notebook, but a folder", why.message, 1, true)
+		end
+		for _, asked in ipairs(world.was.asked) do assert.equal("GET", asked[1]) end
+		assert.is_nil(world.was.unload)
+	end)
+
+	it("as documents are not saved over what somebody else saved meanwhile", function()
+		local path, a = "/public/api/projects/P/jupyter-notebooks/n", world.notebooks.answers
+		local function is_of(at) a["GET /api/contents/P/n.ipynb?content=0"] = { 200, { type = "notebook", last_modified = at } } end
+		local function saves_as(at) a["PUT /api/contents/P/n.ipynb"] = { 200, { last_modified = at } } end
+		a["GET /api/contents/P/n.ipynb?type=notebook&content=1"] = { 200, { last_modified = "T1", content = { cells = json.array {}, nbformat = 4, metadata = {} } } }
+		local _, document = world.ask("GET", path, ann)
+		is_of "T2"
+		local status, why = world.ask("PUT", path, with_body(ann, document))
+		assert.equal(409, status)
+		assert.matches("was changed at T2, after it was read", why.message, 1, true)
+		is_of "T1"
+		saves_as "T3"
+		assert.equal(200, (world.ask("PUT", path, with_body(ann, document))))
+		local put = world.was.asked[#world.was.asked]
+		assert.equal("PUT", put[1])
+		assert.is_nil(put[3].content.metadata.dss_last_modified)
+		-- who saves once more what he has read once overwrites his own change alone
+		is_of "T3"
+		saves_as "T4"
+		assert.equal(200, (world.ask("PUT", path, with_body(ann, document))))
+		assert.equal(409, (world.ask("PUT", path, with_body(nil, document))))
+		is_of "T5"
+		assert.equal(409, (world.ask("PUT", path, with_body(ann, document))))
+		-- who does not say what he has read is not asked
+		document.metadata.dss_last_modified = nil
+		assert.equal(200, (world.ask("PUT", path, with_body(ann, document))))
+		-- outputs are not cleared of what was changed between
+		a["GET /api/contents/P/n.ipynb?type=notebook&content=1"][2].last_modified = "T4"
+		assert.equal(409, (world.ask("DELETE", path .. "/outputs", ann)))
+	end)
+
 	it("as documents are read through the server, whatever their names hold", function()
 		world.notebooks.answers["GET /api/contents/P/N%20b%2520%C3%A9.ipynb?type=notebook&content=1"] = { 200, { type = "notebook", content = { cells = json.array {}, nbformat = 4, metadata = {} } } }
 		local status, document = world.ask("GET", "/public/api/projects/P/jupyter-notebooks/" .. NAME, bob)
@@ -173,7 +233,7 @@ describe("notebooks over the API", function()
 		assert.equal("PUT", put[1])
 		assert.equal("ann", put[3].content.metadata.creator)
 		assert.equal(3000, put[3].content.metadata.createdOn)
-		world.notebooks.answers["GET /api/contents/P/n.ipynb?content=0"] = { 200, {} }
+		world.notebooks.answers["GET /api/contents/P/n.ipynb?content=0"] = { 200, { type = "notebook" } }
 		assert.equal(409, (world.ask("POST", path, with_body(ann, { cells = json.array {} }))))
 		assert.equal(400, (world.ask("PUT", path, with_body(ann, "[]"))))
 		world.notebooks.answers["GET /api/contents/P/n.ipynb?type=notebook&content=1"] = { 200, { content = {

@@ -205,6 +205,7 @@ end
 function M.notebooks.has_server() return M.notebooks.has end
 function M.notebooks.link() return "http://127.0.0.1:9", "tok" end
 function M.notebooks.leases() return M.notebooks.nleases or 0 end
+function M.notebooks.quota() return table.unpack(M.notebooks.allowed or { 3 * 86400000, 10 }) end
 function M.notebooks.ask(method, path, body, fn)
 	M.was.asked = M.was.asked or {}
 	table.insert(M.was.asked, { method, path, body and json.decode(body) })
@@ -269,7 +270,7 @@ function M.reset()
 	fleet.refusal, fleet.processes_json, fleet.pools_json = nil, nil, nil
 	M.settings.rows, M.settings.refusal = {}, nil
 	local n = M.notebooks
-	n.rows, n.answers, n.why, n.failure, n.unload_why, n.nleases = {}, {}, nil, nil, nil, nil
+	n.rows, n.answers, n.why, n.failure, n.unload_why, n.nleases, n.allowed = {}, {}, nil, nil, nil, nil, nil
 	keys.rows, keys.refusal, keys.later, keys.is_slow = {}, nil, nil, nil
 	M.policies = { false, "" }
 	fleet.futures = {
