@@ -2,6 +2,7 @@
  * bind.macro_files: files that macros make, run/macros/ID.tar.gz: each by a process of its own, two at a time.
  *   diagnose(id, fn(why | nil)) → true | nil, why    stop(id): it is killed, fn is not called
  *   open(id) → a file for request.send_file, its size | nil      drop(id)      tidy(ms): files that are older go
+ *   ours() → { path, … }                           where the instance and its program lie: its folder, those in it, what they are links to
  */
 #include <dirent.h>
 #include <errno.h>
@@ -23,11 +24,13 @@
 #include "bind/toc.h"
 #include "sys/clock.h"
 #include "sys/fds.h"
+#include "sys/home.h"
 
 #define FILE_MOST    ((off_t)60 << 20)
 #define DIAGNOSIS_MS 300000
 #define FOLDER       "run/macros"
 #define HELPERS_MOST 2
+#define OURS_MOST    200
 
 struct making {
 	struct helper *helper;
@@ -158,11 +161,45 @@ static int tidy(lua_State *L)
 	return 0;
 }
 
+static void push_real(lua_State *L, const char *path, lua_Integer *n)
+{
+	char real[PATH_MAX];
+	struct stat st;
+	if (stat(path, &st) < 0 || !S_ISDIR(st.st_mode) || !realpath(path, real))
+		return;
+	lua_pushstring(L, real);
+	lua_rawseti(L, -2, ++*n);
+}
+
+static void release_folder(void *p)
+{
+	closedir(p);
+}
+
+static int ours(lua_State *L)
+{
+	const struct app *app = json_out_app(L);
+	const struct dirent *d;
+	char path[PATH_MAX];
+	lua_Integer n = 0;
+	void **guard = ref_guard(L, release_folder);
+	DIR *dir = *guard = opendir(app->dir);
+	lua_newtable(L);
+	push_real(L, app->dir, &n);
+	if (home_share(path, sizeof path) == 0)
+		push_real(L, path, &n);
+	while (dir && n < OURS_MOST && (d = readdir(dir)))
+		if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0 &&
+		    snprintf(path, sizeof path, "%s/%s", app->dir, d->d_name) < (int)sizeof path)
+			push_real(L, path, &n);
+	return 1;
+}
+
 int bind_macro_files_open(lua_State *L)
 {
 	static const luaL_Reg words[] = {
-		{ "diagnose", diagnose }, { "stop", stop }, { "open", open_file },
-		{ "drop", drop },         { "tidy", tidy }, { NULL, NULL },
+		{ "diagnose", diagnose }, { "stop", stop }, { "open", open_file }, { "drop", drop },
+		{ "tidy", tidy },         { "ours", ours }, { NULL, NULL },
 	};
 	luaL_newlibtable(L, words);
 	void **guard = ref_guard(L, release_makings);

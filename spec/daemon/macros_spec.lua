@@ -93,6 +93,30 @@ describe("macros", function()
 		assert.matches("etc is no absolute path", state.resultError.message, 1, true)
 	end)
 
+	it("clear-tmp refuses folders of the instance and the system, however they are written, and does not go into the instance from above", function()
+		start()
+		sh(("mkdir -m 1777 %s/tmp && ln -s %s %s/tmp/way"):format(node.root, node.dir, node.root))
+		local function why(folders)
+			local _, id = run("clear-tmp", { folders = folders, age = "1ms", simulate = false }, "failed")
+			local _, state = node:http("GET", "/api/macro-runs/" .. id)
+			assert.truthy(state.resultError.message:find('param "folders": ' .. folders:match "[^:]*$", 1, true), state.resultError.message)
+			return state.resultError.message
+		end
+		for _, folders in ipairs { node.dir, node.dir .. "/projects", node.dir .. "/db/", node.root .. "/tmp/way/run", node.dir .. "/config/../policies", node.root .. "/tmp:" .. node.dir .. "/jobs" } do
+			assert.matches("is part of this instance", why(folders), 1, true)
+		end
+		assert.matches("is a link", why(node.root .. "/tmp/way"), 1, true)
+		assert.matches("is the system's", why "/tmp/../etc", 1, true)
+		assert.matches("belongs to others", why "/", 1, true)
+		as_run_user(("mkdir -p %s/projects/P; echo x >%s/projects/P/data; echo x >%s/tmp/a"):format(node.dir, node.dir, node.root))
+		local mine = helper.read(node.dir .. "/projects/P/data")
+		local result = run("clear-tmp", { folders = node.root .. ":" .. node.root .. "/nowhere", age = "1ms", simulate = false })
+		local said = by_first(result)
+		assert.is_nil(said[node.dir .. "/projects/P/data"], json.encode(result))
+		assert.equal(mine, helper.read(node.dir .. "/projects/P/data"))
+		assert.truthy(result.summary.note:find(node.root .. "/nowhere: No such file", 1, true), result.summary.note)
+	end)
+
 	it("clear-job-logs removes logs of what has ended, never what a link points to, and what it decided can be asked", function()
 		start()
 		local out = node:ctl("submit", "--wait", "command", "--", "echo", "hello")

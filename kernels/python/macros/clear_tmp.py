@@ -1,7 +1,7 @@
 """What the macro clear-tmp looks at and removes: files that users' code left in folders for temporary files.
 
-A task of the run user: it can remove nothing but the run user's own. It follows no link, goes into no folder of somebody else's, and removes only what is
-still the very file that was judged.
+A task of the run user: it can remove nothing but the run user's own. It follows no link, goes into no folder of somebody else's and none of the instance,
+and removes only what is still the very file that was judged.
 """
 import fcntl
 import os
@@ -9,11 +9,12 @@ import signal
 import stat
 import time
 
+from macros.tmp_folders import FOLDER, Kept, Refused
+
 ROWS = 20_000
 ENTRIES = 500_000
 DEPTH = 20
 F_SETSIG = 10                       # of Linux; the module has no name for it
-FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Folders:
@@ -79,7 +80,9 @@ def is_open(name, folder, found):
 
 
 def key_of(found):
-    return [found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size]
+    """What was read or changed since has another one. A folder is read by who looks at it."""
+    read_ns = 0 if stat.S_ISDIR(found.st_mode) else found.st_atime_ns
+    return [found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns, read_ns, found.st_size]
 
 
 def is_ours(found):
@@ -87,7 +90,8 @@ def is_ours(found):
 
 
 class Look:
-    def __init__(self):
+    def __init__(self, kept):
+        self.kept = kept
         self.rows, self.entries, self.is_cut = [], 0, False
         self.folders, self.now = Folders(), time.time()
 
@@ -115,8 +119,8 @@ class Look:
                 self._add(root, words, found, max(found.st_mtime, found.st_atime, found.st_ctime), is_open(words[-1], fd, found))
             elif stat.S_ISDIR(found.st_mode) and depth < DEPTH:
                 inner = os.open(words[-1], FOLDER, dir_fd=fd)
-                if os.fstat(inner).st_dev != os.fstat(fd).st_dev:
-                    os.close(inner)         # a file system of its own
+                if os.fstat(inner).st_dev != os.fstat(fd).st_dev or self.kept.has(os.fstat(inner)):
+                    os.close(inner)         # a file system of its own, or the instance
                 elif self.folder(root, inner, words, depth + 1) == 0:
                     self._add(root, words, found, max(found.st_mtime, found.st_ctime), self.folders.hold(found))
         except OSError:
@@ -132,30 +136,36 @@ class Look:
                           "open": held, "directory": stat.S_ISDIR(found.st_mode)})
 
 
-def look(folders):
-    """{"rows": [...], "cut": there are more}. `folders`: absolute paths; those that are not there are passed over."""
-    out = Look()
-    for root in folders:
-        try:
-            fd = os.open(root, FOLDER)
-        except OSError:
-            continue
+def look(folders, kept):
+    """{"rows": [...], "cut": there are more, "missing": which folders are not there}, or {"refused": why}. kept: see tmp_folders.Kept."""
+    out, opened, missing = Look(Kept(kept)), [], []
+    try:
+        for root in folders:
+            try:
+                opened.append((root, out.kept.open(root)))
+            except OSError as e:
+                missing.append(f"{root}: {e.strerror}")
+    except Refused as e:
+        for _, fd in opened:
+            os.close(fd)
+        return {"refused": str(e)}
+    for root, fd in opened:
         out.folder(root, fd, [], 0)
-    return {"rows": out.rows, "cut": out.is_cut}
+    return {"rows": out.rows, "cut": out.is_cut, "missing": missing}
 
 
-def open_parent(root, words):
-    """The folder that holds words[-1]. Each step is a folder of ours, no link."""
-    fd = os.open(root, FOLDER)
+def open_parent(root, words, kept):
+    """The folder that holds words[-1]. Each step is a folder of ours, no link, none of the instance."""
+    fd = kept.open(root)
     for word in words[:-1]:
         try:
             inner = os.open(word, FOLDER, dir_fd=fd)
         finally:
             os.close(fd)
         fd = inner
-        if not is_ours(os.fstat(fd)):
+        if not is_ours(os.fstat(fd)) or kept.has(os.fstat(fd)):
             os.close(fd)
-            raise PermissionError("a folder above it is not ours")
+            raise PermissionError("a folder above it is not the run user's, or is the instance's")
     return fd
 
 
@@ -176,17 +186,17 @@ def remove_file(name, folder, found):
     return ""
 
 
-def remove_one(row, folders):
+def remove_one(row, folders, kept):
     words = row["words"]
     if not words or any(word in ("", ".", "..") or "/" in word for word in words):
         return "its name is no path"
-    folder, name = open_parent(row["folder"], words), words[-1]
+    folder, name = open_parent(row["folder"], words, kept), words[-1]
     try:
         found = os.stat(name, dir_fd=folder, follow_symlinks=False)
         if not is_ours(found):
             return "it is not the run user's"
         if key_of(found) != row["key"]:
-            return "it has changed meanwhile"
+            return "it was read or has changed meanwhile"
         if stat.S_ISDIR(found.st_mode):
             return remove_folder(name, folder, found, folders)
         return remove_file(name, folder, found) if stat.S_ISREG(found.st_mode) else "it is no plain file"
@@ -194,12 +204,14 @@ def remove_one(row, folders):
         os.close(folder)
 
 
-def remove(rows):
+def remove(rows, kept):
     """One text for each: "" it is gone, else why not."""
-    folders, out = Folders(), []
+    folders, kept, out = Folders(), Kept(kept), []
     for row in rows:
         try:
-            out.append(remove_one(row, folders))
+            out.append(remove_one(row, folders, kept))
+        except Refused as e:
+            out.append(str(e))
         except FileNotFoundError:
             out.append("it is gone already")
         except OSError as e:

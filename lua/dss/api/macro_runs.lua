@@ -156,6 +156,9 @@ local TMP_FIELDS = {
 	id = "string", folder = "string", words = "table", key = "table", size = "number", age = "number", open = "boolean", directory = "boolean",
 }
 
+--- Of what the run user's task said.
+local function line_of(text) return (text:gsub("%c", "?"):sub(1, 500)) end
+
 local function tmp_row(row)
 	local out = {}
 	for name, kind in pairs(TMP_FIELDS) do
@@ -171,10 +174,16 @@ function gather.tmp_file(run, _, fn)
 		if folder:sub(1, 1) ~= "/" then return fail(run, ("param \"folders\": %s is no absolute path"):format(folder)) end
 		folders[#folders + 1] = folder
 	end
-	as_run_user(run, "look", { folders = folders }, function(result)
+	as_run_user(run, "look", { folders = folders, kept = json.array(files.ours()) }, function(result)
 		local out = {}
+		if type(result) == "table" and type(result.refused) == "string" then
+			return fail(run, "param \"folders\": " .. line_of(result.refused))
+		end
 		if type(result) ~= "table" or type(result.rows) ~= "table" then return fail(run, "the run user's task answered nonsense") end
 		run.is_cut = result.cut == true
+		local missing = {}
+		for i, one in ipairs(type(result.missing) == "table" and result.missing or {}) do missing[i] = line_of(tostring(one)) end
+		run.remark = #missing > 0 and "not looked at: " .. table.concat(missing, "; ") or nil
 		for i, row in ipairs(result.rows) do
 			-- it runs as the users' code does: what it says is not believed to be well formed, nor taken for more than it may say
 			if i > ROWS_MOST or type(row) ~= "table" or type(row.id) ~= "string" or not utf8.len(row.id) then
@@ -279,10 +288,10 @@ local function remove_files(run, list, from)
 		local row = list[i].row
 		rows[#rows + 1] = { folder = row.folder, words = row.words, key = row.key }
 	end
-	as_run_user(run, "remove", { rows = rows }, function(result)
+	as_run_user(run, "remove", { rows = rows, kept = json.array(files.ours()) }, function(result)
 		for i, j in ipairs(piece) do
 			local said = type(result) == "table" and result[i]
-			settle(run, j, said ~= "" and (type(said) == "string" and said:gsub("%c", "?"):sub(1, 200) or "nobody said what became of it") or nil)
+			settle(run, j, said ~= "" and (type(said) == "string" and line_of(said) or "nobody said what became of it") or nil)
 		end
 		run.done = run.done + #piece
 		go_on(run, function() remove_files(run, list, from + #piece) end)

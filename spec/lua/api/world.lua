@@ -243,7 +243,7 @@ package.preload["bind.macros"] = function() return {
 package.preload["bind.macro_files"] = function() return {
 	diagnose = function(id, fn) M.macros.diagnosing = { id, fn } return true end, stop = function() end,
 	open = function() return M.macros.file_bytes, M.macros.file_bytes and #M.macros.file_bytes end, tidy = function() end,
-	drop = function() M.macros.file_bytes = nil end,
+	drop = function() M.macros.file_bytes = nil end, ours = function() return { "/instance" } end,
 } end
 package.preload["bind.soon"] = function() return function(...) return M.soon(...) end end
 package.preload["bind.usage"] = function() return {
