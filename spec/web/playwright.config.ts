@@ -1,0 +1,31 @@
+// The page in a real browser, Debian's, against real instances with real processes. `sh spec/run.sh spec/web/NAME.spec.ts` runs one file.
+import { defineConfig, devices } from "@playwright/test";
+
+const isRoot = process.getuid?.() === 0;
+const shared = {
+	...devices["Desktop Chrome"],
+	viewport: { width: 1440, height: 900 },
+	launchOptions: {
+		executablePath: process.env.DSS_CHROMIUM ?? "/usr/bin/chromium",
+		// The sandbox needs another user than root.
+		args: isRoot ? ["--no-sandbox"] : [],
+	},
+};
+
+export default defineConfig({
+	testDir: ".",
+	outputDir: process.env.DSS_WEB_OUT ?? "/tmp/dss-web-out",
+	forbidOnly: true,
+	fullyParallel: false,
+	workers: 1, // each has its own instance; two processors are there
+	retries: 0,
+	timeout: 60_000,
+	expect: { timeout: 15_000 },
+	reporter: [["list"], ["json", { outputFile: process.env.DSS_WEB_REPORT ?? "/tmp/dss-web-out/report.json" }]],
+	// Where a name such as Europe/Berlin or de-DE matters a spec says so itself.
+	use: { ...shared, locale: "en-GB", timezoneId: "UTC", trace: "off", screenshot: "off", video: "off", serviceWorkers: "block" },
+	projects: [
+		{ name: "specs", testMatch: "**/*.spec.ts" },
+		{ name: "screenshots", testMatch: "screenshots.ts", timeout: 300_000 },
+	],
+});
