@@ -17,4 +17,7 @@ export interface PageEntry {
 export const pages: PageEntry[] = [
 	{ name: "tasks", title: "Background tasks", group: "Now", key: "t", load: () => import("./tasks") },
 	{ name: "task", title: "Task", load: () => import("./task") },
+	{ name: "alerts", title: "Alerts", group: "Now", admin: true, key: "a", load: () => import("./alerts") },
+	{ name: "pools", title: "Pools", group: "Node", key: "p", load: () => import("./pools") },
+	{ name: "policies", title: "Policies", group: "Node", admin: true, key: "l", load: () => import("./policies") },
 ];

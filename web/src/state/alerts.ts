@@ -17,19 +17,19 @@ export interface Alert {
 export const alerts = signal<Alert[] | null>(null);
 export const alertCount = signal(0);
 
-async function load(): Promise<void> {
-	try {
-		const list = await get<Alert[]>("/api/alerts");
-		alerts.value = list;
-		alertCount.value = list.length;
-	} catch {
-		// the page of alerts tells it; the count stays what it was
-	}
+/** Throws what went wrong; what was there stays. */
+export async function loadAlerts(): Promise<void> {
+	const list = await get<Alert[]>("/api/alerts");
+	alerts.value = list;
+	alertCount.value = list.length;
 }
 
-onTopic("alerts", () => void (isAdmin.value && load()));
+// the page of alerts tells what went wrong; the count stays what it was
+const load = () => void loadAlerts().catch(() => {});
+
+onTopic("alerts", () => isAdmin.value && load());
 effect(() => {
-	if (hello.value && isAdmin.value) void load();
+	if (hello.value && isAdmin.value) load();
 	else {
 		alerts.value = null;
 		alertCount.value = 0;
