@@ -3,7 +3,7 @@
 
 macro "kill-idle-notebooks" {
   label  = "Unload idle notebooks",
-  about  = "Ends kernels of notebooks that nobody uses: without a client or a cell for max_idle, or alive for longer than max_age",
+  about  = "Ends kernels of notebooks that nobody uses: without a client or a cell for max_idle, or alive for longer than max_age; clears sessions whose kernel is dead",
   who    = "project",
   each   = "notebook",
   params = {
@@ -11,20 +11,23 @@ macro "kill-idle-notebooks" {
     max_age         = duration { default = "100d", about = "Unload what is older, idle or not" },
     spare_busy      = flag { default = true, about = "Keep what runs a cell, or uses the processor" },
     spare_connected = flag { default = true, about = "Keep what a client is connected to" },
-    spare_leased    = flag { default = true, about = "Keep what its user asked to keep" },
+    spare_leased    = flag { default = true, about = "Keep what its user asked to keep (dssctl keep); false: unload it all the same" },
     simulate        = flag { default = true, about = "Only say what would be unloaded" },
   },
-  columns = { "notebook", "project", "user", "age", "quiet", "silent", "memory" },
+  columns = { "notebook", "project", "user", "state", "age", "quiet", "silent", "memory" },
   run = function (n, params)
     local is_busy = n.busy -- where nobody knows it, the notebook is skipped, whatever the params say
-    if params.spare_leased and n.leased then return keep "its user asked to keep it" end
+    local is_kept = n.leased -- only who looked at it may unload what is kept
+    if n.state == "dead" then return unload "its kernel is dead: nothing is left to lose" end
+    if params.spare_leased and is_kept then return keep "its user asked to keep it" end
     if params.spare_busy and is_busy then return keep "it runs a cell" end
     if params.spare_busy and n.silent < math.min(seconds "1min", params.max_idle) then return keep "it uses the processor" end
     if params.spare_connected and n.connected then return keep "a client is connected" end
-    if n.age > params.max_age then return unload "it is {age} old" end
+    local though = is_kept and ", though its user keeps it" or ""
+    if n.age > params.max_age then return unload("it is {age} old" .. though) end
     -- silent: no cell and no processor time, so a computation that goes on after its cell is at work; quiet: no client either
     local idle = params.spare_connected and math.min(n.quiet, n.silent) or n.silent
-    if idle > params.max_idle then return unload "idle: quiet for {quiet}, silent for {silent}, holding {memory}" end
+    if idle > params.max_idle then return unload("idle: quiet for {quiet}, silent for {silent}, holding {memory}" .. though) end
     return keep "quiet for {quiet}, silent for {silent}"
   end,
 }

@@ -168,14 +168,46 @@ describe("macros over notebooks", function()
 			return nil, json.encode(list)
 		end, 10)
 
+		-- what is kept goes where that is said, and only then
+		await("kept to be idle again", function(r) return (r.kept.quietTime or 0) > IDLE_MS end)
+		_, result, what, why = run { max_idle = "5s", spare_leased = false }
+		assert.are.same({ busy = "kept", thread = "kept", kept = "would be unloaded" }, what, json.encode(result))
+		assert.truthy(why.kept:find("though its user keeps it", 1, true), why.kept)
+		_, result, what = run { max_idle = "5s", spare_leased = false, simulate = false }
+		assert.are.same({ busy = "kept", thread = "kept", kept = "unloaded" }, what, json.encode(result))
+		assert.is_nil(rows().kept)
+
 		-- the server hangs: nobody is known, nobody goes, whatever the params
 		server = node:pid "jupyter"
 		os.execute("kill -STOP " .. server)
-		await("nobody to be known", function(r) return r.kept.state == "unknown" end)
+		await("nobody to be known", function(r) return r.busy.state == "unknown" end)
 		_, result, what = run { max_idle = "1ms", max_age = "1ms", spare_busy = false, spare_connected = false, spare_leased = false, simulate = false }
-		assert.are.same({ busy = "skipped", thread = "skipped", kept = "skipped" }, what, json.encode(result))
+		assert.are.same({ busy = "skipped", thread = "skipped" }, what, json.encode(result))
 		assert.truthy(result.summary.note:find("the notebook server cannot be asked", 1, true), result.summary.note)
 		for _, r in pairs(rows()) do assert.is_true(os.execute("kill -0 " .. math.tointeger(r.pid) .. " 2>/dev/null")) end
+	end)
+
+	it("clear sessions whose kernel is dead", function()
+		if not has_jupyter then return pending "jupyter_server or ipykernel is not installed" end
+		open "jupyter {}"
+		start "dead"
+		start "lives"
+		-- the server gives up on a kernel that dies again and again
+		wait_for("the kernel to be dead", function()
+			local row = rows().dead
+			if row.state == "dead" then return true end
+			if row.pid then os.execute("kill -9 " .. math.tointeger(row.pid) .. " 2>/dev/null") end
+			return false, json.encode(row)
+		end, 90)
+		local _, result, what, why = run {}
+		assert.are.equal("would be unloaded", what.dead, json.encode(result))
+		assert.truthy(why.dead:find("its kernel is dead", 1, true), why.dead)
+		assert.truthy(rows().dead)
+		_, result, what = run { simulate = false }
+		assert.are.equal("unloaded", what.dead, json.encode(result))
+		local left = rows()
+		assert.is_nil(left.dead)
+		assert.truthy(left.lives)
 	end)
 
 	it("say so where there is no notebook server", function()

@@ -210,10 +210,16 @@ local function order(run, row, verb, why, fn)
 end
 act.kernel, act.task = order, order
 
--- Ends once it is known what became of it: it is looked at once more before.
-function act.notebook(run, row, verb, why, fn)
+-- Ends once it is known what became of it: it is looked at once more before. even_leased: also what its user keeps, where that was known when it was decided.
+function act.notebook(run, row, verb, why, fn, even_leased)
 	local give = verb == "interrupt" and notebooks.interrupt or notebooks.unload
-	give(row.id, "policy", "", reason_of(run, why), fn)
+	give(row.id, "policy", "", reason_of(run, why), fn, even_leased)
+end
+
+--- Did the decision rest on its being kept? Who did not ask for that fact does not end what is kept.
+local function saw_lease(j)
+	local inputs = j.row.leased == true and json.decode(j.inputs)
+	return type(inputs) == "table" and inputs.leased == true
 end
 
 -- --- what became of each ---
@@ -319,7 +325,7 @@ local function end_notebooks(run, list, from)
 			run.done = run.done + #js
 			open_now = open_now - 1
 			if open_now == 0 then go_on(run, function() end_notebooks(run, list, till + 1) end) end
-		end)
+		end, saw_lease(js[1]))
 	end
 end
 

@@ -131,7 +131,7 @@ describe("the shipped macros", function()
 	f:close()
 	local function session(more)
 		local s = { id = "s1", notebook = "P/a.ipynb", project = "P", user = "ann", age = 3 * 86400.0, quiet = 20 * 3600.0, silent = 19 * 3600.0, connected = false, leased = false,
-			busy = false, memory = 1 << 30 }
+			busy = false, memory = 1 << 30, state = "idle" }
 		for k, v in pairs(more or {}) do s[k] = v ~= json.null and v or nil end
 		return s
 	end
@@ -146,10 +146,16 @@ describe("the shipped macros", function()
 			assert.same({ "keep", "skipped" }, { said({ [fact] = json.null }).answer, said({ [fact] = json.null }).state }, fact)
 		end
 		assert.equal("unload", said({ connected = true }, { spare_connected = false }).answer)
-		assert.equal("unload", said({ leased = true }, { spare_leased = false }).answer)
+		local kept = said({ leased = true }, { spare_leased = false })
+		assert.same({ "unload", true }, { kept.answer, json.decode(kept.inputs).leased })
+		assert.matches("though its user keeps it", kept.reason, 1, true)
 		assert.equal("unload", said({ connected = true, quiet = 0.0 }, { spare_connected = false }).answer)
 		assert.equal("unload", said({ quiet = 60.0, age = 200 * 86400.0 }).answer)
 		assert.equal("keep", said({ busy = true, age = 200 * 86400.0 }).answer)
+		for _, more in ipairs { {}, { leased = true } } do
+			more.state, more.quiet, more.silent, more.connected, more.memory = "dead", json.null, json.null, json.null, json.null
+			assert.same({ "unload", "act", "its kernel is dead: nothing is left to lose" }, { said(more).answer, said(more).state, said(more).reason })
+		end
 	end)
 	it("clear old logs that nobody writes, and old files that nobody has open", function()
 		take(text)
