@@ -232,7 +232,7 @@ static int start_node(struct dssd *d, struct err *err)
 		return -1;
 	bind_machine_pretend(0, node_facts(d->node)->memory_bytes);
 	struct store *store = fleet_store(node_fleet(d->node));
-	d->app.events = events_new(d->loop, store); /* before the first fact */
+	d->app.events = events_new(d->loop, store, node_board(d->node)); /* before the first fact */
 	d->live = policies_live_new(d->loop, node_fleet(d->node), d->node);
 	d->app.live = d->live;
 	if (!d->app.events || !d->live)

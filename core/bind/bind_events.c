@@ -6,6 +6,12 @@
 
 #define ROUND_BYTES ((size_t)256 << 10) /* of one follower in one turn of the loop */
 #define OUT_MAX     (ROUND_BYTES + (64 << 10))
+/* The board: of one event about so much, and no further one while so much is not read. What changed in 20,000 rows at once fits into OUT_MOST. */
+#define PIECE_BYTES ((size_t)256 << 10)
+#define BEHIND_MOST ((size_t)64 << 10)
+#define BOARD_MOST  ((size_t)32 << 20)
+#define BOARD_BEHIND_MOST ((size_t)4 << 20) /* a follower of the board further behind is let go */
+#define PIECE_MS    10 /* to the next piece of a long one */
 
 struct follower {
 	struct list link;
@@ -14,11 +20,17 @@ struct follower {
 	char *login;              /* owned; NULL = an admin */
 	int64_t seq;              /* the last one looked at */
 	bool is_reading;
+	bool wants_board, is_behind; /* is_behind: it was not told all of the board */
+	size_t unsent;               /* when it was looked at last */
+	struct board_place place;
 };
 
 struct events {
 	struct feed *feed;
-	struct loop_timer *flush, *beat;
+	struct node_board *board;
+	struct loop_timer *flush, *beat, *tick, *piece;
+	size_t nboard;      /* of the board */
+	int64_t topics_seq; /* facts up to there were looked at for topics */
 	struct list followers;
 	size_t count;
 	uint64_t cut;
@@ -40,6 +52,10 @@ static void leave(struct follower *f)
 	f->in->count--;
 	if (f->in->count == 0)
 		loop_timer_stop(f->in->beat);
+	if (f->wants_board && --f->in->nboard == 0) {
+		loop_timer_stop(f->in->tick);
+		loop_timer_stop(f->in->piece);
+	}
 	gate_stream_end(req);
 	if (!f->is_reading)
 		forget(f);
@@ -59,8 +75,9 @@ static bool send(struct follower *f, const void *data, size_t len)
 {
 	if (gate_is_gone(f->req))
 		return false;
-	if (gate_stream_unsent(f->req) > EVENTS_UNSENT_MOST) {
-		log_info("a follower of events reads too slowly (over 1 MB behind) and is let go");
+	if (gate_stream_unsent(f->req) > (f->wants_board ? BOARD_BEHIND_MOST : EVENTS_UNSENT_MOST)) {
+		log_info("a follower of events reads too slowly (over %zu MB behind) and is let go",
+			 (f->wants_board ? BOARD_BEHIND_MOST : EVENTS_UNSENT_MOST) >> 20);
 		f->in->cut++;
 		leave(f);
 		return false;
@@ -125,16 +142,121 @@ static void on_beat(void *data)
 		loop_timer_start(events->beat, EVENTS_HEARTBEAT_MS);
 }
 
-struct events *events_new(struct loop *loop, struct store *store)
+/* --- the board --- */
+
+/* One piece of what is new to it, if it took what it was sent before. topics: that changed. */
+static void tell_board(struct follower *f, unsigned topics)
+{
+	struct node_board *board = f->in->board;
+	struct buf out;
+	f->unsent = gate_stream_unsent(f->req);
+	f->is_behind = f->unsent > BEHIND_MOST;
+	if (f->is_behind)
+		return;
+	struct board_place was = f->place;
+	buf_init(&out, BOARD_MOST);
+	f->is_behind = node_board_put(board, f->login, &f->place, PIECE_BYTES, &out);
+	node_board_put_node(board, &f->place, &out);
+	if (topics)
+		node_board_put_topics(topics, &out);
+	if (out.failed)
+		f->place = was; /* no memory: at the next tick */
+	else if (out.len)
+		send(f, out.data, out.len);
+	buf_fini(&out);
+}
+
+static void tell_rest_soon(struct events *events)
+{
+	list_each (&events->followers, l) {
+		struct follower *f = list_of(l, struct follower, link);
+		if (f->req && f->is_behind && !loop_timer_is_running(events->piece))
+			loop_timer_start(events->piece, PIECE_MS);
+	}
+}
+
+/* The next piece for those that read; who does not waits for the tick. */
+static void on_piece(void *data)
+{
+	struct events *events = data;
+	bool is_more = false;
+	list_each (&events->followers, l) {
+		struct follower *f = list_of(l, struct follower, link);
+		if (!f->req || !f->is_behind || gate_is_gone(f->req))
+			continue;
+		size_t was = f->unsent;
+		f->unsent = gate_stream_unsent(f->req);
+		is_more |= f->unsent < was || f->unsent <= BEHIND_MOST;
+		if (f->unsent <= BEHIND_MOST)
+			tell_board(f, 0);
+	}
+	if (is_more)
+		tell_rest_soon(events);
+}
+
+/* Of facts since the last look. */
+static unsigned topics_of_facts(struct events *events)
+{
+	static const struct {
+		const char *begins;
+		unsigned topic;
+	} words[] = { { "alert.", BOARD_ALERTS }, { "policies.", BOARD_POLICIES } };
+	int64_t last = feed_last(events->feed), seq = events->topics_seq;
+	unsigned topics = 0;
+	if (seq < feed_first(events->feed) - 1)
+		seq = feed_first(events->feed) - 1;
+	while (++seq <= last) {
+		const char *what = feed_what(events->feed, seq);
+		for (size_t i = 0; what && i < sizeof words / sizeof words[0]; i++)
+			if (strncmp(what, words[i].begins, strlen(words[i].begins)) == 0)
+				topics |= words[i].topic;
+	}
+	events->topics_seq = last;
+	return topics;
+}
+
+static void on_tick(void *data)
+{
+	struct events *events = data;
+	loop_timer_start(events->tick, EVENTS_BOARD_MS);
+	node_board_refresh(events->board);
+	unsigned topics = node_board_take_topics(events->board) | topics_of_facts(events);
+	list_each (&events->followers, l) {
+		struct follower *f = list_of(l, struct follower, link);
+		if (f->req && f->wants_board && !gate_is_gone(f->req))
+			tell_board(f, topics);
+	}
+	tell_rest_soon(events);
+}
+
+static void begin_board(struct follower *f, const struct events_order *order)
+{
+	struct events *events = f->in;
+	node_board_refresh(events->board);
+	if (events->nboard == 1) { /* what changed while nobody followed is no news to who reads it all */
+		node_board_take_topics(events->board);
+		topics_of_facts(events);
+		loop_timer_start(events->tick, EVENTS_BOARD_MS);
+	}
+	if (!order->has_rev || !node_board_find(events->board, order->rev[0], order->rev[1], &f->place))
+		f->place = BOARD_FROM_START;
+	tell_board(f, 0);
+	tell_rest_soon(events);
+}
+
+struct events *events_new(struct loop *loop, struct store *store, struct node_board *board)
 {
 	struct events *events = calloc(1, sizeof *events);
 	if (!events)
 		return NULL;
 	list_init(&events->followers);
+	events->board = board;
+	events->tick = loop_timer_new(loop, on_tick, events);
+	events->piece = loop_timer_new(loop, on_piece, events);
 	events->feed = feed_new(store, on_news, events);
 	events->flush = loop_timer_new(loop, on_flush, events);
 	events->beat = loop_timer_new(loop, on_beat, events);
-	if (!events->feed || !events->flush || !events->beat)
+	if (!events->feed || !events->flush || !events->beat || !events->tick || !events->piece)
 		events_free(&events);
 	return events;
 }
@@ -159,6 +281,8 @@ void events_free(struct events **ep)
 		forget(list_of(l, struct follower, link));
 	loop_timer_free(&events->flush);
 	loop_timer_free(&events->beat);
+	loop_timer_free(&events->tick);
+	loop_timer_free(&events->piece);
 	feed_free(&events->feed);
 	free(events);
 	*ep = NULL;
@@ -193,25 +317,27 @@ static void on_read(void *data, const struct buf *out, bool is_cut, const struct
 }
 
 /* Its first event tells where it begins, so that a client that lost the line before any other event comes back in the right place. */
-static bool greet(struct follower *f)
+static bool greet(struct follower *f, const char *more)
 {
 	struct buf out;
 	long long epoch = feed_epoch(f->in->feed), seq = f->seq;
-	buf_init(&out, 512);
+	buf_init(&out, 8192);
 	buf_puts(&out, "retry: 2000\n");
 	if (!f->is_reading)
 		buf_printf(&out, "id: %lld-%lld\n", epoch, seq);
-	buf_printf(&out, "event: hello\ndata: {\"epoch\":%lld,\"seq\":%lld}\n\n", epoch, (long long)feed_last(f->in->feed));
+	buf_printf(&out, "event: hello\ndata: {\"epoch\":%lld,\"seq\":%lld%s}\n\n", epoch, (long long)feed_last(f->in->feed),
+		   more ? more : "");
 	bool is_here = !out.failed && send(f, out.data, out.len);
 	buf_fini(&out);
 	return is_here;
 }
 
-static void place(struct follower *f, const int64_t *after)
+static void place(struct follower *f, const struct events_order *order)
 {
 	struct feed *feed = f->in->feed;
+	const int64_t *after = order->after;
 	f->seq = feed_last(feed);
-	if (!after || after[0] > feed_epoch(feed))
+	if (!order->has_after || after[0] > feed_epoch(feed))
 		return;
 	bool is_present = after[0] == feed_epoch(feed);
 	if (is_present && after[1] >= feed_first(feed) - 1) {
@@ -222,28 +348,32 @@ static void place(struct follower *f, const int64_t *after)
 	f->is_reading = feed_read(feed, after[0], after[1], f->login, on_read, f) == 0;
 }
 
-int events_follow(struct events *events, struct gate_request *req, const char *login, const int64_t *after, struct err *err)
+int events_follow(struct events *events, struct gate_request *req, const struct events_order *order, struct err *err)
 {
 	if (events->is_over || events->count >= EVENTS_MOST)
 		return err_set(err, events->is_over ? "the backend is ending" : "%d others follow already", EVENTS_MOST);
 	struct follower *f = calloc(1, sizeof *f);
 	if (f)
-		*f = (struct follower){ .in = events, .req = req, .login = login ? strdup(login) : NULL };
-	if (!f || (login && !f->login)) {
+		*f = (struct follower){ .in = events, .req = req, .login = order->login ? strdup(order->login) : NULL };
+	if (!f || (order->login && !f->login)) {
 		free(f);
 		return err_set(err, "no memory");
 	}
 	list_push(&events->followers, &f->link);
 	events->count++;
+	f->wants_board = order->wants_board;
+	events->nboard += f->wants_board;
 	gate_set_field(req, "Cache-Control", "no-store");
 	gate_set_field(req, "X-Accel-Buffering", "no");
 	gate_on_gone(req, on_gone, f);
 	/* Where this fails the gate calls on_gone. */
 	if (gate_stream_begin(req, 200, "text/event-stream;charset=utf-8") < 0)
 		return 0;
-	place(f, after);
-	if (!greet(f))
+	place(f, order);
+	if (!greet(f, order->hello))
 		return 0;
+	if (f->wants_board)
+		begin_board(f, order);
 	if (!loop_timer_is_running(events->beat))
 		loop_timer_start(events->beat, EVENTS_HEARTBEAT_MS);
 	on_news(events);

@@ -14,6 +14,8 @@
 #include "bind/call.h"
 #include "bind/peer.h"
 #include "bind/toc.h"
+#include "fleet/jtext.h"
+#include "gate/pages.h"
 #include "sys/clock.h"
 #include "sys/fds.h"
 
@@ -99,19 +101,48 @@ static int send_file(lua_State *L)
 	return 0;
 }
 
-/* upvalue 1: the answer. login | nil = an admin, epoch | nil, seq → true | nil, why. Answers it as a stream of events. */
+/* Who it is that the stream is for, and what answers. */
+static void put_hello(const struct app *app, const char *user, bool is_admin, struct buf *out)
+{
+	buf_init(out, 4096);
+	buf_puts(out, ",\"user\":");
+	jtext_put(out, user);
+	jtext_bool(out, "isAdmin", is_admin);
+	jtext_text(out, "version", app->version);
+	jtext_text(out, "instance", node_facts(app->node)->instance);
+	jtext_int(out, "now", clock_wall_ms());
+	jtext_text(out, "uiVersion", app->pages ? pages_version(app->pages) : "");
+}
+
+/*
+ * upvalue 1: the answer. order → true | nil, why. Answers it as a stream of events. order: login | nil = an admin, user, is_admin; epoch | nil,
+ * seq: of the last fact seen; board: wants it; board_epoch | nil, board_rev: what it was told of it.
+ */
 static int follow(lua_State *L)
 {
 	struct err err = { 0 };
+	struct buf hello;
 	struct answer *a = luaL_checkudata(L, lua_upvalueindex(1), ANSWER);
 	struct app *app = vm_app(vm_of(L));
-	const char *login = lua_isnoneornil(L, 1) ? NULL : arg_text(L, 1, NULL);
-	bool has_place = !lua_isnoneornil(L, 2);
-	int64_t after[2] = { has_place ? arg_int(L, 2, 0, INT64_MAX) : 0, has_place ? arg_int(L, 3, 0, INT64_MAX) : 0 };
+	arg_table(L, 1);
+	struct events_order order = {
+		.login = arg_field_text(L, 1, "login"),
+		.after = { arg_field_int(L, 1, "epoch", -1), arg_field_int(L, 1, "seq", 0) },
+		.wants_board = arg_field_bool(L, 1, "board", false),
+		.rev = { arg_field_int(L, 1, "board_epoch", -1), arg_field_int(L, 1, "board_rev", 0) },
+	};
+	const char *user = arg_field_text(L, 1, "user");
+	bool is_admin = arg_field_bool(L, 1, "is_admin", false);
+	order.has_after = order.after[0] >= 0;
+	order.has_rev = order.rev[0] >= 0;
 	if (!a->req)
 		return luaL_error(L, "this request was answered already");
-	if (!app->events || events_follow(app->events, a->req, login, has_place ? after : NULL, &err) < 0)
-		return arg_fail(L, err.text[0] ? err.text : "there are no events");
+	put_hello(app, user ? user : "", is_admin, &hello);
+	order.hello = hello.failed ? NULL : hello.data;
+	int code = app->events ? events_follow(app->events, a->req, &order, &err) : err_set(&err, "there are no events");
+	buf_fini(&hello);
+	if (code < 0)
+		return arg_fail(L, err.text);
 	a->req = NULL;
 	lua_pushboolean(L, 1);
 	return 1;

@@ -30,6 +30,7 @@ static const struct toc_entry entries[] = {
 	{ "bind.keys", bind_keys_open, VM_API },
 	{ "bind.members", bind_members_open, VM_API },
 	{ "bind.stats", bind_stats_open, VM_API },
+	{ "bind.board", bind_board_open, VM_API },
 };
 
 const struct toc_entry *toc_at(size_t i)

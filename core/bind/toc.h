@@ -41,6 +41,7 @@ int bind_keys_open(lua_State *L);
 int bind_members_open(lua_State *L);
 int bind_rights_open(lua_State *L);
 int bind_stats_open(lua_State *L);
+int bind_board_open(lua_State *L);
 int bind_guard_open(lua_State *L);
 /* fn is told, from within a call on the loop's thread, of the function that found its state full of what is still held. */
 void bind_guard_on_full(void (*fn)(void *data, const char *name), void *data);

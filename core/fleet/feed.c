@@ -39,6 +39,11 @@ static void put_event(int64_t epoch, int64_t seq, const struct store_fact *f, st
 	buf_puts(out, "}\n\n");
 }
 
+const char *feed_what(const struct feed *feed, int64_t seq)
+{
+	return seq >= feed->first && seq <= feed->last ? feed->ring[seq % FEED_RING].what : NULL;
+}
+
 bool feed_may_see(const char *owner, const char *login)
 {
 	return !login || !owner || strcmp(owner, login) == 0;

@@ -23,6 +23,8 @@ int64_t feed_epoch(const struct feed *feed);
 int64_t feed_first(const struct feed *feed); /* the oldest seq in the ring; last + 1 = the ring is empty */
 int64_t feed_last(const struct feed *feed);  /* 0 = none yet */
 
+/* What that fact is, "alert.raised"; NULL: it is not in the ring. Borrowed until the next fact. */
+const char *feed_what(const struct feed *feed, int64_t seq);
 /* Everybody's, and one's own. login NULL = an admin: all. */
 bool feed_may_see(const char *owner, const char *login);
 /* Those after `seq` in the ring that login may see, as text/event-stream. Returns the last seq looked at; stops once out holds

@@ -6,6 +6,12 @@
 #include "fleet/queue.h"
 #include "sys/clock.h"
 
+void fleet_get_memory(const struct fleet *fleet, struct fleet_memory *out)
+{
+	const struct budget *b = &fleet->budget;
+	*out = (struct fleet_memory){ b->machine_bytes, b->reserve_bytes, b->total_bytes };
+}
+
 struct get_wait {
 	fleet_get_fn *fn;
 	void *data;

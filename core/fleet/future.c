@@ -138,6 +138,14 @@ static const char *display_name(const struct future *f, char *text, size_t room)
 	return text;
 }
 
+const char *future_name(const struct future *f, char *out, size_t room)
+{
+	const char *name = display_name(f, out, room);
+	if (name != out)
+		snprintf(out, room, "%s", name);
+	return out;
+}
+
 void future_keep_name(struct future *f)
 {
 	char text[NAME_MAX_BYTES];

@@ -117,6 +117,8 @@ int future_state_named(const char *name); /* -1: no such state */
 bool future_step(struct future *f, enum future_event event);
 /* Who asked to abort it, in words; "" = nobody. */
 const char *future_aborter(const struct future *f);
+/* What lists call it: its title, or what its payload runs, which is read for that. Returns out. */
+const char *future_name(const struct future *f, char *out, size_t room);
 /* What is shown as its name becomes the title, so that the payload is not needed for it; the payload is freed. */
 void future_keep_name(struct future *f);
 bool future_is_ended(const struct future *f); /* and on disk */

@@ -203,6 +203,11 @@ struct job *jobs_of(struct jobs *jobs, const char *task)
 	return job;
 }
 
+struct job *jobs_at_hand(const struct jobs *jobs, const char *task)
+{
+	return map_get(jobs->by_task, task);
+}
+
 struct job_activity *jobs_by_process(struct jobs *jobs, const char *process)
 {
 	list_each (&jobs->all, l) {

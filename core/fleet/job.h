@@ -66,6 +66,9 @@ void jobs_free(struct jobs **jobs); /* after the store was closed */
 
 /* Of an open future, made from its payload when first asked for; NULL: no job, or its payload is none. */
 struct job *jobs_of(struct jobs *jobs, const char *task);
+struct job *jobs_at_hand(const struct jobs *jobs, const char *task); /* NULL: none was made so far */
+/* Nothing of it runs, and what could waits for a place: out says what waits, and why. */
+bool job_standstill(const struct job *job, char *out, size_t room);
 struct job_activity *job_activity(const struct job *job, const char *id);
 struct job_activity *jobs_by_process(struct jobs *jobs, const char *process); /* NULL: unknown */
 size_t job_count_alive(const struct job *job);

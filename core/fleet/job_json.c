@@ -54,21 +54,28 @@ static void put_times(const struct job_view *v, enum job_state s, struct buf *ou
 	jtext_int(out, "endTime", end);
 }
 
-/* Nothing of it runs, and what could waits for a place. */
-static void put_standstill(const struct job *job, struct buf *out)
+bool job_standstill(const struct job *job, char *out, size_t room)
 {
-	char why[800], first[800] = "";
+	char why[800];
 	int position = 0;
+	out[0] = '\0';
 	for (size_t i = 0; i < job->n; i++) {
 		const struct job_activity *a = &job->activities[i];
 		if (a->state == JOB_RUNNING)
-			return;
+			return false;
 		if (a->state == JOB_WAITING && !guest_why(a->guest, why, sizeof(why), &position))
-			return; /* it has its place, and is being started */
-		if (a->state == JOB_WAITING && !first[0])
-			snprintf(first, sizeof(first), "%.150s waits, position %d: %.600s", a->id, position, why);
+			return false; /* it has its place, and is being started */
+		if (a->state == JOB_WAITING && !out[0])
+			snprintf(out, room, "%.150s waits, position %d: %.600s", a->id, position, why);
 	}
-	jtext_some_text(out, "reason", first);
+	return out[0] != '\0';
+}
+
+static void put_reason(const struct job *job, struct buf *out)
+{
+	char why[800];
+	if (job_standstill(job, why, sizeof(why)))
+		jtext_text(out, "reason", why);
 }
 
 int job_item_json(const json_t *def, const struct job *live, const struct job_view *v, struct buf *out)
@@ -83,7 +90,7 @@ int job_item_json(const json_t *def, const struct job *live, const struct job_vi
 	jtext_text(out, "jobId", v->id);
 	jtext_text(out, "taskId", v->task);
 	if (live && s == JOB_RUNNING)
-		put_standstill(live, out);
+		put_reason(live, out);
 	buf_putc(out, '}');
 	return out->failed ? -1 : 0;
 }

@@ -7,9 +7,11 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "fleet/curve.h"
 #include "fleet/jtext.h"
 #include "fleet/setting.h"
 #include "net/digest.h"
+#include "node/node_board.h"
 #include "node/node_boxes.h"
 #include "node/node_callback.h"
 #include "node/node_change.h"
@@ -190,6 +192,10 @@ static int open_fleet(struct node *n, const struct node_config *node, struct err
 	n->facts.epoch = store_epoch(fleet_store(n->fleet));
 	node_kernels_set_fleet(n->kernels, n->fleet);
 	n->settings = settings_new(fleet_store(n->fleet), err);
+	n->curves = curves_new();
+	n->board = node_board_new(n);
+	if (!n->curves || !n->board)
+		return err_set(err, "unable to start the backend: no memory");
 	n->meter = n->settings ? node_meter_new(n, err) : NULL;
 	n->jobs = n->meter ? node_jobs_new(n, err) : NULL;
 	n->changes = n->jobs ? node_changes_new(n, dir) : NULL;
@@ -285,6 +291,8 @@ void node_free(struct node **np)
 	node_boxes_free(&n->boxes);
 	node_projects_free(&n->projects);
 	node_meter_free(&n->meter);
+	node_board_free(&n->board);
+	curves_free(&n->curves);
 	settings_free(&n->settings);
 	node_keeper_free(&n->keeper);
 	node_takeup_free(n);
@@ -346,6 +354,11 @@ struct node_jobs *node_recipes(struct node *n)
 struct node_meter *node_usage(struct node *n)
 {
 	return n->meter;
+}
+
+struct node_board *node_board(struct node *n)
+{
+	return n->board;
 }
 
 struct node_webapps *node_webapps(struct node *n)

@@ -69,6 +69,8 @@ struct node_meter;
 struct node_meter *node_usage(struct node *node); /* node/node_meter.h */
 struct node_notebooks;
 struct node_notebooks *node_notebooks(struct node *node); /* node/node_notebook.h */
+struct node_board;
+struct node_board *node_board(struct node *node); /* node/node_board.h */
 struct meter;
 struct meter *node_book(struct node *node); /* fleet/meter.h */
 struct settings;

@@ -15,6 +15,8 @@ struct node_projects;
 struct node_webapps;
 struct node_notebooks;
 struct node_meter;
+struct curves;
+struct node_board;
 struct node_changes;
 struct settings;
 
@@ -31,6 +33,8 @@ struct node {
 	struct node_notebooks *notebooks;
 	struct node_boxes *boxes;
 	struct node_meter *meter;  /* what processes use */
+	struct curves *curves;     /* fleet/curve.h: the same over time */
+	struct node_board *board;
 	struct settings *settings; /* fleet/setting.h */
 	struct gate *callbacks;    /* NULL: none */
 	int page_port;             /* where users' code finds the API; 0 = not told */

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/map.h"
+#include "fleet/curve.h"
 #include "net/json.h"
 #include "node/node_orders.h"
 #include "node/node_sample.h"
@@ -32,6 +33,7 @@ struct metered {
 	int64_t read_mono_ms;      /* 0 = not by this backend */
 	int64_t peak_bytes;        /* by the last of our own samples; -1 = not told */
 	int64_t work_mono_ms;      /* when its task was given to it */
+	int pid;                   /* 0 = not known, or does not run */
 	char process[];
 };
 
@@ -156,15 +158,24 @@ static void change(struct metered *p)
 	p->is_switching = p->is_releasing = false;
 }
 
-void node_meter_sample(struct node_meter *t, const char *id, int64_t memory_bytes, int64_t cpu_ms)
+void node_meter_take(struct node_meter *t, const struct node_sample *s)
 {
-	struct metered *p = map_get(t->by_process, id);
-	if (!p || !p->is_seen || (memory_bytes < 0 && cpu_ms < 0))
+	struct metered *p = map_get(t->by_process, s->id);
+	if (!p || !p->is_seen || (s->memory_bytes < 0 && s->cpu_ms < 0))
 		return;
-	count(t, p, memory_bytes, cpu_ms, clock_wall_ms(), -1);
+	count(t, p, s->memory_bytes, s->cpu_ms, clock_wall_ms(), -1);
 	p->read_mono_ms = clock_mono_ms();
+	curves_add(t->node->curves, p->process,
+		   &(struct curve_reading){ s->memory_bytes, s->peak_bytes, s->cpu_ms, s->limit_bytes }, p->read_mono_ms);
 	meter_note(t->book, p->process, &p->last);
 	change(p);
+}
+
+void node_meter_sample(struct node_meter *t, const char *id, int64_t memory_bytes, int64_t cpu_ms)
+{
+	struct node_sample s = { .memory_bytes = memory_bytes, .peak_bytes = -1, .cpu_ms = cpu_ms, .limit_bytes = -1 };
+	snprintf(s.id, sizeof(s.id), "%s", id);
+	node_meter_take(t, &s);
 }
 
 static void on_samples(void *data, const struct wire_view *msg);
@@ -238,6 +249,7 @@ static struct metered *meet(struct node_meter *t, const struct wire_view *msg)
 	p->is_seen = true;
 	if (kind && *kind)
 		snprintf(p->kind, sizeof(p->kind), "%s", kind);
+	p->pid = (int)wire_get_int(msg, WF_pid, p->pid);
 	int64_t started = wire_get_int(msg, WF_started_ms, 0);
 	if (started > 0 && started != p->last.started_wall_ms) {
 		/* A service's new process; or the first word of this one. */
@@ -280,10 +292,14 @@ static void end(struct node_meter *t, struct metered *p, const struct wire_view 
 	if (is_service(p)) { /* its box goes on with the next process, and counts on */
 		count(t, p, -1, -1, wall_ms, -1);
 		p->last.memory_bytes = -1;
+		p->pid = 0;
 		return;
 	}
 	if (!p->is_releasing)
 		change(p);
+	curves_end(t->node->curves, p->process, p->who.user,
+		   &(struct curve_reading){ -1, wire_get_int(msg, WF_peak_bytes, -1), -1, wire_get_int(msg, WF_limit_bytes, -1) },
+		   clock_mono_ms());
 	count(t, p, -1, wire_get_int(msg, WF_cpu_ms, -1), wall_ms, wire_get_int(msg, WF_peak_bytes, -1));
 	struct meter_who who = who_of(p);
 	meter_end(t->book, &who, wall_ms, cause && *cause ? cause : "unknown", !p->is_known);
@@ -336,7 +352,7 @@ static void on_samples(void *data, const struct wire_view *msg)
 		struct metered *p = map_get(t->by_process, s.id);
 		if (p)
 			p->peak_bytes = s.peak_bytes;
-		node_meter_sample(t, s.id, s.memory_bytes, s.cpu_ms);
+		node_meter_take(t, &s);
 	}
 }
 
@@ -376,6 +392,20 @@ void node_meter_use(const struct node_meter *t, const char *process, struct node
 	*out = (struct node_use){ p->last.memory_bytes, p->peak_bytes, p->last.cpu_ms };
 	if (out->peak_bytes < out->memory_bytes)
 		out->peak_bytes = out->memory_bytes;
+}
+
+int node_meter_pid(const struct node_meter *t, const char *process)
+{
+	const struct metered *p = *process ? map_get(t->by_process, process) : NULL;
+	return p ? p->pid : 0;
+}
+
+void node_meter_each_service(const struct node_meter *t, node_meter_service_fn *fn, void *data)
+{
+	size_t cursor = 0;
+	for (struct metered *p; (p = map_next(t->by_process, &cursor));)
+		if (p->is_seen && is_service(p))
+			fn(data, p->process, p->pid, p->last.started_wall_ms);
 }
 
 /* --- set-up --- */

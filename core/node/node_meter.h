@@ -28,7 +28,14 @@ struct node_use {
 	int64_t memory_bytes, peak_bytes, cpu_ms;
 };
 void node_meter_use(const struct node_meter *t, const char *process, struct node_use *out);
+/* The number of a living process as the keeper told it; 0 = not known. */
+int node_meter_pid(const struct node_meter *t, const char *process);
+/* Services; pid 0: does not run now, or is the keeper. */
+typedef void node_meter_service_fn(void *data, const char *name, int pid, int64_t started_ms);
+void node_meter_each_service(const struct node_meter *t, node_meter_service_fn *fn, void *data);
+struct node_sample;
 /* A process was read; -1 = not told. */
+void node_meter_take(struct node_meter *t, const struct node_sample *s);
 void node_meter_sample(struct node_meter *t, const char *id, int64_t memory_bytes, int64_t cpu_ms);
 /* A kernel gets a task; has come to its end with it. is_read_soon: a reading of it was asked for just now. */
 void node_meter_assign(struct node_meter *t, const struct kernel *k, const struct future *f, bool is_read_soon);

@@ -38,7 +38,7 @@ static void on_samples(void *data, const struct wire_view *msg)
 	}
 	while (node_sample_next(msg, &at, &s)) {
 		fleet_kernel_usage(n->fleet, s.id, s.memory_bytes, s.peak_bytes, s.cpu_ms);
-		node_meter_sample(n->meter, s.id, s.memory_bytes, s.cpu_ms);
+		node_meter_take(n->meter, &s);
 		node_orders_hold_to_limit(n, s.id, s.memory_bytes);
 	}
 }

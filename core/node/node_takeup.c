@@ -80,8 +80,7 @@ static void on_read(void *data)
 	fleet_kernel_ended(ev->node->fleet, &ev->end, on_saved, ev);
 }
 
-/* Others do not read of it. NULL: it is nobody's. */
-static const char *owner_of(struct node *n, const char *process)
+const char *node_takeup_owner(struct node *n, const char *process)
 {
 	const struct kernel *k = fleet_kernel(n->fleet, process);
 	const char *owner = k ? k->owner : node_jobs_owner(n->jobs, process);
@@ -95,7 +94,7 @@ static void keep_fact(struct event *ev)
 	char what[48], detail[64];
 	snprintf(what, sizeof(what), "process.%s", ev->what);
 	snprintf(detail, sizeof(detail), "{\"pid\":%d}", ev->pid);
-	struct store_fact fact = { what, ev->end.id, detail, ev->end.wall_ms, ev->end.mono_ms, owner_of(ev->node, ev->end.id) };
+	struct store_fact fact = { what, ev->end.id, detail, ev->end.wall_ms, ev->end.mono_ms, node_takeup_owner(ev->node, ev->end.id) };
 	if (store_add_fact(fleet_store(ev->node->fleet), &fact, on_saved, ev) < 0)
 		free(ev); /* not acknowledged: the next backend hears it again */
 }

@@ -9,5 +9,7 @@
 void node_takeup_begin(struct node *n);
 void node_takeup_event(void *node, int64_t seq, const struct wire_view *msg);
 void node_takeup_free(struct node *n);
+/* Whose process that is: others do not read of it. NULL: it is nobody's. Borrowed. */
+const char *node_takeup_owner(struct node *n, const char *process);
 
 #endif

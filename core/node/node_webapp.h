@@ -54,6 +54,9 @@ struct node_webapp_view { /* borrowed until the loop goes on; reason NULL: none 
 	bool is_wanted, is_autostart;
 };
 typedef void node_webapp_fn(void *data, const char *id);
+/* Those that start, run, end, or are to begin again. */
+typedef void node_webapp_view_fn(void *data, const struct node_webapp_view *v);
+void node_webapps_each_view(struct node_webapps *t, node_webapp_view_fn *fn, void *data);
 /* Those that are to run, or have a process that was not told to end. */
 void node_webapps_each(struct node_webapps *t, node_webapp_fn *fn, void *data);
 bool node_webapps_look(struct node_webapps *t, const char *id, struct node_webapp_view *out);

@@ -29,11 +29,8 @@ static struct node_webapp *find(struct node_webapps *t, const char *id)
 	return w && is_seen(w) ? w : NULL;
 }
 
-bool node_webapps_look(struct node_webapps *t, const char *id, struct node_webapp_view *out)
+static void look_at(struct node_webapp *w, struct node_webapp_view *out)
 {
-	struct node_webapp *w = find(t, id);
-	if (!w)
-		return false;
 	webapp_tell_wait(w);
 	*out = (struct node_webapp_view){
 		.project = w->project,
@@ -53,7 +50,26 @@ bool node_webapps_look(struct node_webapps *t, const char *id, struct node_webap
 		.is_wanted = w->is_wanted,
 		.is_autostart = w->is_autostart,
 	};
-	return true;
+}
+
+bool node_webapps_look(struct node_webapps *t, const char *id, struct node_webapp_view *out)
+{
+	struct node_webapp *w = find(t, id);
+	if (w)
+		look_at(w, out);
+	return w != NULL;
+}
+
+void node_webapps_each_view(struct node_webapps *t, node_webapp_view_fn *fn, void *data)
+{
+	struct node_webapp_view view;
+	size_t cursor = 0;
+	for (struct node_webapp *w; (w = map_next(t->by_name, &cursor));) {
+		if (!w->process[0] && (w->state == WEBAPP_STOPPED || w->state == WEBAPP_FAILED))
+			continue;
+		look_at(w, &view);
+		fn(data, &view);
+	}
 }
 
 int node_webapps_kill(struct node_webapps *t, const char *id, const char *why, struct err *err)

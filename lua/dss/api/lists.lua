@@ -120,7 +120,7 @@ end
 --- What filters can ask of each kind of row, for help and completion.
 function M.facts(req)
 	local out = {}
-	for _, kind in ipairs { "process", "task", "pool", "webapp", "notebook" } do out[kind] = json.array(facts.docs(kind)) end
+	for _, kind in ipairs { "process", "task", "pool", "webapp", "notebook", "board" } do out[kind] = json.array(facts.docs(kind)) end
 	req.reply(200, JSON, json.encode(out))
 end
 

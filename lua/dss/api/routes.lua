@@ -2,6 +2,7 @@
 -- prefixes of the public API; {name} is one segment and is handed to the handler; a last {…} stands for all that may
 -- follow, and is not. Doubled and trailing slashes do not matter.
 local alerts = require "dss.api.alerts"
+local board = require "dss.api.board"
 local boxes = require "dss.api.boxes"
 local console = require "dss.api.console"
 local decisions = require "dss.api.decisions"
@@ -61,7 +62,10 @@ M.table = {
 	{ "POST", "/api/console", "admin", console.line, 'A line of a live prompt, over run/admin.sock alone: {"session"?,"line"}.' },
 	{ "POST", "/api/console/complete", "admin", console.complete, 'What may stand under the cursor there: {"session","line","cursor"}.' },
 	{ "GET", "/metrics", "local", metrics.get, "Numbers for Prometheus; open on this machine, elsewhere with a key." },
-	{ "GET", "/api/events", "user", events.follow, "Facts as server-sent events; Last-Event-ID: EPOCH-SEQ (or ?since=) goes on after it." },
+	{ "GET", "/api/events", "user", events.follow, "Facts as server-sent events; Last-Event-ID: EPOCH-SEQ (or ?since=) goes on after it; ?board=true&rev=." },
+	{ "GET", "/api/board", "user", board.list, "Everything that runs or waits now, of all kinds: own ones, admins all; ?where=FILTER." },
+	{ "GET", "/api/curves", "user", board.curves, "Memory and processor time of the last minutes: ?ids=PROCESS,…&points=60." },
+	{ "GET", "/api/curves/{process}", "user", board.curve, "The same of a process's whole life, also of one that ended lately." },
 	{ "POST", "/api/keys", "admin", keys.make, 'Make a key: {"user","label"?,"admin"?}; the answer has it in "key", once.' },
 	{ "GET", "/api/keys", "user", keys.list, "Keys in force, never their secrets: own ones, admins all; ?revoked=true adds those that are over." },
 	{ "DELETE", "/api/keys/{id}", "user", keys.revoke, "Revoke a key: one's own, admins any." },

@@ -212,6 +212,48 @@ local notebook = {
 	worked = time("when it worked last", "lastActivity"),
 }
 
+local board_kinds = { "future", "job", "recipe", "training", "webapp", "notebook", "macro", "kernel", "service" }
+local board_states = { "waiting", "starting", "running", "idle", "ready", "stopping", "backoff", "stopped", "unknown" }
+
+-- rows of GET /api/board, where all kinds stand side by side
+local board = {
+	id = text("its id among all kinds, such as job:SALES/nightly_1", "id"),
+	kind = text("future job recipe training webapp notebook macro kernel service", "kind", { words = board_kinds }),
+	what = text("what it is called", "what"),
+	title = text("the same", "what"),
+	ref = text("its id among its kind", "ref"),
+	parent = text("the row that it belongs to: a recipe's job", "parent", none),
+	project = text("its project", "project", none),
+	user = text("whose it is", "user", none),
+	pool = text("the pool it runs in", "pool", none),
+	state = text("waiting starting running idle ready stopping backoff stopped unknown", "state", { words = board_states }),
+	reason = text("why it waits, or ends", "reason", none),
+	limit_owner = text("whose limit that of its memory is", "limitOwner", none),
+	process = text("its process; \"\" = it has none", "processId", none),
+	pid = count("its process id", "pid"),
+	attempt = count("which attempt this is", "attempt"),
+	position = count("its place in the line", "position"),
+	connections = count("clients of a notebook", "connections"),
+	tags = { type = "list", doc = "its tags", field = "tags", otherwise = {} },
+	progress = number("how much is done: progress > 50%", "progress"),
+	memory = size("memory in use now", "memoryBytes"),
+	peak = size("the most its process ever used", "peakBytes"),
+	limit = size("the limit of its memory", "limitBytes"),
+	share = number("of a core, lately: share > 50%", "cpuShare"),
+	cpu = duration("processor time used", "cpuSeconds"),
+	age = duration("since it was submitted, or started", "submittedAt",
+		{ { when = { submittedAt = true }, from = "submittedAt" }, { from = "startedAt" } }),
+	elapsed = duration("since it was started", "startedAt", since "startedAt"),
+	since = duration("how long it is in its state", "sinceAt", since "sinceAt"),
+	waiting = duration("how long it waits; 0 = it does not", "sinceAt",
+		{ { when = { state = { "waiting" } }, from = "sinceAt" }, { value = 0 } }),
+	quiet = duration("of a notebook: nothing happened at all", "quietAt", since "quietAt"),
+	silent = duration("of a notebook: no cell and no processor time, whoever is connected", "silentAt", since "silentAt"),
+	lease = duration("of a notebook: for how much longer its user keeps it", "leasedUntil", { { left = "leasedUntil" } }),
+	submitted = time("when it was submitted", "submittedAt"),
+	started = time("when it was started", "startedAt"),
+}
+
 local function someone(who)
 	return {
 		id = text("the " .. who, "id"),
@@ -243,7 +285,7 @@ local node = {
 -- kinds of subjects
 local kinds = {
 	process = process, kernel = process, task = task, recipe = recipe, webapp = webapp, notebook = notebook, pool = pool, node = node,
-	user = someone "user", project = someone "project",
+	board = board, user = someone "user", project = someone "project",
 }
 
 for _, registry in pairs(kinds) do

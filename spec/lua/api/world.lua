@@ -246,6 +246,12 @@ package.preload["bind.macro_files"] = function() return {
 	drop = function() M.macros.file_bytes = nil end, ours = function() return { "/instance" } end,
 } end
 package.preload["bind.soon"] = function() return function(...) return M.soon(...) end end
+package.preload["bind.board"] = function() return {
+	rows = function(login) M.was.rows = login or "all" return M.board_json or "[]" end,
+	macro = function(id, row) M.was.macro = { id, row } end,
+	curves = function(login, ids, points) M.was.curves = { login or "all", ids, points } return "[]" end,
+	curve = function(login, process) if process == "py-1" then return '{"id":"py-1"}' end M.was.curve = { login or "all", process } end,
+} end
 package.preload["bind.usage"] = function() return {
 	read = function(query, fn)
 		M.was.usage = query
@@ -305,8 +311,9 @@ function M.ask(method, target, o)
 			if answer then error "answered twice" end
 			answer = { status, content_type, file, more or {} }
 		end,
-		follow = function(login, epoch, seq)
-			M.was.follow = { login or "all", epoch, seq }
+		follow = function(order)
+			M.was.follow = { order.login or "all", order.epoch, order.seq }
+			M.was.board = order.board and { order.user, order.is_admin, order.board_epoch, order.board_rev } or nil
 			if M.follow_refusal then return nil, M.follow_refusal end
 			answer = { 200, "text/event-stream", "", {} }
 			return true

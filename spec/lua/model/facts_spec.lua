@@ -18,7 +18,7 @@ end
 
 describe("the facts", function()
 	it("of every kind have a type that filters know, one line of meaning, and a name that filters can say", function()
-		assert.same({ "kernel", "node", "notebook", "pool", "process", "project", "recipe", "task", "user", "webapp" }, facts.kinds)
+		assert.same({ "board", "kernel", "node", "notebook", "pool", "process", "project", "recipe", "task", "user", "webapp" }, facts.kinds)
 		local types = { size = "> 1g", duration = "> 2h", count = "> 1", number = "> 50%", text = "= x", list = "= x", flag = "", time = '> "2026-01-01"' }
 		for _, kind in ipairs(facts.kinds) do
 			local names = {}
