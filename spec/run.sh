@@ -1,7 +1,7 @@
 #!/bin/sh
 # run.sh [quick] [FILE...]: runs the spec files, each in its own interpreter with a time limit, two at a time where there are two
 # processors (DSS_SPEC_JOBS: so many); says what was skipped and why; ends with "N passed, N failed" over all of them. quick: only what
-# needs no daemon and no virtual machine.
+# needs no daemon, no browser and no virtual machine. FILE may be one of the page's: spec/web/NAME.spec.ts.
 set -u
 cd "$(dirname "$0")/.."
 build=${DSS_BUILD:-build}
@@ -80,16 +80,24 @@ if [ -n "$preload" ]; then
 fi
 quick=""
 [ "${1:-}" = quick ] && { quick=1; shift; }
+# The page's go into one browser run of their own.
+has_web="" web_files="" files=""
 if [ $# -gt 0 ]; then
-	files=$*
+	for file in "$@"; do
+		case "$file" in
+		*.spec.ts) has_web=1 web_files="$web_files $file" ;;
+		*) files="$files $file" ;;
+		esac
+	done
 else
+	[ -n "$quick" ] || has_web=1
 	files=$(find spec/style spec/lua spec/core spec/policies spec/kernels spec/fleet spec/ctl -name '*_spec.lua' 2>/dev/null | sort)
 	[ -n "$quick" ] || files="$files $(find spec/keeper spec/daemon -name '*_spec.lua' 2>/dev/null | sort)"
 fi
 
 passed=0 failed=0 skipped=0 unsteady=""
 # shellcheck disable=SC2086
-printf '%s\n' $files | xargs -P "$jobs" -n 1 sh spec/run.sh --one "$out"
+[ -z "$files" ] || printf '%s\n' $files | xargs -P "$jobs" -n 1 sh spec/run.sh --one "$out"
 for file in $files; do
 	log="$out/$(name_of "$file")"
 	ok=0 bad=1 pending=0 rc=1
@@ -107,6 +115,33 @@ for report in "$out"/asan.*; do
 	echo "FAILED  a sanitizer's report:"
 	head -n 60 "$report" | sed 's/^/        /'
 done
+
+if [ -n "$has_web" ] && [ -z "$preload" ]; then
+	echo "running the page in a browser"
+	started=$(date +%s)
+	# shellcheck disable=SC2086
+	sh spec/web/run.sh $web_files >"$out/web" 2>&1
+	rc=$?
+	took=$(($(date +%s) - started))
+	line=$(grep -E '^web: ' "$out/web" | tail -n 1)
+	case "$line" in
+	"web: skipped:"*) echo "$line" && skipped=$((skipped + 1)) ;;
+	"web: "*passed,*)
+		ok=$(echo "$line" | sed 's/^web: \([0-9]*\) passed.*/\1/') bad=$(echo "$line" | sed 's/.*, \([0-9]*\) failed.*/\1/')
+		pending=$(echo "$line" | sed 's/.*, \([0-9]*\) skipped.*/\1/')
+		passed=$((passed + ok)) failed=$((failed + bad)) skipped=$((skipped + pending))
+		if [ "$bad" -eq 0 ]; then echo "ok      spec/web: $ok passed$([ "$pending" -eq 0 ] || echo ", $pending skipped") (${took} s)"; else
+			echo "FAILED  spec/web: $bad failed, $ok passed (${took} s)"
+			show_failure "$out/web"
+		fi
+		;;
+	*)
+		failed=$((failed + 1))
+		echo "FAILED  spec/web: ended with $rc (${took} s)"
+		show_failure "$out/web"
+		;;
+	esac
+fi
 
 run_vm() { # sets ok, bad
 	BUILD="$build" sh spec/vm/run.sh >"$out/vm" 2>&1

@@ -62,9 +62,9 @@ function findPlace() {
 	return (place = { programs: join(prefix, "bin"), env, temporary: prefix });
 }
 
-/** spec/run.sh says where: it removes what a killed run left there. */
+/** In TMPDIR, which spec/web/run.sh removes with what a killed run left there. */
 function folder(): string {
-	const dir = mkdtempSync(join(process.env.DSS_WEB_ROOT ?? tmpdir(), "dss-spec-"));
+	const dir = mkdtempSync(join(tmpdir(), "dss-spec-"));
 	chmodSync(dir, 0o755);
 	return dir;
 }
