@@ -1,13 +1,15 @@
 #include "bind/policy_set.h"
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include "base/log.h"
-#include "base/text.h"
 #include "bind/policies.h"
 #include "bind/policy_load.h"
+#include "bind/policy_put.h"
 #include "bind/policy_trial.h"
 #include "bind/quarantine.h"
 #include "bind/toc.h"
@@ -22,6 +24,7 @@
 #define SETTLE_MS   300   /* an editor's several writes are one change */
 #define EMPTY_MS    1000  /* a file of no bytes may be one that is being written: it is looked at once more */
 #define LOOK_MS     2000  /* between tries to watch a folder that is not there */
+#define SEEN_MS     1500  /* what we wrote ourselves, and no watch told */
 #define FULL_MS     60000 /* between two loads because a state was full */
 #define STALE_MOST  5     /* loads in a row that are thrown away because something changed meanwhile */
 #define END_WAIT_MS 2500
@@ -43,6 +46,7 @@ struct policy_set {
 	int64_t full_mono_ms; /* when a state was last thrown away; 0 = never */
 	bool has_waited;      /* for an empty file */
 	struct policy_trials *trials;
+	struct policy_put *put;
 	struct policies now; /* text and files of the set in force */
 	bool is_last;
 	struct buf errors; /* of the last load of policies/, one a line; empty = in force */
@@ -51,46 +55,8 @@ struct policy_set {
 
 /* --- telling --- */
 
-/* "FILE:LINE: text" → its parts; a text without a place is of the whole folder. */
-static void put_error(struct buf *out, const char *line, size_t len)
-{
-	char text[4096], *at;
-	int64_t number = 1;
-	snprintf(text, sizeof text, "%.*s", (int)(len < sizeof text ? len : sizeof text - 1), line);
-	char *file = text, *rest = text;
-	size_t n = strcspn(text, ": ");
-	if (text[n] == ':') {
-		at = text + n + 1;
-		size_t digits = strspn(at, "0123456789");
-		if (digits > 0 && digits < 10 && at[digits] == ':') {
-			text[n] = at[digits] = '\0';
-			text_int(at, 0, INT_MAX, &number, NULL);
-			rest = at + digits + 1;
-			rest += *rest == ' ';
-		}
-	}
-	jtext_next(out);
-	buf_putc(out, '{');
-	jtext_text(out, "file", rest == text ? "policies" : file);
-	jtext_int(out, "line", number);
-	jtext_text(out, "text", rest);
-	buf_putc(out, '}');
-}
-
-void policy_set_put_errors(struct buf *out, const struct buf *errors)
-{
-	const char *at = errors->data ? errors->data : "";
-	buf_putc(out, '[');
-	while (*at) {
-		size_t n = strcspn(at, "\n");
-		if (n > 0)
-			put_error(out, at, n);
-		at += n + (at[n] == '\n');
-	}
-	buf_putc(out, ']');
-}
-
-static void add_fact(struct policy_set *s, bool is_taken)
+/* by: who put it there; NULL: the files changed. */
+static void add_fact(struct policy_set *s, bool is_taken, const char *by)
 {
 	struct store_fact fact = { is_taken ? "policies.taken" : "policies.refused", "policies", NULL, 0, 0, FEED_OWN_ADMIN };
 	struct buf detail;
@@ -100,6 +66,7 @@ static void add_fact(struct policy_set *s, bool is_taken)
 		jtext_text(&detail, "error", s->c.app->policies);
 	else if (s->c.app->versions)
 		jtext_int(&detail, "version", versions_now(s->c.app->versions));
+	jtext_some_text(&detail, "by", by);
 	buf_putc(&detail, '}');
 	if (!detail.failed)
 		fact.detail = detail.data;
@@ -130,9 +97,10 @@ static void tell_errors(struct policy_set *s)
 static void refuse(struct policy_set *s)
 {
 	tell_errors(s);
-	add_fact(s, false);
+	add_fact(s, false, NULL);
 	if (s->listener.refused)
 		s->listener.refused(s->listener.data);
+	policy_put_refused(s->put);
 }
 
 static void on_quarantine(void *data, const struct quarantined *q, bool is_there)
@@ -161,18 +129,19 @@ static void note_error(struct policy_set *s, const char *text)
 }
 
 /* Before its first decision. */
-static void note_version(struct policy_set *s, const struct policies *p)
+static void note_version(struct policy_set *s, const struct policies *p, const char *by, const char *note)
 {
 	if (s->c.app->versions)
 		ledger_set_version(fleet_ledger(node_fleet(s->c.node)),
 				   versions_take(s->c.app->versions, p->text.data ? p->text.data : "[]",
-						 p->text.len ? p->text.len : 2, NULL, NULL));
+						 p->text.len ? p->text.len : 2, by, note));
 }
 
 /* What is new of a set comes into force here, all of it or nothing: pools first, as they can still refuse. */
 static int take(struct policy_set *s, struct policies *p, bool from_last)
 {
 	struct err err = { 0 };
+	const char *by = NULL, *note = NULL;
 	size_t n = p->n;
 	int ok = node_set_pools(s->c.node, p->specs, n, &err);
 	policies_forget(p);
@@ -180,7 +149,8 @@ static int take(struct policy_set *s, struct policies *p, bool from_last)
 		note_error(s, err.text);
 		return -1;
 	}
-	note_version(s, p);
+	policy_put_is(s->put, p, &by, &note);
+	note_version(s, p, by, note);
 	policies_live_take(s->c.live, &p->vm);
 	node_take_boxes(s->c.node, policies_live_count_boxes(s->c.live));
 	s->is_last = s->c.app->is_safe = from_last;
@@ -196,12 +166,13 @@ static int take(struct policy_set *s, struct policies *p, bool from_last)
 		alerts_clear(alerts_of(s), ALERT);
 		quarantine_keep(hash_of, p);
 	}
-	add_fact(s, true);
+	add_fact(s, true, by);
 	policies_fini(&s->now);
 	s->now = *p;
 	memset(p, 0, sizeof *p);
 	if (s->listener.taken)
 		s->listener.taken(s->listener.data, &s->now);
+	policy_put_taken(s->put, &s->now, s->c.app->versions ? versions_now(s->c.app->versions) : 0, !s->is_dirty);
 	return 0;
 }
 
@@ -237,10 +208,30 @@ static void begin(struct policy_set *s)
 
 void policy_set_reload(struct policy_set *s)
 {
-	if (s->load)
+	if (s->load || policy_put_holds(s->put))
 		s->is_dirty = true;
 	else
 		begin(s);
+}
+
+void policy_set_go_on(struct policy_set *s, bool is_changed)
+{
+	if (s->load)
+		s->is_dirty = true; /* it may have read what was there before */
+	else if (is_changed && s->watch)
+		loop_timer_start(s->again, SEEN_MS); /* the watch tells at once, and begins a load, which stops this */
+	else if (policy_put_waits(s->put) || s->is_dirty)
+		begin(s);
+}
+
+bool policy_set_is_writable(const struct policy_set *s)
+{
+	return faccessat(AT_FDCWD, s->folder, W_OK | X_OK, AT_EACCESS) == 0;
+}
+
+struct policy_put *policy_set_put(struct policy_set *s)
+{
+	return s->put;
 }
 
 /* In JSON a quote within a text is escaped: these bytes are a file of nothing. */
@@ -255,6 +246,11 @@ static void on_loaded(struct policy_set *s)
 	struct policy_load *load = s->load;
 	s->load = NULL;
 	loop_timer_stop(s->give_up);
+	if (policy_put_holds(s->put)) {
+		s->is_dirty = true;
+		policy_load_free(&load);
+		return;
+	}
 	if (s->is_dirty && s->stale < STALE_MOST) {
 		s->stale++;
 		policy_load_free(&load);
@@ -372,7 +368,8 @@ struct policy_set *policy_set_new(const struct policy_set_config *config, struct
 	s->look = loop_timer_new(config->loop, on_look, s);
 	s->trials = policy_trials_new(&s->c);
 	bool is_long = snprintf(s->folder, sizeof s->folder, "%s/policies", config->dir) >= (int)sizeof s->folder;
-	if (is_long || !s->wake || !s->give_up || !s->again || !s->look || !s->trials) {
+	s->put = is_long ? NULL : policy_put_new(s, config->loop, s->folder);
+	if (is_long || !s->put || !s->wake || !s->give_up || !s->again || !s->look || !s->trials) {
 		err_set(err, "unable to hold policies: %s", is_long ? "the path is too long" : "not enough memory");
 		policy_set_free(&s);
 		return NULL;
@@ -448,6 +445,7 @@ void policy_set_free(struct policy_set **sp)
 		policy_load_wait(s->load, END_WAIT_MS);
 	policy_load_free(&s->load);
 	policy_trials_free(&s->trials);
+	policy_put_free(&s->put);
 	loop_wake_free(&s->wake);
 	loop_timer_free(&s->give_up);
 	loop_timer_free(&s->again);

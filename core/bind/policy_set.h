@@ -40,6 +40,10 @@ void policy_set_free(struct policy_set **set);
 
 /* Looks at policies/ now, whether it has changed or not. What comes of it is told to the listener. */
 void policy_set_reload(struct policy_set *set);
+/* Files were being written (policy_put_holds) and are not any more: loads go on. is_changed: one comes by the watch, or soon. */
+void policy_set_go_on(struct policy_set *set, bool is_changed);
+bool policy_set_is_writable(const struct policy_set *set); /* may we write in policies/? */
+struct policy_put *policy_set_put(struct policy_set *set);
 /* The texts of the set in force: a JSON list of {"name","text"}; "" = none. Borrowed until the next one is taken. */
 const struct buf *policy_set_text(const struct policy_set *set);
 bool policy_set_is_last(const struct policy_set *set); /* in force is db/policies.last, not policies/ */

@@ -163,13 +163,13 @@ int init_files_policies(const struct init *in, struct err *err)
 		ctl_note("dssctl: no policies to copy: %s is missing", from);
 		return 0;
 	}
-	if (layout_copy_files(&in->layout, from, "policies", LAYOUT_ADMIN, LAYOUT_CONTROL, 0640, err) < 0)
+	if (layout_copy_files(&in->layout, from, "policies", LAYOUT_CONTROL, LAYOUT_CONTROL, 0640, err) < 0)
 		return -1;
 	snprintf(from, sizeof(from), "%s/policies/spec", in->share);
 	if (access(from, F_OK) < 0)
 		return 0;
-	return layout_folder(&in->layout, "policies/spec", LAYOUT_ADMIN, LAYOUT_CONTROL, 0750, err) < 0 ||
-			       layout_copy_files(&in->layout, from, "policies/spec", LAYOUT_ADMIN, LAYOUT_CONTROL, 0640, err) < 0
+	return layout_folder(&in->layout, "policies/spec", LAYOUT_CONTROL, LAYOUT_CONTROL, 0750, err) < 0 ||
+			       layout_copy_files(&in->layout, from, "policies/spec", LAYOUT_CONTROL, LAYOUT_CONTROL, 0640, err) < 0
 		       ? -1
 		       : 0;
 }

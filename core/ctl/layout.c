@@ -22,7 +22,7 @@ static const struct {
 } folders[] = {
 	{ "bin", LAYOUT_ADMIN, LAYOUT_ADMIN, 0755 },
 	{ "config", LAYOUT_ADMIN, LAYOUT_CONTROL, 0750 },
-	{ "policies", LAYOUT_ADMIN, LAYOUT_CONTROL, 0750 },
+	{ "policies", LAYOUT_CONTROL, LAYOUT_CONTROL, 0750 },
 	{ "projects", LAYOUT_RUN, LAYOUT_CONTROL, 0750 },
 	{ "jobs", LAYOUT_CONTROL, LAYOUT_CONTROL, 0750 },
 	{ "scenarios", LAYOUT_CONTROL, LAYOUT_CONTROL, 0750 },

@@ -158,7 +158,7 @@ static int test(struct ctl *ctl, int argc, char **argv)
 	for (int i = 0; i < words.ncommand && n < OPT_WORDS_MAX; i++)
 		child[n++] = words.command[i];
 	fflush(stdout);
-	int status = child_run(child, &err);
+	int status = words.count > 0 ? child_run(child, &err) : policy_files_run(ctl, child, &err);
 	if (status < 0)
 		return ctl_fail(CTL_FAILED, "%s", err.text);
 	return status <= CTL_USAGE || status == CTL_INTERRUPTED ? status : CTL_FAILED;
@@ -319,10 +319,44 @@ static int wait_taken(struct rest *rest, const json_t *set)
 	}
 }
 
+/* The backend does it where it may write in policies/: it looks for mistakes, and answers once they are in force. */
+static int roll_back_there(struct ctl *ctl, struct rest *rest, const char *number)
+{
+	struct rest_answer a = { 0 };
+	char body[96], folder[PATH_MAX];
+	struct err err = { 0 };
+	snprintf(body, sizeof(body), "{\"version\":%lld,\"overwrite\":true}", strtoll(number, NULL, 10));
+	int code = rest_ask(rest, "POST", "/api/policies/rollback", body, &a);
+	if (code == CTL_DONE && rest_text(a.json, "kept")[0] != '\0' &&
+	    ctl_path(ctl, rest_text(a.json, "kept"), folder, sizeof(folder), &err) == 0)
+		ctl_note("what was there is kept in %s", folder);
+	if (code == CTL_DONE)
+		printf("version %.0f is in force\n", rest_number(a.json, "version", 0));
+	rest_answer_fini(&a);
+	return code;
+}
+
+static int roll_back_here(struct ctl *ctl, struct rest *rest, const json_t *set)
+{
+	char kept[PATH_MAX];
+	int code = policy_files_write(ctl, set, kept);
+	if (code == CTL_DONE && kept[0] != '\0')
+		ctl_note("what was there is kept in %s", kept);
+	return code == CTL_DONE ? wait_taken(rest, set) : code;
+}
+
+static bool may_write_there(struct rest *rest)
+{
+	struct rest_answer state = { 0 };
+	bool may = rest_ask(rest, "GET", "/api/policies/state", NULL, &state) == CTL_DONE && rest_is(state.json, "writable");
+	rest_answer_fini(&state);
+	return may;
+}
+
 static int roll_back(struct ctl *ctl, struct rest *rest, const char *number, bool is_yes)
 {
 	json_t *set = NULL, *present = NULL;
-	char kept[PATH_MAX], name[40];
+	char name[40];
 	bool differs = false;
 	int code = get_version(rest, number, &set);
 	if (code == CTL_DONE)
@@ -337,12 +371,9 @@ static int roll_back(struct ctl *ctl, struct rest *rest, const char *number, boo
 		code = policy_files_check(ctl, set, true);
 	if (code == CTL_DONE && differs && !is_yes && !is_agreed())
 		code = ctl_fail(CTL_ABORTED, "nothing was changed%s", isatty(STDIN_FILENO) ? "" : "; without a terminal say --yes");
-	if (code == CTL_DONE && differs) {
-		code = policy_files_write(ctl, set, kept);
-		if (code == CTL_DONE && kept[0] != '\0')
-			ctl_note("what was there is kept in %s", kept);
-	}
-	if (code == CTL_DONE)
+	if (code == CTL_DONE && differs)
+		code = may_write_there(rest) ? roll_back_there(ctl, rest, number) : roll_back_here(ctl, rest, set);
+	else if (code == CTL_DONE)
 		code = wait_taken(rest, set);
 	json_decref(set);
 	json_decref(present);

@@ -17,6 +17,7 @@
 #include "ctl/say.h"
 #include "net/json.h"
 #include "sys/fds.h"
+#include "sys/fileset.h"
 #include "sys/home.h"
 
 enum { TEXT_MAX = 1024 * 1024 + 1, FILES_MAX = 200, SET_MAX = 64 * 1024 * 1024 };
@@ -176,7 +177,7 @@ int policy_files_check(struct ctl *ctl, const json_t *set, bool is_quiet)
 		return code;
 	char *argv[] = { program, (char *)"check", ctl->dir, is_quiet ? (char *)"-q" : ctl->json ? (char *)"--json" : NULL, NULL };
 	fflush(stdout);
-	int status = child_run(argv, &err);
+	int status = policy_files_run(ctl, argv, &err);
 	if (status < 0)
 		return ctl_fail(CTL_FAILED, "%s", err.text);
 	return status == 0   ? CTL_DONE
@@ -259,95 +260,90 @@ int policy_files_diff(const json_t *a, const char *a_name, const json_t *b, cons
 	return code;
 }
 
-/* --- writing --- */
+/* --- who --- */
 
-/* As whoever owns the folder: root may well be the one who rolls back, and the owner edits on. */
-static int write_one(const char *folder, const char *name, const char *text, const struct stat *owner)
+/* Root writes as whoever owns the folder, or a link in its place: that one could lead root's hand to anywhere. */
+static int find_owner(struct ctl *ctl, char *folder, struct stat *owner)
 {
-	char path[PATH_MAX + 300];
 	struct err err = { 0 };
-	snprintf(path, sizeof(path), "%s/%s", folder, name);
-	if (fds_replace_file(path, text, strlen(text), 0644, &err) < 0)
+	struct stat link;
+	if (ctl_path(ctl, folder_name, folder, PATH_MAX, &err) < 0)
 		return ctl_fail(CTL_FAILED, "%s", err.text);
-	if (geteuid() == 0 && lchown(path, owner->st_uid, owner->st_gid) < 0)
-		return ctl_fail(CTL_FAILED, "unable to give %s to the folder's owner: %s", path, strerror(errno));
+	if (lstat(folder, &link) < 0 || stat(folder, owner) < 0)
+		return ctl_fail(CTL_FAILED, "unable to look at %s: %s", folder, strerror(errno));
+	if (link.st_uid != 0)
+		*owner = link;
 	return CTL_DONE;
 }
 
-static int keep_present(struct ctl *ctl, const char *folder, const struct stat *owner, char *kept)
+int policy_files_run(struct ctl *ctl, char *const *argv, struct err *err)
 {
-	json_t *present, *row;
-	char stamp[32];
-	size_t i;
-	struct tm tm;
-	time_t now = time(NULL);
-	int code = policy_files_read(ctl, &present);
-	if (code != CTL_DONE)
-		return code;
-	strftime(stamp, sizeof(stamp), "%Y%m%d-%H%M%S", localtime_r(&now, &tm));
-	if (json_array_size(present) > 0 && snprintf(kept, PATH_MAX, "%s/.before-%s", folder, stamp) >= PATH_MAX)
-		code = ctl_fail(CTL_FAILED, "the path of %s is too long", folder);
-	if (code == CTL_DONE && *kept != '\0' &&
-	    (mkdir(kept, 0750) < 0 || (geteuid() == 0 && lchown(kept, owner->st_uid, owner->st_gid) < 0)))
-		code = ctl_fail(CTL_FAILED, "unable to make %s: %s", kept, strerror(errno));
-	json_array_foreach(present, i, row) if (code == CTL_DONE) code =
-		write_one(kept, file_of(row), rest_text(row, "text"), owner);
-	json_decref(present);
-	return code;
+	char folder[PATH_MAX], db[PATH_MAX];
+	struct stat owner, backend;
+	if (find_owner(ctl, folder, &owner) != CTL_DONE)
+		return err_set(err, "unable to run %s", argv[0]);
+	if (owner.st_uid == 0)
+		return child_run(argv, err);
+	if (ctl_path(ctl, "db", db, sizeof(db), err) < 0)
+		return -1;
+	if (stat(db, &backend) < 0)
+		return err_sys(err, errno, "unable to look at %s", db);
+	return child_run_as(argv, backend.st_uid, backend.st_gid, err);
 }
 
-static bool has(const json_t *set, const char *name)
+/* --- writing --- */
+
+static int to_fileset(const json_t *set, struct fileset *out, struct err *err)
 {
 	json_t *row;
 	size_t i;
-	json_array_foreach(set, i, row) if (file_of(row) != NULL && strcmp(file_of(row), name) == 0) return true;
-	return false;
-}
-
-/* Makes the folder that set. */
-static int replace_all(struct ctl *ctl, const char *folder, const struct stat *owner, const json_t *set, char *kept)
-{
-	char path[PATH_MAX + 300];
-	struct names names;
-	json_t *row;
-	size_t i;
-	int code = keep_present(ctl, folder, owner, kept);
 	json_array_foreach(set, i, row)
 	{
-		if (code == CTL_DONE && file_of(row) == NULL)
-			code = ctl_fail(CTL_FAILED, "a policy has a name that is none: %s", rest_text(row, "name"));
-		if (code == CTL_DONE)
-			code = write_one(folder, file_of(row), rest_text(row, "text"), owner);
+		const char *name = file_of(row);
+		const json_t *text = json_object_get(row, "text");
+		if (name == NULL || !fileset_is_name(name, ".lua"))
+			return err_set(err, "a policy has a name that is none: %s", rest_text(row, "name"));
+		if (fileset_add(out, name, json_string_value(text), json_string_length(text), err) < 0)
+			return -1;
 	}
-	if (code != CTL_DONE || (code = list_folder(folder, &names)) != CTL_DONE)
-		return code;
-	for (i = 0; i < names.n; i++) {
-		snprintf(path, sizeof(path), "%s/%s", folder, names.list[i]);
-		if (!has(set, names.list[i]) && unlink(path) < 0)
-			code = ctl_fail(CTL_FAILED, "unable to remove %s: %s", path, strerror(errno));
-	}
-	names_fini(&names);
-	return code;
+	return 0;
 }
 
-/* Root writes as whoever owns the folder, or a link in its place: that one could lead root's hand to anywhere. */
+static int replace_all(const char *folder, const json_t *set, char *kept)
+{
+	struct fileset now = { 0 }, want = { 0 };
+	struct err err = { 0 };
+	char stamp[40];
+	struct tm tm;
+	time_t at = time(NULL);
+	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int rc = fd < 0 ? err_sys(&err, errno, "unable to open %s", folder) : fileset_read(fd, ".lua", &now, &err);
+	if (rc == 0)
+		rc = to_fileset(set, &want, &err);
+	strftime(stamp, sizeof(stamp), ".before-%Y%m%d-%H%M%S", localtime_r(&at, &tm));
+	if (rc == 0 && fileset_differ(&now, &want, NULL) > 0 && snprintf(kept, PATH_MAX, "%s/%s", folder, stamp) >= PATH_MAX)
+		rc = err_set(&err, "the path of %s is too long", folder);
+	if (rc == 0)
+		rc = fileset_write(fd, &(struct fileset_write){ &now, &want, 0644, stamp }, &err);
+	fileset_fini(&now);
+	fileset_fini(&want);
+	fds_close(&fd);
+	return rc == 0 ? CTL_DONE : ctl_fail(CTL_FAILED, "unable to write in %s: %s", folder, err.text);
+}
+
 int policy_files_write(struct ctl *ctl, const json_t *set, char *kept)
 {
 	char folder[PATH_MAX];
-	struct err err = { 0 };
-	struct stat link, owner;
+	struct stat owner;
 	*kept = '\0';
-	if (ctl_path(ctl, folder_name, folder, sizeof(folder), &err) < 0)
-		return ctl_fail(CTL_FAILED, "%s", err.text);
-	if (lstat(folder, &link) < 0 || stat(folder, &owner) < 0)
-		return ctl_fail(CTL_FAILED, "unable to look at %s: %s", folder, strerror(errno));
-	if (link.st_uid != 0)
-		owner = link;
+	int code = find_owner(ctl, folder, &owner);
+	if (code != CTL_DONE)
+		return code;
 	bool is_for_other = geteuid() == 0 && owner.st_uid != 0;
 	gid_t own_gid = getegid();
 	if (is_for_other && (setegid(owner.st_gid) < 0 || seteuid(owner.st_uid) < 0))
 		return ctl_fail(CTL_FAILED, "unable to write as the owner of %s: %s", folder, strerror(errno));
-	int code = replace_all(ctl, folder, &owner, set, kept);
+	code = replace_all(folder, set, kept);
 	if (is_for_other && (seteuid(0) < 0 || setegid(own_gid) < 0))
 		return ctl_fail(CTL_FAILED, "unable to be root again: %s", strerror(errno));
 	return code;

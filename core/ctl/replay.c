@@ -4,6 +4,7 @@
 
 #include "ctl/child.h"
 #include "ctl/opt.h"
+#include "ctl/policy_files.h"
 #include "sys/home.h"
 
 int policy_replay_command(struct ctl *ctl, int argc, char **argv)
@@ -41,7 +42,7 @@ int policy_replay_command(struct ctl *ctl, int argc, char **argv)
 	if (ctl->json)
 		child[n++] = "--json";
 	fflush(stdout);
-	int status = child_run(child, &err);
+	int status = policies != NULL ? child_run(child, &err) : policy_files_run(ctl, child, &err);
 	if (status < 0)
 		return ctl_fail(CTL_FAILED, "%s", err.text);
 	return status == 0 ? CTL_DONE : status == 2 ? CTL_USAGE : CTL_FAILED;

@@ -57,7 +57,7 @@ describe("dssctl init", function()
 		init(root .. "/a", "--port", "0")
 		assert.equal("0 755", stat("%u %a", root .. "/a"))
 		for name, wanted in pairs {
-			config = "root dss 750", policies = "root dss 750", projects = "dss-run dss 750", jobs = "dss dss 750", run = "root dss 1770",
+			config = "root dss 750", policies = "dss dss 750", projects = "dss-run dss 750", jobs = "dss dss 750", run = "root dss 1770",
 			db = "dss dss 700", scenarios = "dss dss 750", webapps = "dss-run dss 2770", bin = "root root 755",
 			notebooks = "dss dss-run 710", ["notebooks/server"] = "dss-run dss 700",
 		} do

@@ -9,7 +9,7 @@ local M = {}
 
 local text, size, count, duration = { type = "text" }, { type = "size" }, { type = "count" }, { type = "duration" }
 local process = { pool = text, pid = count }
-local policies = { error = text }
+local policies = { error = text, by = text }
 local alert = { key = text, level = { type = "text", words = { "note", "warning", "error" } }, text = text, source = text }
 local key = { user = text, admin = { type = "flag" }, by = text }
 

@@ -1,0 +1,68 @@
+-- sys/fileset: files of a folder as one set, all of it or nothing.
+local helper = require "spec.helper"
+local Instance = require "spec.instance"
+local fileset = require "t_fileset"
+
+local dir
+local function sh(text, ...) assert(os.execute(("cd %s && " .. text):format(dir, ...))) end
+local function list() return (Instance.run { "ls", "-A", dir }:gsub("%s+", " "):gsub(" $", "")) end
+local function inode(name) return (Instance.run { "stat", "-c", "%i", dir .. "/" .. name }) end
+
+describe("a set of files", function()
+	before_each(function()
+		dir = os.tmpname()
+		os.remove(dir)
+		assert(os.execute("mkdir " .. dir))
+		helper.write(dir .. "/a.lua", "one")
+		helper.write(dir .. "/b.lua", "two")
+		helper.write(dir .. "/notes.txt", "stays")
+	end)
+	after_each(function() os.execute("rm -rf " .. dir) end)
+
+	it("is read: plain files with the suffix, none with a dot in front", function()
+		helper.write(dir .. "/.hidden.lua", "x")
+		assert.same({ ["a.lua"] = "one", ["b.lua"] = "two" }, fileset.read(dir))
+		sh "mkdir c.lua"
+		local set, why = fileset.read(dir)
+		assert.is_nil(set)
+		assert.equal("unable to read c.lua: it is no plain file", why)
+	end)
+
+	it("tells what differs", function()
+		assert.same({ 3, "a.lua, c.lua, b.lua" }, { fileset.differ({ ["a.lua"] = "1", ["c.lua"] = "" }, { ["a.lua"] = "2", ["b.lua"] = "" }) })
+		assert.same({ 0, "" }, { fileset.differ({ ["a.lua"] = "1" }, { ["a.lua"] = "1" }) })
+	end)
+
+	it("becomes another one: replaced, added, removed, and what is the same is left alone", function()
+		local before = inode "b.lua"
+		assert.is_true(fileset.write(dir, { ["a.lua"] = "new", ["b.lua"] = "two", ["d.lua"] = "more" }))
+		assert.same({ ["a.lua"] = "new", ["b.lua"] = "two", ["d.lua"] = "more" }, fileset.read(dir))
+		assert.equal(before, inode "b.lua")
+		assert.equal("a.lua b.lua d.lua notes.txt", list())
+		assert.is_true(fileset.write(dir, {}))
+		assert.equal("notes.txt", list())
+	end)
+
+	it("keeps what went in a folder, where that is asked for", function()
+		assert.is_true(fileset.write(dir, { ["a.lua"] = "new" }, ".before"))
+		assert.equal(".before a.lua notes.txt", list())
+		assert.same({ ["a.lua"] = "one", ["b.lua"] = "two" }, fileset.read(dir .. "/.before"))
+	end)
+
+	it("is as it was where one file cannot be put in place", function()
+		local now = fileset.read(dir)
+		sh "mkdir z.lua" -- comes between reading and writing
+		local ok, why = fileset.write(dir, { ["a.lua"] = "new", ["c.lua"] = "more", ["z.lua"] = "last" }, ".before", now)
+		assert.is_nil(ok)
+		assert.equal("unable to replace z.lua: File exists", why)
+		assert.equal("a.lua b.lua notes.txt z.lua", list())
+		assert.equal("one", helper.read(dir .. "/a.lua"))
+		assert.equal("two", helper.read(dir .. "/b.lua"))
+		sh "rmdir z.lua; rm b.lua"
+		ok, why = fileset.write(dir, { ["a.lua"] = "new", ["c.lua"] = "more" }, nil, now)
+		assert.is_nil(ok)
+		assert.equal("unable to take away b.lua: No such file or directory", why)
+		assert.equal("a.lua notes.txt", list())
+		assert.equal("one", helper.read(dir .. "/a.lua"))
+	end)
+end)
