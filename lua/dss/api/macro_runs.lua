@@ -1,5 +1,6 @@
 -- macro_runs: runs of macros, from the look at what there is to the table of what was done. A run goes on in small pieces, can be aborted between them, and is
 -- a task of kind "macro" in the store: its end and its result outlive the backend, a run that was under way does not.
+local board = require "bind.board"
 local fleet = require "bind.fleet"
 local gate = require "bind.gate"
 local json = require "bind.json"
@@ -55,11 +56,20 @@ local function save(run, fn)
 	end)
 end
 
+--- Its row among all that runs, while it goes on.
+local function show(run)
+	board.macro(run.id, run.state == "running" and {
+		what = "Macro " .. run.def.name, user = run.who, project = run.project, state = run.aborter and "stopping" or "running",
+		reason = run.aborter and ("Aborted by %s"):format(run.aborter) or run.doing, started_ms = run.started_ms,
+	} or nil)
+end
+
 local function finish(run, state, error_text)
 	if run.state ~= "running" then return end
 	run.ended_ms, run.error, run.task = gate.wall_ms(), error_text, nil
 	open = open - 1
 	run.state = state
+	show(run)
 	run.cause = state == "aborted" and (run.is_admin_act and "admin" or "user") or nil
 	if state ~= "done" then
 		run.result = nil
@@ -344,6 +354,7 @@ end
 local function judge(run, from, list)
 	if from > #run.rows then
 		run.done, run.total, run.doing = 0, #list, "carrying out"
+		show(run)
 		return carry_out(run, list, 1)
 	end
 	local some = json.array {}
@@ -396,6 +407,7 @@ local function begin(run)
 	run.doing = "looking"
 	gather[run.def.each](run, run.def.each, function(rows)
 		run.rows, run.total, run.doing = rows, #rows, "judging"
+		show(run)
 		judge(run, 1, {})
 	end)
 end
@@ -430,6 +442,7 @@ function M.start(def, params, about, fn)
 			open = open - 1
 			return fn(nil, 503, ("unable to save the run: %s"):format(why))
 		end
+		show(run)
 		fn(run)
 		go_on(run, function() begin(run) end)
 	end)
@@ -439,6 +452,7 @@ end
 function M.abort(run, by, is_admin_act)
 	if run.state ~= "running" or run.aborter then return end
 	run.aborter, run.is_admin_act = by, is_admin_act
+	show(run)
 	if run.task then fleet.abort(run.task, by, is_admin_act) end
 	if run.def.makes then files.stop(run.id) end
 	go_on(run, function() end)
