@@ -9,6 +9,7 @@ import { shownTheme, theme } from "./lib/theme";
 import { pages, type PageEntry } from "./pages";
 import { heardAt, hello, isAdmin, link, me, node, retry, startBoard } from "./state/board";
 import { alertCount } from "./state/alerts";
+import { Activity } from "./ui/activity";
 import { Button, clock, Empty, Failed, Kbd, Loading } from "./ui/basics";
 import { Dialog } from "./ui/dialog";
 import { shortcuts, useShortcuts } from "./ui/keys";
@@ -137,6 +138,7 @@ function Bar({ onHelp }: { onHelp: () => void }) {
 				<span class="only-wide">{live ? "live" : link.value.state}</span>
 			</span>
 			<span class="push" />
+			<Activity />
 			<Button look="quiet" icon aria-label={`Switch to ${shownTheme.value === "dark" ? "light" : "dark"}`} title="Light or dark" onClick={() => (theme.value = shownTheme.value === "dark" ? "light" : "dark")}>
 				{shownTheme.value === "dark" ? "☀" : "☾"}
 			</Button>

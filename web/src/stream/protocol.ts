@@ -25,6 +25,9 @@ export interface Row {
 	limitBytes?: number;
 	limitOwner?: string;
 	attempt?: number;
+	/** how much is done, 0 to 1, and what it says of it */
+	progress?: number;
+	message?: string;
 	/** what this viewer may do to it */
 	ends: string[];
 	quietAt?: number;

@@ -7,6 +7,13 @@ interface Toast {
 	id: number;
 	tone: "good" | "bad" | "";
 	text: string;
+	link?: Link;
+}
+
+/** Where to read more. */
+interface Link {
+	href: string;
+	text: string;
 }
 
 const STAYS_MS = 6000;
@@ -14,9 +21,9 @@ const MOST = 4;
 const toasts = signal<Toast[]>([]);
 let last = 0;
 
-export function tell(text: string, tone: Toast["tone"] = "good"): void {
+export function tell(text: string, tone: Toast["tone"] = "good", link?: Link): void {
 	const id = ++last;
-	toasts.value = [...toasts.value.slice(-(MOST - 1)), { id, tone, text: plain(text) }];
+	toasts.value = [...toasts.value.slice(-(MOST - 1)), { id, tone, text: plain(text), link }];
 	if (tone !== "bad") setTimeout(() => close(id), STAYS_MS);
 }
 
@@ -31,7 +38,14 @@ export function Toasts() {
 		<div class="toasts" role="status" aria-live="polite">
 			{toasts.value.map((t) => (
 				<div class="toast" data-tone={t.tone} key={t.id}>
-					<span style={{ flex: 1 }}>{t.text}</span>
+					<span style={{ flex: 1 }}>
+						{t.text}{" "}
+						{t.link && (
+							<a href={t.link.href} onClick={() => close(t.id)}>
+								{t.link.text}
+							</a>
+						)}
+					</span>
 					<Button look="quiet" small aria-label="Close this message" onClick={() => close(t.id)}>
 						✕
 					</Button>
