@@ -16,6 +16,8 @@
  * Of a job's activity: activity_committed  its row is on disk, no process was ordered     activity_ordered   ordered, perhaps not sent
  *                      activity_answered   the keeper knows it, its kernel was not told   activity_ended     its end is on disk, not acknowledged
  *                      activity_waiting    it stands in line, its kernel was not told     activity_placed    it has its place, nothing is on disk
+ * Of a notebook's kernel: notebook_granted  its place is on disk, its server has no answer     notebook_ordered  its box is ordered, perhaps not sent
+ *                         notebook_boxed    it is in its box, nothing of that is on disk
  */
 void die_at(const char *point);
 

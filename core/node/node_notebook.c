@@ -14,6 +14,7 @@
 #include "sys/clock.h"
 
 #define GRACE_MS   5000
+#define WISH_MS    120000 /* a kernel that goes on so long after it was to end goes on for good */
 #define DETAIL_MAX ((size_t)64 << 10)
 
 /* --- the table --- */
@@ -22,7 +23,7 @@ static void entry_free(struct notebook_entry *e)
 {
 	notebook_start_free(&e->start);
 	notebook_look_drop(&e->k);
-	json_decref(e->tags);
+	notebook_birth_free(&e->birth);
 	free(e->k.path);
 	free(e->k.message);
 	free(e);
@@ -93,11 +94,12 @@ static void put_detail(const struct notebook_entry *e, struct buf *out)
 	jtext_some_int(out, "limitBytes", e->limit_bytes ? e->limit_bytes : -1);
 	jtext_bool(out, "unwanted", e->is_unwanted);
 	jtext_int(out, "wish", e->wish);
+	jtext_int(out, "wishAt", e->wish_ms);
+	jtext_bool(out, "moving", e->is_moving);
 	jtext_some_text(out, "before", e->before);
-	if (json_array_size(e->tags) > 0) {
-		jtext_member(out, "tags");
-		json_put(out, e->tags);
-	}
+	jtext_some_text(out, "nonce", e->nonce_hash);
+	jtext_member(out, "birth");
+	notebook_birth_put(&e->birth, out);
 	if (e->start) {
 		jtext_member(out, "start");
 		notebook_start_put(e->start, out);
@@ -126,6 +128,15 @@ static void copy_member(const json_t *o, const char *key, char *out, size_t room
 	snprintf(out, room, "%s", s ? s : "");
 }
 
+/* A row of an older backend has no such member: what its kernel was born as stands in the row itself. */
+static void take_birth(struct notebook_entry *e, const json_t *d)
+{
+	const json_t *birth = json_object_get(d, "birth");
+	notebook_birth_read(&e->birth, birth ? birth : d);
+	if (!birth)
+		notebook_birth_name(&e->birth, e->k.path);
+}
+
 static void take_saved(void *data, const struct notebook_row *row)
 {
 	struct notebook_entry *e = notebook_get(data, row->kernel);
@@ -150,7 +161,10 @@ static void take_saved(void *data, const struct notebook_row *row)
 	e->limit_bytes = json_integer_value(json_object_get(d, "limitBytes"));
 	e->is_unwanted = json_is_true(json_object_get(d, "unwanted"));
 	e->wish = (enum notebook_wish)json_integer_value(json_object_get(d, "wish"));
-	e->tags = json_incref(json_object_get(d, "tags"));
+	e->wish_ms = json_integer_value(json_object_get(d, "wishAt"));
+	e->is_moving = json_is_true(json_object_get(d, "moving"));
+	copy_member(d, "nonce", e->nonce_hash, sizeof(e->nonce_hash));
+	take_birth(e, d);
 	e->start = notebook_start_again(e, json_object_get(d, "start"));
 	notebook_look_take(k, d);
 	json_decref(d);
@@ -175,15 +189,22 @@ bool notebook_forget_old(struct notebook_entry *e, int64_t now)
 
 /* --- ends --- */
 
+enum notebook_wish notebook_wish_of(const struct notebook_entry *e)
+{
+	return clock_wall_ms() - e->wish_ms < WISH_MS ? e->wish : NOTEBOOK_GOES_ON;
+}
+
 /* is_now: of its process now; else of the one before a restart, or of one that never got its place: the kernel's own words are not about those. */
 static int note_end(const struct notebook_entry *e, const struct judge_end *end, bool is_now, store_done_fn *fn, void *data)
 {
 	struct buf detail;
 	const struct notebook_kernel *k = &e->k;
+	const struct notebook_start *s = e->start && strcmp(e->start->process, end->id) == 0 ? e->start : NULL;
+	const char *user = s ? s->birth.user : k->user;
 	buf_init(&detail, DETAIL_MAX);
 	buf_putc(&detail, '{');
-	jtext_text(&detail, "notebook", k->path);
-	jtext_some_text(&detail, "project", k->project);
+	jtext_text(&detail, "notebook", s ? s->path : k->path);
+	jtext_some_text(&detail, "project", s ? s->birth.project : k->project);
 	jtext_text(&detail, "process", end->id);
 	jtext_text(&detail, "cause", is_now ? k->cause : end->cause);
 	jtext_some_text(&detail, "message", is_now ? k->message : NULL);
@@ -191,7 +212,7 @@ static int note_end(const struct notebook_entry *e, const struct judge_end *end,
 	jtext_some_int(&detail, "limitBytes", end->limit_bytes);
 	buf_putc(&detail, '}');
 	struct store_fact fact = { "notebook.ended", k->id,        detail.failed ? NULL : detail.data,
-				   end->wall_ms,     end->mono_ms, k->user[0] ? k->user : NULL };
+				   end->wall_ms,     end->mono_ms, user[0] ? user : NULL };
 	int rc = store_add_fact(fleet_store(e->in->node->fleet), &fact, fn, data);
 	buf_fini(&detail);
 	return rc;
@@ -207,14 +228,16 @@ static void end_kernel(struct notebook_entry *e, const struct judge_end *end)
 {
 	struct notebook_kernel *k = &e->k;
 	char text[1600];
-	bool is_wished = e->wish != NOTEBOOK_GOES_ON && !is_oom(end->cause);
+	enum notebook_wish wish = notebook_wish_of(e);
+	bool is_wished = wish != NOTEBOOK_GOES_ON && !is_oom(end->cause);
 	k->is_alive = false;
 	k->process[0] = '\0';
+	e->nonce_hash[0] = '\0';
 	e->ended_ms = clock_wall_ms();
 	guest_leave(&e->guest);
 	snprintf(k->cause, sizeof(k->cause), "%s", is_wished ? "user" : end->cause);
 	if (is_wished)
-		snprintf(text, sizeof(text), "%s", e->wish == NOTEBOOK_RESTARTS ? "It was restarted." : "It was shut down.");
+		snprintf(text, sizeof(text), "%s", wish == NOTEBOOK_RESTARTS ? "It was restarted." : "It was shut down.");
 	else
 		notebook_tell_end(e, end, text, sizeof(text));
 	notebook_set_text(&k->message, text);
@@ -230,17 +253,17 @@ bool node_notebooks_ended(struct node_notebooks *t, const struct judge_end *end,
 	if (!e)
 		return false;
 	bool is_now = strcmp(e->k.process, end->id) == 0,
-	     is_last = e->wish == NOTEBOOK_SHUTS_DOWN || strcmp(end->cause, "shutdown") == 0;
+	     is_last = notebook_wish_of(e) == NOTEBOOK_SHUTS_DOWN || strcmp(end->cause, "shutdown") == 0;
 	if (strcmp(e->before, end->id) == 0)
 		e->before[0] = '\0';
 	if (is_now)
 		end_kernel(e, end);
-	else if (e->start && strcmp(e->start->process, end->id) == 0)
-		notebook_start_free(&e->start); /* it went while it was being boxed */
-	e->wish = is_now ? NOTEBOOK_GOES_ON : e->wish;
 	/* -1: not acknowledged, the next backend hears it again */
 	note_end(e, end, is_now, fn, data);
-	if (is_now && is_last && !e->start)
+	e->wish = is_now ? NOTEBOOK_GOES_ON : e->wish;
+	if (e->start && strcmp(e->start->process, end->id) == 0)
+		notebook_start_free(&e->start); /* it went while it was being boxed */
+	if (!e->start && !e->k.is_alive && (is_now ? is_last : !e->ended_ms))
 		notebook_forget(e);
 	else
 		notebook_keep(e, NULL, NULL);
@@ -282,12 +305,9 @@ void node_notebooks_take_row(struct node_notebooks *t, const char *process, int 
 		return;
 	}
 	if (strcmp(e->before, process) == 0)
-		return;                                            /* its end is on its way */
-	if (e->start && strcmp(e->start->process, process) == 0) { /* the backend went when it had ordered its box */
-		snprintf(e->k.process, sizeof(e->k.process), "%s", process);
-		e->k.started_ms = clock_wall_ms();
-		notebook_start_free(&e->start);
-	}
+		return;                                          /* its end is on its way */
+	if (e->start && strcmp(e->start->process, process) == 0) /* the backend went when it had ordered its box */
+		notebook_start_become(e->start, pid);
 	e->k.pid = pid;
 	e->k.is_alive = true;
 	e->ended_ms = 0;
@@ -297,10 +317,11 @@ void node_notebooks_take_row(struct node_notebooks *t, const char *process, int 
 
 static void resume(struct notebook_entry *e, int64_t now)
 {
-	char hash[DIGEST_HEX_SIZE];
 	if (e->is_seen) {
-		const struct guest_facts facts = notebook_facts(e, e->k.process, hash);
+		const struct guest_facts facts = notebook_facts(&e->birth, e->k.process, e->limit_bytes);
 		e->guest = guest_adopt(fleet_guests(e->in->node->fleet), &facts, NULL);
+		if (e->is_moving)
+			notebook_move(e, NULL);
 		return;
 	}
 	if (e->k.process[0]) { /* it went with an older keeper, and its end with it */
@@ -332,22 +353,35 @@ void node_notebooks_taken_up(struct node_notebooks *t)
 	node_notebooks_look(t);
 }
 
+void notebook_born(const struct notebook_entry *e, const char **project, const char **user)
+{
+	bool is_moved = e->birth.user[0] && (strcmp(e->birth.project, e->k.project) != 0 || strcmp(e->birth.user, e->k.user) != 0);
+	*project = is_moved ? e->birth.project : "";
+	*user = is_moved ? e->birth.user : "";
+}
+
 void node_notebooks_put_row(struct node_notebooks *t, const char *process, struct buf *out)
 {
 	const struct notebook_entry *e = notebook_by_process(t, process);
 	if (!e)
 		return;
-	jtext_text(out, "user", e->k.user);
-	jtext_some_text(out, "project", e->k.project[0] ? e->k.project : NULL);
-	jtext_text(out, "notebook", e->k.path);
+	const struct notebook_start *s = e->start && strcmp(e->start->process, process) == 0 ? e->start : NULL;
+	jtext_text(out, "user", s ? s->birth.user : e->k.user);
+	jtext_some_text(out, "project", s ? s->birth.project : e->k.project);
+	jtext_text(out, "notebook", s ? s->path : e->k.path);
 	jtext_text(out, "kernelId", e->k.id);
-	jtext_text(out, "kernelSpec", e->k.spec);
+	jtext_text(out, "kernelSpec", s ? s->birth.spec : e->k.spec);
+	const char *born_project = "", *born_user = "";
+	if (!s)
+		notebook_born(e, &born_project, &born_user);
+	jtext_some_text(out, "bornProject", born_project);
+	jtext_some_text(out, "bornUser", born_user);
 }
 
 const char *node_notebooks_owner(struct node_notebooks *t, const char *process)
 {
 	const struct notebook_entry *e = notebook_by_process(t, process);
-	return e ? e->k.user : NULL;
+	return !e ? NULL : e->start && strcmp(e->start->process, process) == 0 ? e->start->birth.user : e->k.user;
 }
 
 /* --- set-up --- */

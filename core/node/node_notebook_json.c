@@ -135,6 +135,7 @@ int look_read(struct notebook_look *l, const json_t *sessions, const json_t *ker
 		}
 		snprintf(s->id, sizeof(s->id), "%s", json_string_value(json_object_get(v, "id")));
 		snprintf(s->kernel, sizeof(s->kernel), "%s", id);
+		s->is_gone = json_is_true(json_object_get(v, "dss_gone")); /* our own server looks */
 		n++;
 	}
 	if (look_set_sessions(l, all, n, err) < 0) {
@@ -175,6 +176,10 @@ void look_put_session(const struct notebook_session *s, struct buf *out)
 	jtext_text(out, "notebook", s->path);
 	jtext_text(out, "project", s->project);
 	jtext_text(out, "user", s->user);
+	jtext_some_text(out, "bornProject", s->born_project);
+	jtext_some_text(out, "bornUser", s->born_user);
+	if (s->is_gone)
+		jtext_bool(out, "fileGone", true);
 	jtext_some_text(out, "kernelSpec", s->spec);
 	jtext_some_text(out, "processId", s->process);
 	put_some(out, "pid", s->pid);

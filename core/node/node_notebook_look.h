@@ -10,7 +10,8 @@
 
 struct look_session {
 	char id[64], kernel[64], spec[128];
-	char *path; /* owned; below projects/ */
+	char *path;   /* owned; below projects/ */
+	bool is_gone; /* there is no such file */
 };
 
 struct look_member; /* node_notebook_find.c */
@@ -82,6 +83,7 @@ struct look_kernel *look_find(struct notebook_look *l, const char *kernel); /* N
 struct look_kernel *look_of_row(struct notebook_kernel *k);                 /* made where there is none; NULL: no memory */
 struct look_kernel *look_new_kernel(const char *id);                        /* owned by who asks; NULL: no memory */
 void look_free_kernel(struct look_kernel *k);
+void look_forget_other(struct notebook_look *l, const char *kernel); /* it was ended */
 /* A round is begun, or the one under way is followed by another: `fn` of orders is told at its end. */
 void look_now(struct notebook_look *l);
 /* Whoever asks for the list is told at its end, at once where the last one is fresh. Takes the asker. */

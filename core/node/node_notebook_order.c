@@ -1,4 +1,4 @@
-/* node_notebook_order: what policies see of a kernel, the order that puts it into its box, and what is told of its end. */
+/* node_notebook_order: the order that puts a kernel into its box, and what is told of its end. */
 #include <stdio.h>
 #include <string.h>
 
@@ -8,32 +8,11 @@
 #include "node/node_notebook_inner.h"
 #include "node/node_spawn.h"
 
-#define NAME_DIGITS 16 /* of the hash of a notebook's name: enough to tell those of one node apart */
-
-struct guest_facts notebook_facts(const struct notebook_entry *e, const char *process, char hash[DIGEST_HEX_SIZE])
+int64_t notebook_find_limit(struct node *n, const struct guest_facts *facts, struct err *err)
 {
-	const struct notebook_kernel *k = &e->k;
-	digest_sha256_hex(k->path, strlen(k->path), hash);
-	hash[NAME_DIGITS] = '\0';
-	return (struct guest_facts){
-		.kind = "notebook",
-		.id = process,
-		.user = k->user,
-		.project = k->project[0] ? k->project : NULL,
-		.notebook = hash,
-		.kernel_spec = k->spec[0] ? k->spec : NULL,
-		.tags = e->tags,
-		.memory_bytes = e->limit_bytes,
-	};
-}
-
-int64_t notebook_find_limit(const struct notebook_entry *e, const char *process, struct err *err)
-{
-	char hash[DIGEST_HEX_SIZE];
 	struct node_spawn_box box;
-	const struct guest_facts facts = notebook_facts(e, process, hash);
 	int64_t limit = 0;
-	if (node_spawn_find_box(e->in->node, &facts, &box, err) < 0)
+	if (node_spawn_find_box(n, facts, &box, err) < 0)
 		return -1;
 	for (size_t i = 0; i < box.found.n; i++)
 		if (strcmp(box.found.levels[i].box, box.path) == 0 && box.found.levels[i].memory_bytes > 0)
@@ -41,17 +20,18 @@ int64_t notebook_find_limit(const struct notebook_entry *e, const char *process,
 	return limit;
 }
 
-static void put_label(const struct notebook_entry *e, const char *hash, struct buf *b)
+/* Whose it is for as long as it lives: what is counted and limited by it stays where it was born. */
+static void put_label(const struct notebook_start *s, struct buf *b)
 {
 	struct buf label;
 	buf_init(&label, WIRE_LABEL_MAX);
 	buf_putc(&label, '{');
 	jtext_text(&label, "kind", "notebook");
-	jtext_some_text(&label, "project", e->k.project);
-	jtext_text(&label, "owner", e->k.user);
-	jtext_text(&label, "kernelId", e->k.id);
-	jtext_text(&label, "notebookId", hash);
-	jtext_some_text(&label, "kernelSpec", e->k.spec);
+	jtext_some_text(&label, "project", s->birth.project);
+	jtext_text(&label, "owner", s->birth.user);
+	jtext_text(&label, "kernelId", s->e->k.id);
+	jtext_text(&label, "notebookId", s->birth.notebook);
+	jtext_some_text(&label, "kernelSpec", s->birth.spec);
 	node_spawn_label_limits(&label, NULL);
 	buf_putc(&label, '}');
 	if (!label.failed)
@@ -59,32 +39,28 @@ static void put_label(const struct notebook_entry *e, const char *hash, struct b
 	buf_fini(&label);
 }
 
-int notebook_order_box(const struct notebook_entry *e, const char *process, int pid, node_keeper_answer_fn *fn, void *data,
-		       struct err *err)
+int notebook_order_box(const struct notebook_start *s, int pid, node_keeper_answer_fn *fn, void *data, struct err *err)
 {
-	struct node *n = e->in->node;
-	char hash[DIGEST_HEX_SIZE];
+	struct node *n = s->e->in->node;
 	struct node_spawn_box box;
-	const struct guest_facts facts = notebook_facts(e, process, hash);
-	if (!n->keeper || !n->facts.is_connected)
-		return err_set(err, "there is no keeper to order it");
+	const struct guest_facts facts = notebook_facts(&s->birth, s->process, s->limit_bytes);
 	if (node_spawn_find_box(n, &facts, &box, err) < 0)
 		return -1;
 	struct buf *b = node_keeper_begin(n->keeper, WIRE_box);
-	wire_text(b, WF_id, process);
+	wire_text(b, WF_id, s->process);
 	wire_int(b, WF_pid, pid);
 	wire_text(b, WF_kind, "notebook");
 	node_spawn_put_box(b, &box, NULL);
 	node_spawn_put_user(n, b);
 	wire_text(b, WF_parent, "jupyter");
-	put_label(e, hash, b);
+	put_label(s, b);
 	return node_keeper_end(n->keeper, fn, data, err);
 }
 
 void notebook_tell_end(const struct notebook_entry *e, const struct judge_end *end, char *out, size_t room)
 {
-	char hash[DIGEST_HEX_SIZE], peak[48] = "unknown", limit[48], path[400], what[700];
-	const struct guest_facts facts = notebook_facts(e, end->id, hash);
+	char peak[48] = "unknown", limit[48], path[400], what[700];
+	const struct guest_facts facts = notebook_facts(&e->birth, end->id, e->limit_bytes);
 	text_escape(path, sizeof(path), e->k.path, strlen(e->k.path));
 	snprintf(what, sizeof(what), "The kernel of notebook \"%s\" of %s", path[0] ? path : e->k.id, e->k.user);
 	if (node_boxes_tell_oom(e->in->node, what, &facts, end, out, room))

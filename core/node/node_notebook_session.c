@@ -95,6 +95,9 @@ static void fill(struct notebook_look *l, const struct look_session *said, const
 						  : k ? k->process.user
 						      : "",
 					  .process = e ? e->k.process : "",
+					  .born_project = "",
+					  .born_user = "",
+					  .is_gone = said && said->is_gone && !l->why[0],
 					  .spec = e && e->k.spec[0] ? e->k.spec
 						  : k               ? k->spec
 								    : "",
@@ -117,6 +120,8 @@ static void fill(struct notebook_look *l, const struct look_session *said, const
 	out->kernel = said ? said->kernel : out->id;
 	/* As it was told at the door: the server's list of sessions is a file that users' code can write. */
 	out->project = e && e->k.project[0] ? e->k.project : project_of(out->path, project, project_size);
+	if (e)
+		notebook_born(e, &out->born_project, &out->born_user);
 	if (e && !e->k.is_alive)
 		out->state = IDLE_DEAD;
 	if (!k)
@@ -135,7 +140,7 @@ static void fill(struct notebook_look *l, const struct look_session *said, const
 	out->share = k->idle.is_measured ? k->idle.share : -1;
 	out->work_ms = k->idle.work_ms;
 	out->lease_ms = k->lease_ms > now ? k->lease_ms : 0;
-	if (!out->started_ms)
+	if (!e && (k->process.pid || k->idle.is_trusted)) /* of a trusted one: since it is known */
 		out->started_ms = k->idle.started_ms;
 }
 

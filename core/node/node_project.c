@@ -56,6 +56,8 @@ struct project {
 	bool is_whole;        /* and all files that it names are there */
 	int64_t told_ms;      /* mono: when the answer came */
 	char process[ID_MAX]; /* that reads it now; "" = none */
+	char *owner;          /* owned; as the last good one said; NULL: there was none */
+	json_t *tags;         /* owned; likewise; NULL = none */
 	struct list waiters;
 	struct loop_timer *limit;
 };
@@ -140,6 +142,18 @@ static void tell(struct project *p, const char *why)
 }
 
 /* Processes of the project get its variables also where nobody asked for its file since the backend's start. */
+static void keep_owner(struct project *p, const json_t *data)
+{
+	const char *owner = json_string_value(json_object_get(data, "owner"));
+	char *copy = strdup(owner ? owner : "");
+	if (!copy)
+		return;
+	free(p->owner);
+	p->owner = copy;
+	json_decref(p->tags);
+	p->tags = json_incref(json_object_get(data, "tags"));
+}
+
 static void keep_facts(struct project *p)
 {
 	json_t *data = p->is_good ? json_parse_object(p->answer, p->answer_len, NULL) : NULL;
@@ -149,7 +163,26 @@ static void keep_facts(struct project *p)
 	if (text)
 		settings_declare(p->in->node->settings, p->key, text);
 	free(text);
+	if (data)
+		keep_owner(p, data);
 	json_decref(data);
+}
+
+const char *node_projects_last_owner(const struct node_projects *t, const char *key, const json_t **tags)
+{
+	const struct project *p = map_get(t->by_key, key);
+	*tags = p ? p->tags : NULL;
+	return p ? p->owner : NULL;
+}
+
+void node_project_mistake(const char *json, size_t len, char *out, size_t room)
+{
+	json_t *said = json_parse_object(json, len, NULL);
+	const json_t *e = json_array_get(json_object_get(said, "errors"), 0);
+	const char *file = json_string_value(json_object_get(e, "file")), *text = json_string_value(json_object_get(e, "text"));
+	snprintf(out, room, "%s:%lld: %s", file ? file : "project.lua", (long long)json_integer_value(json_object_get(e, "line")),
+		 text ? text : "it is wrong");
+	json_decref(said);
 }
 
 void node_projects_token(const struct node *n, const char *process, char out[DIGEST_HEX_SIZE])
@@ -359,6 +392,15 @@ static void read_next(struct node_projects *t)
 
 /* --- asking --- */
 
+static void project_free(struct project *p)
+{
+	loop_timer_free(&p->limit);
+	json_decref(p->tags);
+	free(p->owner);
+	free(p->answer);
+	free(p);
+}
+
 /* One that is gone makes room for another. */
 static void forget(struct node_projects *t, const char *key)
 {
@@ -366,9 +408,7 @@ static void forget(struct node_projects *t, const char *key)
 	if (!p || p->process[0] || list_first(&p->waiters))
 		return;
 	map_remove(t->by_key, key);
-	loop_timer_free(&p->limit);
-	free(p->answer);
-	free(p);
+	project_free(p);
 }
 
 static struct project *project_of(struct node_projects *t, const char *key)
@@ -469,11 +509,8 @@ void node_projects_free(struct node_projects **tp)
 	size_t cursor = 0;
 	if (!t)
 		return;
-	for (struct project *p; (p = map_next(t->by_key, &cursor));) {
-		loop_timer_free(&p->limit);
-		free(p->answer);
-		free(p);
-	}
+	for (struct project *p; (p = map_next(t->by_key, &cursor));)
+		project_free(p);
 	map_free(&t->by_key);
 	free(t);
 	*tp = NULL;

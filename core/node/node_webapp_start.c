@@ -216,16 +216,6 @@ static void order(struct asking *a, const json_t *project)
 	asking_free(a);
 }
 
-static void first_mistake(const char *json, size_t len, char *out, size_t room)
-{
-	json_t *said = json_parse_object(json, len, NULL);
-	const json_t *e = json_array_get(json_object_get(said, "errors"), 0);
-	const char *file = json_string_value(json_object_get(e, "file")), *text = json_string_value(json_object_get(e, "text"));
-	snprintf(out, room, "%s:%lld: %s", file ? file : "project.lua", (long long)json_integer_value(json_object_get(e, "line")),
-		 text ? text : "it is wrong");
-	json_decref(said);
-}
-
 static void on_project(void *data, enum node_project state, const char *json, size_t len, const struct err *why)
 {
 	struct asking *a = data;
@@ -244,7 +234,7 @@ static void on_project(void *data, enum node_project state, const char *json, si
 	if (state == NODE_PROJECT_FAILED) {
 		webapp_later(w, AGAIN_MS, why->text);
 	} else if (state == NODE_PROJECT_BAD) {
-		first_mistake(json, len, text, sizeof(text));
+		node_project_mistake(json, len, text, sizeof(text));
 		webapp_give_up(w, text);
 	} else {
 		webapp_give_up(w, why->text);

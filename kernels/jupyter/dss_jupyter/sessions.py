@@ -1,7 +1,9 @@
 """Sessions: which notebook a kernel is for is known before it starts, and told when that changes."""
+import os
+
 from jupyter_server.services.sessions.sessionmanager import SessionManager
 
-from dss_jupyter import door, kernels
+from dss_jupyter import door, kernels, settings as given
 
 
 class Sessions(SessionManager):
@@ -11,6 +13,13 @@ class Sessions(SessionManager):
             return await super().start_kernel_for_session(session_id, path, *args, **kwargs)
         finally:
             kernels.notebook.reset(token)
+
+    async def row_to_model(self, row, *args, **kwargs):
+        """Who saved nothing, or whose notebook was removed while it ran, has a kernel and no file."""
+        model = await super().row_to_model(row, *args, **kwargs)
+        if model and model.get("type") == "notebook":
+            model["dss_gone"] = not os.path.exists(os.path.join(given.get().projects, model["path"].lstrip("/")))
+        return model
 
     async def update_session(self, session_id, **kwargs):
         await super().update_session(session_id, **kwargs)

@@ -1,0 +1,266 @@
+-- Starts of kernels: what becomes of one that is refused beside a kernel that lives, of one during which the backend ends, and whose a kernel is when its
+-- notebook moves or its project.lua is wrong.
+local helper = require "spec.helper"
+local Instance = require "spec.instance"
+local Notebooks = require "spec.daemon.notebook_node"
+local json = require "t_json"
+local wait_for = helper.wait_for
+
+local SLOTS = Notebooks.POOLS .. [[
+box "a kernel" { at = "notebooks/${user}/${kernel}", memory = "400m" }
+slots "kernels of SMALL" { where = "kind = notebook and project = SMALL", max = 1 }
+]]
+local BAD = 'project { owner = "ann",\n  owners = {} }'
+
+describe("a start that was announced", function()
+	local n, server
+
+	setup(function()
+		server = os.tmpname()
+		helper.write(server, helper.read "spec/daemon/notebook_server.py")
+		os.execute("chmod 644 " .. server)
+		n = Notebooks.new { config = ('jupyter { command = { %q, "-s", %q } }'):format(Notebooks.PYTHON, server), policies = { ["10.lua"] = SLOTS } }
+		n:project("SMALL")
+		n:project("BROKEN", BAD)
+	end)
+
+	teardown(function()
+		if n then n:remove() end
+		if server then os.remove(server) end
+	end)
+
+	--- What the server that stands in for Jupyter's answers; background: a file that gets it.
+	local function ask(what, background)
+		local words = { "curl", "-sS", "--max-time", "120", "--noproxy", "*", "-d", json.encode(what), n:address() .. "/do" }
+		if background then
+			for i, w in ipairs(words) do words[i] = Instance.quote(w) end
+			os.execute(("%s >%s.new 2>&1 && mv %s.new %s &"):format(table.concat(words, " "), background, background, background))
+			return
+		end
+		local out = Instance.run_apart(words)
+		return json.decode(out) or error(out)
+	end
+
+	local function announce(kernel, path, background)
+		return ask({ post = "/announce", body = { kernel = kernel, path = path, spec = "python3" } }, background)
+	end
+
+	local function launch(answer)
+		assert.are.equal(200, answer.status, json.encode(answer))
+		return math.tointeger(ask({ launch = { "sleep", "1000" }, nonce = answer.answer.nonce }).pid)
+	end
+
+	local function start(kernel, path)
+		local pid = launch(announce(kernel, path))
+		wait_for("its row", function() return n:rows()[kernel] end)
+		return pid
+	end
+
+	local function note(kernel, what, path) return ask { post = "/note", body = { kernel = kernel, what = what, path = path } } end
+
+	local function finish(kernel, pid)
+		note(kernel, "shutdown")
+		os.execute("kill -KILL " .. pid)
+		wait_for("its end", function() return n:rows()[kernel] == nil end)
+	end
+
+	local function used()
+		local _, rules = n.node:http("GET", "/api/slots")
+		return json.encode(rules)
+	end
+
+	it("and is refused changes nothing of the kernel that lives under the same id: neither its row nor its place", function()
+		local pid = start("k1", "SMALL/a.ipynb")
+		local before = n:rows().k1
+		assert.are.same({ "ann", "SMALL", "SMALL/a.ipynb", pid }, { before.user, before.project, before.notebook, math.tointeger(before.pid) })
+		note("k1", "restart")
+		local refused = announce("k1", "BROKEN/a.ipynb")
+		assert.are.equal(409, refused.status, json.encode(refused))
+		local now = n:rows().k1
+		for _, key in ipairs { "id", "user", "project", "notebook", "kernelSpec", "pid", "cgroup" } do assert.are.equal(before[key], now[key], key) end
+		-- its place is its own: the next one of its project has to wait until it has ended
+		assert.truthy(used():find '"used":1', used())
+		local file = os.tmpname()
+		os.remove(file)
+		announce("k2", "SMALL/b.ipynb", file)
+		finish("k1", pid)
+		local answer = wait_for("its place", function() return helper.read(file) end)
+		os.remove(file)
+		local second = launch(json.decode(answer))
+		wait_for("its row", function() return n:rows().k2 end)
+		finish("k2", second)
+	end)
+
+	it("in place of a kernel that is restarted has its place once that has ended", function()
+		local pid = start("k3", "SMALL/a.ipynb")
+		note("k3", "restart")
+		local file = os.tmpname()
+		os.remove(file)
+		announce("k3", "SMALL/a.ipynb", file)
+		assert.is_true(Notebooks.is_alive(pid))
+		os.execute("kill -KILL " .. pid)
+		local second = launch(json.decode(wait_for("its place", function() return helper.read(file) end)))
+		os.remove(file)
+		wait_for("its row", function()
+			local row = n:rows().k3
+			return row and row.pid == second
+		end)
+		finish("k3", second)
+	end)
+
+	it("says with the kernel that has ended why there is no other in its place", function()
+		local pid = start("k4", "SMALL/a.ipynb")
+		os.execute("kill -KILL " .. pid)
+		wait_for("its end", function() return n:rows().k4 == nil end)
+		local refused = announce("k4", "BROKEN/a.ipynb")
+		assert.truthy(refused.answer.message:find("project.lua:2: ", 1, true), json.encode(refused))
+		wait_for("its row", function()
+			local kept = Instance.run_apart { Notebooks.PYTHON, "-c", [=[
+import json, sqlite3, sys
+db = sqlite3.connect("file:%s?mode=ro" % sys.argv[1], uri=True, timeout=5)
+d = json.loads(db.execute("SELECT detail FROM notebook WHERE kernel = 'k4'").fetchone()[0])
+print(json.dumps([d["path"], d["user"], d["message"]]))]=], n.node.dir .. "/db/dss.sqlite" }
+			return kept:find('^%["SMALL/a.ipynb", "ann", "The kernel of notebook .*It was not started again: nobody knows whose project BROKEN is'), kept
+		end)
+		note("k4", "shutdown")
+	end)
+
+	it("takes no other process than the one that came with its nonce, and that one as often as it asks", function()
+		local answer = announce("k5", "SMALL/a.ipynb")
+		local nonce = answer.answer.nonce
+		local pid = launch(answer)
+		wait_for("its row", function() return n:rows().k5 end)
+		local other = ask { launch = { "sleep", "1000" }, nonce = nonce }
+		wait_for("the other's end", function() return not Notebooks.is_alive(math.tointeger(other.pid)) end)
+		assert.are.equal(pid, n:pid "k5")
+		assert.are.equal(403, ask({ post = "/register", body = { nonce = nonce } }).status)
+		finish("k5", pid)
+	end)
+end)
+
+describe("a notebook's kernel", function()
+	local n
+
+	local function open(config)
+		if not Notebooks.has_jupyter then return pending "jupyter_server or ipykernel is not installed" end
+		if n then n:remove() end
+		n = nil
+		n = Notebooks.new { config = config or "jupyter {}", policies = { ["10.lua"] = SLOTS } }
+		return true
+	end
+
+	teardown(function()
+		if n then n:remove() end
+	end)
+
+	for _, point in ipairs { "notebook_granted", "notebook_ordered", "notebook_boxed" } do
+		it("is started once, and in its box, when the backend is killed at " .. point, function()
+			if not open(('jupyter {}\nbackend { env = { DSS_SPECS = "1", DSS_DIE_AT = %q } }'):format(point)) then return end
+			n:project "SMALL"
+			local kernel = n:start "SMALL/a.ipynb"
+			assert.truthy(n.node:read("run/died-at-" .. point))
+			assert.are.equal("2", n:cell(kernel, "1 + 1"))
+			local row
+			wait_for("the next backend", function()
+				local ok, rows = pcall(n.rows, n)
+				row = ok and rows[kernel]
+				return row
+			end, 30)
+			assert.are.same({ "ann", "SMALL", "SMALL/a.ipynb" }, { row.user, row.project, row.notebook })
+			assert.are.equal(n:cell(kernel, "import os; print(os.getpid())"), tostring(math.tointeger(row.pid)))
+			if n.node:status().isolation ~= "none" then assert.truthy(row.cgroup:find("/run/notebooks/ann/" .. row.id, 1, true), row.cgroup) end
+			-- once: no other process of it was made on the way, and its place is one
+			local _, made = n.node:read "run/ipython.log":gsub("unable to start the kernel", "")
+			assert.are.equal(0, made)
+			n:delete(kernel)
+			assert.are.equal("3", n:cell((n:start "SMALL/b.ipynb"), "1 + 2"))
+		end)
+	end
+
+	it("whose notebook is renamed is called so at once; moved to another project it is that project's, in the box where it was born", function()
+		if not open() then return end
+		n:project "SMALL"
+		n:project("OTHER", 'project { owner = "bob" }')
+		local _, bob = n.node:http("POST", "/api/keys", { user = "bob" })
+		local _, ann = n.node:http("POST", "/api/keys", { user = "ann" })
+		local kernel, session = n:start "SMALL/a.ipynb"
+		n:cell(kernel, "kept = 5")
+		local born = n:rows()[kernel]
+		assert.is_nil(born.bornUser)
+		assert.are.equal(200, n:jupyter("patch", "/api/sessions/" .. session, '{"path":"OTHER/sub dir/ü.ipynb"}').status)
+		local row
+		local function is_moved()
+			row = n:rows()[kernel]
+			return row and row.user == "bob", json.encode(row)
+		end
+		wait_for("its new owner", is_moved, 20)
+		assert.are.same({ "OTHER", "OTHER/sub dir/ü.ipynb", "ann", "SMALL", born.id, born.cgroup },
+			{ row.project, row.notebook, row.bornUser, row.bornProject, row.id, row.cgroup })
+		n:await(kernel, "its session's row", function(r) return r.user == "bob" and r.project == "OTHER" and r.bornUser == "ann" and r.bornProject == "SMALL" end)
+		-- over a restart of the backend as well
+		n:kill "backend"
+		wait_for("its row", is_moved, 30)
+		assert.are.same({ "ann", "SMALL", born.cgroup }, { row.bornUser, row.bornProject, row.cgroup })
+		-- rights follow: it is bob's to end, and ann's no longer
+		wait_for("its session", function() return n:session(kernel) end, 20)
+		assert.are.equal(404, (n.node:http("DELETE", "/api/notebooks/" .. session, nil, { key = ann.key })))
+		assert.are.equal("5", n:cell(kernel, "kept"))
+		-- its place is still one of SMALL
+		local _, rules = n.node:http("GET", "/api/slots")
+		assert.truthy(json.encode(rules):find '"used":1', json.encode(rules))
+		assert.are.equal(200, (n.node:http("DELETE", "/api/notebooks/" .. session, nil, { key = bob.key })))
+		local told
+		for _, e in ipairs(require "spec.daemon.work".facts(n.node, "notebook.ended")) do
+			if e.subject == kernel then told = e.detail end
+		end
+		assert.are.same({ "OTHER", "OTHER/sub dir/ü.ipynb" }, { told.project, told.notebook })
+	end)
+
+	it("says that the file of its notebook is gone when it was removed while it ran, and goes on", function()
+		if not n and not open() then return end
+		n:project "SMALL"
+		n:write("SMALL/file.ipynb", '{"cells":[],"metadata":{},"nbformat":4,"nbformat_minor":5}')
+		local kernel, session = n:start "SMALL/file.ipynb"
+		n:cell(kernel, "kept = 6")
+		local _, r = n:await(kernel, "its session", function(r) return r.state == "idle" end)
+		assert.is_nil(r.fileGone)
+		os.remove(n.node.dir .. "/projects/SMALL/file.ipynb")
+		_, r = n:await(kernel, "it to be told", function(r) return r.fileGone end)
+		assert.are.same({ session, "SMALL/file.ipynb", "SMALL", "ann", true }, { r.id, r.notebook, r.project, r.user, r.fileGone })
+		assert.are.equal("6", n:cell(kernel, "kept"))
+		n:write("SMALL/file.ipynb", '{"cells":[],"metadata":{},"nbformat":4,"nbformat_minor":5}')
+		n:await(kernel, "it to be there again", function(r) return not r.fileGone end)
+		n:delete(kernel)
+	end)
+
+	it("of a project whose project.lua is wrong is who was the owner last; where nobody knows who that is none is started, and why is told", function()
+		if not n and not open() then return end
+		n:project("KNOWN", 'project { owner = "carl" }')
+		local first = n:start "KNOWN/a.ipynb"
+		assert.are.equal("carl", n:rows()[first].user)
+		n:project("KNOWN", BAD)
+		local second = n:start "KNOWN/b.ipynb"
+		assert.are.equal("carl", n:rows()[second].user)
+		n:kill "backend" -- that read it while it was right
+		wait_for("its rows", function() return n:rows()[first] end, 30)
+		local third = n:start "KNOWN/c.ipynb"
+		assert.are.equal("carl", n:rows()[third].user)
+		n:project("UNKNOWN", BAD)
+		local answer = n:jupyter("start", "UNKNOWN/a.ipynb")
+		assert.is_nil(answer.kernel)
+		assert.truthy(tostring(answer.message):find("project.lua:2: .*owners"), json.encode(answer))
+		for _, k in ipairs { first, second, third } do n:delete(k) end
+	end)
+
+	it("is of who was set to own its project, over what its project.lua says", function()
+		if not n and not open() then return end
+		n:project "GIVEN"
+		local _, given = n.node:http("GET", "/public/api/projects/GIVEN/permissions")
+		given.owner = "dora"
+		local status, answer = n.node:http("PUT", "/public/api/projects/GIVEN/permissions", given)
+		assert.are.equal(200, status, json.encode(answer))
+		local kernel = n:start "GIVEN/a.ipynb"
+		assert.are.equal("dora", n:rows()[kernel].user)
+		n:delete(kernel)
+	end)
+end)
