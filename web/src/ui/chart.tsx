@@ -26,6 +26,8 @@ export interface ChartProps {
 	height?: number;
 	/** the axis reaches this at least */
 	most?: number;
+	/** what its ticks are multiples of: bytes go by powers of two, counts are whole */
+	steps?: "bytes" | "count";
 	/** a marked moment each: cold starts */
 	marks?: { at: number; color: string; text: string }[];
 }
@@ -48,6 +50,24 @@ function drawMarks(u: uPlot, marks: ChartProps["marks"]): void {
 	}
 }
 
+const BYTE_STEPS = Array.from({ length: 40 }, (_, i) => 2 ** (i + 10));
+const COUNT_STEPS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000];
+const seconds = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+const minutes = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+const days = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+
+/** Ticks of time in the viewer's zone, as exact as their distance asks for. */
+function moments(u: uPlot, ticks: number[], _axis: number, _space: number, step: number): string[] {
+	const span = (u.scales["x"]!.max ?? 0) - (u.scales["x"]!.min ?? 0);
+	const form = step < 60 ? seconds : span > 86_400 ? days : minutes;
+	return ticks.map((t) => form.format(new Date(t * 1000)));
+}
+
+/** While nobody points at a moment the legend tells the last one. */
+function showLast(u: uPlot): void {
+	if ((u.cursor.left ?? -1) < 0 && u.data[0].length) u.setLegend({ idx: u.data[0].length - 1 }, false);
+}
+
 function options(p: ChartProps, width: number, marks: { current: ChartProps["marks"] }): uPlot.Options {
 	const ink = color("--ink-2");
 	const grid = { stroke: color("--line"), width: 1 };
@@ -60,8 +80,8 @@ function options(p: ChartProps, width: number, marks: { current: ChartProps["mar
 		legend: { live: true },
 		scales: { y: { range: (_u, _min, max) => [0, Math.max(p.most ?? 0, max ?? 0, 1e-9) * 1.06] } },
 		axes: [
-			{ stroke: ink, grid, ticks: grid, font },
-			{ stroke: ink, grid, ticks: grid, font, size: 64, values: (_u, ticks) => ticks.map((v) => p.format(v)) },
+			{ stroke: ink, grid, ticks: grid, font, space: 76, values: moments },
+			{ stroke: ink, grid, ticks: grid, font, size: 62, space: 34, incrs: p.steps === "bytes" ? BYTE_STEPS : p.steps === "count" ? COUNT_STEPS : undefined, values: (_u, ticks) => ticks.map((v) => p.format(v)) },
 		],
 		series: [
 			{ label: "Time", value: (_u, v) => (v === null || v === undefined ? "–" : exact(v * 1000).slice(0, 19)) },
@@ -76,7 +96,7 @@ function options(p: ChartProps, width: number, marks: { current: ChartProps["mar
 				value: (_u: uPlot, v: number | null) => (v === null || v === undefined ? "–" : p.format(v)),
 			})),
 		],
-		hooks: { draw: [(u) => drawMarks(u, marks.current)] },
+		hooks: { draw: [(u) => drawMarks(u, marks.current)], setCursor: [showLast], setData: [showLast], ready: [showLast] },
 	};
 }
 

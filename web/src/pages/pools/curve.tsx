@@ -45,6 +45,7 @@ export function PoolCurve({ pool }: { pool: Pool }) {
 				label={`Pool ${pool.name} over the last hour`}
 				times={times}
 				format={count}
+				steps="count"
 				most={Math.max(2, pool.target)}
 				height={170}
 				marks={marks}

@@ -58,10 +58,12 @@ export function Usage({ id, processId, row, task }: { id: string; processId: str
 				<div>
 					<span class="dim">Memory</span>
 					<Meter used={memory} limit={limit}>
-						<strong>
-							<Bytes n={memory} />
-						</strong>
-						{limit ? <span class="dim"> of {bytes(limit)}</span> : null}
+						<span>
+							<strong>
+								<Bytes n={memory} />
+							</strong>
+							{limit ? <span class="dim"> of {bytes(limit)}</span> : null}
+						</span>
 					</Meter>
 				</div>
 				<div>
@@ -81,6 +83,7 @@ export function Usage({ id, processId, row, task }: { id: string; processId: str
 						label="Memory"
 						times={data.times}
 						format={bytes}
+						steps="bytes"
 						most={limit ?? undefined}
 						height={150}
 						curves={[
