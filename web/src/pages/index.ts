@@ -18,6 +18,11 @@ export const pages: PageEntry[] = [
 	{ name: "tasks", title: "Background tasks", group: "Now", key: "t", load: () => import("./tasks") },
 	{ name: "task", title: "Task", load: () => import("./task") },
 	{ name: "alerts", title: "Alerts", group: "Now", admin: true, key: "a", load: () => import("./alerts") },
+	{ name: "jobs", title: "Jobs", group: "Work", key: "j", load: () => import("./jobs") },
+	{ name: "job", title: "Job", load: () => import("./job") },
+	{ name: "notebooks", title: "Notebooks", group: "Work", key: "n", load: () => import("./notebooks") },
+	{ name: "webapps", title: "Webapps", group: "Work", key: "w", load: () => import("./webapps") },
+	{ name: "macros", title: "Macros", group: "Work", key: "m", load: () => import("./macros") },
 	{ name: "pools", title: "Pools", group: "Node", key: "p", load: () => import("./pools") },
 	{ name: "policies", title: "Policies", group: "Node", admin: true, key: "l", load: () => import("./policies") },
 ];

@@ -1,0 +1,185 @@
+// jobs: jobs of all projects, newest first, those that are open live.
+import "../style/jobs.css";
+import { useCallback, useMemo, useState } from "preact/hooks";
+import { get } from "../lib/api";
+import { plain } from "../lib/format";
+import { go, href, place, setQuery } from "../lib/router";
+import { isAdmin, memoryOf, tick } from "../state/board";
+import { useFollow } from "../state/follow";
+import { useLoad } from "../state/load";
+import { Bytes, Empty, Failed, Loading, Meter, Since, State, Text, Time } from "../ui/basics";
+import { Act } from "../ui/confirm";
+import { Table, type Column, type Sort } from "../ui/table";
+import { Build } from "./jobs/build";
+import { boardOf, modeOf, outputsOf, rowId, when, type Job } from "./jobs/model";
+
+const MOST = 500;
+
+interface Shown {
+	job: Job;
+	project: string;
+	outputs: string;
+	state: string;
+	/** why it waits, or why it did not end well */
+	reason: string;
+	startedAt?: number;
+	endedAt?: number;
+	memory: number | null;
+	limit?: number;
+}
+
+function shown(job: Job): Shown {
+	const project = job.def.projectKey ?? "";
+	const row = job.stableState ? undefined : boardOf(project, job.jobId);
+	const reason = job.stableState ? job.errorMessage : (row?.reason ?? job.reason);
+	return {
+		job,
+		project,
+		outputs: outputsOf(job.def).join(", ") || job.jobId,
+		state: (job.stableState ? job.state : (row?.state ?? job.state)).toLowerCase(),
+		reason: reason ?? "",
+		startedAt: when(job.startTime) ?? when(job.def.initiationTimestamp),
+		endedAt: when(job.endTime),
+		memory: row ? memoryOf(row.id) : null,
+		limit: row?.limitBytes,
+	};
+}
+
+const columns: Column<Shown>[] = [
+	{
+		id: "outputs",
+		title: "Builds",
+		width: "minmax(130px, 2fr)",
+		sortable: true,
+		render: (s) => (
+			<a class="plain-link" href={href("job", s.project, s.job.jobId)} tabIndex={-1}>
+				<Text text={s.outputs} />
+			</a>
+		),
+	},
+	{ id: "mode", title: "What is run", width: "90px", from: 1100, render: (s) => <span title={modeOf(s.job.def.type)?.says}>{modeOf(s.job.def.type)?.short ?? ""}</span> },
+	{ id: "project", title: "Project", width: "minmax(70px, 1fr)", sortable: true, from: 560, render: (s) => <Text text={s.project} /> },
+	{ id: "owner", title: "Owner", width: "minmax(70px, 1fr)", sortable: true, from: 760, render: (s) => <Text text={s.job.def.initiator} /> },
+	{ id: "state", title: "State", width: "90px", sortable: true, render: (s) => <State state={s.state} title={plain(s.reason) || undefined} /> },
+	{ id: "started", title: "Started", width: "120px", sortable: true, right: true, from: 900, render: (s) => <Time at={s.startedAt} /> },
+	{ id: "elapsed", title: "Took", width: "90px", sortable: true, right: true, from: 380, render: (s) => <Since at={s.startedAt} until={s.job.stableState ? (s.endedAt ?? s.startedAt) : null} /> },
+	{
+		id: "memory",
+		title: "Memory",
+		width: "100px",
+		sortable: true,
+		right: true,
+		from: 1000,
+		help: "Of its kernel, now. Its recipes have their own; the job's page has all of them.",
+		render: (s) => (s.job.stableState ? "" : <Meter used={s.memory} limit={s.limit}><Bytes n={s.memory} /></Meter>),
+	},
+	{ id: "reason", title: "Why", width: "minmax(120px, 3fr)", from: 640, render: (s) => <Text text={s.reason} class={s.state === "failed" ? "bad-text" : "dim"} /> },
+];
+
+const values: Record<string, (s: Shown) => string | number> = {
+	outputs: (s) => s.outputs,
+	project: (s) => s.project,
+	owner: (s) => s.job.def.initiator ?? "",
+	state: (s) => s.state,
+	started: (s) => s.startedAt ?? 0,
+	elapsed: (s) => (s.startedAt ? (s.job.stableState ? (s.endedAt ?? s.startedAt) : Date.now()) - s.startedAt : -1),
+	memory: (s) => s.memory ?? -1,
+};
+
+const STATES = ["waiting", "running", "done", "failed", "aborted"];
+
+function sorted(list: Shown[], sort: Sort): Shown[] {
+	const value = values[sort.by] ?? values["started"]!;
+	const by = list.map((s) => ({ s, v: value(s) }));
+	by.sort((a, b) => (a.v < b.v ? -1 : a.v > b.v ? 1 : a.s.job.jobId < b.s.job.jobId ? -1 : 1));
+	if (sort.down) by.reverse();
+	return by.map((x) => x.s);
+}
+
+export default function Jobs() {
+	const list = useLoad((signal) => get<Job[]>("/api/jobs", { limit: MOST }, signal), ["jobs"]);
+	const [builds, setBuilds] = useState(false);
+	const q = place.value.query;
+	const sort: Sort = { by: (q["sort"] ?? "started").replace(/^-/, ""), down: (q["sort"] ?? "-started").startsWith("-") };
+	const jobs = list.value ?? [];
+	useFollow(
+		jobs.filter((j) => !j.stableState).map((j) => rowId(j.def.projectKey ?? "", j.jobId)),
+		list.reload,
+	);
+	const isOpen = jobs.some((j) => !j.stableState);
+	const seen = isOpen ? tick.value : 0; // what has ended does not change
+	const all = useMemo(() => jobs.map(shown), [jobs, seen]);
+	const projects = useMemo(() => [...new Set(jobs.map((j) => j.def.projectKey ?? ""))].sort(), [jobs]);
+	const find = (q["find"] ?? "").toLowerCase();
+	const left = all.filter(
+		(s) =>
+			(!q["project"] || s.project === q["project"]) &&
+			(!q["state"] || s.state === q["state"]) &&
+			(!find || [s.outputs, s.project, s.job.def.initiator, s.job.jobId, s.reason].some((t) => t?.toLowerCase().includes(find))),
+	);
+	const items = sorted(left, sort).map((row) => ({ row }));
+	const close = useCallback(() => setBuilds(false), []);
+	return (
+		<div class="page fill">
+			<div class="head">
+				<h1>Jobs</h1>
+				<span class="push" />
+				<Act look="main" onClick={() => setBuilds(true)}>
+					Build…
+				</Act>
+			</div>
+			<div class="filters" role="search" aria-label="Which jobs">
+				<input class="field" type="search" data-filter aria-label="Find" placeholder="Find by dataset, owner, id, reason" value={q["find"] ?? ""} onInput={(e) => setQuery({ find: e.currentTarget.value })} />
+				<select class="field" aria-label="Project" value={q["project"] ?? ""} onChange={(e) => setQuery({ project: e.currentTarget.value })}>
+					<option value="">all projects</option>
+					{projects.map((p) => (
+						<option key={p} value={p}>
+							{plain(p)}
+						</option>
+					))}
+				</select>
+				<select class="field" aria-label="State" value={q["state"] ?? ""} onChange={(e) => setQuery({ state: e.currentTarget.value })}>
+					<option value="">all states</option>
+					{STATES.map((s) => (
+						<option key={s} value={s}>
+							{s}
+						</option>
+					))}
+				</select>
+				<span class="dim" role="status">
+					{list.value && (left.length === jobs.length ? `${jobs.length} jobs` : `${left.length} of ${jobs.length} jobs`)}
+					{jobs.length >= MOST && `, the newest ${MOST}`}
+				</span>
+			</div>
+			{list.error && <Failed error={list.error} retry={list.reload} />}
+			{!list.value ? (
+				!list.error && <Loading lines={8} />
+			) : (
+				<Table
+					label="Jobs"
+					items={items}
+					columns={columns}
+					keyOf={(s) => `${s.project}/${s.job.jobId}`}
+					sort={sort}
+					onSort={(s) => setQuery({ sort: `${s.down ? "-" : ""}${s.by}` })}
+					onOpen={(s) => go(href("job", s.project, s.job.jobId))}
+					empty={
+						jobs.length ? (
+							<Empty title="No job is like that.">
+								<button type="button" class="button" onClick={() => setQuery({ find: "", project: "", state: "" })}>
+									Show all jobs
+								</button>
+							</Empty>
+						) : (
+							<Empty title="No job yet.">
+								Jobs build datasets of a project. <strong>Build…</strong> starts one, so does <code>dssctl job run PROJECT DATASET</code>.
+								{!isAdmin.value && " You see your own here."}
+							</Empty>
+						)
+					}
+				/>
+			)}
+			{builds && <Build project={q["project"]} onClose={close} />}
+		</div>
+	);
+}

@@ -1,0 +1,197 @@
+// notebooks: sessions of notebooks: who holds what, how idle they are and why one says so; unload, interrupt, keep.
+import "../style/notebooks.css";
+import { useMemo, useState } from "preact/hooks";
+import { cpu, plain } from "../lib/format";
+import { place, setQuery } from "../lib/router";
+import { cpuOf, isAdmin, me, now, tick } from "../state/board";
+import { useLoad } from "../state/load";
+import { Button, Bytes, clock, Empty, Failed, Loading, Meter, State, Text } from "../ui/basics";
+import { Act } from "../ui/confirm";
+import { Table, type Column, type Sort } from "../ui/table";
+import { Interrupt, Keep, Link, memoryNow, Unload } from "./notebooks/acts";
+import { Detail } from "./notebooks/detail";
+import { boardOf, decisions, idleness, idleOf, list as load, policyOf, type Decision, type Session } from "./notebooks/model";
+
+interface Shown {
+	s: Session;
+	memory: number | null;
+	cpu: number | null;
+	idle: string;
+	policy: string;
+	silentAt: number;
+	connections?: number;
+	state: string;
+}
+
+function shown(s: Session, at: number, rules: Map<string, Decision[]> | undefined): Shown {
+	const row = boardOf(s);
+	const i = idleOf(s, at);
+	return {
+		s,
+		memory: memoryNow(s),
+		cpu: (row && cpuOf(row.id)) ?? s.cpuShare ?? null,
+		idle: idleness(s, i, now()),
+		policy: policyOf(rules?.get(s.id)),
+		silentAt: i.isBusy ? Infinity : (i.silentAt ?? Infinity),
+		connections: i.connections,
+		state: i.isBusy ? "busy" : s.state,
+	};
+}
+
+const columns: Column<Shown>[] = [
+	{
+		id: "notebook",
+		title: "Notebook",
+		width: "minmax(120px, 2fr)",
+		sortable: true,
+		render: ({ s }) => (
+			<>
+				<Text text={s.name} /> {s.leased && <span class="tag" title={`kept by ${plain(s.leasedBy ?? "")}`}>kept</span>}
+			</>
+		),
+	},
+	{ id: "project", title: "Project", width: "minmax(60px, 1fr)", sortable: true, from: 620, render: ({ s }) => <Text text={s.project} /> },
+	{ id: "user", title: "Owner", width: "minmax(60px, 1fr)", sortable: true, from: 480, render: ({ s }) => <Text text={s.user} /> },
+	{ id: "kernel", title: "Kernel", width: "80px", from: 1000, render: ({ s }) => <Text text={s.kernelSpec} /> },
+	{ id: "state", title: "State", width: "84px", sortable: true, render: (r) => <State state={r.state} title={r.idle} /> },
+	{ id: "memory", title: "Memory", width: "100px", right: true, sortable: true, render: (r) => <Meter used={r.memory} limit={r.s.limitBytes}><Bytes n={r.memory} /></Meter> },
+	{ id: "cpu", title: "CPU", width: "60px", right: true, sortable: true, from: 760, render: (r) => <span class="num">{cpu(r.cpu)}</span> },
+	{ id: "clients", title: "Clients", width: "60px", right: true, from: 900, help: "Who is connected: tabs, tools", render: (r) => <span class="num">{r.connections ?? "–"}</span> },
+	{
+		id: "idle",
+		title: "How idle",
+		width: "minmax(200px, 5fr)",
+		sortable: true,
+		from: 680,
+		render: (r) => (
+			<span class="cut" title={`${r.idle} ${r.policy}`.trim()}>
+				{r.idle} <span class="dim">{r.policy}</span>
+			</span>
+		),
+	},
+];
+
+const values: Record<string, (r: Shown) => string | number> = {
+	notebook: (r) => r.s.notebook,
+	project: (r) => r.s.project,
+	user: (r) => r.s.user,
+	state: (r) => r.state,
+	memory: (r) => r.memory ?? -1,
+	cpu: (r) => r.cpu ?? -1,
+	idle: (r) => r.silentAt,
+};
+
+type Question = "unload" | "interrupt" | "keep" | "link";
+
+export default function Notebooks() {
+	const loaded = useLoad(load, ["notebooks"]);
+	const rules = useLoad((signal) => decisions(undefined, signal), ["notebooks"]);
+	const [chosen, setChosen] = useState<Set<string>>(new Set());
+	const [question, setQuestion] = useState<{ what: Question; list: Session[] } | null>(null);
+	clock.value;
+	tick.value;
+	const q = place.value.query;
+	const by = q["sort"] ?? "-memory";
+	const sort: Sort = { by: by.replace(/^-/, ""), down: by.startsWith("-") };
+	const all = loaded.value?.sessions ?? [];
+	const at = loaded.value?.at ?? now();
+	const find = (q["find"] ?? "").toLowerCase();
+	const left = all.filter((s) => (!find || `${s.notebook} ${s.user} ${s.kernelSpec ?? ""} ${s.id}`.toLowerCase().includes(find)) && (!q["mine"] || s.user === me.value));
+	const items = useMemo(() => {
+		const value = values[sort.by] ?? values["memory"]!;
+		const list = left.map((s) => shown(s, at, rules.value)).map((r) => ({ row: r, v: value(r) }));
+		list.sort((a, b) => (a.v < b.v ? -1 : a.v > b.v ? 1 : a.row.s.id < b.row.s.id ? -1 : 1));
+		if (sort.down) list.reverse();
+		return list.map(({ row }) => ({ row }));
+	}, [loaded.value, rules.value, find, q["mine"], by, tick.value, clock.value]);
+	const picked = all.filter((s) => chosen.has(s.id));
+	const open = all.find((s) => s.id === q["at"] || s.kernelId === q["at"]);
+	const close = () => setQuestion(null);
+	const done = () => {
+		setChosen(new Set());
+		loaded.reload();
+	};
+	const buttons = (list: Session[]) => (
+		<>
+			<Act small onClick={() => setQuestion({ what: "keep", list })} disabled={!list.length}>
+				Keep…
+			</Act>
+			<Act small onClick={() => setQuestion({ what: "interrupt", list })} disabled={!list.length}>
+				Interrupt…
+			</Act>
+			<Act small look="bad" onClick={() => setQuestion({ what: "unload", list })} disabled={!list.length}>
+				{list.length > 1 ? `Unload ${list.length}…` : "Unload…"}
+			</Act>
+		</>
+	);
+	return (
+		<div class="page fill">
+			<div class="head">
+				<h1>Notebooks</h1>
+				<span class="push" />
+				{isAdmin.value && <Button onClick={() => setQuestion({ what: "link", list: [] })}>Open the server…</Button>}
+			</div>
+			<div class="filters" role="search" aria-label="Which notebooks">
+				<input class="field" type="search" data-filter aria-label="Find" placeholder="Find by notebook, owner, kernel" value={q["find"] ?? ""} onInput={(e) => setQuery({ find: e.currentTarget.value })} />
+				<label class="only-mine">
+					<input type="checkbox" checked={!!q["mine"]} onChange={(e) => setQuery({ mine: e.currentTarget.checked ? "1" : "" })} /> mine
+				</label>
+				<span class="dim" role="status">
+					{loaded.value && (left.length === all.length ? `${all.length} open` : `${left.length} of ${all.length} open`)}
+				</span>
+				{picked.length > 0 && (
+					<span class="actions push" role="group" aria-label={`${picked.length} chosen`}>
+						<span class="dim">{picked.length} chosen</span>
+						{buttons(picked)}
+					</span>
+				)}
+			</div>
+			{loaded.value?.unknown && (
+				<div class="note" data-tone="warn" role="status">
+					<div>
+						<strong>The notebook server cannot be asked: nobody is called idle.</strong> {plain(loaded.value.unknown)}
+					</div>
+				</div>
+			)}
+			{loaded.error && <Failed error={loaded.error} retry={loaded.reload} />}
+			{!loaded.value ? (
+				!loaded.error && <Loading lines={6} />
+			) : (
+				<Table
+					label="Notebooks"
+					items={items}
+					columns={columns}
+					keyOf={(r) => r.s.id}
+					sort={sort}
+					onSort={(s) => setQuery({ sort: `${s.down ? "-" : ""}${s.by}` })}
+					chosen={chosen}
+					onChoose={setChosen}
+					onOpen={(r) => setQuery({ at: r.s.id === open?.id ? "" : r.s.id })}
+					empty={
+						all.length ? (
+							<Empty title="No notebook is like that.">
+								<Button onClick={() => setQuery({ find: "", mine: "" })}>Show all notebooks</Button>
+							</Empty>
+						) : (
+							<Empty title="No notebook is open.">Each notebook with a kernel stands here, with how long it was idle and what it holds.</Empty>
+						)
+					}
+				/>
+			)}
+			{open && (
+				<Detail s={open} at={at} key={open.id}>
+					{isAdmin.value && (
+						<Button small onClick={() => setQuestion({ what: "link", list: [open] })}>
+							Open…
+						</Button>
+					)}
+					{buttons([open])}
+				</Detail>
+			)}
+			{question?.what === "unload" && <Unload chosen={question.list} all={all} at={at} onClose={close} onDone={done} />}
+			{question?.what === "interrupt" && <Interrupt chosen={question.list} at={at} onClose={close} onDone={done} />}
+			{question?.what === "keep" && <Keep chosen={question.list} onClose={close} onDone={done} />}
+			{question?.what === "link" && <Link path={question.list[0]?.notebook} onClose={close} />}
+		</div>
+	);
+}
