@@ -376,7 +376,7 @@ static void put_numbers(struct node_board *b, const char *login, int64_t from, i
 
 static int64_t write_event(struct node_board *b, const char *login, const struct board_place *at, size_t most, struct buf *out)
 {
-	bool is_any = !at->is_whole;
+	bool is_any = !at->is_told || !at->is_whole;
 	struct buf body;
 	size_t head = out->len;
 	buf_init(&body, SIZE_MAX / 4);
@@ -404,11 +404,11 @@ bool node_board_put(struct node_board *b, const char *login, struct board_place 
 		at->is_whole = false;
 		from = at->rev = 0;
 	}
-	if (at->is_whole && from == b->rev)
+	if (at->is_told && at->is_whole && from == b->rev)
 		return false;
 	if (!at->is_whole)
 		at->base = b->rev;
-	bool is_alike = at->is_whole && from == b->shared.from && b->rev == b->shared.to && b->shared.text.data &&
+	bool is_alike = at->is_told && at->is_whole && from == b->shared.from && b->rev == b->shared.to && b->shared.text.data &&
 			(login ? b->shared.login && strcmp(login, b->shared.login) == 0 : !b->shared.login);
 	if (is_alike) {
 		buf_put(out, b->shared.text.data, b->shared.text.len);
@@ -417,7 +417,7 @@ bool node_board_put(struct node_board *b, const char *login, struct board_place 
 	}
 	size_t was = out->len;
 	to = write_event(b, login, at, most, out);
-	if (at->is_whole && to == b->rev && !out->failed) {
+	if (at->is_told && at->is_whole && to == b->rev && !out->failed) {
 		buf_clear(&b->shared.text);
 		free(b->shared.login);
 		b->shared.login = login ? strdup(login) : NULL;
@@ -425,7 +425,7 @@ bool node_board_put(struct node_board *b, const char *login, struct board_place 
 		b->shared.to = login && !b->shared.login ? -1 : to;
 		buf_put(&b->shared.text, out->data ? out->data + was : "", out->len - was);
 	}
-	at->is_whole = true;
+	at->is_whole = at->is_told = true;
 	at->rev = to;
 	return to < b->rev;
 }

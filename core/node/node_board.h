@@ -29,6 +29,7 @@ enum board_topic {
 struct board_place {
 	int64_t rev, base; /* base: what went before is not missed */
 	bool is_whole;     /* told "whole" already, or came back with a rev that is known */
+	bool is_told;      /* anything: the first event comes even if nothing is new to it */
 	int64_t told_node, told_pools;
 };
 #define BOARD_FROM_START ((struct board_place){ .rev = 0 })
