@@ -23,7 +23,7 @@ function own(): Row[] {
 	const out: Row[] = [];
 	for (const r of rows.values()) if (KINDS.has(r.kind) && r.user === me.value) out.push(r);
 	const rank = (r: Row) => (r.state === "idle" || r.state === "ready" ? 1 : 0);
-	return out.sort((a, b) => rank(a) - rank(b) || (memoryOf(b.id) ?? -1) - (memoryOf(a.id) ?? -1) || (a.id < b.id ? -1 : 1));
+	return out.sort((a, b) => rank(a) - rank(b) || (memoryOf(b.id) ?? -1) - (memoryOf(a.id) ?? -1) || (a.position ?? 0) - (b.position ?? 0) || (a.id < b.id ? -1 : 1));
 }
 
 export async function keepFor(list: Row[], lease: string): Promise<void> {

@@ -44,7 +44,7 @@ export function FilterBox({ model, label, placeholder }: { model: FilterModel; l
 	const shows = isIn.value && isOpen.value && words.length > 0;
 	// While somebody types the end of a filter is a mistake most of the time.
 	const isUnfinished = mistake?.at !== undefined && mistake.at >= Math.min(model.from.value, text.trimEnd().length);
-	const tells = mistake && !model.isAsking.value && !(isIn.value && isUnfinished && !isOver.value);
+	const tells = mistake && !shows && !model.isAsking.value && !(isIn.value && isUnfinished && !isOver.value);
 
 	useEffect(() => {
 		at.value = -1;

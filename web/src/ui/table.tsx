@@ -55,6 +55,8 @@ export interface TableProps<T> {
 const HEAD = 30;
 const BEYOND = 6; // rows drawn above and below what is in sight
 const STEP = 18; // px a level is moved in
+const GAP = 14; // between columns, and 12 at each side (ui.css)
+const BOX = 18; // the column of boxes
 
 export const groupKey = (name: string): string => `group:${name}`;
 
@@ -178,7 +180,9 @@ export function Table<T>(p: TableProps<T>) {
 	}, []);
 
 	const columns = useMemo(() => p.columns.filter((c) => (!c.from || view.width >= c.from) && (!c.until || view.width <= c.until)), [p.columns, view.width]);
-	const tracks = `${p.chosen ? "18px " : ""}${columns.map((c) => c.width).join(" ")}`;
+	const tracks = `${p.chosen ? `${BOX}px ` : ""}${columns.map((c) => c.width).join(" ")}`;
+	// What is narrower than this is scrolled sideways.
+	const least = columns.reduce((sum, c) => sum + Number(/\d+/.exec(c.width)?.[0] ?? 0) + GAP, 10 + (p.chosen ? BOX + GAP : 0));
 	const keys = useMemo(() => p.items.map((i) => ("row" in i ? p.keyOf(i.row) : groupKey(i.group))), [p.items, p.keyOf]);
 	const at = current === null ? -1 : keys.indexOf(current);
 	if (at >= 0) place.current = at;
@@ -279,7 +283,7 @@ export function Table<T>(p: TableProps<T>) {
 			onFocus={(e) => e.target === box.current && current === null && keys.length > 0 && box.current!.matches(":focus-visible") && goTo(keys[Math.min(keys.length - 1, Math.ceil(view.top / h))]!)}
 			data-table
 		>
-			<div class="inner" style={{ height: `${p.items.length * h + HEAD}px` }}>
+			<div class="inner" style={{ height: `${p.items.length * h + HEAD}px`, minWidth: `${least}px` }}>
 				<div class="gr head-row" role="row" aria-rowindex={1} style={{ gridTemplateColumns: tracks }}>
 					{p.chosen && (
 						<span role="columnheader">

@@ -80,7 +80,7 @@ function Narrow({ row }: { row: Row }) {
 		<span class="narrow">
 			<Text text={row.what} />
 			<span class="dim cut">
-				{row.kind} · {row.user ? plain(row.user) : (row.pool ?? "node")} · <Since at={row.startedAt ?? row.submittedAt} />
+				<State state={row.state} title={sentence(row)} /> {row.kind} · {row.user ? plain(row.user) : (row.pool ?? "node")} · <Since at={row.startedAt ?? row.submittedAt} />
 			</span>
 		</span>
 	);
@@ -109,7 +109,6 @@ export const columns: Column<Row>[] = [
 	{ id: "project", title: "Project", width: "minmax(64px, 0.8fr)", sortable: true, from: 1000, render: (r) => <Text text={r.project} /> },
 	{ id: "user", title: "Owner", width: "minmax(64px, 0.7fr)", sortable: true, from: 760, render: (r) => <Text text={r.user} /> },
 	{ id: "state", title: "State", width: "minmax(96px, 2.8fr)", sortable: true, from: NARROW, render: (r) => <StateCell row={r} /> },
-	{ id: "state", title: "State", width: "78px", sortable: true, until: NARROW - 1, render: (r) => <State state={r.state} title={sentence(r)} /> },
 	{
 		id: "elapsed",
 		title: "Elapsed",
@@ -123,7 +122,7 @@ export const columns: Column<Row>[] = [
 	{ id: "pid", title: "Pid", width: "66px", right: true, sortable: true, from: 1120, help: "process id on this machine", render: (r) => <span class="num dim">{r.pid}</span> },
 	{ id: "trend", title: "10 min", width: "72px", from: 900, help: "memory of the last ten minutes", render: (r) => <Trend row={r} now={memoryOf(r.id)} /> },
 	{ id: "memory", title: "Memory", width: "124px", right: true, sortable: true, from: NARROW, help: "in use now, of its limit; of a job with all its activities", render: (r) => <Memory row={r} /> },
-	{ id: "memory", title: "Memory", width: "104px", right: true, sortable: true, until: NARROW - 1, render: (r) => <Memory row={r} /> },
+	{ id: "memory", title: "Memory", width: "112px", right: true, sortable: true, until: NARROW - 1, render: (r) => <Memory row={r} /> },
 	{
 		id: "cpu",
 		title: "CPU",

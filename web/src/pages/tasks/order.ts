@@ -106,7 +106,8 @@ function sortNodes(list: Node[], held: Held, down: boolean): void {
 			if (b.v === null) return -1;
 			return a.v < b.v ? -sign : sign;
 		}
-		return a.n.row.id < b.n.row.id ? -1 : 1;
+		// Of equal ones: in the order of the queue, else always the same one first.
+		return (a.n.row.position ?? 0) - (b.n.row.position ?? 0) || (a.n.row.id < b.n.row.id ? -1 : 1);
 	});
 	for (let i = 0; i < by.length; i++) list[i] = by[i]!.n;
 	for (const n of list) if (n.children.length > 1) sortNodes(n.children, held, down);
