@@ -35,7 +35,8 @@ help:
 #: test     every spec this machine can run; ends with "N passed, N failed"
 #: test-vm  the cgroup v2 half in a small virtual machine
 #: check    specs that need no daemon (seconds)
-#: lint     clang-format, clang-tidy, luacheck, include and require layers
+#: lint     clang-format, clang-tidy, luacheck, types of the page, include and require layers
+#: screenshots  pictures of every page of a demo instance at work, into docs/img
 #: asan     the same specs under AddressSanitizer and UBSan
 #: bench    tables beside peers measured in the same run
 #: install  into PREFIX (default /usr/local); DESTDIR is honoured
@@ -90,9 +91,10 @@ $(BUILD)/obj/%.o: core/%.c Makefile | $(BUILD)/.setup
 $(BUILD)/dss-keeper: $(BUILD)/obj/dss-keeper.o $(call LIB,keeper sys base)
 	@echo "  ld $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ -lev
+# Not to be read by those that it starts: so the launcher of a kernel is closed to others of its user from its exec on (docs/security.md).
 $(BUILD)/dss-logger: $(BUILD)/obj/dss-logger.o $(call LIB,logger keeper sys base)
 	@echo "  ld $@"
-	@$(CC) $(LDFLAGS) -o $@ $^ -lev
+	@$(CC) $(LDFLAGS) -o $@ $^ -lev && chmod 711 $@
 $(BUILD)/dssd: $(BUILD)/obj/dssd.o $(call LIB,bind node gate fleet net keeper sys base)
 	@echo "  ld $@"
 	@$(CC) $(LDFLAGS) -Wl,-E -o $@ $^ $(BACKEND_LIBS)
@@ -110,6 +112,7 @@ $(BUILD)/spec/%.so: spec/binding/%.c $(call LIB,bind node gate fleet net logger 
 
 test: $(BUILD)/.setup-test
 	@$(MAKE) --no-print-directory -j2 BUILD=$(BUILD) all specs
+	@WEB=$(WEB) LINT=types sh etc/lint.sh
 	@BUILD=$(BUILD) DSS_BUILD=$(BUILD) sh spec/run.sh
 check: $(BUILD)/.setup-test
 	@$(MAKE) --no-print-directory -j2 BUILD=$(BUILD) all specs
@@ -121,8 +124,11 @@ specs: $(TESTMODS)
 $(BUILD)/.setup-test: etc/setup.sh
 	@WEB=$(WEB) sh etc/setup.sh test
 	@mkdir -p $(BUILD) && touch $@ $(BUILD)/.setup
+# the page's pictures, for README.md and docs/
+screenshots: all $(BUILD)/.setup-test
+	@DSS_BUILD=$(BUILD) sh spec/web/run.sh screenshots
 lint:
-	@sh etc/lint.sh
+	@WEB=$(WEB) BUILD=$(BUILD) sh etc/lint.sh
 asan:
 	@$(MAKE) --no-print-directory BUILD=build/asan SAN="-fsanitize=address,undefined -fno-omit-frame-pointer" CFLAGS="-O1 -g" test
 bench: all

@@ -1,10 +1,10 @@
 #!/bin/sh
 # lint.sh: style and real mistakes: clang-format, clang-tidy, luacheck, shellcheck where it is there, the layers. All run; the end says which failed.
-# LINT=format,tidy,lua,sh,layers picks some.
+# LINT=format,tidy,lua,sh,types,layers picks some.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 [ -n "${LINT:-}" ] || sh etc/setup.sh test || exit 1
-want=",${LINT:-format,tidy,lua,sh,layers},"
+want=",${LINT:-format,tidy,lua,sh,types,layers},"
 failed=""
 
 # step NAME COMMAND…: one part, its output shown only when it complains.
@@ -50,15 +50,25 @@ check_sh() {
 	command -v shellcheck >/dev/null || { echo "no shellcheck here"; return 0; }
 	# Not told: what a sourced file sets or uses, lists of words that are meant to be split, test -nt, busybox.
 	# shellcheck disable=SC2046
-	shellcheck -S warning -e SC2034,SC2209,SC2154,SC2046,SC2164,SC2187,SC3013 $(find etc spec bench .ci -type f 2>/dev/null | while IFS= read -r f; do
+	shellcheck -S warning -e SC2034,SC2209,SC2154,SC2046,SC2164,SC2187,SC3013 $(find etc spec bench .ci web -path web/node_modules -prune -o -type f -print 2>/dev/null | while IFS= read -r f; do
 		head -n 1 "$f" | grep -qE '^#!.*(/| )(ba|da)?sh' && echo "$f"
 	done)
+}
+
+# The page and its specs.
+check_types() {
+	if [ "${WEB:-yes}" = no ]; then
+		echo "built without the page"
+		return 0
+	fi
+	sh web/packages.sh && web/node_modules/.bin/tsc --noEmit -p web && web/node_modules/.bin/tsc --noEmit -p spec/web
 }
 
 step format check_format
 step tidy check_tidy
 step lua check_lua
 step sh check_sh
+step types check_types
 step layers lua5.4 /usr/bin/busted -o plainTerminal spec/style
 if [ -n "$failed" ]; then echo "lint failed:$failed"; exit 1; fi
 echo "lint passed"

@@ -4,7 +4,7 @@
 set -eu
 build="gcc make pkg-config libc6-dev liblua5.4-dev lua5.4 libev-dev libsqlite3-dev libhttp-parser-dev libcurl4-openssl-dev libssl-dev libjansson-dev libedit-dev lua-lpeg python3 default-jdk-headless libgoogle-gson-java"
 vm="$build lua-busted qemu-system-x86 busybox-static cpio"
-test="$vm lua-check curl clang-format clang-tidy procps r-base-core sqlite3 iproute2 python3-flask r-cran-shiny python3-sklearn nginx openssl jupyter-server python3-ipykernel"
+test="$vm lua-check curl clang-format clang-tidy procps r-base-core sqlite3 iproute2 python3-flask r-cran-shiny python3-sklearn nginx openssl jupyter-server python3-ipykernel r-cran-irkernel"
 bench="$test python3 python3-pkg-resources python3-celery python3-redis wrk"
 case "${1:-build}" in
 build) want=$build ;;
@@ -16,7 +16,7 @@ esac
 if [ "${WEB:-yes}" != no ]; then
 	# A newer Node.js than Debian's may be there, from elsewhere: it and its npm are as good.
 	command -v node >/dev/null && command -v npm >/dev/null || want="$want nodejs npm"
-	case "${1:-build}" in test | bench) want="$want chromium fonts-dejavu-core" ;; esac
+	case "${1:-build}" in test | bench) want="$want chromium fonts-dejavu-core pngquant" ;; esac
 fi
 missing=""
 for p in $want; do

@@ -133,6 +133,33 @@ describe("the layers", function()
 		assert.equal("", table.concat(wrong, "\n"))
 	end)
 
+	it("hold for the web page: lib, stream, state, ui, pages, and the app above them", function()
+		local rank = { lib = 1, stream = 2, state = 3, ui = 4, pages = 5 }
+		assert.truthy(page:find("lib/ ← stream/ ← state/ ← ui/ ← pages/", 1, true), "the page draws other arrows now: this spec must follow")
+		local wrong, seen = {}, 0
+		for _, path in ipairs(lines_of "find web/src -name '*.ts' -o -name '*.tsx' | sort") do
+			local from = path:match "^web/src/([^/]+)/"
+			assert.truthy(not from or rank[from], "no arrow for web/src/" .. tostring(from))
+			local folder = path:match "^web/src/(.*)/[^/]*$" or ""
+			local text = helper.read(path)
+			for _, pattern in ipairs { 'from%s*"(%.[^"]*)"', 'import%s*%(?%s*"(%.[^"]*)"' } do
+				for target in text:gmatch(pattern) do
+					seen = seen + 1
+					local parts = {}
+					for part in (folder .. "/" .. target):gmatch "[^/]+" do
+						if part == ".." then parts[#parts] = nil elseif part ~= "." then parts[#parts + 1] = part end
+					end
+					local to = parts[2] and parts[1]
+					local is_style = target:find "%.css$" or target:find "%.svg$"
+					-- What stands above all folders (app, login, main) is of nobody's business below.
+					if from and from ~= to and not is_style and (rank[to] or 9) > rank[from] then wrong[#wrong + 1] = path .. " imports " .. target end
+				end
+			end
+		end
+		assert.equal("", table.concat(wrong, "\n"))
+		assert.is_true(seen > 50)
+	end)
+
 	it("would notice a wrong arrow", function()
 		for _, case in ipairs { { "base", "sys/fds.h" }, { "fleet", "gate/server.h" }, { "net", "bind/vm.h" }, { "ctl", "keeper/proc.h" },
 			{ "logger", "keeper/plan.h" }, { "sys", "keeper/wire.h" }, { "dssd", "keeper/keeper.h" }, { "ctl", "fleet/fleet.h" } } do

@@ -171,7 +171,7 @@ export class Instance {
 		return this.program(join(this.dir, "bin/dssctl"), argv);
 	}
 
-	get ports(): { page: number; webapps: number } {
+	get ports(): { page: number; webapps: number; jupyter: number } {
 		return JSON.parse(this.read("run/ports.json"));
 	}
 
@@ -221,17 +221,44 @@ export class Instance {
 		return (await this.api<{ jobId: string }>("POST", "/api/futures", { body, key })).jobId;
 	}
 
-	/** A function of a Python module, as `dssctl submit python MODULE:FUNCTION` does. */
-	python(call: string, args: unknown[] = [], more: Record<string, unknown> = {}, key?: string): Promise<string> {
-		return this.submit({ type: "python", payload: { call, args }, ...more }, key);
+	/** A function "module:function" in Python, of ours (kernels/python/tasks) or of modules in that folder; its id. */
+	python(callable: string, args: unknown[] = [], more: Record<string, unknown> = {}, { key, path }: { key?: string; path?: string } = {}): Promise<string> {
+		return this.submit({ type: "python", payload: { callable, args, ...(path ? { path: [path] } : {}) }, ...more }, key);
+	}
+
+	/** A folder beside the instance with modules for `python`, that its users can read. */
+	modules(files: Record<string, string>): string {
+		const dir = join(this.root, "modules");
+		mkdirSync(dir, { recursive: true });
+		for (const [name, text] of Object.entries(files)) writeFileSync(join(dir, name), text);
+		return dir;
+	}
+
+	/** A session of a notebook, "PROJECT/name.ipynb"; the kernel's id. Needs a Jupyter server, as the demo has. */
+	async notebook(path: string): Promise<string> {
+		const { code, out, err } = await this.jupyter("start", path);
+		if (code !== 0) throw new Error(`unable to start ${path}: ${out}${err}`);
+		return JSON.parse(out).kernel;
+	}
+
+	/** Code in a notebook's kernel; does not wait for its end. */
+	async cell(kernel: string, code: string): Promise<void> {
+		const done = await this.jupyter("send", kernel, code);
+		if (done.code !== 0) throw new Error(`unable to run a cell: ${done.out}${done.err}`);
+	}
+
+	private jupyter(...argv: string[]): Promise<Outcome> {
+		const url = `http://127.0.0.1:${this.ports.jupyter}`;
+		return this.program("/usr/bin/python3", ["-s", join(top, "spec/daemon/notebook_client.py"), url, join(this.dir, "config/jupyter.token"), ...argv]);
 	}
 
 	/** The task's row once `is` holds for it. */
 	task(id: string, is: (row: any) => boolean, ms?: number): Promise<any> {
 		return until(`task ${id}`, async () => {
 			const rows = await this.api<any[]>("GET", "/api/tasks?ended=1000");
-			const row = rows.find((r) => r.id === id || r.taskId === id);
-			return row && is(row) ? row : undefined;
+			const row = rows.find((r) => r.jobId === id);
+			if (!row || !is(row)) throw new Error(row ? `it is ${row.state}` : "it is not in the list");
+			return row;
 		}, ms);
 	}
 

@@ -1,0 +1,27 @@
+// routes: every page, where it is, and what stands there once it is whole. A new page is one more line: it gets its pictures by that.
+import type { Locator, Page } from "@playwright/test";
+import type { Work } from "./work";
+
+export interface Route {
+	/** of the picture */
+	name: string;
+	at: (work: Work) => string;
+	/** is visible once the page is whole */
+	whole: (page: Page) => Locator;
+}
+
+const heading = (name: string | RegExp) => (page: Page) => page.getByRole("heading", { level: 1, name });
+
+export const routes: Route[] = [
+	{ name: "tasks", at: () => "#/tasks", whole: (page) => page.getByText("import of customers") },
+	{ name: "task", at: (w) => `#/task/${w.running}`, whole: heading("import of customers") },
+	{ name: "death", at: (w) => `#/task/${w.died}`, whole: heading("join of all orders") },
+	{ name: "alerts", at: () => "#/alerts", whole: heading("Alerts") },
+	{ name: "jobs", at: () => "#/jobs", whole: heading("Jobs") },
+	{ name: "job", at: (w) => `#/job/DEMO/${w.job}`, whole: heading(/./) },
+	{ name: "notebooks", at: () => "#/notebooks", whole: heading("Notebooks") },
+	{ name: "webapps", at: () => "#/webapps", whole: heading("Webapps") },
+	{ name: "macros", at: () => "#/macros", whole: heading("Macros") },
+	{ name: "pools", at: () => "#/pools", whole: heading("Pools") },
+	{ name: "policies", at: () => "#/policies", whole: heading("Policies") },
+];
