@@ -43,7 +43,7 @@ static const struct ctl_command commands[] = {
 	  "[list | unload | interrupt | keep] [--where FILTER]", notebooks_command, CTL_NEEDS_DAEMON },
 	{ "unload", "end kernels of notebooks", "SESSION… | --where FILTER [--yes]", unload_command, CTL_NEEDS_DAEMON },
 	{ "keep", "keep a notebook's kernel from policies for a while", "SESSION FOR", keep_command, CTL_NEEDS_DAEMON },
-	{ "free", "the cheapest idle owners of that much memory", "SIZE [--yes]", free_command, CTL_NEEDS_DAEMON },
+	{ "free", "the cheapest idle owners of that much memory", "SIZE [--yes] | KERNEL…", free_command, CTL_NEEDS_DAEMON },
 	{ "policy", "the policies: in force, checked, compared, rolled back", "[show | check | diff | history | rollback]",
 	  policy_command, CTL_NEEDS_INSTANCE },
 	{ "alerts", "what an admin should know now", "[--fail]", alerts_command, CTL_NEEDS_DAEMON },

@@ -8,6 +8,7 @@
  *   wait(id, seconds, fn())                                 until it has ended or the time is over
  *   list(owner | nil, ended, fn(json | nil, why))           an array
  *   abort(id, by, is_admin_act) → answer, why
+ *   free(kernel, why) → true | nil, why not        fleet_order_free
  *   pools() slots() kernels() health() node() → json       processes(fn(json | nil, why)) boxes(the same)
  * answer: "ok" "bad" "not_found" "not_allowed" "unavailable" "conflict"
  */
@@ -20,6 +21,7 @@
 #include "bind/later.h"
 #include "bind/policies_live.h"
 #include "bind/toc.h"
+#include "fleet/fleet_verbs.h"
 
 #define WAITERS_MAX 10000
 #define WAIT_MAX_S  120
@@ -317,6 +319,16 @@ static int abort_future(lua_State *L)
 	return 2;
 }
 
+static int free_kernel(lua_State *L)
+{
+	struct err err = { 0 };
+	const char *id = arg_text(L, 1, NULL), *why = arg_text(L, 2, NULL);
+	if (fleet_order_free(fleet_of(L), id, why, &err) < 0)
+		return arg_fail(L, err.text);
+	lua_pushboolean(L, 1);
+	return 1;
+}
+
 /* --- processes --- */
 
 static void on_processes(void *data, const struct buf *json, const struct err *why)
@@ -453,19 +465,13 @@ static int wait(lua_State *L)
 int bind_fleet_open(lua_State *L)
 {
 	static const luaL_Reg words[] = {
-		{ "submit", submit },
-		{ "get", get },
-		{ "whose", whose },
-		{ "list", list },
-		{ "abort", abort_future },
-		{ "pools", pools },
-		{ "kernels", kernels },
-		{ "health", health },
-		{ "processes", processes },
-		{ "boxes", boxes },
-		{ "node", budget },
-		{ "slots", slots },
-		{ NULL, NULL },
+		{ "submit", submit },      { "get", get },
+		{ "whose", whose },        { "list", list },
+		{ "abort", abort_future }, { "free", free_kernel },
+		{ "pools", pools },        { "kernels", kernels },
+		{ "health", health },      { "processes", processes },
+		{ "boxes", boxes },        { "node", budget },
+		{ "slots", slots },        { NULL, NULL },
 	};
 	luaL_newlib(L, words);
 	ref_guard(L, release_waiters);

@@ -12,6 +12,8 @@
 
 /* An idle or starting kernel goes now, a busy one after its task. */
 int fleet_order_retire(struct fleet *fleet, const char *kernel, const char *why, struct err *err);
+/* It goes where nobody misses it: it is idle, waits for no task, and its pool would start no other in its place. */
+int fleet_order_free(struct fleet *fleet, const char *kernel, const char *why, struct err *err);
 /* It goes now; a task on it ends as killed, cause policy. */
 int fleet_order_kill(struct fleet *fleet, const char *kernel, const char *why, struct err *err);
 /* A waiting task ends, one at work is asked to stop and ends with its kernel after the grace: aborted, cause policy. */

@@ -10,6 +10,7 @@
 #include "fleet/future.h"
 #include "fleet/jtext.h"
 #include "fleet/kernel.h"
+#include "fleet/pool_curve.h"
 #include "fleet/queue.h"
 #include "sys/clock.h"
 
@@ -148,6 +149,7 @@ void pool_free(struct pool **p)
 		return;
 	list_remove(&(*p)->link);
 	queue_free(&(*p)->queue);
+	pool_curve_free(&(*p)->curve);
 	pool_spec_free(&(*p)->spec);
 	free(*p);
 	*p = NULL;
@@ -198,10 +200,27 @@ static int stock_of(const struct pool *pool)
 	return pool->spec->ready_for > 0 && pool->sizing.target > pool->spec->warm_min ? pool->sizing.target : pool->spec->warm_min;
 }
 
+int pool_target(const struct pool *pool)
+{
+	return pool->is_retired ? 0 : stock_of(pool);
+}
+
+void pool_note_curve(struct pool *pool, int64_t now_mono_ms)
+{
+	struct pool_curve_now now = { count(pool, 1u << KERNEL_IDLE), pool_count_busy(pool), (int)pool->nwaiting, pool_target(pool),
+				      pool->cold_starts };
+	pool_curve_note(&pool->curve, &now, now_mono_ms);
+}
+
 int pool_surplus(const struct pool *pool)
 {
 	int most = pool->spec->ready_for > 0 ? stock_of(pool) : pool->spec->warm_max;
 	return pool_count_warm(pool) - most;
+}
+
+int pool_spare(const struct pool *pool)
+{
+	return pool_count_warm(pool) - (pool->is_retired ? 0 : stock_of(pool));
 }
 
 int pool_wanted_starts(const struct pool *pool, enum budget_claim claim, int64_t now_mono_ms)

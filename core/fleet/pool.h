@@ -62,6 +62,7 @@ void pool_spec_variant(const struct pool_spec *spec, char out[16]);
 int64_t pool_spec_memory_most(const struct pool_spec *spec);
 
 struct queue;
+struct pool_curve;
 
 struct pool {
 	struct list link;           /* fleet's pools, in the order of their names' first appearance */
@@ -86,6 +87,8 @@ struct pool {
 	int64_t claims_bytes;   /* budget.c: the least of this round's claims that was not admitted, and of the last */
 	int64_t short_bytes;    /* round's; 0 = none */
 	int64_t short_since_ms; /* 0 = it is not */
+	int64_t cold_starts;    /* kernels started because a task waited */
+	struct pool_curve *curve; /* owned; NULL until the first look */
 };
 
 struct pool *pool_new(struct pool_spec *spec); /* takes spec; NULL: no memory, spec freed */
@@ -96,7 +99,10 @@ int pool_count_warm(const struct pool *pool); /* idle or starting, of the pool's
 /* How many more to start now (0 while backing off): up to warm.min; so that each waiting task finds one of them; or so that the stock is full
  * once these are gone. */
 int pool_wanted_starts(const struct pool *pool, enum budget_claim claim, int64_t now_mono_ms);
+int pool_target(const struct pool *pool);  /* kernels wanted warm */
+void pool_note_curve(struct pool *pool, int64_t now_mono_ms);
 int pool_surplus(const struct pool *pool); /* warm kernels beyond what it may hold now; 0 or less: none */
+int pool_spare(const struct pool *pool);   /* warm kernels that may go without another being started in their place */
 void pool_note_failed_start(struct pool *pool, const char *why, int64_t now_mono_ms);
 /* One is ready: no pause any more. The count of failures is forgotten only once one took a task or stayed, see pool_note_healthy. */
 void pool_note_ready(struct pool *pool);

@@ -17,6 +17,7 @@ local logs = require "dss.api.logs"
 local metrics = require "dss.api.metrics"
 local macros = require "dss.api.macros"
 local models = require "dss.api.models"
+local processes = require "dss.api.processes"
 local projects = require "dss.api.projects"
 local slots = require "dss.api.slots"
 local policies = require "dss.api.policies"
@@ -43,6 +44,7 @@ M.table = {
 	{ "GET", "/api/futures/{id}", "user", futures.get, "State of a task; ?wait=S waits for its end, ?peek=true leaves the result out." },
 	{ "DELETE", "/api/futures/{id}", "user", futures.abort, "Abort a task." },
 	{ "GET", "/api/processes", "user", lists.processes, "Every process; others' kernels to admins only; ?where=FILTER; ?members=true: who lives in the boxes." },
+	{ "DELETE", "/api/processes/{id}", "admin", processes.free, "An idle kernel of a pool goes; 409 and why where it works, or its pool would start another." },
 	{ "GET", "/api/node", "user", lists.node, "The node's memory: budget, reserve, what is promised to each pool." },
 	{ "GET", "/api/pools", "user", lists.pools, "Pools of kernels: warm, busy, waiting; ?where=FILTER." },
 	{ "GET", "/api/slots", "user", slots.list, "Rules of slots and boxes: used of max, for each key; others' keys are shown to admins only." },
