@@ -25,6 +25,7 @@ static const struct toc_entry entries[] = {
 	{ "bind.soon", bind_soon_open, VM_API },
 	{ "bind.settings", bind_settings_open, VM_API },
 	{ "bind.usage", bind_usage_open, VM_API },
+	{ "bind.tasks", bind_tasks_open, VM_API },
 	{ "bind.logs", bind_logs_open, VM_API },
 	{ "bind.rights", bind_rights_open, VM_API },
 	{ "bind.keys", bind_keys_open, VM_API },

@@ -36,6 +36,7 @@ int bind_macro_files_open(lua_State *L);
 int bind_soon_open(lua_State *L);
 int bind_settings_open(lua_State *L);
 int bind_usage_open(lua_State *L);
+int bind_tasks_open(lua_State *L);
 int bind_logs_open(lua_State *L);
 int bind_keys_open(lua_State *L);
 int bind_members_open(lua_State *L);

@@ -162,6 +162,8 @@ void fleet_settle(struct fleet *fleet)
 			pool_free(&pool);
 	}
 	fleet_stock_start(fleet, now, &next);
+	list_each (&fleet->pools, l)
+		pool_note_curve(list_of(l, struct pool, link), now);
 	guests_tell(fleet->guests);
 	fleet_note_due(fleet, now, &next);
 	look_at_deadlines(fleet, now, &next);

@@ -47,8 +47,11 @@ static void start_cold(struct fleet *fleet, struct pool *pool, int64_t now)
 			continue;
 		if (pool_count_alive(pool) >= pool->spec->max)
 			return;
-		if (budget_admit(fleet, pool, f->memory_bytes, BUDGET_TASK, 1, now) && fleet_kernel_start(fleet, pool, f) < 0)
+		if (!budget_admit(fleet, pool, f->memory_bytes, BUDGET_TASK, 1, now))
+			continue;
+		if (fleet_kernel_start(fleet, pool, f) < 0)
 			return;
+		pool->cold_starts++;
 	}
 }
 
@@ -56,9 +59,11 @@ static void start_some(struct fleet *fleet, struct pool *pool, enum budget_claim
 {
 	int n = pool_wanted_starts(pool, claim, now);
 	int64_t size = budget_kernel_size(pool);
-	for (; n > 0 && budget_admit(fleet, pool, size, claim, n, now); n--)
+	for (; n > 0 && budget_admit(fleet, pool, size, claim, n, now); n--) {
 		if (fleet_kernel_start(fleet, pool, NULL) < 0)
 			return;
+		pool->cold_starts += claim == BUDGET_TASK;
+	}
 }
 
 static void note_size(struct fleet *fleet, const struct pool *pool, int was, int64_t now)

@@ -83,11 +83,11 @@ struct pool {
 	int64_t minute, arrived[2]; /* submits of this minute of the monotonic clock, and of the one before */
 	int order;                  /* among the pools of the set */
 	struct sizing sizing;
-	int64_t peak_bytes;     /* the most that its kernels took lately, for those without a limit */
-	int64_t claims_bytes;   /* budget.c: the least of this round's claims that was not admitted, and of the last */
-	int64_t short_bytes;    /* round's; 0 = none */
-	int64_t short_since_ms; /* 0 = it is not */
-	int64_t cold_starts;    /* kernels started because a task waited */
+	int64_t peak_bytes;       /* the most that its kernels took lately, for those without a limit */
+	int64_t claims_bytes;     /* budget.c: the least of this round's claims that was not admitted, and of the last */
+	int64_t short_bytes;      /* round's; 0 = none */
+	int64_t short_since_ms;   /* 0 = it is not */
+	int64_t cold_starts;      /* kernels started because a task waited */
 	struct pool_curve *curve; /* owned; NULL until the first look */
 };
 
@@ -99,7 +99,7 @@ int pool_count_warm(const struct pool *pool); /* idle or starting, of the pool's
 /* How many more to start now (0 while backing off): up to warm.min; so that each waiting task finds one of them; or so that the stock is full
  * once these are gone. */
 int pool_wanted_starts(const struct pool *pool, enum budget_claim claim, int64_t now_mono_ms);
-int pool_target(const struct pool *pool);  /* kernels wanted warm */
+int pool_target(const struct pool *pool); /* kernels wanted warm */
 void pool_note_curve(struct pool *pool, int64_t now_mono_ms);
 int pool_surplus(const struct pool *pool); /* warm kernels beyond what it may hold now; 0 or less: none */
 int pool_spare(const struct pool *pool);   /* warm kernels that may go without another being started in their place */

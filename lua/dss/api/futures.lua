@@ -41,6 +41,8 @@ local function read_memory(limits)
 	return bytes, why and "limits.memory: " .. why
 end
 
+M.read_memory = read_memory
+
 --- The fleet's request out of a body, or nil, status and reason.
 local function read_submit(req)
 	local b, why = body.read(req, shape)

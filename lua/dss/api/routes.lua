@@ -20,6 +20,7 @@ local models = require "dss.api.models"
 local processes = require "dss.api.processes"
 local projects = require "dss.api.projects"
 local slots = require "dss.api.slots"
+local tasks = require "dss.api.tasks"
 local policies = require "dss.api.policies"
 local making = require "dss.api.making"
 local me = require "dss.api.me"
@@ -47,11 +48,14 @@ M.table = {
 	{ "DELETE", "/api/processes/{id}", "admin", processes.free, "An idle kernel of a pool goes; 409 and why where it works, or its pool would start another." },
 	{ "GET", "/api/node", "user", lists.node, "The node's memory: budget, reserve, what is promised to each pool." },
 	{ "GET", "/api/pools", "user", lists.pools, "Pools of kernels: warm, busy, waiting; ?where=FILTER." },
+	{ "GET", "/api/pools/{pool}/curve", "user", tasks.pool_curve, "The last hour of a pool: warm, busy, waiting, target, cold starts." },
 	{ "GET", "/api/slots", "user", slots.list, "Rules of slots and boxes: used of max, for each key; others' keys are shown to admins only." },
 	{ "GET", "/api/boxes", "user", boxes.list, "Levels of run/ in use, what limits them, what they use; those of what one may see, admins all." },
 	{ "GET", "/api/tasks", "user", lists.tasks, "Open tasks and what ended lately; ?ended=N, ?where=FILTER." },
 	{ "GET", "/api/facts", "user", lists.facts, "What filters can ask of processes, tasks and pools: name, type, meaning." },
 	{ "POST", "/api/filters", "user", filters.look, 'A filter as data, or what is wrong with it; words at the cursor: {"kind","text","cursor"?}.' },
+	{ "GET", "/api/tasks/{id}", "user", tasks.get, "One task, open or ended, with all that is known of it." },
+	{ "POST", "/api/tasks/{id}/again", "user", tasks.again, 'The same as a new task of yours: {"limits"?,"timeoutMs"?}.' },
 	{ "GET", "/api/tasks/{id}/log", "user", logs.get, "What a task printed, from ?offset=N (negative: from the end); ?wait=S waits for more." },
 	{ "GET", "/api/usage", "user", usage.get, "What processes used: ?by=user|project|…, ?since=7d ?until= ?user= ?project= ?kind= ?limit=; own use, admins all." },
 	{ "GET", "/api/alerts", "admin", alerts.list, "What an admin should know now, until it is over; worst first." },

@@ -171,6 +171,15 @@ package.preload["bind.console"] = function() return {
 		return 2, "pool\npools"
 	end,
 } end
+-- What the store holds of tasks, and pools' curves.
+M.tasks = { rows = {}, curves = {} }
+package.preload["bind.tasks"] = function() return {
+	read = function(id, fn)
+		local t = M.tasks.rows[id]
+		fn(t and "ok" or "not_found", t)
+	end,
+	pool_curve = function(name) return M.tasks.curves[name] end,
+} end
 package.preload["bind.stats"] = function() return stats end
 package.preload["bind.logs"] = package.preload["bind.logs"] or function() return {} end
 -- "PROJECT/WEBAPP" → what webapps.address tells; signatures that can be read.
