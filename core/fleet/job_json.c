@@ -78,6 +78,14 @@ static void put_reason(const struct job *job, struct buf *out)
 		jtext_text(out, "reason", why);
 }
 
+/* What became of one that did not end well, in a list. */
+static void put_end(const struct job_view *v, struct buf *out)
+{
+	json_t *e = v->error ? json_parse_object(v->error, strlen(v->error), NULL) : NULL;
+	jtext_some_text(out, "errorMessage", json_string_value(json_object_get(e, "message")));
+	json_decref(e);
+}
+
 int job_item_json(const json_t *def, const struct job *live, const struct job_view *v, struct buf *out)
 {
 	enum job_state s = job_view_state(v);
@@ -91,6 +99,8 @@ int job_item_json(const json_t *def, const struct job *live, const struct job_vi
 	jtext_text(out, "taskId", v->task);
 	if (live && s == JOB_RUNNING)
 		put_reason(live, out);
+	if (s == JOB_FAILED || s == JOB_ABORTED)
+		put_end(v, out);
 	buf_putc(out, '}');
 	return out->failed ? -1 : 0;
 }
@@ -131,6 +141,16 @@ static void put_wait(const struct job_activity *a, struct buf *out)
 	jtext_int(out, "position", position);
 }
 
+/* A list of the plan's, as it stands there. */
+static void put_of(const json_t *plan, const char *name, struct buf *out)
+{
+	const json_t *list = json_object_get(plan, name);
+	if (json_array_size(list) == 0)
+		return;
+	jtext_member(out, name);
+	json_put(out, list);
+}
+
 static void put_activity(const struct job_activity *a, const struct job_view *v, int order, struct buf *out)
 {
 	const char *recipe = json_string_value(json_object_get(a->spec, "recipe")),
@@ -155,6 +175,7 @@ static void put_activity(const struct job_activity *a, const struct job_view *v,
 	put_message(a, out);
 	put_wait(a, out);
 	jtext_some_text(out, "why", why);
+	put_of(a->spec, "after", out);
 	jtext_some_text(out, "processId", a->process);
 	jtext_some_text(out, "cause", a->cause);
 	jtext_some_int(out, "exitCode", a->code);
@@ -200,6 +221,7 @@ static void put_base(const struct job *job, const struct job_view *v, enum job_s
 	for (size_t i = 0; i < job->n; i++)
 		put_activity(&job->activities[i], v, (int)i + 1, out);
 	buf_putc(out, '}');
+	put_of(job->plan, "skipped", out);
 	if (s == JOB_FAILED)
 		put_failure(v, message, out);
 	buf_putc(out, '}');

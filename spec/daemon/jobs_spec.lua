@@ -133,6 +133,8 @@ project { recipes = {
 		assert.are.equal("DONE", base.activities.clean_NP.state)
 		assert.truthy(base.activities.clean_NP.endTime <= base.activities.count_NP.startTime)
 		assert.are.equal("never built", base.activities.clean_NP.why)
+		assert.are.same({ "clean_NP" }, base.activities.count_NP.after)
+		assert.is_nil(base.activities.clean_NP.after)
 		assert.truthy(node:read("projects/FLOW/data/counted/n"):find "3")
 		local log = log_of("FLOW", job)
 		assert.truthy(log:find "%[%d%d%d%d/%d%d/%d%d%-%d%d:%d%d:%d%d%.%d%d%d%] %[null%-out%-%d+%] %[INFO%] %[act%.clean_NP%]  %- key FLOW\n", log)
@@ -150,6 +152,12 @@ project { recipes = {
 		-- nothing is stale now
 		local again = ended("FLOW", start("FLOW", "counted"))
 		assert.are.same({ "DONE", 0 }, { again.baseStatus.state, again.globalState.total })
+		-- and what was left out says why
+		assert.are.equal(2, #again.baseStatus.skipped, json.encode(again))
+		for i, name in ipairs { "clean", "count" } do
+			assert.are.equal(name, again.baseStatus.skipped[i].recipe)
+			assert.truthy(again.baseStatus.skipped[i].why:find "^up to date: built ", again.baseStatus.skipped[i].why)
+		end
 		-- newest first, flat
 		local _, list = node:http("GET", path "FLOW" .. "?limit=2")
 		assert.are.equal(2, #list)
@@ -180,6 +188,7 @@ project { recipes = {
 		assert.truthy(a.bad_NP.firstFailure.message:find("ended with status 3", 1, true), a.bad_NP.firstFailure.message)
 		assert.are.equal(3, a.bad_NP.exitCode)
 		assert.truthy(s.baseStatus.unexpectedFailure.message:find("bad_NP", 1, true))
+		assert.are.equal(s.errorMessage, select(2, node:http("GET", path "FAIL"))[1].errorMessage)
 		assert.truthy(log_of("FAIL", job):find("it went wrong", 1, true))
 		local again = ended("FAIL", start("FAIL", "half"))
 		assert.are.equal("the last build of half did not end well", again.baseStatus.activities.bad_NP.why)
