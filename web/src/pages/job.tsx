@@ -1,5 +1,6 @@
 // job: one job: what became of it and why, its activities over time, its log, and the log of each activity.
 import "../style/jobs.css";
+import "../style/work.css";
 import { useMemo, useState } from "preact/hooks";
 import { seg } from "../lib/api";
 import { plain } from "../lib/format";

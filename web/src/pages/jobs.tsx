@@ -1,5 +1,6 @@
 // jobs: jobs of all projects, newest first, those that are open live.
 import "../style/jobs.css";
+import "../style/work.css";
 import { useCallback, useMemo, useState } from "preact/hooks";
 import { get } from "../lib/api";
 import { plain } from "../lib/format";
@@ -7,8 +8,10 @@ import { go, href, place, setQuery } from "../lib/router";
 import { isAdmin, memoryOf, tick } from "../state/board";
 import { useFollow } from "../state/follow";
 import { useLoad } from "../state/load";
-import { Bytes, Empty, Failed, Loading, Meter, Since, State, Text, Time } from "../ui/basics";
+import { Bytes, Empty, Failed, Loading, Meter, State, Text, Time } from "../ui/basics";
 import { Act } from "../ui/confirm";
+import { isNarrow, TWO_LINES, TWO_LINES_HEIGHT } from "../ui/narrow";
+import { Took } from "../ui/took";
 import { Table, type Column, type Sort } from "../ui/table";
 import { Build } from "./jobs/build";
 import { boardOf, modeOf, outputsOf, rowId, when, type Job } from "./jobs/model";
@@ -51,18 +54,34 @@ const columns: Column<Shown>[] = [
 		title: "Builds",
 		width: "minmax(130px, 2fr)",
 		sortable: true,
+		from: TWO_LINES,
 		render: (s) => (
 			<a class="plain-link" href={href("job", s.project, s.job.jobId)} tabIndex={-1}>
 				<Text text={s.outputs} />
 			</a>
 		),
 	},
+	{
+		id: "outputs",
+		title: "Builds",
+		width: "minmax(0, 1fr)",
+		sortable: true,
+		until: TWO_LINES - 1,
+		render: (s) => (
+			<span class="two-lines">
+				<Text text={s.outputs} />
+				<span class="dim">
+					<State state={s.state} /> <span class="cut">{plain(s.reason || `${s.project} · ${s.job.def.initiator ?? ""}`)}</span>
+				</span>
+			</span>
+		),
+	},
 	{ id: "mode", title: "What is run", width: "90px", from: 1100, render: (s) => <span title={modeOf(s.job.def.type)?.says}>{modeOf(s.job.def.type)?.short ?? ""}</span> },
-	{ id: "project", title: "Project", width: "minmax(70px, 1fr)", sortable: true, from: 560, render: (s) => <Text text={s.project} /> },
+	{ id: "project", title: "Project", width: "minmax(70px, 1fr)", sortable: true, from: TWO_LINES, render: (s) => <Text text={s.project} /> },
 	{ id: "owner", title: "Owner", width: "minmax(70px, 1fr)", sortable: true, from: 760, render: (s) => <Text text={s.job.def.initiator} /> },
-	{ id: "state", title: "State", width: "90px", sortable: true, render: (s) => <State state={s.state} title={plain(s.reason) || undefined} /> },
+	{ id: "state", title: "State", width: "90px", sortable: true, from: TWO_LINES, render: (s) => <State state={s.state} title={plain(s.reason) || undefined} /> },
 	{ id: "started", title: "Started", width: "120px", sortable: true, right: true, from: 900, render: (s) => <Time at={s.startedAt} /> },
-	{ id: "elapsed", title: "Took", width: "90px", sortable: true, right: true, from: 380, render: (s) => <Since at={s.startedAt} until={s.job.stableState ? (s.endedAt ?? s.startedAt) : null} /> },
+	{ id: "elapsed", title: "Took", width: "90px", sortable: true, right: true, render: (s) => <Took from={s.startedAt} until={s.endedAt} isOver={s.job.stableState} /> },
 	{
 		id: "memory",
 		title: "Memory",
@@ -157,6 +176,7 @@ export default function Jobs() {
 			) : (
 				<Table
 					label="Jobs"
+					rowHeight={isNarrow.value ? TWO_LINES_HEIGHT : undefined}
 					items={items}
 					columns={columns}
 					keyOf={(s) => `${s.project}/${s.job.jobId}`}

@@ -1,6 +1,6 @@
 // macros: what the policies offer to be run by hand: forms made from their params, runs that go on, tables of what was done and why.
-import "../style/jobs.css";
 import "../style/macros.css";
+import "../style/work.css";
 import { useEffect, useState } from "preact/hooks";
 import { ApiError, get } from "../lib/api";
 import { plain } from "../lib/format";

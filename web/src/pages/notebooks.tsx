@@ -1,5 +1,6 @@
 // notebooks: sessions of notebooks: who holds what, how idle they are and why one says so; unload, interrupt, keep.
 import "../style/notebooks.css";
+import "../style/work.css";
 import { useMemo, useState } from "preact/hooks";
 import { cpu, plain } from "../lib/format";
 import { place, setQuery } from "../lib/router";
@@ -7,6 +8,7 @@ import { cpuOf, isAdmin, me, now, tick } from "../state/board";
 import { useLoad } from "../state/load";
 import { Button, Bytes, clock, Empty, Failed, Loading, Meter, State, Text } from "../ui/basics";
 import { Act } from "../ui/confirm";
+import { isNarrow, TWO_LINES, TWO_LINES_HEIGHT } from "../ui/narrow";
 import { Table, type Column, type Sort } from "../ui/table";
 import { Interrupt, Keep, Link, memoryNow, Unload } from "./notebooks/acts";
 import { Detail } from "./notebooks/detail";
@@ -44,16 +46,34 @@ const columns: Column<Shown>[] = [
 		title: "Notebook",
 		width: "minmax(120px, 2fr)",
 		sortable: true,
+		from: TWO_LINES,
 		render: ({ s }) => (
 			<>
 				<Text text={s.name} /> {s.leased && <span class="tag" title={`kept by ${plain(s.leasedBy ?? "")}`}>kept</span>}
 			</>
 		),
 	},
-	{ id: "project", title: "Project", width: "minmax(60px, 1fr)", sortable: true, from: 620, render: ({ s }) => <Text text={s.project} /> },
-	{ id: "user", title: "Owner", width: "minmax(60px, 1fr)", sortable: true, from: 480, render: ({ s }) => <Text text={s.user} /> },
+	{
+		id: "notebook",
+		title: "Notebook",
+		width: "minmax(0, 1fr)",
+		sortable: true,
+		until: TWO_LINES - 1,
+		render: (r) => (
+			<span class="two-lines">
+				<span class="cut">
+					<Text text={r.s.name} /> <span class="dim">{plain(r.s.user)}</span>
+				</span>
+				<span class="dim">
+					<State state={r.state} /> <span class="cut">{r.s.leased ? `Kept. ${r.idle}` : r.idle}</span>
+				</span>
+			</span>
+		),
+	},
+	{ id: "project", title: "Project", width: "minmax(60px, 1fr)", sortable: true, from: 720, render: ({ s }) => <Text text={s.project} /> },
+	{ id: "user", title: "Owner", width: "minmax(60px, 1fr)", sortable: true, from: TWO_LINES, render: ({ s }) => <Text text={s.user} /> },
 	{ id: "kernel", title: "Kernel", width: "80px", from: 1000, render: ({ s }) => <Text text={s.kernelSpec} /> },
-	{ id: "state", title: "State", width: "84px", sortable: true, render: (r) => <State state={r.state} title={r.idle} /> },
+	{ id: "state", title: "State", width: "84px", sortable: true, from: TWO_LINES, render: (r) => <State state={r.state} title={r.idle} /> },
 	{ id: "memory", title: "Memory", width: "100px", right: true, sortable: true, render: (r) => <Meter used={r.memory} limit={r.s.limitBytes}><Bytes n={r.memory} /></Meter> },
 	{ id: "cpu", title: "CPU", width: "60px", right: true, sortable: true, from: 760, render: (r) => <span class="num">{cpu(r.cpu)}</span> },
 	{ id: "clients", title: "Clients", width: "60px", right: true, from: 900, help: "Who is connected: tabs, tools", render: (r) => <span class="num">{r.connections ?? "–"}</span> },
@@ -62,7 +82,7 @@ const columns: Column<Shown>[] = [
 		title: "How idle",
 		width: "minmax(200px, 5fr)",
 		sortable: true,
-		from: 680,
+		from: TWO_LINES,
 		render: (r) => (
 			<span class="cut" title={`${r.idle} ${r.policy}`.trim()}>
 				{r.idle} <span class="dim">{r.policy}</span>
@@ -133,7 +153,7 @@ export default function Notebooks() {
 			</div>
 			<div class="filters" role="search" aria-label="Which notebooks">
 				<input class="field" type="search" data-filter aria-label="Find" placeholder="Find by notebook, owner, kernel" value={q["find"] ?? ""} onInput={(e) => setQuery({ find: e.currentTarget.value })} />
-				<label class="only-mine">
+				<label class="notebook-mine">
 					<input type="checkbox" checked={!!q["mine"]} onChange={(e) => setQuery({ mine: e.currentTarget.checked ? "1" : "" })} /> mine
 				</label>
 				<span class="dim" role="status">
@@ -159,6 +179,7 @@ export default function Notebooks() {
 			) : (
 				<Table
 					label="Notebooks"
+					rowHeight={isNarrow.value ? TWO_LINES_HEIGHT : undefined}
 					items={items}
 					columns={columns}
 					keyOf={(r) => r.s.id}

@@ -1,6 +1,6 @@
 // webapps: those of all projects, what is wanted of them and what they do; open, start, stop.
-import "../style/jobs.css";
 import "../style/webapps.css";
+import "../style/work.css";
 import { useMemo, useState } from "preact/hooks";
 import { get } from "../lib/api";
 import { plain } from "../lib/format";
@@ -10,6 +10,7 @@ import { useFollow } from "../state/follow";
 import { useLoad } from "../state/load";
 import { Button, Bytes, Empty, Failed, Loading, Meter, Since, State, Text } from "../ui/basics";
 import { Act, Confirm } from "../ui/confirm";
+import { isNarrow, TWO_LINES, TWO_LINES_HEIGHT } from "../ui/narrow";
 import { Table, type Column, type Sort } from "../ui/table";
 import { tell, tellError } from "../ui/toast";
 import { Detail } from "./webapps/detail";
@@ -23,24 +24,44 @@ const memory = (w: Webapp): number | null => {
 /** Why it is not as it is wanted. */
 const why = (w: Webapp): string => w.reason ?? (w.unhealthySince ? "It does not answer its health check." : w.state === "backoff" ? "It crashed, and is started again soon." : "");
 
+const shownState = (w: Webapp): string => (w.unhealthySince && w.state === "running" ? "unhealthy" : w.state);
+
 const columns: Column<Webapp>[] = [
-	{ id: "id", title: "Webapp", width: "minmax(100px, 2fr)", sortable: true, render: (w) => <Text text={w.id} /> },
-	{ id: "project", title: "Project", width: "minmax(60px, 1fr)", sortable: true, render: (w) => <Text text={w.project} /> },
-	{ id: "owner", title: "Owner", width: "minmax(60px, 1fr)", sortable: true, from: 640, render: (w) => <Text text={w.owner} /> },
+	{ id: "id", title: "Webapp", width: "minmax(100px, 1.5fr)", sortable: true, from: TWO_LINES, render: (w) => <Text text={w.id} /> },
+	{
+		id: "id",
+		title: "Webapp",
+		width: "minmax(0, 1fr)",
+		sortable: true,
+		until: TWO_LINES - 1,
+		render: (w) => (
+			<span class="two-lines">
+				<span class="cut">
+					<Text text={w.id} /> <span class="dim">{plain(w.project)}</span>
+				</span>
+				<span class="dim">
+					<State state={shownState(w)} /> <span class="cut">{plain(why(w))}</span>
+				</span>
+			</span>
+		),
+	},
+	{ id: "project", title: "Project", width: "minmax(60px, 1fr)", sortable: true, from: TWO_LINES, render: (w) => <Text text={w.project} /> },
+	{ id: "owner", title: "Owner", width: "minmax(60px, 1fr)", sortable: true, from: 720, render: (w) => <Text text={w.owner} /> },
 	{
 		id: "state",
 		title: "State",
 		width: "96px",
 		sortable: true,
-		render: (w) => <State state={w.unhealthySince && w.state === "running" ? "unhealthy" : w.state} title={plain(why(w)) || undefined} />,
+		from: TWO_LINES,
+		render: (w) => <State state={shownState(w)} title={plain(why(w)) || undefined} />,
 	},
 	{ id: "wanted", title: "Wanted", width: "76px", from: 820, render: (w) => <span class={w.wanted === "running" && !isUp(w) ? "bad-text" : "dim"}>{w.wanted}</span> },
-	{ id: "up", title: "Up for", width: "84px", right: true, sortable: true, from: 560, render: (w) => (w.state === "running" ? <Since at={w.readyAt ?? w.startedAt} /> : "") },
-	{ id: "memory", title: "Memory", width: "100px", right: true, sortable: true, from: 420, render: (w) => (isUp(w) ? <Meter used={memory(w)} limit={w.limitBytes}><Bytes n={memory(w)} /></Meter> : "") },
+	{ id: "up", title: "Up for", width: "84px", right: true, sortable: true, from: TWO_LINES, render: (w) => (w.state === "running" ? <Since at={w.readyAt ?? w.startedAt} /> : "") },
+	{ id: "memory", title: "Memory", width: "100px", right: true, sortable: true, render: (w) => (isUp(w) ? <Meter used={memory(w)} limit={w.limitBytes}><Bytes n={memory(w)} /></Meter> : "") },
 	{ id: "crashes", title: "Crashes", width: "64px", right: true, sortable: true, from: 720, help: "Since it was started by somebody last", render: (w) => <span class={w.crashes ? "bad-text num" : "dim num"}>{w.crashes}</span> },
 	{ id: "port", title: "Port", width: "60px", right: true, from: 960, render: (w) => <span class="num">{w.port ?? (w.socket ? "socket" : "")}</span> },
-	{ id: "auto", title: "By itself", width: "66px", from: 1040, help: "Starts with the instance", render: (w) => (w.autostart ? "yes" : "") },
-	{ id: "why", title: "Why", width: "minmax(100px, 3fr)", from: 760, render: (w) => <Text text={why(w)} class={w.state === "failed" ? "bad-text" : "dim"} /> },
+	{ id: "auto", title: "By itself", width: "66px", from: 1240, help: "Starts with the instance", render: (w) => (w.autostart ? "yes" : "") },
+	{ id: "why", title: "Why", width: "minmax(140px, 4fr)", from: 760, render: (w) => <Text text={why(w)} class={w.state === "failed" ? "bad-text" : "dim"} /> },
 ];
 
 const values: Record<string, (w: Webapp) => string | number> = {
@@ -148,6 +169,7 @@ export default function Webapps() {
 			) : (
 				<Table
 					label="Webapps"
+					rowHeight={isNarrow.value ? TWO_LINES_HEIGHT : undefined}
 					items={items}
 					columns={columns}
 					keyOf={keyOf}

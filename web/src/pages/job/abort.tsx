@@ -25,7 +25,7 @@ export function AbortJob({ s, project, job, onClose }: { s: Status; project: str
 			{at.length > 0 ? (
 				<>
 					<p>These end now, with all that they started. What they were making counts as not built.</p>
-					<ul class="ends-list">
+					<ul class="going">
 						{at.map((a) => {
 							const row = recipeRow(project, job, a.activityId);
 							return (

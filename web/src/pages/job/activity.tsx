@@ -4,7 +4,8 @@ import { ask, seg } from "../../lib/api";
 import { bytes, plain } from "../../lib/format";
 import { memoryOf, tick } from "../../state/board";
 import { useLoad } from "../../state/load";
-import { Bytes, Failed, Loading, Meter, Since, State, Time } from "../../ui/basics";
+import { Bytes, Failed, Loading, Meter, State, Time } from "../../ui/basics";
+import { Took } from "../../ui/took";
 import { recipeRow, when, type Activity } from "../jobs/model";
 
 const SHOWN = 2000; // lines
@@ -18,7 +19,7 @@ function Memory({ project, job, a }: { project: string; job: string; a: Activity
 	return (
 		<>
 			<dt>Memory</dt>
-			<dd class="job-meter">
+			<dd class="fact-meter">
 				<Meter used={memoryOf(row.id)} limit={row.limitBytes}>
 					<span>
 						<Bytes n={memoryOf(row.id)} />
@@ -55,7 +56,7 @@ function Lines({ project, job, a }: { project: string; job: string; a: Activity 
 					The last {SHOWN.toLocaleString()} of {lines.length.toLocaleString()} lines; all of them are in the log of the job.
 				</p>
 			)}
-			<pre class="activity-lines" tabIndex={0} aria-label={`Lines of ${plain(a.recipeName)}`}>
+			<pre class="said" tabIndex={0} aria-label={`Lines of ${plain(a.recipeName)}`}>
 				{lines
 					.slice(-SHOWN)
 					.map((l) => plain(l))
@@ -70,7 +71,7 @@ export function ActivityView({ project, job, activity: a }: { project: string; j
 	const isOpen = a.state === "RUNNING";
 	const reason = a.state === "WAITING" ? (recipeRow(project, job, a.activityId)?.reason ?? a.reason) : undefined;
 	return (
-		<div class="activity">
+		<div class="job-activity">
 			{message && (
 				<div class="note" data-tone={a.state === "FAILED" ? "bad" : ""}>
 					{plain(message)}
@@ -109,7 +110,7 @@ export function ActivityView({ project, job, activity: a }: { project: string; j
 					</dd>
 					<dt>{isOpen ? "Runs for" : "Took"}</dt>
 					<dd>
-						<Since at={when(a.startTime)} until={isOpen ? null : (when(a.endTime) ?? a.startTime)} />
+						<Took from={when(a.startTime)} until={when(a.endTime)} isOver={!isOpen} />
 					</dd>
 				</dl>
 				<dl class="facts">

@@ -2,7 +2,8 @@
 import { plain } from "../../lib/format";
 import { href } from "../../lib/router";
 import { memoryOf, tick } from "../../state/board";
-import { Bytes, Meter, Since, Text, Time } from "../../ui/basics";
+import { Bytes, Meter, Text, Time } from "../../ui/basics";
+import { Took } from "../../ui/took";
 import { boardOf, modeOf, outputsOf, recipesOf, when, type Status } from "../jobs/model";
 
 function Memory({ project, job }: { project: string; job: string }) {
@@ -15,7 +16,7 @@ function Memory({ project, job }: { project: string; job: string }) {
 			{row && (
 				<>
 					<dt>Its kernel's memory</dt>
-					<dd class="job-meter">
+					<dd class="fact-meter">
 						<Meter used={memoryOf(row.id)} limit={row.limitBytes}>
 							<span>
 								<Bytes n={memoryOf(row.id)} />
@@ -70,7 +71,7 @@ export function JobFacts({ s, project, job }: { s: Status; project: string; job:
 				</dd>
 				<dt>{isOpen ? "Runs for" : "Took"}</dt>
 				<dd>
-					<Since at={when(base.startTime)} until={isOpen ? null : (when(base.endTime) ?? base.startTime)} />
+					<Took from={when(base.startTime)} until={when(base.endTime)} isOver={!isOpen} />
 				</dd>
 			</dl>
 			<dl class="facts">

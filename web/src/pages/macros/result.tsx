@@ -121,13 +121,13 @@ export function Result({ value, label }: { value: unknown; label: string }) {
 		return (
 			<>
 				<p class="hint">It is HTML, shown as its text: what others wrote is not run here.</p>
-				<pre class="activity-lines" tabIndex={0} aria-label={label}>
+				<pre class="said" tabIndex={0} aria-label={label}>
 					{value.split("\n").map((l) => plain(l)).join("\n")}
 				</pre>
 			</>
 		);
 	return (
-		<pre class="activity-lines" tabIndex={0} aria-label={label}>
+		<pre class="said" tabIndex={0} aria-label={label}>
 			{JSON.stringify(value, null, 2).split("\n").map((l) => plain(l)).join("\n")}
 		</pre>
 	);

@@ -8,6 +8,7 @@ import { useLoad } from "../../state/load";
 import { Failed, Loading, Since, State, Time } from "../../ui/basics";
 import { Act, Confirm } from "../../ui/confirm";
 import { tell, tellError } from "../../ui/toast";
+import { Took } from "../../ui/took";
 import { abort, download, fetched, fetchResult, hasSimulate, isTable, run as load, start, type Fetched, type Macro, type Run, type Table } from "./model";
 import { Result, ResultTable, summaryOf } from "./result";
 
@@ -82,7 +83,7 @@ function Told({ macro, run, table, got }: { macro: Macro; run: Run; table: Table
 					<p>
 						It looks once more with the same params, and these are {plain(verb)} unless they have changed meanwhile. What became so since <Time at={run.endTime} /> goes as well.
 					</p>
-					<ul class="ends-list">
+					<ul class="going">
 						{things.slice(0, SHOWN).map((t, i) => (
 							<li key={i}>
 								<bdi>{plain(t)}</bdi>
@@ -142,7 +143,7 @@ export function RunView({ id, macro, reloadRuns }: { id: string; macro: Macro; r
 						<Time at={r.startTime} />
 						{isOver && r.endTime ? (
 							<>
-								, took <Since at={r.startTime} until={r.endTime} />
+								, took <Took from={r.startTime} until={r.endTime} isOver />
 							</>
 						) : null}
 					</span>

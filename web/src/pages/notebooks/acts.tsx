@@ -37,7 +37,7 @@ async function each(list: readonly Session[], done: string, fn: (s: Session) => 
 
 function Listed({ list, at }: { list: readonly Session[]; at: number }) {
 	return (
-		<ul class="ends-list">
+		<ul class="going">
 			{list.map((s) => (
 				<li key={s.id}>
 					<bdi>{plain(s.notebook)}</bdi>

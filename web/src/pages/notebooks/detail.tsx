@@ -81,7 +81,7 @@ export function Detail({ s, at, children }: { s: Session; at: number; children: 
 				) : rules.length > 0 ? (
 					<details>
 						<summary>What {rules.length} {rules.length === 1 ? "rule" : "rules"} said last</summary>
-						<ul class="rules">
+						<ul class="notebook-rules">
 							{rules.map((d) => (
 								<li key={d.name}>
 									<strong>{plain(d.name)}</strong> <span class="tag">{d.mode}</span> {plain(d.answer)}

@@ -31,7 +31,7 @@ function LastCrash({ crash }: { crash: Crash }) {
 					) : null}
 				</p>
 				{crash.lines?.length ? (
-					<pre class="activity-lines" tabIndex={0} aria-label="Its last lines before the crash">
+					<pre class="said" tabIndex={0} aria-label="Its last lines before the crash">
 						{crash.lines.map((l) => plain(l)).join("\n")}
 					</pre>
 				) : (
@@ -104,7 +104,7 @@ export function Detail({ w, children }: { w: Webapp; children: ComponentChildren
 					</dl>
 					<dl class="facts">
 						<dt>Memory</dt>
-						<dd class="job-meter">
+						<dd class="fact-meter">
 							<Meter used={(row ? memoryOf(row.id) : null) ?? w.memoryBytes ?? null} limit={w.limitBytes}>
 								<span>
 									<Bytes n={(row ? memoryOf(row.id) : null) ?? w.memoryBytes} />
