@@ -8,7 +8,9 @@ cd "$(dirname "$0")/.."
 install -d "$dest/bin" "$dest/share/man/man1" "$dest/share/bash-completion/completions" "$dest/lib/systemd/system" "$dest/share/doc/dssd"
 for program in dss-keeper dss-logger dssd dssctl; do
 	# A new file under a new name, so that the running program's own file is never written to.
-	install -m 755 "$build/$program" "$dest/bin/.$program.new"
+	mode=755
+	[ $program != dss-logger ] || mode=711 # the Makefile says why
+	install -m $mode "$build/$program" "$dest/bin/.$program.new"
 	mv -f "$dest/bin/.$program.new" "$dest/bin/$program"
 done
 

@@ -153,7 +153,8 @@ int launch_main(int argc, char **argv)
 		fputs(usage, stderr);
 		return 2;
 	}
-	/* Until it lives in its box it may do what only the server's own may: nobody shall get into it. */
+	/* Until it lives in its box it may do what only the server's own may: nobody shall get into it. Where its file cannot be read, as installed, it
+	 * is closed from its exec on, and nobody has seen the nonce in its environment; else from here on. */
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	strcpy(nonce, given);
 	strcpy(path, door);

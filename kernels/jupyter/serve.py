@@ -1,9 +1,12 @@
 """The Jupyter server as a service of dssd: its own secrets first, then the server as it is installed."""
 import ctypes
-import errno
-import os
-import struct
-import sys
+# Kernels run as the same user. From here on none of them can look into this process's memory, environment or descriptors: before all else, the token is
+# not read yet. Until here Landlock keeps them off (docs/security.md).
+is_closed = ctypes.CDLL(None).prctl(4, 0, 0, 0, 0) == 0  # PR_SET_DUMPABLE
+import errno  # noqa: E402
+import os  # noqa: E402
+import struct  # noqa: E402
+import sys  # noqa: E402
 
 START_FD = int(os.environ.pop("DSS_START_FD", "-1"))
 
@@ -15,8 +18,7 @@ def give_up(text):
     sys.exit("unable to start the Jupyter server: " + text)
 
 
-# Kernels run as the same user: from here on none of them can look into this process's memory, environment or descriptors.
-if ctypes.CDLL(None, use_errno=True).prctl(4, 0, 0, 0, 0) != 0:  # PR_SET_DUMPABLE
+if not is_closed:
     give_up("this process cannot be closed to its kernels")
 
 try:

@@ -125,6 +125,24 @@ print(json.dumps([d["path"], d["user"], d["message"]]))]=], n.node.dir .. "/db/d
 		note("k4", "shutdown")
 	end)
 
+	it("has its nonce where no other process of the run user can look, from its exec on", function()
+		if not Notebooks.is_root then return pending "needs root: else all is one user" end
+		local program = Instance.program "dss-logger"
+		assert.are.equal("711", (Instance.run { "stat", "-c", "%a", program })) -- what cannot be read cannot be looked into while it runs
+		local answer, backend = announce("k6", "SMALL/a.ipynb"), n.node:pid "backend"
+		os.execute("kill -STOP " .. backend)
+		local pid = math.tointeger(ask({ launch = { "sleep", "1000" }, nonce = answer.answer.nonce }).pid)
+		local ok, why = pcall(wait_for, "the launcher to be closed", function()
+			local is_launcher = (helper.read(("/proc/%d/cmdline"):format(pid)) or ""):find("launch", 1, true)
+			local owner = Instance.run { "stat", "-c", "%U", ("/proc/%d/environ"):format(pid) }
+			return is_launcher and owner == "root", owner
+		end)
+		os.execute("kill -CONT " .. backend)
+		assert(ok, why)
+		wait_for("its row", function() return n:rows().k6 end)
+		finish("k6", pid)
+	end)
+
 	it("takes no other process than the one that came with its nonce, and that one as often as it asks", function()
 		local answer = announce("k5", "SMALL/a.ipynb")
 		local nonce = answer.answer.nonce
@@ -222,14 +240,14 @@ describe("a notebook's kernel", function()
 		n:write("SMALL/file.ipynb", '{"cells":[],"metadata":{},"nbformat":4,"nbformat_minor":5}')
 		local kernel, session = n:start "SMALL/file.ipynb"
 		n:cell(kernel, "kept = 6")
-		local _, r = n:await(kernel, "its session", function(r) return r.state == "idle" end)
+		local _, r = n:await(kernel, "its session", function(row) return row.state == "idle" end)
 		assert.is_nil(r.fileGone)
 		os.remove(n.node.dir .. "/projects/SMALL/file.ipynb")
-		_, r = n:await(kernel, "it to be told", function(r) return r.fileGone end)
+		_, r = n:await(kernel, "it to be told", function(row) return row.fileGone end)
 		assert.are.same({ session, "SMALL/file.ipynb", "SMALL", "ann", true }, { r.id, r.notebook, r.project, r.user, r.fileGone })
 		assert.are.equal("6", n:cell(kernel, "kept"))
 		n:write("SMALL/file.ipynb", '{"cells":[],"metadata":{},"nbformat":4,"nbformat_minor":5}')
-		n:await(kernel, "it to be there again", function(r) return not r.fileGone end)
+		n:await(kernel, "it to be there again", function(row) return not row.fileGone end)
 		n:delete(kernel)
 	end)
 
