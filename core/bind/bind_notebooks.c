@@ -213,10 +213,12 @@ static int link_of(lua_State *L)
 
 int bind_notebooks_open(lua_State *L)
 {
-	static const luaL_Reg words[] = {
-		{ "list", list },     { "find", find }, { "unload", unload }, { "interrupt", interrupt },   { "keep", keep },
-		{ "leases", leases }, { "quota", quota }, { "ask", ask }, { "link", link_of }, { "has_server", has_server }, { NULL, NULL }
-	};
+	static const luaL_Reg words[] = { { "list", list },     { "find", find },
+					  { "unload", unload }, { "interrupt", interrupt },
+					  { "keep", keep },     { "leases", leases },
+					  { "quota", quota },   { "ask", ask },
+					  { "link", link_of },  { "has_server", has_server },
+					  { NULL, NULL } };
 	luaL_newlib(L, words);
 	return 1;
 }

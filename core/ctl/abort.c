@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "ctl/list.h"
+#include "ctl/notebooks.h"
 #include "ctl/opt.h"
 #include "ctl/rest.h"
 #include "ctl/task.h"
@@ -21,10 +22,14 @@ static int abort_one(struct ctl *ctl, struct rest *rest, const char *id)
 	char path[PATH_ROOM], look[PATH_ROOM];
 	struct rest_answer a = { 0 };
 	int code = task_path(id, "", path, sizeof(path));
-	if (code != CTL_DONE || (code = task_path(id, "?peek=True", look, sizeof(look))) != CTL_DONE)
+	if (code != CTL_DONE || (code = task_path(id, "?peek=True", look, sizeof(look))) != CTL_DONE) {
+		notebooks_hint(rest, id); /* a notebook's path is no task's id */
 		return code;
+	}
 	code = rest_ask(rest, "GET", look, NULL, &a);
 	bool is_alive = rest_is(a.json, "alive");
+	if (code == CTL_NOT_FOUND)
+		notebooks_hint(rest, id);
 	if (code == CTL_DONE && !is_alive && !ctl->json)
 		printf("%s has ended already: %s\n", id, rest_text(a.json, "state"));
 	rest_answer_fini(&a);
@@ -163,7 +168,6 @@ int abort_command(struct ctl *ctl, int argc, char **argv)
 					    "filter is true of, asks, and stops exactly those.",
 				   .most = 1 };
 	int code = opt_read(ctl, opts, &words, argc, argv);
-	char path[PATH_ROOM];
 	if (code >= 0)
 		return code;
 	if (words.count == 1 && choice.where != NULL)
@@ -172,8 +176,6 @@ int abort_command(struct ctl *ctl, int argc, char **argv)
 		return ctl_misuse(ctl->verb, NULL, NULL, "which task? usage: dssctl abort %s", words.usage);
 	if (choice.where == NULL && (choice.is_sure || choice.is_dry))
 		return ctl_misuse(ctl->verb, NULL, NULL, "--yes and --dry-run go with --where");
-	if (words.count == 1 && (code = task_path(words.words[0], "", path, sizeof(path))) != CTL_DONE)
-		return code;
 	if ((code = rest_open(&rest, ctl, key_file)) != CTL_DONE)
 		return code;
 	code = choice.where != NULL ? abort_where(ctl, rest, &choice) : abort_one(ctl, rest, words.words[0]);

@@ -109,7 +109,33 @@ static bool is_meant(const json_t *row, const char *word)
 	size_t n = strlen(word), len = strlen(path);
 	if (strcmp(path, word) == 0 || (len > 6 && n == len - 6 && strncmp(path, word, n) == 0 && strcmp(path + n, ".ipynb") == 0))
 		return true;
+	if (strcmp(rest_text(row, "processId"), word) == 0)
+		return true;
 	return n >= 4 && (strncmp(rest_text(row, "id"), word, n) == 0 || strncmp(rest_text(row, "kernelId"), word, n) == 0);
+}
+
+bool notebooks_hint(struct rest *rest, const char *word)
+{
+	char shown[700], path[700];
+	const json_t *row;
+	size_t i;
+	bool is_one = false;
+	struct rest_answer a = { 0 };
+	rest_ask(rest, "GET", list_path, NULL, &a);
+	json_array_foreach(a.json, i, row)
+	{
+		if (is_one || !is_meant(row, word))
+			continue;
+		is_one = true;
+		text_escape(shown, sizeof(shown), word, strlen(word));
+		text_escape(path, sizeof(path), rest_text(row, "notebook"), strlen(rest_text(row, "notebook")));
+		ctl_note("%s is a kernel of notebook %s, and no task. Its kernel ends with: dssctl unload %.8s   Its cell alone: "
+			 "dssctl "
+			 "notebooks interrupt %.8s",
+			 shown, path, rest_text(row, "id"), rest_text(row, "id"));
+	}
+	rest_answer_fini(&a);
+	return is_one;
 }
 
 /* Adds to `out` those that the word names; a path may name several, the beginning of an id may not. */
@@ -214,7 +240,8 @@ int unload_command(struct ctl *ctl, int argc, char **argv)
 	struct opt_words words = {
 		.usage = "SESSION… | --where FILTER [--yes]",
 		.about = "Ends kernels of notebooks; what is not saved in the notebook's file is lost. SESSION is a session's or\n"
-			 "kernel's id, its beginning, or the notebook's path. With --where it shows whom it would end.",
+			 "kernel's id, its beginning, the id of its process, or the notebook's path. With --where it shows whom it "
+			 "would end.",
 		.most = OPT_WORDS_MAX
 	};
 	int code = opt_read(ctl, opts, &words, argc, argv);
@@ -270,12 +297,15 @@ int keep_command(struct ctl *ctl, int argc, char **argv)
 	struct err err = { 0 };
 	struct rest *rest = NULL;
 	const struct opt opts[] = { { "key-file", "FILE", key_help, OPT_TEXT, &key_file, 0, 0, NULL }, { 0 } };
-	struct opt_words words = { .usage = "SESSION FOR",
-				   .about = "A lease: for that long no policy and no macro ends the session's kernel: `dssctl keep "
-					    "3f2a 8h`; 0s gives it back.\n"
-					    "Up to 3d at once and ten sessions a user; admins longer.",
-				   .least = 2,
-				   .most = 2 };
+	struct opt_words words = {
+		.usage = "SESSION FOR",
+		.about = "A lease: for that long no policy and no macro ends the session's kernel: `dssctl keep "
+			 "3f2a 8h`; 0s gives it back.\n"
+			 "How long at once and how many of each user: jupyter { leases = … } of config/dss.lua, by "
+			 "default 3d and ten; admins as they like.",
+		.least = 2,
+		.most = 2
+	};
 	int code = opt_read(ctl, opts, &words, argc, argv);
 	if (code >= 0)
 		return code;

@@ -7,8 +7,11 @@ int unload_command(struct ctl *ctl, int argc, char **argv);
 int keep_command(struct ctl *ctl, int argc, char **argv);
 int free_command(struct ctl *ctl, int argc, char **argv); /* ctl/free.c */
 
-/* For both files: of a session, one request; prints nothing. path: what follows /api/notebooks/SESSION. */
+/* That word names no task: says so where it names a session, its kernel, process or notebook, and what ends that. false: it names none. */
 struct rest;
+bool notebooks_hint(struct rest *rest, const char *word);
+
+/* For both files: of a session, one request; prints nothing. path: what follows /api/notebooks/SESSION. */
 int notebooks_order(struct rest *rest, const char *method, const char *session, const char *path, const char *body);
 
 #endif

@@ -211,7 +211,10 @@ static void judge_kernel(struct notebook_look *l, struct look_kernel *k, const s
 	idle_take(&k->idle, &look);
 	if (k->lease_ms && k->lease_ms <= now)
 		k->lease_ms = 0;
-	if (k->idle.work_ms - k->saved_ms < SAVE_APART_MS && !is_another)
+	/* a stretch of work that is over is kept with its processor time, or the next backend would take it for new */
+	int64_t work = k->idle.work_ms;
+	bool is_old = work - k->saved_ms >= SAVE_APART_MS || (work != k->saved_ms && now - work >= SAVE_APART_MS);
+	if (!is_old && !is_another)
 		return;
 	k->saved_ms = k->idle.work_ms;
 	if (e)
@@ -225,7 +228,16 @@ static bool is_anything(const struct notebook_look *l)
 	return map_count(l->t->by_id) > 0 || map_count(l->others) > 0;
 }
 
-/* A leaseless kernel that the server does not tell of any more is forgotten. */
+void look_forget_other(struct notebook_look *l, const char *kernel)
+{
+	struct look_kernel *k = map_remove(l->others, kernel);
+	if (!k)
+		return;
+	look_unsave_other(l, k);
+	look_free_kernel(k);
+}
+
+/* One that the server does not tell of any more is forgotten. */
 static void judge_others(struct notebook_look *l, int64_t now)
 {
 	size_t cursor = 0;

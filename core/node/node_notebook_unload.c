@@ -137,8 +137,10 @@ static void done(struct look_order *o, const char *why_not)
 	struct notebook_look *l = o->l;
 	take_out(o);
 	tell(o, why_not);
-	if (!why_not && !o->is_interrupt)
+	if (!why_not && !o->is_interrupt) {
 		look_forget_sessions(l, o->kernel);
+		look_forget_other(l, o->kernel);
+	}
 	if (o->fn)
 		o->fn(o->data, why_not);
 	order_free(o);

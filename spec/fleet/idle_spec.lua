@@ -162,6 +162,43 @@ describe("idleness of a notebook's kernel", function()
 		assert.is_nil(silent())
 	end)
 
+	it("is what the server says where it is trusted and nobody can measure: every activity is work there", function()
+		base = { state = "idle", connections = 0, cpu = -1, trusted = true, started = T0 }
+		pass(1 * H, { activity = T0 + 1 * MIN })
+		assert.are.equal(59 * MIN, silent())
+		assert.are.equal(59 * MIN, quiet())
+		base.activity = at + 5 * S
+		pass(10 * S, { connections = 1 }, 10 * S) -- what came with a new client may have been a cell
+		assert.are.equal(5 * S, silent())
+		assert.are.equal(0, quiet())
+		pass(3 * H, { connections = 1 }, MIN)
+		assert.are.equal(3 * H + 5 * S, silent())
+		assert.are.equal(0, quiet())
+		pass(1 * H, { state = "busy" })
+		assert.are.equal(0, silent())
+		pass(2 * MIN, { state = "unknown", connections = -1 }, 10 * S)
+		assert.is_nil(silent())
+	end)
+
+	it("is counted until the last look at a server that is trusted, and not on into what nobody knows", function()
+		base = { state = "idle", connections = 0, cpu = -1, trusted = true, started = T0, activity = T0 }
+		pass(1 * H)
+		assert.are.equal(1 * H, kernel:silent(at + 30 * S))
+		assert.is_nil(kernel:silent(at + 2 * MIN))
+	end)
+
+	it("is measured again, and no longer trusted, once its process was found; unknown when it is lost", function()
+		base = { state = "idle", connections = 0, cpu = -1, trusted = true, started = T0, activity = T0 }
+		pass(1 * H)
+		base.trusted, base.cpu = nil, nil
+		pass(1 * MIN, { share = 0.5 }, 10 * S)
+		assert.are.equal(0, silent())
+		pass(1 * H)
+		assert.are.equal(1 * H, silent())
+		pass(1 * MIN, { cpu = -1 }, 10 * S)
+		assert.is_nil(silent())
+	end)
+
 	it("is unknown of a kernel whose process is gone, though the server goes on telling that it idles", function()
 		pass(1 * H)
 		pass(1 * H, { state = "dead", cpu = -1 })
