@@ -14,8 +14,9 @@ const heading = (name: string | RegExp) => (page: Page) => page.getByRole("headi
 
 export const routes: Route[] = [
 	{ name: "tasks", at: () => "#/tasks", whole: (page) => page.getByText("import of customers") },
-	{ name: "task", at: (w) => `#/task/${w.running}`, whole: heading("import of customers") },
-	{ name: "death", at: (w) => `#/task/${w.died}`, whole: heading("join of all orders") },
+	{ name: "task", at: (w) => `#/task/future:${w.running}`, whole: heading("import of customers") },
+	{ name: "death", at: (w) => `#/task/future:${w.died}`, whole: heading("join of all orders") },
+	{ name: "log", at: (w) => `#/task/future:${w.nightly}?tab=log`, whole: heading("nightly report") },
 	{ name: "alerts", at: () => "#/alerts", whole: heading("Alerts") },
 	{ name: "jobs", at: () => "#/jobs", whole: heading("Jobs") },
 	{ name: "job", at: (w) => `#/job/DEMO/${w.job}`, whole: heading(/./) },

@@ -30,7 +30,7 @@ finish() {
 trap finish EXIT
 trap 'exit 130' INT TERM HUP
 export TMPDIR="$root" DSS_WEB_OUT="$root/out" DSS_WEB_REPORT="$root/report.json" NODE_PATH="$PWD/web/node_modules"
-[ -t 1 ] || export FORCE_COLOR=0
+[ -t 1 ] || export FORCE_COLOR=0 NO_COLOR=1
 project=specs
 if [ "${1:-}" = screenshots ]; then
 	project=screenshots

@@ -6,6 +6,8 @@ export interface Work {
 	/** of tasks: one that runs and holds memory, one that died of its limit */
 	running: string;
 	died: string;
+	/** prints on and on */
+	nightly: string;
 	job: string;
 }
 
@@ -44,6 +46,9 @@ export async function putToWork(node: Instance): Promise<Work> {
 	const anna = await node.key("anna", { label: "laptop" }), ben = await node.key("ben");
 	const csv = `${node.dir}/projects/DEMO/data/sales/sales.csv`;
 	await node.python("stats:summarise", [csv], { title: "summary of sales" });
+	await node.ctl("macro", "run", "clear-tmp");
+	await node.ctl("macro", "run", "clear-job-logs");
+	const nightly = await node.submit({ type: "command", payload: { argv: ["/bin/sh", "-c", NIGHTLY] }, title: "nightly report", tags: ["nightly"] });
 	const died = await node.python("stats:eat", [4 * 2 ** 30], { title: "join of all orders", limits: { memory: "256m" } }, { key: anna });
 	await node.task(died, (row) => row.state === "killed" || row.state === "failed", 60_000);
 	const running = await node.python("shop:hold", [420, 3600, "customers"], { title: "import of customers", tags: ["import", "daily"] }, { key: anna, path });
@@ -59,8 +64,6 @@ export async function putToWork(node: Instance): Promise<Work> {
 	const kernel = await node.notebook("DEMO/exploration.ipynb");
 	await node.cell(kernel, "rows = [bytearray(1 << 20) for _ in range(120)]");
 	await node.notebook("DEMO/draft.ipynb");
-	await node.ctl("macro", "run", "clear-tmp");
-	await node.submit({ type: "command", payload: { argv: ["/bin/sh", "-c", NIGHTLY] }, title: "nightly report", tags: ["nightly"] });
 	await node.task(running, (row) => row.state === "running");
-	return { running, died, job };
+	return { running, died, nightly, job };
 }
