@@ -444,7 +444,5 @@ int macro_command(struct ctl *ctl, int argc, char **argv)
 		{ "abort", "stop a run", "RUN", abort_it, CTL_NEEDS_DAEMON },
 		{ 0 },
 	};
-	if (ctl_help(verbs, "macro VERB …", argc, argv))
-		return CTL_DONE;
-	return ctl_dispatch(ctl, verbs, "verb", argc - 1, argv + 1);
+	return ctl_verbs(ctl, verbs, "macro show | run | runs | result | abort …", argc, argv);
 }

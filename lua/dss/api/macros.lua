@@ -4,6 +4,7 @@ local fleet = require "bind.fleet"
 local id = require "dss.text.id"
 local json = require "bind.json"
 local macros = require "bind.macros"
+local nearest = require "dss.text.nearest"
 local files = require "bind.macro_files"
 local projects = require "dss.api.projects"
 local runs = require "dss.api.macro_runs"
@@ -14,7 +15,16 @@ local PREFIX, PLUGIN = "pyrunnable_dss_", "dss"
 local M = {}
 
 local function reply(req, value) req.reply(200, JSON, json.encode(value)) end
-local function does_not_exist(req, name) errors.reply(req, 404, ("Macro %s does not exist"):format(name)) end
+
+--- With the nearest of those that this user may run.
+local function does_not_exist(req, list, name)
+	local names = {}
+	for _, def in ipairs(list) do
+		if req.who.is_admin or def.who == "project" then names[#names + 1] = def.name end
+	end
+	local guess = nearest(name, names)
+	errors.reply(req, 404, ("Macro %s does not exist%s"):format(name, guess and (', did you mean "%s"?'):format(guess) or ""))
+end
 
 -- --- what there is ---
 
@@ -69,7 +79,7 @@ local function with(req, name, fn)
 	local list = all(req)
 	local def = list and named(list, name)
 	if not list then return end
-	if not def then return does_not_exist(req, name) end
+	if not def then return does_not_exist(req, list, name) end
 	if not may_run(req.who, def) then return errors.reply(req, 403, ("Macro %s is for admins"):format(def.name)) end
 	fn(def)
 end
