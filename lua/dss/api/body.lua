@@ -24,6 +24,13 @@ local checks = {
 	int = function(v, spec)
 		return math.type(v) == "integer" and v >= spec.least and v <= spec.most, ("a whole number from %d to %d"):format(spec.least, spec.most)
 	end,
+	ids = function(v, spec)
+		if type(v) ~= "table" or not (json.is_array(v) or next(v) == nil) then return false, "a list of ids" end
+		for _, s in ipairs(v) do
+			if type(s) ~= "string" or s == "" or #s > spec.bytes then return false, ("a list of ids, up to %d bytes each"):format(spec.bytes) end
+		end
+		return #v <= spec.most, ("at most %d ids"):format(spec.most)
+	end,
 	texts = function(v)
 		if type(v) ~= "table" or not (json.is_array(v) or next(v) == nil) then return false, "a list of texts" end
 		if #v > TEXTS_MAX then return false, ("at most %d texts"):format(TEXTS_MAX) end

@@ -6,6 +6,7 @@ local board = require "dss.api.board"
 local boxes = require "dss.api.boxes"
 local console = require "dss.api.console"
 local decisions = require "dss.api.decisions"
+local ends = require "dss.api.ends"
 local events = require "dss.api.events"
 local filters = require "dss.api.filters"
 local futures = require "dss.api.futures"
@@ -72,6 +73,7 @@ M.table = {
 	{ "GET", "/metrics", "local", metrics.get, "Numbers for Prometheus; open on this machine, elsewhere with a key." },
 	{ "GET", "/api/events", "user", events.follow, "Facts as server-sent events; Last-Event-ID: EPOCH-SEQ (or ?since=) goes on after it; ?board=true&rev=." },
 	{ "GET", "/api/board", "user", board.list, "Everything that runs or waits now, of all kinds: own ones, admins all; ?where=FILTER." },
+	{ "POST", "/api/ends", "user", ends.preview, 'What would end, and what is lost with it: {"ids":[ids of rows of the board]}; nothing is ended.' },
 	{ "GET", "/api/curves", "user", board.curves, "Memory and processor time of the last minutes: ?ids=PROCESS,…&points=60." },
 	{ "GET", "/api/curves/{process}", "user", board.curve, "The same of a process's whole life, also of one that ended lately." },
 	{ "POST", "/api/keys", "admin", keys.make, 'Make a key: {"user","label"?,"admin"?}; the answer has it in "key", once.' },
