@@ -36,6 +36,7 @@ struct offer {
 	struct rest *rest;
 	json_t *all, *taken; /* rows with the members of `columns`, and kind, id, rank, sign */
 	double wanted, sum;
+	bool is_admin;
 };
 
 static bool is_kernel(const json_t *row)
@@ -142,8 +143,8 @@ static int add_kernels(struct offer *o)
 	size_t i;
 	const json_t *pool;
 	int code = rest_ask(o->rest, "GET", "/api/me", NULL, &me);
-	bool is_admin = code == CTL_DONE && rest_is(me.json, "isAdmin");
-	if (is_admin && (code = where_ask(o->rest, "/api/processes", IDLE_KERNEL, &kernels)) == CTL_DONE &&
+	o->is_admin = code == CTL_DONE && rest_is(me.json, "isAdmin");
+	if (o->is_admin && (code = where_ask(o->rest, "/api/processes", IDLE_KERNEL, &kernels)) == CTL_DONE &&
 	    (code = rest_ask(o->rest, "GET", "/api/pools", NULL, &pools)) == CTL_DONE &&
 	    (code = sort(kernels.json, by_idle)) == CTL_DONE)
 		json_array_foreach(pools.json, i, pool) add_pool(o, kernels.json, pool);
@@ -317,8 +318,8 @@ static void print_offer(const struct offer *o)
 	if (json_array_size(o->taken) > 0)
 		list_print(o->taken, columns);
 	if (o->sum < o->wanted)
-		ctl_note("that is %s of %s: nobody else is idle and could go", size_text(o->sum, held, sizeof(held)),
-			 size_text(o->wanted, wanted, sizeof(wanted)));
+		ctl_note("that is %s of %s: nobody else is idle and could go%s", size_text(o->sum, held, sizeof(held)),
+			 size_text(o->wanted, wanted, sizeof(wanted)), o->is_admin ? "" : " (kernels of pools are admins' to end)");
 }
 
 static int free_memory(struct ctl *ctl, struct offer *o, bool is_sure)

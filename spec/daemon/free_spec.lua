@@ -90,6 +90,7 @@ describe("memory that kernels give back", function()
 		helper.write(node.root .. "/bob.key", key.key .. "\n")
 		local out, note, code = node:ctl("free", "1m", "--key-file", node.root .. "/bob.key")
 		assert.are.same({ "", 0 }, { out, code }, note)
+		assert.truthy(note:find("kernels of pools are admins' to end", 1, true), note)
 		os.remove(node.root .. "/out/go")
 		local _, busy = node:http("POST", "/api/futures", { type = "python", payload = { callable = "work:wait", path = { node.root .. "/out" }, kwargs = { name = "again" } } })
 		local kernel
