@@ -1,6 +1,7 @@
 """notebooks_load.py NODE COUNT SECONDS: starts so many kernels, then measures; see notebooks.sh."""
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -71,10 +72,24 @@ others.sort()
 print("others' requests meanwhile: %.1f ms at the median, %.1f ms at 99 %%, %.1f ms at most" % (
     statistics.median(others) * 1000, others[int(len(others) * 0.99)] * 1000, others[-1] * 1000))
 pids = {p["id"]: int(p["pid"]) for p in ours("/api/processes") if p.get("pid")}
-before, began = {n: cpu(pids[n]) for n in ("backend", "keeper", "jupyter")}, time.monotonic()
-time.sleep(seconds)
-for n, was in before.items():
-    print("%s while nobody asks: %.2f %% of a core" % (n, (cpu(pids[n]) - was) / (time.monotonic() - began) * 100))
+
+
+def shares(names):
+    """Percent of a core that each uses for a while."""
+    before, began = {n: cpu(pids[n]) for n in names}, time.monotonic()
+    time.sleep(seconds)
+    return {n: (cpu(pids[n]) - was) / (time.monotonic() - began) * 100 for n, was in before.items()}
+
+
+watched = shares(("backend", "keeper", "jupyter"))
+for n, share in watched.items():
+    print("%s while nobody asks: %.2f %% of a core" % (n, share))
+os.kill(pids["backend"], signal.SIGSTOP)  # who does not run does not look
+try:
+    alone = shares(("jupyter",))["jupyter"]
+finally:
+    os.kill(pids["backend"], signal.SIGCONT)
+print("jupyter without our looks: %.2f %% of a core; ours are %.2f" % (alone, watched["jupyter"] - alone))
 held = sum(r.get("memoryBytes", 0) for r in ours("/api/notebooks"))
 began = time.monotonic()
 out = subprocess.run([node + "/bin/dssctl", "unload", "--where", "project = BENCH", "--yes"], capture_output=True, text=True)
