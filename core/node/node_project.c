@@ -19,6 +19,7 @@
 #include "net/json.h"
 #include "node/node_change.h"
 #include "node/node_orders.h"
+#include "node/node_project_owner.h"
 #include "sys/clock.h"
 #include "sys/fds.h"
 #include "sys/home.h"
@@ -56,8 +57,6 @@ struct project {
 	bool is_whole;        /* and all files that it names are there */
 	int64_t told_ms;      /* mono: when the answer came */
 	char process[ID_MAX]; /* that reads it now; "" = none */
-	char *owner;          /* owned; as the last good one said; NULL: there was none */
-	json_t *tags;         /* owned; likewise; NULL = none */
 	struct list waiters;
 	struct loop_timer *limit;
 };
@@ -66,6 +65,7 @@ struct node_projects {
 	struct node *node;
 	char dir[4096];
 	struct map *by_key; /* owned */
+	struct map *owners; /* node_project_owner.c */
 	int64_t last;       /* counts processes of this backend */
 	struct list line;   /* of projects, first come first */
 	int readers;        /* at work, up to AT_ONCE */
@@ -142,18 +142,6 @@ static void tell(struct project *p, const char *why)
 }
 
 /* Processes of the project get its variables also where nobody asked for its file since the backend's start. */
-static void keep_owner(struct project *p, const json_t *data)
-{
-	const char *owner = json_string_value(json_object_get(data, "owner"));
-	char *copy = strdup(owner ? owner : "");
-	if (!copy)
-		return;
-	free(p->owner);
-	p->owner = copy;
-	json_decref(p->tags);
-	p->tags = json_incref(json_object_get(data, "tags"));
-}
-
 static void keep_facts(struct project *p)
 {
 	json_t *data = p->is_good ? json_parse_object(p->answer, p->answer_len, NULL) : NULL;
@@ -164,25 +152,13 @@ static void keep_facts(struct project *p)
 		settings_declare(p->in->node->settings, p->key, text);
 	free(text);
 	if (data)
-		keep_owner(p, data);
+		project_owner_keep(p->in->owners, p->key, data);
 	json_decref(data);
 }
 
 const char *node_projects_last_owner(const struct node_projects *t, const char *key, const json_t **tags)
 {
-	const struct project *p = map_get(t->by_key, key);
-	*tags = p ? p->tags : NULL;
-	return p ? p->owner : NULL;
-}
-
-void node_project_mistake(const char *json, size_t len, char *out, size_t room)
-{
-	json_t *said = json_parse_object(json, len, NULL);
-	const json_t *e = json_array_get(json_object_get(said, "errors"), 0);
-	const char *file = json_string_value(json_object_get(e, "file")), *text = json_string_value(json_object_get(e, "text"));
-	snprintf(out, room, "%s:%lld: %s", file ? file : "project.lua", (long long)json_integer_value(json_object_get(e, "line")),
-		 text ? text : "it is wrong");
-	json_decref(said);
+	return project_owner_find(t->owners, key, tags);
 }
 
 void node_projects_token(const struct node *n, const char *process, char out[DIGEST_HEX_SIZE])
@@ -395,8 +371,6 @@ static void read_next(struct node_projects *t)
 static void project_free(struct project *p)
 {
 	loop_timer_free(&p->limit);
-	json_decref(p->tags);
-	free(p->owner);
 	free(p->answer);
 	free(p);
 }
@@ -486,10 +460,11 @@ struct node_projects *node_projects_new(struct node *n, const char *dir, struct 
 		snprintf(t->dir, sizeof(t->dir), "%s", dir);
 		list_init(&t->line);
 		t->by_key = map_new();
+		t->owners = map_new();
 	}
-	if (!t || !t->by_key) {
+	if (!t || !t->by_key || !t->owners) {
 		err_set(err, "unable to start: no memory");
-		free(t);
+		node_projects_free(&t);
 		return NULL;
 	}
 	return t;
@@ -509,9 +484,10 @@ void node_projects_free(struct node_projects **tp)
 	size_t cursor = 0;
 	if (!t)
 		return;
-	for (struct project *p; (p = map_next(t->by_key, &cursor));)
+	for (struct project *p; t->by_key && (p = map_next(t->by_key, &cursor));)
 		project_free(p);
 	map_free(&t->by_key);
+	project_owners_free(&t->owners);
 	free(t);
 	*tp = NULL;
 }
