@@ -19,6 +19,7 @@ import { Chosen, Count, endable, Tools } from "./tasks/tools";
 import { foldedOf, foldGroup, groupOf, setSort, sortOf } from "./tasks/view";
 
 const HOLD_MS = 4000; // rows stand still so long after somebody pointed at them
+const ORDER_MS = 2500; // and change places no more often than this
 const NARROW = matchMedia("(max-width: 700px)");
 
 const keyOf = (r: Row): string => r.id;
@@ -84,7 +85,8 @@ export default function Tasks() {
 	const byKey = useSignal(false); // the detail was opened from the keyboard
 	const isNarrow = useSignal(NARROW.matches);
 	const held = useMemo(() => new Held(), []);
-	const pointedAt = useRef(0);
+	const pointedAt = useRef(-HOLD_MS);
+	const orderedAt = useRef(0);
 	const model = useMemo(() => new FilterModel("board", (text) => (place.value.query["where"] ?? "") !== text.trim() && setQuery({ where: text.trim() || undefined })), []);
 
 	useEffect(() => {
@@ -111,7 +113,12 @@ export default function Tasks() {
 	const view: View = { filter: model.filter.value, sort, group, hidesIdle: query["hide"] === "idle", isFlat: query["flat"] === "yes" };
 	const isFiltered = view.filter !== null;
 	const shown = useMemo(
-		() => arrange(rows, numbers, view, held, performance.now() - pointedAt.current < HOLD_MS, now()),
+		() => {
+			const at = performance.now();
+			const holds = at - pointedAt.current < HOLD_MS || at - orderedAt.current < ORDER_MS;
+			if (!holds) orderedAt.current = at;
+			return arrange(rows, numbers, view, held, holds, now());
+		},
 		[seen, view.filter, sort.by, sort.down, group, view.hidesIdle, view.isFlat],
 	);
 	const items = useMemo(() => itemsOf(shown, group !== "none", foldedOf(query), unfolded.value, isFiltered), [shown, query["fold"], unfolded.value]);
@@ -133,19 +140,21 @@ export default function Tasks() {
 		{ keys: "h", does: "hide idle kernels and services, or show them", run: () => setQuery({ hide: view.hidesIdle ? undefined : "idle" }) },
 	]);
 
-	const filterBy = (part: string) => model.set(toggleConjunct(model.text.value, part));
 	const text = model.text.value;
+	// These look at what changes by themselves; they are not drawn anew with each message.
+	const strip = useMemo(() => <Strip isOn={(part) => hasConjunct(text, part)} onFilter={(part) => model.set(toggleConjunct(model.text.value, part))} />, [text]);
+	const tools = useMemo(() => <Tools model={model} group={group} hidesIdle={view.hidesIdle} isFlat={view.isFlat} />, [group, view.hidesIdle, view.isFlat]);
 	return (
 		<div class="page fill tasks">
 			<div class="head">
 				<h1>Background tasks</h1>
 				<Count shown={shown} />
 			</div>
-			<Strip isOn={(part) => hasConjunct(text, part)} onFilter={filterBy} />
+			{strip}
 			{list.length ? (
 				<Chosen list={list} onEnd={endThese} onClear={() => (chosen.value = new Set())} />
 			) : (
-				<Tools model={model} group={group} hidesIdle={view.hidesIdle} isFlat={view.isFlat} />
+				tools
 			)}
 			<div class={`with-detail${open ? " open" : ""}`}>
 				{seen === 0 ? (

@@ -37,14 +37,27 @@ function Result({ e }: { e: Ending }) {
 	);
 }
 
+const MEMBERS_SHOWN = 6;
+
+/** Those that end, each with who else lives in its box. */
 function Processes({ list }: { list: NonNullable<Consequence["processes"]> }) {
 	return (
 		<ul class="ends-processes">
-			{list.map((p) => (
-				<li>
-					<Text text={p.what ?? p.id ?? "process"} /> {p.pid !== undefined && <span class="dim num">pid {p.pid}</span>} {p.memoryBytes !== undefined && <Bytes n={p.memoryBytes} />}
-				</li>
-			))}
+			{list.map((p) => {
+				const others = (p.members ?? []).filter((m) => m.pid !== p.pid);
+				const all = Math.max(others.length, (p.membersCount ?? 0) - 1);
+				return (
+					<li key={p.id}>
+						<Text text={p.what ?? p.id ?? "process"} /> {p.pid !== undefined && <span class="num">pid {p.pid}</span>} {p.memoryBytes !== undefined && <Bytes n={p.memoryBytes} />}
+						{all > 0 && (
+							<span class="cut">
+								with {others.slice(0, MEMBERS_SHOWN).map((m) => `${plain(m.name ?? "?")} (pid ${m.pid})`).join(", ")}
+								{all > MEMBERS_SHOWN ? ` and ${all - MEMBERS_SHOWN} more` : ""}
+							</span>
+						)}
+					</li>
+				);
+			})}
 		</ul>
 	);
 }

@@ -52,6 +52,9 @@ export interface Process {
 	pid?: number;
 	what?: string;
 	memoryBytes?: number;
+	/** who else lives in its box, the first ones; how many in all */
+	members?: { pid: number; name?: string }[];
+	membersCount?: number;
 }
 
 /** What ending one row means. */
@@ -74,7 +77,17 @@ export interface Preview {
 	memoryBytes?: number;
 }
 
-export const preview = (ids: string[], signal: AbortSignal) => call<Preview>("/api/ends", { method: "POST", body: { ids }, signal });
+const ASK_MOST = 200; // rows of one question
+
+export async function preview(ids: string[], signal: AbortSignal): Promise<Preview> {
+	const all: Preview = { rows: [], memoryBytes: 0 };
+	for (let i = 0; i < ids.length; i += ASK_MOST) {
+		const part = await call<Preview>("/api/ends", { method: "POST", body: { ids: ids.slice(i, i + ASK_MOST) }, signal });
+		all.rows.push(...part.rows);
+		all.memoryBytes = (all.memoryBytes ?? 0) + (part.memoryBytes ?? 0);
+	}
+	return all;
+}
 
 // --- ending many ---
 

@@ -31,6 +31,7 @@ export interface GanttProps {
 const STEPS_S = [0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400];
 const TICKS_MOST = 7;
 const LEAST_MS = 200;
+const SCROLLS_FROM = 14; // lines
 
 /** Where lines of the scale stand, ms after its beginning. */
 export function ticks(span: number): number[] {
@@ -73,7 +74,7 @@ export function Gantt(p: GanttProps) {
 		(e.currentTarget as HTMLElement).closest("ol")?.querySelectorAll<HTMLElement>("button")[to]?.focus();
 	};
 	return (
-		<div class="gantt">
+		<div class={`gantt${p.bars.length > SCROLLS_FROM ? " scrolls" : ""}`}>
 			<div class="gantt-scale" aria-hidden="true">
 				<span class="gantt-name">from {time(p.from)}</span>
 				<span class="gantt-track">

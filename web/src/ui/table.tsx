@@ -17,6 +17,8 @@ export interface Column<T> {
 	/** can be sorted by; what by is the owner's */
 	sortable?: boolean;
 	help?: string;
+	/** shows what the table's stamp stands for; others are drawn anew with another row alone */
+	live?: boolean;
 	render: (row: T) => ComponentChildren;
 }
 
@@ -87,6 +89,28 @@ function Fold({ open, onClick }: { open: boolean; onClick: () => void }) {
 }
 
 class GridRow<T> extends Component<RowProps<T>> {
+	// Cells of the columns that are not live: what is the same is not looked at again.
+	private kept: { item: Item<T>; columns: Column<T>[]; cells: VNode[] } | undefined;
+
+	private cells(item: Extract<Item<T>, { row: T }>): VNode[] {
+		const { columns, stamp, does, name } = this.props;
+		const kept = this.kept;
+		const isSame = kept && "row" in kept.item && stamp !== undefined && kept.item.row === item.row && kept.item.depth === item.depth && kept.item.fold === item.fold && kept.columns === columns;
+		const depth = item.depth ?? 0;
+		const cells = columns.map((c, i) =>
+			isSame && !c.live ? (
+				kept.cells[i]!
+			) : (
+				<span key={c.id} role="gridcell" class={`c${c.right ? " right" : ""}${i === 0 ? " first" : ""}`} style={i === 0 && depth ? { paddingLeft: `${depth * STEP}px` } : undefined}>
+					{i === 0 && item.fold !== undefined && <Fold open={item.fold} onClick={() => does.fold(name, !item.fold)} />}
+					{c.render(item.row)}
+				</span>
+			),
+		);
+		this.kept = { item, columns, cells };
+		return cells;
+	}
+
 	override shouldComponentUpdate(next: RowProps<T>): boolean {
 		const p = this.props;
 		if (!("row" in next.item) || !("row" in p.item) || next.stamp === undefined) return true;
@@ -118,12 +142,7 @@ class GridRow<T> extends Component<RowProps<T>> {
 						<input type="checkbox" tabIndex={-1} aria-label="Choose this row" checked={p.isChosen} onChange={() => does.toggle(p.name)} />
 					</span>
 				)}
-				{p.columns.map((c, ci) => (
-					<span key={c.id} role="gridcell" class={`c${c.right ? " right" : ""}${ci === 0 ? " first" : ""}`} style={ci === 0 && depth ? { paddingLeft: `${depth * STEP}px` } : undefined}>
-						{ci === 0 && item.fold !== undefined && <Fold open={item.fold} onClick={() => does.fold(p.name, !item.fold)} />}
-						{c.render(item.row)}
-					</span>
-				))}
+				{this.cells(item)}
 			</div>
 		);
 	}

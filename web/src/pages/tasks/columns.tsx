@@ -103,7 +103,7 @@ function Cpu({ share }: { share: number | null }) {
 const NARROW = 640;
 
 export const columns: Column<Row>[] = [
-	{ id: "what", title: "What", width: "minmax(150px, 2fr)", sortable: true, from: NARROW, render: (r) => <What row={r} /> },
+	{ id: "what", title: "What", width: "minmax(150px, 2fr)", sortable: true, from: NARROW, live: true, render: (r) => <What row={r} /> },
 	{ id: "what", title: "What", width: "minmax(0, 1fr)", sortable: true, until: NARROW - 1, render: (r) => <Narrow row={r} /> },
 	{ id: "kind", title: "Kind", width: "84px", sortable: true, from: NARROW, render: (r) => <Kind kind={r.kind} /> },
 	{ id: "project", title: "Project", width: "minmax(64px, 0.8fr)", sortable: true, from: 1000, render: (r) => <Text text={r.project} /> },
@@ -120,9 +120,9 @@ export const columns: Column<Row>[] = [
 		render: (r) => <Since at={r.startedAt ?? r.submittedAt} />,
 	},
 	{ id: "pid", title: "Pid", width: "66px", right: true, sortable: true, from: 1120, help: "process id on this machine", render: (r) => <span class="num dim">{r.pid}</span> },
-	{ id: "trend", title: "10 min", width: "72px", from: 900, help: "memory of the last ten minutes", render: (r) => <Trend row={r} now={memoryOf(r.id)} /> },
-	{ id: "memory", title: "Memory", width: "124px", right: true, sortable: true, from: NARROW, help: "in use now, of its limit; of a job with all its activities", render: (r) => <Memory row={r} /> },
-	{ id: "memory", title: "Memory", width: "112px", right: true, sortable: true, until: NARROW - 1, render: (r) => <Memory row={r} /> },
+	{ id: "trend", title: "10 min", width: "72px", from: 900, help: "memory of the last ten minutes", render: (r) => <Trend row={r} /> },
+	{ id: "memory", title: "Memory", width: "124px", right: true, sortable: true, from: NARROW, help: "in use now, of its limit; of a job with all its activities", live: true, render: (r) => <Memory row={r} /> },
+	{ id: "memory", title: "Memory", width: "112px", right: true, sortable: true, until: NARROW - 1, live: true, render: (r) => <Memory row={r} /> },
 	{
 		id: "cpu",
 		title: "CPU",
@@ -131,6 +131,7 @@ export const columns: Column<Row>[] = [
 		sortable: true,
 		from: NARROW,
 		help: "100 % is one core",
+		live: true,
 		render: (r) => <Cpu share={shown.get(r.id)?.cpu ?? cpuOf(r.id)} />,
 	},
 ];

@@ -150,7 +150,7 @@ export function Detail({ id, onEnd, onClose, takesFocus }: { id: string; onEnd: 
 					{live && (
 						<>
 							<div class="detail-memory">
-								<Trend row={row} now={memoryOf(row.id)} label />
+								<Trend row={row} label />
 								<Meter used={memoryOf(row.id)} limit={row.limitBytes} />
 							</div>
 							<div class="detail-acts">

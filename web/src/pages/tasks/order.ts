@@ -6,6 +6,8 @@ import type { Sort } from "../../ui/table";
 
 export type GroupBy = "none" | "kind" | "user" | "project";
 
+export type Value = string | number | null;
+
 export interface Sum {
 	count: number;
 	memory: number;
@@ -21,6 +23,8 @@ export interface Node {
 	cpu: number | null;
 	/** how many below */
 	below: number;
+	/** what it is sorted by */
+	value: Value;
 }
 
 export interface Group {
@@ -43,8 +47,6 @@ export interface View {
 	hidesIdle: boolean;
 	isFlat: boolean;
 }
-
-type Value = string | number | null;
 
 /** Sizes as they are told: what reads the same stands still. */
 function asTold(n: number | null): number | null {
@@ -98,18 +100,17 @@ export class Held {
 }
 
 function sortNodes(list: Node[], held: Held, down: boolean): void {
-	const by = list.map((n) => ({ n, v: held.of(n) }));
+	for (const n of list) n.value = held.of(n);
 	const sign = down ? -1 : 1;
-	by.sort((a, b) => {
-		if (a.v !== b.v) {
-			if (a.v === null) return 1; // what is not known comes last, either way round
-			if (b.v === null) return -1;
-			return a.v < b.v ? -sign : sign;
+	list.sort((a, b) => {
+		if (a.value !== b.value) {
+			if (a.value === null) return 1; // what is not known comes last, either way round
+			if (b.value === null) return -1;
+			return a.value < b.value ? -sign : sign;
 		}
 		// Of equal ones: in the order of the queue, else always the same one first.
-		return (a.n.row.position ?? 0) - (b.n.row.position ?? 0) || (a.n.row.id < b.n.row.id ? -1 : 1);
+		return (a.row.position ?? 0) - (b.row.position ?? 0) || (a.row.id < b.row.id ? -1 : 1);
 	});
-	for (let i = 0; i < by.length; i++) list[i] = by[i]!.n;
 	for (const n of list) if (n.children.length > 1) sortNodes(n.children, held, down);
 }
 
@@ -126,6 +127,8 @@ function wholeOf(row: Row, n: Numbers | undefined): { [member: string]: unknown 
 	return whole;
 }
 
+const NONE: Node[] = []; // one for all that have nothing below them
+
 /** Filtered ones as trees: an activity stands below its job, which comes along where only the activity fits. */
 function forest(rows: ReadonlyMap<string, Row>, numbers: ReadonlyMap<string, Numbers>, view: View, nowMs: number): { tops: Node[]; fits: number } {
 	const nodes = new Map<string, Node>();
@@ -135,11 +138,14 @@ function forest(rows: ReadonlyMap<string, Row>, numbers: ReadonlyMap<string, Num
 		let node = nodes.get(row.id);
 		if (node) return node;
 		const n = numbers.get(row.id);
-		node = { row, children: [], memory: n?.[1] ?? null, cpu: n?.[3] ?? null, below: 0 };
+		node = { row, children: NONE, memory: n?.[1] ?? null, cpu: n?.[3] ?? null, below: 0, value: null };
 		nodes.set(row.id, node);
 		const above = row.parent && !view.isFlat ? rows.get(row.parent) : undefined;
-		if (above) put(above).children.push(node);
-		else tops.push(node);
+		if (above) {
+			const top = put(above);
+			if (top.children === NONE) top.children = [node];
+			else top.children.push(node);
+		} else tops.push(node);
 		return node;
 	};
 	let fits = 0;
