@@ -8,8 +8,11 @@ describe("the list of logs of jobs", function()
 	local dir
 	before_each(function()
 		dir = Told.folder()
-		assert(os.execute(("cd %s && mkdir jobs && for p in B A C; do mkdir jobs/$p && cd jobs/$p && seq -f 'j%%04g' 1 700 | xargs mkdir && cd ../..; done"):format(dir)))
+		assert(os.execute(("mkdir %s/jobs"):format(dir)))
 	end)
+	local function fill(projects, n)
+		assert(os.execute(("cd %s/jobs && for p in %s; do mkdir $p && cd $p && seq -f 'j%%04g' 1 %d | xargs mkdir && cd ..; done"):format(dir, projects, n)))
+	end
 	after_each(function() os.execute("rm -rf " .. dir) end)
 
 	--- All of it; between(n) is called after each piece.
@@ -30,6 +33,7 @@ describe("the list of logs of jobs", function()
 	end
 
 	it("is whole, by name, in pieces", function()
+		fill("B A C", 700)
 		local out, seen, pieces = all()
 		assert.are.same({ 2100, 3 }, { #out, pieces })
 		assert.are.same({ "A/j0001", "C/j0700" }, { out[1].id, out[#out].id })
@@ -37,6 +41,7 @@ describe("the list of logs of jobs", function()
 		assert.are.same({ 700, 1 }, { #all "B", select(3, all "B") })
 	end)
 	it("misses none because others went between two pieces, the last one of a piece with them", function()
+		fill("B A C", 700)
 		local _, seen = all(nil, function(n)
 			if n == 1 then os.execute(("rm -rf %s/jobs/A %s/jobs/B/j00?? %s/jobs/B/j0[123]??"):format(dir, dir, dir)) end
 		end)
@@ -44,12 +49,12 @@ describe("the list of logs of jobs", function()
 		for i = 400, 700 do assert.is_true(seen[("B/j%04d"):format(i)], i) end
 	end)
 	it("ends with a piece that is full", function()
-		os.execute(("rm -rf %s/jobs/A %s/jobs/C && cd %s/jobs/B && seq -f 'j%%04g' 701 1000 | xargs mkdir"):format(dir, dir, dir))
+		fill("B", 1000)
 		local out, _, pieces = all()
 		assert.are.same({ 1000, 1 }, { #out, pieces })
 	end)
 	it("passes over what is no folder of ours, and is empty where there is none", function()
-		os.execute(("rm -rf %s/jobs/* && mkdir %s/jobs/P && ln -s / %s/jobs/P/link && touch %s/jobs/P/file && mkdir -m 777 %s/jobs/P/open"):format(dir, dir, dir, dir, dir))
+		os.execute(("mkdir %s/jobs/P && ln -s / %s/jobs/P/link && touch %s/jobs/P/file && mkdir -m 777 %s/jobs/P/open"):format(dir, dir, dir, dir))
 		assert.are.equal(0, #all())
 		os.execute("rm -rf " .. dir .. "/jobs")
 		assert.are.equal(0, #all())
