@@ -184,6 +184,15 @@ static int prepare_file(struct work *k, struct step *s, const struct fileset_fil
 	return rc;
 }
 
+/* A link is followed by who reads: put a file in its place, and what it leads to is not read any more. */
+static int refuse_link(struct work *k, const char *name, struct err *err)
+{
+	struct stat st;
+	if (fstatat(k->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode))
+		return err_set(err, "unable to replace %s: it is a link; change what it leads to", name);
+	return 0;
+}
+
 static int prepare(struct work *k, struct err *err)
 {
 	const struct fileset *now = k->w->now, *want = k->w->want;
@@ -191,6 +200,8 @@ static int prepare(struct work *k, struct err *err)
 		const struct fileset_file *f = &want->at[i], *before = fileset_find(now, f->name);
 		if (is_same(f, before))
 			continue;
+		if (before && refuse_link(k, f->name, err) < 0)
+			return -1;
 		struct step *s = &k->steps[k->n++];
 		s->what = before ? STEP_REPLACE : STEP_ADD;
 		s->name = f->name;
@@ -198,8 +209,11 @@ static int prepare(struct work *k, struct err *err)
 			return -1;
 	}
 	for (size_t i = 0; i < now->n; i++)
-		if (!fileset_find(want, now->at[i].name))
+		if (!fileset_find(want, now->at[i].name)) {
+			if (refuse_link(k, now->at[i].name, err) < 0)
+				return -1;
 			k->steps[k->n++] = (struct step){ .what = STEP_REMOVE, .name = now->at[i].name };
+		}
 	return 0;
 }
 

@@ -49,6 +49,19 @@ describe("a set of files", function()
 		assert.same({ ["a.lua"] = "one", ["b.lua"] = "two" }, fileset.read(dir .. "/.before"))
 	end)
 
+	it("has no file put in the place of a link: what that leads to would not be read any more", function()
+		sh "mkdir d; mv b.lua d; ln -s d/b.lua b.lua"
+		assert.same({ ["a.lua"] = "one", ["b.lua"] = "two" }, fileset.read(dir))
+		for _, want in ipairs { { ["a.lua"] = "new" }, { ["a.lua"] = "new", ["b.lua"] = "new" } } do
+			local ok, why = fileset.write(dir, want)
+			assert.is_nil(ok)
+			assert.equal("unable to replace b.lua: it is a link; change what it leads to", why)
+		end
+		assert.equal("a.lua b.lua d notes.txt", list())
+		assert.equal("one", helper.read(dir .. "/a.lua"))
+		assert.is_true(fileset.write(dir, { ["a.lua"] = "new", ["b.lua"] = "two" }))
+	end)
+
 	it("is as it was where one file cannot be put in place", function()
 		local now = fileset.read(dir)
 		sh "mkdir z.lua" -- comes between reading and writing

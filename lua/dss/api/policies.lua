@@ -24,7 +24,9 @@ end
 -- errors: of policies/, {file, line, text}.
 function M.state(req)
 	local now = policies.current()
-	req.reply(200, JSON, json.encode { version = now.version, lastGood = now.is_last, observe = now.is_observe, writable = now.is_writable, errors = json.decode(now.errors) })
+	req.reply(200, JSON, json.encode {
+		version = now.version, lastGood = now.is_last, observe = now.is_observe, writable = now.is_writable, errors = json.decode(now.errors),
+	})
 end
 
 function M.versions(req)
@@ -104,11 +106,12 @@ local answers = {
 	taken = function(req, a) req.reply(200, JSON, json.encode { version = a.version, kept = a.kept and FOLDER .. a.kept }) end,
 	conflict = function(req, a) reply_more(req, 409, a.text, { version = a.version }) end,
 	differs = function(req, a)
-		reply_more(req, 409, ("policies/ has files that are not the set in force: %s. Nothing was written; look at them (dssctl policy diff), or say \"overwrite\": true: "
-			.. "they are kept then"):format(a.text), { files = names_of(a.text) })
+		reply_more(req, 409, ("policies/ has files that are not the set in force: %s. Nothing was written; look at them (dssctl policy diff), or "
+			.. "say \"overwrite\": true: they are kept then"):format(a.text), { files = names_of(a.text) })
 	end,
 	not_allowed = function(req, a)
-		errors.reply(req, 403, ("%s. The backend's user may not write there: give it the folder (chown), or save the files as who owns them"):format(a.text))
+		errors.reply(req, 403, ("%s. The backend's user may not write there: give it the folder (chown), or save the files as who owns them")
+			:format(a.text))
 	end,
 	refused = function(req, a) reply_more(req, 500, a.text, { errors = json.decode(a.errors or "[]") }) end,
 	failed = function(req, a) errors.reply_answer(req, "unavailable", a.text) end,

@@ -50,7 +50,8 @@ local function reply_task(req, f, t, process)
 	local state = json.decode(f.json)
 	local more = {
 		limits = { memoryBytes = positive(t.memory_bytes) }, timeoutMs = positive(t.timeout_ms), retries = t.retries, title = t.title,
-		timeline = timeline(t, state), again = can_again(req, t), ends = json.array(not f.ended and auth.may(req.who, f.owner, "abort", f.facts) and { "abort" } or {}),
+		timeline = timeline(t, state), again = can_again(req, t),
+		ends = json.array(not f.ended and auth.may(req.who, f.owner, "abort", f.facts) and { "abort" } or {}),
 		hasLog = t.type == "command" or t.type == "train",
 	}
 	if next(more.limits) == nil then more.limits = json.object {} end

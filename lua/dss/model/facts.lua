@@ -318,7 +318,8 @@ function M.told(kind)
 	local out = {}
 	for i, name in ipairs(sorted(kinds[kind])) do
 		local f = kinds[kind][name]
-		out[i] = { name = name, type = f.type, doc = f.doc, words = f.words, otherwise = f.otherwise, way = f.way or { { [f.type == "time" and "ms" or "member"] = f.field } } }
+		local plain = { { [f.type == "time" and "ms" or "member"] = f.field } }
+		out[i] = { name = name, type = f.type, doc = f.doc, words = f.words, otherwise = f.otherwise, way = f.way or plain }
 	end
 	return out
 end
