@@ -26,7 +26,7 @@ struct config_node {
 	bool is_jupyter_trusted;                   /* its own word counts where a kernel cannot be measured */
 	int64_t lease_longest_ms;                  /* what users may have of leases of notebooks */
 	int leases_each_user;
-	char *web_dir;                             /* the page's files; NULL = those in the binary; owned */
+	char *web_dir; /* the page's files; NULL = those in the binary; owned */
 };
 /* What the keeper's plan took (environment DSS_NODE), so that a file which is just being edited holds up no backend; without it the file
  * as it stands. Errors are put in err, the first one where there are several. */

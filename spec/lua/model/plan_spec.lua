@@ -96,6 +96,16 @@ listen_unix webapps]], text:match "\n(listen.-)\nlog_file")
 			remote_admins = { "boss" } }, require("bind.json").decode(backend:match "env DSS_NODE=([^\n]*)"))
 		assert.equal(make "", make "nginx { enabled = false }")
 	end)
+	it("tells the backend where the page comes from: what was said at the start, else the file, else the binary", function()
+		local function web_dir(text) return require("bind.json").decode(block(text, "backend"):match "env DSS_NODE=([^\n]*)").web_dir end
+		assert.is_nil(web_dir(assert(make "")))
+		assert.equal("/srv/page", web_dir(assert(make 'web { dir = "/srv/page" }')))
+		assert.equal("/tmp/mine", web_dir(assert(plan.make(dir, "7f3a09c2", "/usr/share/dssd", "/usr/bin", "/tmp/mine"))))
+		local got, errors = make '\nweb { dir = "page" }'
+		assert.is_nil(got)
+		assert.equal('config/dss.lua:2: dir: "page" is no absolute path', errors)
+		assert.matches('unknown key "dri", did you mean "dir"', (select(2, make 'web { dri = "/x" }')))
+	end)
 	it("says what a service is declared with", function()
 		local text = assert(make [[
 node { port = 0, control_user = "dss", run_user = "dss-run", cgroups = "v1" }
