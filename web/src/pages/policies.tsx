@@ -24,6 +24,7 @@ interface State {
 	version: number;
 	lastGood: boolean;
 	observe: boolean;
+	writable?: boolean;
 	errors: Wrong[];
 }
 
@@ -120,13 +121,18 @@ export default function Policies() {
 				<Button disabled={!changes.length} onClick={() => setDialog("drop")}>
 					Discard changes
 				</Button>
-				<Button look="main" disabled={!changes.length || checked !== "good" || !isLive} title={!isLive ? "Not connected" : checked === "wrong" ? "There are mistakes" : undefined} onClick={() => setDialog("apply")}>
+				<Button look="main" disabled={!changes.length || checked !== "good" || !isLive || state.value?.writable === false} title={!isLive ? "Not connected" : checked === "wrong" ? "There are mistakes" : undefined} onClick={() => setDialog("apply")}>
 					Apply…
 				</Button>
 			</div>
 			{state.value?.lastGood && (
 				<p class="note" data-tone="warn">
 					The backend started on the last good set: the files in policies/ were not taken. See the mistakes below.
+				</p>
+			)}
+			{state.value?.writable === false && (
+				<p class="note">
+					Read only here: the backend's user may not write in policies/. Change the files on the node, or let it: <code>chown -R :dss policies; chmod -R g+w policies</code>
 				</p>
 			)}
 			<Tabs tabs={TABS} label="Policies" />

@@ -1,6 +1,6 @@
 // task: one thing that runs, waits or has ended: what it is, why it is as it is, its memory and CPU, its processes, its log.
 import "../style/task.css";
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { get, seg } from "../lib/api";
 import { href, place } from "../lib/router";
 import { onFact, rows, tick } from "../state/board";
@@ -8,6 +8,9 @@ import { useLoad } from "../state/load";
 import type { Row } from "../stream/protocol";
 import { Empty, Failed, Loading, State, Text } from "../ui/basics";
 import { Log } from "../ui/log";
+import { Act } from "../ui/confirm";
+import { EndDialog } from "../ui/ends";
+import { verbs, wayOf } from "../ui/ends_do";
 import { currentTab, Tabs, type Tab } from "../ui/tabs";
 import { Usage } from "./task/usage";
 import { EndNote, RunAgain, type Task } from "./task/end";
@@ -18,7 +21,7 @@ import { Why } from "./task/why";
 /** Where a kind's own log is; null: it has none. */
 function logOf(kind: string, ref: string, task: Task | undefined): string | null {
 	const [project = "", second = ""] = ref.split("/");
-	if (kind === "future") return task?.type === "command" || task?.type === "train" ? `/api/tasks/${seg(ref)}/log` : null;
+	if (kind === "future") return task?.hasLog ? `/api/tasks/${seg(ref)}/log` : null;
 	if (kind === "training") return `/api/tasks/${seg(ref)}/log`;
 	if (kind === "recipe" || kind === "job") return `/api/jobs/${seg(project)}/${seg(second)}/log`;
 	if (kind === "webapp") return `/api/webapps/${seg(project)}/${seg(second)}/log`;
@@ -37,6 +40,7 @@ export default function TaskPage() {
 	const at = id.indexOf(":");
 	const kind = id.slice(0, at);
 	const ref = id.slice(at + 1);
+	const [ends, setEnds] = useState(false);
 	tick.value;
 	const live = rows.get(id);
 	const last = useRef<Row>();
@@ -79,6 +83,7 @@ export default function TaskPage() {
 		...(live?.processId ? [{ id: "processes", title: "Processes" }] : []),
 	];
 	const tab = currentTab(tabs);
+	const way = live && wayOf(live);
 	return (
 		<div class="page task">
 			<nav class="crumbs" aria-label="Where this is">
@@ -96,7 +101,12 @@ export default function TaskPage() {
 				</h1>
 				<State state={state} />
 				<span class="push" />
-				{isFuture && task && !task.alive && <RunAgain task={task} />}
+				{isFuture && task?.again && !task.alive && <RunAgain task={task} />}
+				{way && (
+					<Act look="bad" onClick={() => setEnds(true)}>
+						{verbs[way]}…
+					</Act>
+				)}
 			</div>
 			{task && !task.alive && <EndNote task={task} />}
 			{live?.reason && <p class="note" data-tone="warn"><Text text={live.reason} cut={false} /></p>}
@@ -119,6 +129,7 @@ export default function TaskPage() {
 				{tab === "why" && <Why kind={kind} refName={ref} processId={processId} />}
 				{tab === "processes" && processId && <Processes processId={processId} />}
 			</div>
+			{ends && live && <EndDialog of={[live]} onClose={() => setEnds(false)} />}
 		</div>
 	);
 }

@@ -6,7 +6,7 @@ import { useLoad } from "../../state/load";
 import { Button, Empty, Failed, Loading, Time } from "../../ui/basics";
 import { Confirm } from "../../ui/confirm";
 import { tell } from "../../ui/toast";
-import { Changes } from "./apply";
+import { Changes, useTaking } from "./apply";
 import type { Change, PolicyFile } from "./drafts";
 
 interface Version {
@@ -34,14 +34,16 @@ function changes(running: PolicyFile[], then: PolicyFile[]): Change[] {
 function Compared({ version, running, isRunning, onTaken }: { version: number; running: PolicyFile[]; isRunning: boolean; onTaken: () => void }) {
 	const then = useLoad<PolicyFile[]>((s) => get(`/api/policies/versions/${version}`, {}, s), [], [version]);
 	const [asks, setAsks] = useState(false);
+	const { take, question } = useTaking(
+		(overwrite) => post<{ version: number }>("/api/policies/rollback", { version, overwrite: overwrite || undefined }),
+		(r) => {
+			tell(`Version ${r.version} is in force: the files of version ${version}.`);
+			onTaken();
+		},
+	);
 	if (then.error) return <Failed error={then.error} retry={then.reload} />;
 	if (!then.value) return <Loading />;
 	const list = changes(running, then.value);
-	const back = async () => {
-		const r = await post<{ version: number }>("/api/policies/rollback", { version });
-		tell(`Version ${r.version} is in force: the files of version ${version}.`);
-		onTaken();
-	};
 	return (
 		<div style={{ display: "grid", gap: "12px" }}>
 			<div class="head">
@@ -56,10 +58,11 @@ function Compared({ version, running, isRunning, onTaken }: { version: number; r
 			</div>
 			{!isRunning && <Changes changes={list} />}
 			{asks && (
-				<Confirm look="main" title={`Go back to version ${version}`} verb={`Go back to version ${version}`} onDo={back} onClose={() => setAsks(false)}>
+				<Confirm look="main" title={`Go back to version ${version}`} verb={`Go back to version ${version}`} onDo={take} onClose={() => setAsks(false)}>
 					<p>
 						{list.length} {list.length === 1 ? "file changes" : "files change"}: {list.map((c) => c.name).join(", ")}. The set in force stays in the history.
 					</p>
+					{question}
 				</Confirm>
 			)}
 		</div>

@@ -7,7 +7,17 @@ import { Bytes, Button, Text } from "../../ui/basics";
 import { Dialog } from "../../ui/dialog";
 import { tell } from "../../ui/toast";
 
-/** A row of /api/tasks. */
+export interface Moment {
+	at: number;
+	what: string;
+	attempt?: number;
+	kernel?: string;
+	state?: string;
+	cause?: string;
+	text?: string;
+}
+
+/** GET /api/tasks/ID. */
 export interface Task {
 	jobId: string;
 	state: string;
@@ -25,7 +35,13 @@ export interface Task {
 	cause?: string;
 	reason?: string;
 	payload?: { displayName?: string };
-	limits?: { memory?: string };
+	limits?: { memoryBytes?: number };
+	/** it printed into a log of its own */
+	hasLog?: boolean;
+	/** it can be submitted once more: its payload is still there */
+	again?: boolean;
+	/** what happened, oldest first */
+	timeline?: Moment[];
 	error?: {
 		errorType?: string;
 		message?: string;
@@ -101,7 +117,7 @@ function doubled(limit: number): string {
 }
 
 export function RunAgain({ task }: { task: Task }) {
-	const limit = task.error?.detail?.limitBytes;
+	const limit = task.error?.detail?.limitBytes ?? task.limits?.memoryBytes;
 	const helps = higherHelps.has(task.cause ?? "") && limit;
 	const [isOpen, setOpen] = useState(false);
 	const [memory, setMemory] = useState("");

@@ -5,7 +5,7 @@ import { href } from "../../lib/router";
 import { now } from "../../state/board";
 import type { Row } from "../../stream/protocol";
 import { Bytes, clock, Since, Text, Time } from "../../ui/basics";
-import type { Task } from "./end";
+import type { Moment, Task } from "./end";
 
 type Fact = [string, ComponentChildren];
 
@@ -56,19 +56,30 @@ export function Facts({ row, live, task, kind, refName }: { row: Row | undefined
 	);
 }
 
-interface Moment {
+interface Step {
 	at: number;
 	what: string;
 	tone?: string;
 }
 
+const tones: Record<string, string> = { done: "good", failed: "bad", killed: "bad", aborted: "bad" };
+
+function word(m: Moment, attempts: number): string {
+	if (m.what === "started") return `started${m.kernel ? ` on ${m.kernel}` : ""}${m.attempt && attempts > 1 ? `, attempt ${m.attempt}` : ""}`;
+	if (m.what === "ended") return m.state ?? "ended";
+	return m.what;
+}
+
+function steps(row: Row | undefined, task: Task | undefined): Step[] {
+	if (task?.timeline?.length) return task.timeline.map((m) => ({ at: m.at, what: word(m, task.attempt ?? 1), tone: tones[m.state ?? ""] }));
+	const out: Step[] = [];
+	if (row?.submittedAt) out.push({ at: row.submittedAt, what: "submitted" });
+	if (row?.startedAt) out.push({ at: row.startedAt, what: "started" });
+	return out;
+}
+
 export function Timeline({ row, task }: { row: Row | undefined; task: Task | undefined }) {
-	const submitted = row?.submittedAt ?? task?.submitTime;
-	const started = row?.startedAt ?? task?.startTime;
-	const moments: Moment[] = [];
-	if (submitted) moments.push({ at: submitted, what: "submitted" });
-	if (started && task?.state !== "queued") moments.push({ at: started, what: `started${task?.kernel ? ` on ${task.kernel}` : ""}` });
-	if (task?.endTime) moments.push({ at: task.endTime, what: task.state, tone: task.state === "done" ? "good" : "bad" });
+	const moments = steps(row, task);
 	if (moments.length === 0) return null;
 	const isOver = !!task?.endTime;
 	if (!isOver) clock.value;
