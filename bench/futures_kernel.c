@@ -1,6 +1,6 @@
 /*
  * futures_kernel: the smallest kernel that keeps the protocol: proves itself, takes one task and runs it for ever. For counting
- * kernels by the hundred; it ends by TERM or /shutdown.
+ * kernels by the hundred; it ends by TERM or /shutdown. With the argument "breathe" its memory changes each second.
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -17,6 +18,7 @@
 #define CONNECTIONS 6
 #define REQUEST_MAX 4096
 #define PARK_S      20
+#define BREATH      (1 << 20)
 
 struct peer {
 	int fd;
@@ -134,11 +136,27 @@ static void on_bytes(struct peer *p)
 	p->len = 0;
 }
 
-int main(void)
+/* Takes a random part of it, or gives all back. */
+static void breathe(void)
 {
+	static char *air;
+	if (!air)
+		air = mmap(NULL, BREATH, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (air == MAP_FAILED)
+		exit(1);
+	madvise(air, BREATH, MADV_DONTNEED);
+	for (long i = 0, n = rand() % (BREATH / 4096); i < n; i++)
+		air[i * 4096] = 1;
+}
+
+int main(int argc, char **argv)
+{
+	bool is_breathing = argc > 1 && strcmp(argv[1], "breathe") == 0;
+	time_t breath = 0;
 	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
 	socklen_t size = sizeof(at);
 	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	srand((unsigned)getpid());
 	read_secrets();
 	if (bind(listener, (struct sockaddr *)&at, size) < 0 || listen(listener, 8) < 0 ||
 	    getsockname(listener, (struct sockaddr *)&at, &size) < 0)
@@ -154,7 +172,11 @@ int main(void)
 			fds[i + 1] = (struct pollfd){ peers[i].fd, POLLIN, 0 };
 			is_parked |= peers[i].parked_until > 0;
 		}
-		poll(fds, CONNECTIONS + 1, is_parked ? PARK_S * 1000 : -1);
+		poll(fds, CONNECTIONS + 1, is_breathing ? 1000 : is_parked ? PARK_S * 1000 : -1);
+		if (is_breathing && time(NULL) != breath) {
+			breath = time(NULL);
+			breathe();
+		}
 		for (int i = 0; i < CONNECTIONS; i++) {
 			if (peers[i].parked_until && time(NULL) >= peers[i].parked_until)
 				tell_state(&peers[i]);

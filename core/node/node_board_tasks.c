@@ -12,6 +12,7 @@
 
 #define NEAR       50    /* who is nearer to the front than that is told each change of his place */
 #define FAR_MS     10000 /* others that often */
+#define NAMED_MOST ((size_t)64 << 10) /* a payload that is longer is not read for a name */
 #define REASON_MAX 768
 
 /* --- why somebody waits: alike for all of one lane --- */
@@ -79,7 +80,7 @@ static const char *what_of(struct board_row *row, const struct future *f)
 {
 	if (f->title && *f->title)
 		return f->title;
-	if (!row->what) {
+	if (!row->what && f->payload_len <= NAMED_MOST) {
 		char name[512];
 		future_name(f, name, sizeof(name));
 		row->what = strdup(name);

@@ -39,14 +39,16 @@ end
 
 local function leave(s) os.execute("kill " .. s.pid .. " 2>/dev/null") end
 
---- The stream so far: a list of { event, data }; only whole ones.
+--- The stream so far: a list of { event, data }; only whole ones. Each is read once.
 local function messages(s)
-	local out = {}
-	for block in helper.read(s.file):gmatch "(.-)\n\n" do
+	local text = helper.read(s.file)
+	s.messages, s.at = s.messages or {}, s.at or 1
+	for block, after in text:gmatch("(.-)\n\n()", s.at) do
 		local event, data = block:match "event: ([^\n]+)", block:match "data: ([^\n]*)"
-		if event and data then out[#out + 1] = { event = event, data = assert(json.decode(data), data) } end
+		if event and data then s.messages[#s.messages + 1] = { event = event, data = assert(json.decode(data), data) } end
+		s.at = after
 	end
-	return out
+	return s.messages
 end
 
 --- What a page makes of it: rows and numbers by id, the last rev, all that was ever told of each id, how often whole.
@@ -204,18 +206,29 @@ describe("the board", function()
 
 	it("tells numbers beside the rows, which grow with the process", function()
 		local s = follow(bob)
-		local status, answer = node:http("POST", "/api/futures",
-			{ type = "python", pool = "two", payload = { callable = "marks:eat", args = json.array { 100 * MB, 20 } } }, { key = bob })
-		assert.equal(200, status)
-		local id = "future:" .. answer.jobId
+		local function submit(payload)
+			local status, answer = node:http("POST", "/api/futures", { type = "python", pool = "two", payload = payload }, { key = bob })
+			assert.equal(200, status)
+			return answer.jobId
+		end
+		local eats = submit { callable = "marks:eat", args = json.array { 100 * MB, 600 } }
+		local burns = submit { callable = "timeit:timeit", args = json.array { "sum(range(1000000))" } }
+		local id = "future:" .. eats
 		local b = wait_row(s, id, function(_, n) return n and n[2] ~= json.null and n[2] > 100 * MB end, "memory")
 		assert.is_true(b.numbers[id][3] >= b.numbers[id][2])
 		assert.is_nil(b.rows[id].memoryBytes)
 		local row = list(bob, "memory > 100m and kind = future")[id]
 		assert.is_true(row.memoryBytes > 100 * MB and row.peakBytes >= row.memoryBytes)
-		wait_row(s, id, function(_, n) return n and n[5] ~= json.null and n[5] > 0 end, "processor time")
-		assert.equal(200, (node:http("DELETE", "/api/futures/" .. answer.jobId, nil, { key = bob })))
-		wait_gone(s, id)
+		local first
+		wait_row(s, "future:" .. burns, function(_, n)
+			local spent = n and n[5] ~= json.null and n[4] ~= json.null and n[4] > 0 and n[5]
+			first = first or spent
+			return spent and spent > first
+		end, "processor time")
+		for _, task in ipairs { eats, burns } do
+			assert.equal(200, (node:http("DELETE", "/api/futures/" .. task, nil, { key = bob })))
+			wait_gone(s, "future:" .. task)
+		end
 		leave(s)
 	end)
 
@@ -386,6 +399,49 @@ describe("the board", function()
 		wait_gone(s, recipe)
 		wait_for("the topic", function() return board(s).topics.jobs end)
 		leave(s)
+	end)
+
+	it("comes in pieces where it is long, and in full to who did not read for a while", function()
+		local blocker = start(bob, "pieces")
+		local script = [[
+import http.client, json, sys
+port, key, n = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+c = http.client.HTTPConnection("127.0.0.1", port)
+for i in range(n):
+    body = {"type": "python", "pool": "one", "title": "t%d " % i + "x" * 450, "payload": {"callable": "marks:echo"}}
+    c.request("POST", "/api/futures", json.dumps(body), {"Authorization": "Bearer " + key, "Content-Type": "application/json"})
+    r = c.getresponse()
+    text = r.read()
+    if r.status != 200:
+        sys.exit(text)
+print("done")]]
+		local function submit(n) assert.equal("done", (Instance.run { "/usr/bin/python3", "-c", script, tostring(node:port()), bob, tostring(n) })) end
+		local function titles(s)
+			local n = 0
+			for _, row in pairs(board(s).rows) do n = n + (row.what:find "^t%d+ x" and 1 or 0) end
+			return n
+		end
+		submit(600)
+		local whole, slow = follow(bob), follow(bob)
+		wait_for("all rows", function() return titles(whole) == 600, titles(whole) end, 30)
+		assert.equal(1, board(whole).whole)
+		local pieces = 0
+		for _, m in ipairs(messages(whole)) do pieces = pieces + (m.event == "board" and #m.data.rows > 50 and 1 or 0) end
+		assert.is_true(pieces >= 2, pieces)
+		wait_for("all rows, here too", function() return titles(slow) == 600 end, 20)
+		os.execute("kill -STOP " .. slow.pid)
+		submit(600)
+		wait_for("the new rows", function() return titles(whole) == 1200, titles(whole) end, 20)
+		os.execute("kill -CONT " .. slow.pid)
+		wait_for("what it did not read", function() return titles(slow) == 1200, titles(slow) end, 20)
+		assert.equal(1, board(slow).whole)
+		local other = follow(eve)
+		assert.is_nil(helper.read(other.file):find("t1 x", 1, true))
+		open_gate "pieces"
+		wait_gone(whole, "future:" .. blocker)
+		wait_for("the end of all", function() return titles(whole) == 0, titles(whole) end, 60)
+		wait_for("the end of all, here too", function() return titles(slow) == 0, titles(slow) end, 60)
+		for _, s in ipairs { whole, slow, other } do leave(s) end
 	end)
 
 	it("begins anew after a restart of the backend, with what runs", function()

@@ -106,7 +106,7 @@ describe("docs/filters.md", function()
 	end)
 
 	it("names every fact of every kind, with its type and meaning, and no other", function()
-		for kind, title in pairs { process = "Processes", task = "Tasks", pool = "Pools", recipe = "Recipes", webapp = "Webapps", user = "Users", node = "The node" } do
+		for kind, title in pairs { process = "Processes", task = "Tasks", pool = "Pools", recipe = "Recipes", webapp = "Webapps", user = "Users", node = "The node", board = "The board" } do
 			local part = assert(page:match("\n### " .. title .. "[^\n]*\n(.*)"), title):gsub("\n###.*", "")
 			local want, got = {}, {}
 			for i, d in ipairs(facts.docs(kind)) do want[i] = ("| `%s` | %s | %s |"):format(d.name, d.type, d.doc) end
