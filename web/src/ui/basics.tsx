@@ -52,7 +52,7 @@ export function Since({ at, until }: { at: number | undefined | null; until?: nu
 	if (!until) clock.value; // counts on
 	return (
 		<time class="num" dateTime={new Date(at).toISOString()} title={exact(at)}>
-			{duration(Math.max(0, Math.floor(((until ?? now()) - at) / 1000) * 1000) || 0)}
+			{duration(until ? until - at : Math.max(0, Math.floor((now() - at) / 1000) * 1000))}
 		</time>
 	);
 }

@@ -21,6 +21,8 @@ interface LifeCurve {
 }
 
 const TAIL_MOST = 900;
+const BEFORE_MS = 2000;
+const CPU_LEAST = 0.1; // the axis reaches 10 % of a core at least
 
 interface Tail {
 	times: number[];
@@ -48,7 +50,9 @@ export function Usage({ id, processId, row, task }: { id: string; processId: str
 	const detail = task?.error?.detail;
 	const limit = row?.limitBytes ?? loaded.value?.limitBytes ?? detail?.limitBytes;
 	const peak = peakOf(id) ?? loaded.value?.peakBytes ?? detail?.peakBytes;
-	const data = useMemo(() => join(loaded.value, tail.current, task), [loaded.value, seen, task]);
+	// a kernel lived before its task: that is not the task's
+	const from = (row?.startedAt ?? task?.startTime ?? 0) - BEFORE_MS;
+	const data = useMemo(() => join(loaded.value, tail.current, task, from), [loaded.value, seen, task, from]);
 
 	if (!processId && !detail) return <p class="dim">It has no process yet: it uses nothing.</p>;
 	if (loaded.isLoading && !data.times.length) return <Loading lines={3} />;
@@ -91,7 +95,7 @@ export function Usage({ id, processId, row, task }: { id: string; processId: str
 							...(limit ? [{ label: "Limit", color: "--k-limit", values: data.times.map(() => limit), dash: true }] : []),
 						]}
 					/>
-					{data.cpu.some((v) => v !== null) && <Chart label="CPU" times={data.times} format={cpu} height={90} curves={[{ label: "CPU", color: "--k-cpu", values: data.cpu, fill: true }]} />}
+					{data.cpu.some((v) => v !== null) && <Chart label="CPU" times={data.times} format={cpu} most={CPU_LEAST} height={90} curves={[{ label: "CPU", color: "--k-cpu", values: data.cpu, fill: true }]} />}
 				</>
 			) : (
 				<p class="dim">{task && !task.alive ? "Its curve is no longer kept." : "A curve is drawn once it was measured twice."}</p>
@@ -101,14 +105,16 @@ export function Usage({ id, processId, row, task }: { id: string; processId: str
 }
 
 /** The server's curve, then what the stream told since. */
-function join(life: LifeCurve | undefined, tail: Tail, task: Task | undefined): Tail {
+function join(life: LifeCurve | undefined, tail: Tail, task: Task | undefined, from: number): Tail {
 	const out: Tail = { times: [], memory: [], cpu: [] };
 	life?.memoryBytes.forEach((v, i) => {
-		out.times.push(life.fromAt + i * life.stepMs);
+		const at = life.fromAt + i * life.stepMs;
+		if (at < from) return;
+		out.times.push(at);
 		out.memory.push(v);
 		out.cpu.push(life.cpuShare[i] ?? null);
 	});
-	if (!life?.memoryBytes.length)
+	if (!out.times.length)
 		for (const p of task?.error?.detail?.lastMinute ?? []) {
 			out.times.push(p.t);
 			out.memory.push(p.memoryBytes);
