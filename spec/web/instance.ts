@@ -7,6 +7,7 @@
 //         const id = await node.submit({ type: "python", payload: { … } });
 //
 // All tests of a file with the same `instance` share one; it is stopped and removed after them, also when one failed.
+import AxeBuilder from "@axe-core/playwright";
 import { test as base, expect, type Page } from "@playwright/test";
 import { execFile, execFileSync, spawnSync } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, chownSync, writeFileSync } from "node:fs";
@@ -347,6 +348,14 @@ export function complaints(page: Page): string[] {
 	});
 	page.on("pageerror", (e) => said.push(`uncaught: ${e.message}`));
 	return said;
+}
+
+/** What axe finds that keeps people from using the page: "rule: what · where", none = []. */
+export async function barriers(page: Page): Promise<string[]> {
+	const { violations } = await new AxeBuilder({ page }).analyze();
+	return violations
+		.filter((v) => v.impact === "serious" || v.impact === "critical")
+		.map((v) => `${v.id}: ${v.help} · ${v.nodes.map((n) => n.target.join(" ")).slice(0, 5).join(", ")}`);
 }
 
 export const test = base.extend<object, { instance: InstanceOptions; node: Instance }>({

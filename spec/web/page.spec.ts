@@ -1,5 +1,5 @@
 // The page as a whole: it comes, does only what its policy allows, and lets in who has a key.
-import { complaints, expect, signIn, test } from "./instance";
+import { barriers, complaints, expect, signIn, test } from "./instance";
 
 test.describe("the page", () => {
 	test("comes with a policy that forbids what is not the daemon's own, and nobody has to break it", async ({ page, node }) => {
@@ -24,6 +24,17 @@ test.describe("the page", () => {
 		expect(await page.evaluate(() => document.cookie)).toBe("");
 		expect(page.url()).not.toContain(await node.key("anna"));
 	});
+
+	for (const theme of ["light", "dark"] as const)
+		test(`keeps nobody out: ${theme}`, async ({ page, node }) => {
+			await page.emulateMedia({ colorScheme: theme });
+			await page.goto(node.baseURL + "/");
+			await expect(page.getByRole("button", { name: "Log in" })).toBeVisible();
+			expect(await barriers(page)).toEqual([]);
+			await signIn(page, node);
+			await expect(page.getByRole("heading", { level: 1, name: "Background tasks" })).toBeVisible();
+			expect(await barriers(page)).toEqual([]);
+		});
 
 	test("speaks with the daemon alone, and says nothing on the console", async ({ page, node }) => {
 		const said = complaints(page), elsewhere: string[] = [];
