@@ -49,9 +49,24 @@ static void add_kept(json_t *rows)
 	}
 }
 
+static void add_gone(json_t *rows)
+{
+	json_t *row;
+	size_t i;
+	char text[PATH_ROOM];
+	json_array_foreach(rows, i, row)
+	{
+		if (!json_is_true(json_object_get(row, "fileGone")))
+			continue;
+		snprintf(text, sizeof(text), "%.1000s (its file is gone)", rest_text(row, "notebook"));
+		json_object_set_new(row, "notebook", json_string_nocheck(text));
+	}
+}
+
 static void print_list(json_t *rows)
 {
 	add_kept(rows);
+	add_gone(rows);
 	list_print(rows, columns);
 }
 

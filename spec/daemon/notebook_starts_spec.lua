@@ -245,6 +245,8 @@ describe("a notebook's kernel", function()
 		os.remove(n.node.dir .. "/projects/SMALL/file.ipynb")
 		_, r = n:await(kernel, "it to be told", function(row) return row.fileGone end)
 		assert.are.same({ session, "SMALL/file.ipynb", "SMALL", "ann", true }, { r.id, r.notebook, r.project, r.user, r.fileGone })
+		local shown = n.node:ctl "notebooks"
+		assert.truthy(shown:find("SMALL/file.ipynb (its file is gone)", 1, true), shown)
 		assert.are.equal("6", n:cell(kernel, "kept"))
 		n:write("SMALL/file.ipynb", '{"cells":[],"metadata":{},"nbformat":4,"nbformat_minor":5}')
 		n:await(kernel, "it to be there again", function(row) return not row.fileGone end)
