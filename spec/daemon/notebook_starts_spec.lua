@@ -143,7 +143,7 @@ print(json.dumps([d["path"], d["user"], d["message"]]))]=], n.node.dir .. "/db/d
 		finish("k6", pid)
 	end)
 
-	it("takes no other process than the one that came with its nonce, and that one as often as it asks", function()
+	it("takes no other process than the one that came with its nonce", function()
 		local answer = announce("k5", "SMALL/a.ipynb")
 		local nonce = answer.answer.nonce
 		local pid = launch(answer)
