@@ -1,7 +1,9 @@
 /* policy: the policies of an instance: what is in force, a check before saving, their specs, differences, the versions before, and back to one of them. */
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/text.h"
@@ -130,6 +132,28 @@ static int check(struct ctl *ctl, int argc, char **argv)
 
 /* --- test --- */
 
+/* Specs are programs: those of an instance whose policies are the backend's user's root runs as that user. Of any other folder: as it is called. */
+static int run_tests_of(const char *dir, char **child, struct err *err)
+{
+	char path[PATH_MAX], inside[PATH_MAX + 16], db[PATH_MAX + 32];
+	struct stat folder, backend;
+	if (realpath(dir, path) == NULL)
+		return child_run(child, err);
+	child[2] = path;
+	/* DIR, DIR/policies or DIR/policies/spec */
+	snprintf(inside, sizeof(inside), "%s/policies", path);
+	bool is_instance = stat(inside, &folder) == 0;
+	if (!is_instance && stat(path, &folder) < 0)
+		return child_run(child, err);
+	bool is_backends = false;
+	for (int up = 0; !is_backends && up < 3; up++) {
+		static const char *const ways[] = { "db", "../db", "../../db" };
+		snprintf(db, sizeof(db), "%s/%s", path, ways[up]);
+		is_backends = stat(db, &backend) == 0 && backend.st_uid == folder.st_uid;
+	}
+	return is_backends ? child_run_as(child, backend.st_uid, backend.st_gid, err) : child_run(child, err);
+}
+
 static int test(struct ctl *ctl, int argc, char **argv)
 {
 	const struct opt opts[] = { { 0 } };
@@ -158,7 +182,7 @@ static int test(struct ctl *ctl, int argc, char **argv)
 	for (int i = 0; i < words.ncommand && n < OPT_WORDS_MAX; i++)
 		child[n++] = words.command[i];
 	fflush(stdout);
-	int status = words.count > 0 ? child_run(child, &err) : policy_files_run(ctl, child, &err);
+	int status = words.count > 0 ? run_tests_of(words.words[0], child, &err) : policy_files_run(ctl, child, &err);
 	if (status < 0)
 		return ctl_fail(CTL_FAILED, "%s", err.text);
 	return status <= CTL_USAGE || status == CTL_INTERRUPTED ? status : CTL_FAILED;
