@@ -18,7 +18,7 @@
 #define CONNECTIONS 6
 #define REQUEST_MAX 4096
 #define PARK_S      20
-#define BREATH      (1 << 20)
+#define BREATH      (64 << 10)
 
 struct peer {
 	int fd;
