@@ -134,6 +134,12 @@ export default function Tasks() {
 		setQuery({ open: undefined });
 		focusTable();
 	};
+	// What had the focus before may have ended with its row.
+	const hadDialog = useRef(false);
+	useEffect(() => {
+		if (hadDialog.current && !ends.value && document.activeElement === document.body) focusTable();
+		hadDialog.current = ends.value !== null;
+	}, [ends.value]);
 	const endThese = (of: Row[]) => of.length && (ends.value = of);
 	useShortcuts([
 		{ keys: "e", does: "end the chosen rows, or the one at hand; shows first what will end", run: () => endThese(endable(list.length ? list : current.value ? [rows.get(current.value.id) ?? current.value] : [])) },

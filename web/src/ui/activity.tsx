@@ -142,9 +142,13 @@ function Panel({ onClose, onEnd }: { onClose: () => void; onEnd: (r: Row) => voi
 			const t = e.target as HTMLElement;
 			if (!panel.current?.contains(t) && !t.closest(".activity-button, dialog, .toasts")) onClose();
 		};
+		// Wherever the focus went: the button that had it may have gone with its row.
+		const leave = (e: KeyboardEvent) => e.key === "Escape" && !document.querySelector("dialog[open]") && onClose();
 		addEventListener("mousedown", outside);
+		addEventListener("keydown", leave);
 		return () => {
 			removeEventListener("mousedown", outside);
+			removeEventListener("keydown", leave);
 			if (before instanceof HTMLElement && (document.activeElement === document.body || panel.current?.contains(document.activeElement))) before.focus();
 		};
 	}, []);
@@ -155,11 +159,6 @@ function Panel({ onClose, onEnd }: { onClose: () => void; onEnd: (r: Row) => voi
 			role="dialog"
 			aria-label="My activity"
 			tabIndex={-1}
-			onKeyDown={(e) => {
-				if (e.key !== "Escape") return;
-				e.stopPropagation();
-				onClose();
-			}}
 			onClick={(e) => (e.target as HTMLElement).closest("a") && onClose()}
 		>
 			<header>

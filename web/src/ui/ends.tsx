@@ -1,6 +1,6 @@
 // ends: the question before something is ended: exactly what ends and what is lost, one button, what became of each.
 import { useComputed, useSignal } from "@preact/signals";
-import { useEffect, useMemo } from "preact/hooks";
+import { useEffect, useMemo, useRef } from "preact/hooks";
 import { ApiError } from "../lib/api";
 import { bytes, plain } from "../lib/format";
 import { memoryOf, rows, tick } from "../state/board";
@@ -132,11 +132,20 @@ export function EndDialog({ of, onClose }: { of: Row[]; onClose: () => void }) {
 		for (const e of ends) if (e.step.value === "asked" && !isBusy.value && !rows.has(e.row.id)) e.step.value = "ended";
 	}, [seen, ends, isBusy.value]);
 
+	// Once it is said what ends the focus goes to the button that does it, unless somebody moved it.
+	const footer = useRef<HTMLSpanElement>(null);
+	useEffect(() => {
+		const dialog = footer.current?.closest("dialog");
+		if (asked.value && dialog && (document.activeElement === dialog || document.activeElement === dialog.querySelector("header button"))) dialog.querySelector<HTMLElement>("footer [data-look='bad']")?.focus();
+	}, [asked.value]);
+
 	const go = async () => {
 		isBusy.value = true;
 		isOver.value = true;
 		await endAll(ends);
 		isBusy.value = false;
+		// The button that had it may be gone.
+		if (!ends.some((e) => e.step.value === "failed")) footer.current?.closest("dialog")?.querySelector<HTMLElement>("footer .button")?.focus();
 	};
 	const memory = asked.value?.memoryBytes ?? ends.reduce((sum, e) => sum + (told.get(e.row.id)?.memoryBytes ?? 0), 0);
 	const verb = verbFor(ends.map((e) => e.row));
@@ -148,11 +157,9 @@ export function EndDialog({ of, onClose }: { of: Row[]; onClose: () => void }) {
 			onClose={onClose}
 			footer={
 				<>
-					{isOver.value && (
-						<span class="ends-sum" role="status">
-							{ended.value === all ? `All ${all} ended.` : failed.value && !isBusy.value ? `${ended.value} of ${all} ended; not ended: ${names(ends.filter((e) => e.step.value === "failed"))}.` : `${ended.value} of ${all} ended.`}
-						</span>
-					)}
+					<span ref={footer} class="ends-sum" role="status">
+						{isOver.value && (ended.value === all ? `All ${all} ended.` : failed.value && !isBusy.value ? `${ended.value} of ${all} ended; not ended: ${names(ends.filter((e) => e.step.value === "failed"))}.` : `${ended.value} of ${all} ended.`)}
+					</span>
 					<Button onClick={onClose}>{isOver.value && !isBusy.value ? "Close" : "Cancel"}</Button>
 					{(!isOver.value || (failed.value > 0 && !isBusy.value)) && (
 						<Act look="bad" disabled={!asked.value || !all || isBusy.value} onClick={() => void go()}>

@@ -319,7 +319,7 @@ export function Table<T>(p: TableProps<T>) {
 							{c.sortable && p.onSort ? (
 								<button type="button" onClick={() => onHeadClick(c)}>
 									{c.title}
-									<span aria-hidden="true">{p.sort?.by === c.id ? (p.sort.down ? "↓" : "↑") : ""}</span>
+									{p.sort?.by === c.id && <span aria-hidden="true">{p.sort.down ? "↓" : "↑"}</span>}
 								</button>
 							) : (
 								c.title

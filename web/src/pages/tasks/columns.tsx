@@ -103,12 +103,12 @@ function Cpu({ share }: { share: number | null }) {
 const NARROW = 640;
 
 export const columns: Column<Row>[] = [
-	{ id: "what", title: "What", width: "minmax(150px, 2fr)", sortable: true, from: NARROW, live: true, render: (r) => <What row={r} /> },
+	{ id: "what", title: "What", width: "minmax(150px, 3fr)", sortable: true, from: NARROW, live: true, render: (r) => <What row={r} /> },
 	{ id: "what", title: "What", width: "minmax(0, 1fr)", sortable: true, until: NARROW - 1, render: (r) => <Narrow row={r} /> },
 	{ id: "kind", title: "Kind", width: "84px", sortable: true, from: NARROW, render: (r) => <Kind kind={r.kind} /> },
-	{ id: "project", title: "Project", width: "minmax(64px, 0.8fr)", sortable: true, from: 1000, render: (r) => <Text text={r.project} /> },
+	{ id: "project", title: "Project", width: "minmax(64px, 0.7fr)", sortable: true, from: 1000, render: (r) => <Text text={r.project} /> },
 	{ id: "user", title: "Owner", width: "minmax(64px, 0.7fr)", sortable: true, from: 760, render: (r) => <Text text={r.user} /> },
-	{ id: "state", title: "State", width: "minmax(96px, 2.8fr)", sortable: true, from: NARROW, render: (r) => <StateCell row={r} /> },
+	{ id: "state", title: "State", width: "minmax(96px, 2.6fr)", sortable: true, from: NARROW, render: (r) => <StateCell row={r} /> },
 	{
 		id: "elapsed",
 		title: "Elapsed",
