@@ -8,6 +8,7 @@
 #include "base/map.h"
 #include "fleet/curve.h"
 #include "net/json.h"
+#include "node/node_notebook.h"
 #include "node/node_orders.h"
 #include "node/node_sample.h"
 #include "sys/clock.h"
@@ -356,6 +357,22 @@ static void on_samples(void *data, const struct wire_view *msg)
 	}
 }
 
+/* A kernel of a notebook is put into its box while it runs already: the keeper tells no start of it. */
+static void meet_notebook(void *data, struct notebook_kernel *k)
+{
+	struct node_meter *t = data;
+	struct metered *p = map_get(t->by_process, k->process);
+	if (!k->is_alive || !k->process[0] || (p && p->is_seen) || !(p = metered_of(t, k->process)))
+		return;
+	p->is_seen = p->is_known = true;
+	p->pid = k->pid;
+	p->last.started_wall_ms = k->started_ms;
+	snprintf(p->kind, sizeof(p->kind), "notebook");
+	copy(p->who.user, k->user);
+	copy(p->who.project, k->project);
+	meter_note(t->book, p->process, &p->last);
+}
+
 static void on_timer(void *data)
 {
 	struct node_meter *t = data;
@@ -365,6 +382,7 @@ static void on_timer(void *data)
 	size_t cursor = 0, open = 0;
 	int64_t now = clock_mono_ms();
 	loop_timer_start(t->timer, EVERY_MS);
+	node_notebooks_each(n->notebooks, meet_notebook, t);
 	if (!n->keeper || !n->facts.is_connected || n->is_without_samples)
 		return;
 	for (struct metered *p; (p = map_next(t->by_process, &cursor));) {

@@ -466,3 +466,60 @@ print("done")]]
 		leave(again)
 	end)
 end)
+
+describe("the board with notebooks", function()
+	local PYTHON = "/usr/bin/python3"
+	local has_jupyter = os.execute(PYTHON .. " -s -c 'import jupyter_server, ipykernel' 2>/dev/null")
+	teardown(function()
+		for _, s in ipairs(streams) do
+			leave(s)
+			os.remove(s.file)
+		end
+		if has_jupyter then node:remove() end
+	end)
+
+	it("shows a kernel of a notebook to its owner, with moments that stand still while it is idle", function()
+		if not has_jupyter then return pending "jupyter_server or ipykernel is not installed" end
+		streams = {}
+		node = Instance.new { config = "jupyter {}", policies = { ["10.lua"] = [[ pool "fek" { kernel = python {}, limits = { memory = "256m" }, warm = { min = 0, max = 1 } } ]] } }
+		node:start()
+		local ann, bob = make "ann", make "bob"
+		project("SALES", 'project { owner = "ann" }')
+		local function jupyter(verb, ...)
+			local address = ("http://127.0.0.1:%d"):format(math.tointeger(json.decode(node:read "run/ports.json").jupyter))
+			local out, why = Instance.run_apart { PYTHON, "-s", "spec/daemon/notebook_client.py", address, node.dir .. "/config/jupyter.token", verb, ... }
+			return json.decode(out) or error(verb .. ": " .. out .. why, 2)
+		end
+		local anns, bobs, admins = follow(ann), follow(bob), follow(admin_key())
+		local kernel = jupyter("start", "SALES/a <b>.ipynb").kernel
+		local id = "notebook:" .. kernel
+		local function rests(row) return row and row.state == "idle" and row.silentAt end
+		local row = wait_row(anns, id, rests, "rest").rows[id]
+		assert.same({ "a <b>", "SALES", "ann", "unload" }, { row.what, row.project, row.user, row.ends[1] })
+		assert.is_true(row.pid > 1 and row.silentAt > 1600000000000 and row.silentAt <= row.startedAt + 60000)
+		wait_for("its curve", function() return (node:http("GET", "/api/curves/" .. row.processId, nil, { key = ann })) == 200, (node:http("GET", "/api/curves/" .. row.processId)) end, 20)
+		assert.equal(404, (node:http("GET", "/api/curves/" .. row.processId, nil, { key = bob })))
+		-- two more readings of its box: what changes then are numbers alone
+		local numbers = 0
+		local function count()
+			local n = 0
+			for _, m in ipairs(messages(admins)) do n = n + (m.event == "board" and #(m.data.numbers or {}) > 0 and 1 or 0) end
+			return n
+		end
+		numbers = count()
+		local told = #board(anns).told[id]
+		wait_for("more numbers", function() return count() >= numbers + 2 end, 30)
+		local b = board(anns)
+		assert.equal(row.silentAt, b.rows[id].silentAt)
+		local rows = 0
+		for i = told + 1, #b.told[id] do rows = rows + (b.told[id][i] ~= "number" and 1 or 0) end
+		assert.is_true(rows <= 1, table.concat(b.told[id], " "))
+		local answer = jupyter("cell", kernel, "print(1)", "30")
+		assert.is_nil(answer.error, json.encode(answer))
+		wait_row(anns, id, function(r) return rests(r) and r.silentAt > row.silentAt end, "its work")
+		assert.equal(200, (node:http("DELETE", "/api/notebooks/" .. row.ref, nil, { key = ann })))
+		wait_gone(anns, id)
+		assert.is_nil(helper.read(bobs.file):find(kernel, 1, true))
+		wait_for("the topic", function() return board(admins).topics.notebooks end)
+	end)
+end)
