@@ -52,7 +52,7 @@ const columns: Column<Shown>[] = [
 	{
 		id: "outputs",
 		title: "Builds",
-		width: "minmax(130px, 2fr)",
+		width: "minmax(130px, 1.6fr)",
 		sortable: true,
 		from: TWO_LINES,
 		render: (s) => (
@@ -77,8 +77,8 @@ const columns: Column<Shown>[] = [
 		),
 	},
 	{ id: "mode", title: "What is run", width: "90px", from: 1100, render: (s) => <span title={modeOf(s.job.def.type)?.says}>{modeOf(s.job.def.type)?.short ?? ""}</span> },
-	{ id: "project", title: "Project", width: "minmax(70px, 1fr)", sortable: true, from: TWO_LINES, render: (s) => <Text text={s.project} /> },
-	{ id: "owner", title: "Owner", width: "minmax(70px, 1fr)", sortable: true, from: 760, render: (s) => <Text text={s.job.def.initiator} /> },
+	{ id: "project", title: "Project", width: "minmax(70px, 0.7fr)", sortable: true, from: TWO_LINES, render: (s) => <Text text={s.project} /> },
+	{ id: "owner", title: "Owner", width: "minmax(70px, 0.7fr)", sortable: true, from: 760, render: (s) => <Text text={s.job.def.initiator} /> },
 	{ id: "state", title: "State", width: "90px", sortable: true, from: TWO_LINES, render: (s) => <State state={s.state} title={plain(s.reason) || undefined} /> },
 	{ id: "started", title: "Started", width: "120px", sortable: true, right: true, from: 900, render: (s) => <Time at={s.startedAt} /> },
 	{ id: "elapsed", title: "Took", width: "90px", sortable: true, right: true, render: (s) => <Took from={s.startedAt} until={s.endedAt} isOver={s.job.stableState} /> },
@@ -92,7 +92,7 @@ const columns: Column<Shown>[] = [
 		help: "Of its kernel, now. Its recipes have their own; the job's page has all of them.",
 		render: (s) => (s.job.stableState ? "" : <Meter used={s.memory} limit={s.limit}><Bytes n={s.memory} /></Meter>),
 	},
-	{ id: "reason", title: "Why", width: "minmax(120px, 3fr)", from: 640, render: (s) => <Text text={s.reason} class={s.state === "failed" ? "bad-text" : "dim"} /> },
+	{ id: "reason", title: "Why", width: "minmax(120px, 5fr)", from: 640, render: (s) => <Text text={s.reason} class={s.state === "failed" ? "bad-text" : "dim"} /> },
 ];
 
 const values: Record<string, (s: Shown) => string | number> = {

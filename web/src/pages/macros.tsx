@@ -158,7 +158,7 @@ export default function Macros() {
 					Macros are declared in <code>policies/</code>: <code>macro "name" {"{ … }"}</code>
 				</Empty>
 			) : (
-				<div class="macro-columns">
+				<div class="macro-columns" data-chosen={macro ? "" : undefined}>
 					<nav class="macro-list" aria-label="Macros">
 						<ul>
 							{list.map((m) => (

@@ -106,7 +106,7 @@ function Acts({ w, reload }: { w: Webapp; reload: () => void }) {
 				</>
 			) : (
 				<Act small disabled={isBusy} onClick={() => void act(() => start(w), `Webapp ${w.id} is being started.`)}>
-					Start
+					Start it
 				</Act>
 			)}
 			{asks && (

@@ -13,6 +13,7 @@ export function Detail({ s, at, children }: { s: Session; at: number; children: 
 	const said = useLoad((signal) => decisions(s.id, signal), ["notebooks"], [s.id]);
 	const i = idleOf(s, at);
 	const row = boardOf(s);
+	const seconds = (row ? cpuSecondsOf(row.id) : null) ?? s.cpuSeconds;
 	const rules = said.value?.get(s.id) ?? [];
 	return (
 		<section class="card notebook-detail" aria-label={`Notebook ${plain(s.notebook)}`}>
@@ -71,7 +72,7 @@ export function Detail({ s, at, children }: { s: Session; at: number; children: 
 							<Bytes n={(row && peakOf(row.id)) ?? s.peakBytes} />
 						</dd>
 						<dt>Processor time</dt>
-						<dd class="num">{((row && cpuSecondsOf(row.id)) ?? s.cpuSeconds)?.toFixed(1) ?? "–"} s</dd>
+						<dd class="num">{seconds === undefined ? <span class="dim">–</span> : `${seconds.toFixed(1)} s`}</dd>
 						<dt>Session</dt>
 						<dd class="mono">{plain(s.id)}</dd>
 					</dl>

@@ -1,6 +1,6 @@
 // model: sessions of notebooks, and how idle they are, in words (docs/notebooks.md, *Idleness*).
 import { ask, get } from "../../lib/api";
-import { duration, plain, time } from "../../lib/format";
+import { duration, plain } from "../../lib/format";
 import { now, rows } from "../../state/board";
 import type { Row } from "../../stream/protocol";
 
@@ -127,7 +127,7 @@ function roughly(ms: number): string {
 	return duration(ms < 3_600_000 ? Math.floor(ms / 60_000) * 60_000 || ms : ms);
 }
 
-/** What the rule that looks at idleness said last: `Policy "idle notebooks" would unload it at quiet > 12 h (simulated).` */
+/** What the rule that looks at idleness said last: `Policy "idle notebooks" keeps it: not quiet > 12h (simulated).` */
 export function policyOf(of: readonly Decision[] | undefined): string {
 	const d = of?.find((x) => x.answer === "unload" || x.answer === "kill") ?? of?.find((x) => /\b(quiet|silent)\b/.test(`${x.threshold ?? ""} ${(x.inputsText ?? []).join()}`));
 	if (!d) return "";
@@ -138,7 +138,6 @@ export function policyOf(of: readonly Decision[] | undefined): string {
 		if (d.outcome === "warned") return `${name} is about to unload it: ${plain(d.reason ?? "")}`;
 		return `${name}: ${d.answer}, ${plain(d.reason ?? "")}${isSimulated}`;
 	}
-	const limit = /^(quiet|silent) > (\S+)$/.exec(d.threshold ?? "");
-	if (limit) return `${name} ${isSimulated ? "would unload" : "unloads"} it at ${limit[2]}${limit[1] === "silent" ? " without work" : ""}${isSimulated}.`;
-	return `${name} keeps it: ${plain(d.threshold ?? d.reason ?? "")} decided${isSimulated}, ${time(d.at)}.`;
+	const isLimit = /^(quiet|silent) > /.test(d.threshold ?? "");
+	return `${name} keeps it: ${isLimit ? "not " : ""}${plain(d.threshold ?? d.reason ?? "")}${isSimulated}.`;
 }

@@ -48,6 +48,7 @@ export function Detail({ w, children }: { w: Webapp; children: ComponentChildren
 	const more = useLoad((signal) => backend(w, signal), ["webapps"], [keyOf(w)]);
 	const crash = more.value?.backend?.lastCrash;
 	const up = isUp(w);
+	const seconds = (row ? cpuSecondsOf(row.id) : null) ?? w.cpuSeconds;
 	return (
 		<section class="card webapp-detail" aria-label={`Webapp ${plain(w.id)}`}>
 			<header>
@@ -103,26 +104,35 @@ export function Detail({ w, children }: { w: Webapp; children: ComponentChildren
 						<dd class="mono">{w.socket ? plain(w.socket) : w.port ? `127.0.0.1:${w.port}` : "–"}</dd>
 					</dl>
 					<dl class="facts">
-						<dt>Memory</dt>
-						<dd class="fact-meter">
-							<Meter used={(row ? memoryOf(row.id) : null) ?? w.memoryBytes ?? null} limit={w.limitBytes}>
-								<span>
-									<Bytes n={(row ? memoryOf(row.id) : null) ?? w.memoryBytes} />
-									{w.limitBytes ? (
-										<span class="dim">
-											{" "}
-											of <Bytes n={w.limitBytes} />
+						{up ? (
+							<>
+								<dt>Memory</dt>
+								<dd class="fact-meter">
+									<Meter used={(row ? memoryOf(row.id) : null) ?? w.memoryBytes ?? null} limit={w.limitBytes}>
+										<span>
+											<Bytes n={(row ? memoryOf(row.id) : null) ?? w.memoryBytes} />
+											{w.limitBytes ? (
+												<span class="dim">
+													{" "}
+													of <Bytes n={w.limitBytes} />
+												</span>
+											) : null}
 										</span>
-									) : null}
-								</span>
-							</Meter>
-						</dd>
-						<dt>Peak</dt>
-						<dd>
-							<Bytes n={(row && peakOf(row.id)) ?? w.peakBytes} />
-						</dd>
-						<dt>Processor time</dt>
-						<dd class="num">{((row && cpuSecondsOf(row.id)) ?? w.cpuSeconds)?.toFixed(1) ?? "–"} s</dd>
+									</Meter>
+								</dd>
+								<dt>Peak</dt>
+								<dd>
+									<Bytes n={(row && peakOf(row.id)) ?? w.peakBytes} />
+								</dd>
+								<dt>Processor time</dt>
+								<dd class="num">{seconds === undefined ? <span class="dim">–</span> : `${seconds.toFixed(1)} s`}</dd>
+							</>
+						) : (
+							<>
+								<dt>Memory</dt>
+								<dd class="dim">it does not run</dd>
+							</>
+						)}
 						{row?.pid && (
 							<>
 								<dt>Pid</dt>
