@@ -79,7 +79,9 @@ static int curve(lua_State *L)
 
 int bind_board_open(lua_State *L)
 {
-	static const luaL_Reg words[] = { { "rows", rows }, { "macro", macro }, { "curves", curves }, { "curve", curve }, { NULL, NULL } };
+	static const luaL_Reg words[] = {
+		{ "rows", rows }, { "macro", macro }, { "curves", curves }, { "curve", curve }, { NULL, NULL }
+	};
 	luaL_newlib(L, words);
 	return 1;
 }

@@ -7,11 +7,11 @@
 #define ROUND_BYTES ((size_t)256 << 10) /* of one follower in one turn of the loop */
 #define OUT_MAX     (ROUND_BYTES + (64 << 10))
 /* The board: of one event about so much, and no further one while so much is not read. What changed in 20,000 rows at once fits into OUT_MOST. */
-#define PIECE_BYTES ((size_t)256 << 10)
-#define BEHIND_MOST ((size_t)64 << 10)
-#define BOARD_MOST  ((size_t)32 << 20)
+#define PIECE_BYTES       ((size_t)256 << 10)
+#define BEHIND_MOST       ((size_t)64 << 10)
+#define BOARD_MOST        ((size_t)32 << 20)
 #define BOARD_BEHIND_MOST ((size_t)4 << 20) /* a follower of the board further behind is let go */
-#define PIECE_MS    10 /* to the next piece of a long one */
+#define PIECE_MS          10                /* to the next piece of a long one */
 
 struct follower {
 	struct list link;

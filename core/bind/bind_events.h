@@ -19,13 +19,13 @@ struct events;
 #define EVENTS_HEARTBEAT_MS 15000
 #define EVENTS_BOARD_MS     1000
 
-struct events_order {             /* all borrowed */
-	const char *login;        /* NULL = an admin: sees all */
-	const char *hello;        /* further members of hello: ",\"user\":…"; NULL = none */
-	bool has_after;           /* of the facts: epoch and seq of the last one seen; else from now on */
+struct events_order {      /* all borrowed */
+	const char *login; /* NULL = an admin: sees all */
+	const char *hello; /* further members of hello: ",\"user\":…"; NULL = none */
+	bool has_after;    /* of the facts: epoch and seq of the last one seen; else from now on */
 	int64_t after[2];
 	bool wants_board;
-	bool has_rev;             /* of the board: epoch and rev of the last one seen */
+	bool has_rev; /* of the board: epoch and rev of the last one seen */
 	int64_t rev[2];
 };
 

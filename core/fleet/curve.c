@@ -327,8 +327,7 @@ static void put_share(struct buf *out, const struct steps *s)
 	buf_putc(out, ']');
 }
 
-bool curves_put_recent(const struct curves *all, const char *process, int points, int64_t mono_ms, int64_t wall_ms,
-		       struct buf *out)
+bool curves_put_recent(const struct curves *all, const char *process, int points, int64_t mono_ms, int64_t wall_ms, struct buf *out)
 {
 	const struct curve *c = map_get(all->by_process, process);
 	if (!c || points < 1)

@@ -8,8 +8,8 @@
 #include "node/node_board_inner.h"
 #include "sys/clock.h"
 
-#define LOOKED_MS   50    /* a look not older than that is good enough for who asks */
-#define GONE_MOST   4096  /* rows that went, for those who come back */
+#define LOOKED_MS   50   /* a look not older than that is good enough for who asks */
+#define GONE_MOST   4096 /* rows that went, for those who come back */
 #define GONE_MS     600000
 #define ROW_MAX     ((size_t)64 << 10)
 #define SHARE_GRAIN 10  /* changes below that are no news: a hundredth of a core */
@@ -18,8 +18,8 @@
 
 const char *const board_kinds[BOARD_KINDS] = { "future",   "job",   "recipe", "training", "webapp",
 					       "notebook", "macro", "kernel", "service" };
-static const unsigned topics[BOARD_KINDS] = { 0,	       BOARD_JOBS,   BOARD_JOBS, BOARD_MODELS, BOARD_WEBAPPS,
-					      BOARD_NOTEBOOKS, BOARD_MACROS, 0,		 0 };
+static const unsigned topics[BOARD_KINDS] = { 0, BOARD_JOBS, BOARD_JOBS, BOARD_MODELS, BOARD_WEBAPPS, BOARD_NOTEBOOKS, BOARD_MACROS,
+					      0, 0 };
 
 /* --- rows --- */
 

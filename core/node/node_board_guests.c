@@ -193,8 +193,8 @@ static void look_at_service(void *data, const char *name, int pid, int64_t start
 		pid = b->node->facts.keeper_pid;
 	if (board_join(id, BOARD_SERVICE, name, NULL, NULL) < 0)
 		return;
-	struct board_row *row = board_see(b, BOARD_SERVICE, id, NULL,
-					  board_mix(board_mix(6, (uint64_t)pid), (uint64_t)started_ms), &is_same);
+	struct board_row *row =
+		board_see(b, BOARD_SERVICE, id, NULL, board_mix(board_mix(6, (uint64_t)pid), (uint64_t)started_ms), &is_same);
 	if (!row)
 		return;
 	board_set_process(row, name);

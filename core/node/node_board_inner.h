@@ -29,21 +29,21 @@ struct board_numbers { /* -1 = not known */
 };
 
 struct board_row {
-	struct list link;         /* board.rows, by rev; also those that are gone */
-	int64_t rev;              /* of its text, or of its going */
-	int64_t numbers_rev;      /* of its numbers */
-	uint64_t round;           /* of the look that saw it last */
-	uint64_t print;           /* of what its text was made of */
-	int64_t renew_mono_ms;    /* of one that waits far behind: when its place is told again */
-	int64_t gone_mono_ms;     /* 0 = it is there */
+	struct list link;      /* board.rows, by rev; also those that are gone */
+	int64_t rev;           /* of its text, or of its going */
+	int64_t numbers_rev;   /* of its numbers */
+	uint64_t round;        /* of the look that saw it last */
+	uint64_t print;        /* of what its text was made of */
+	int64_t renew_mono_ms; /* of one that waits far behind: when its place is told again */
+	int64_t gone_mono_ms;  /* 0 = it is there */
 	enum board_kind kind;
 	bool is_waiting, is_busy; /* is_busy: counts as running */
 	bool is_named;            /* in board.by_id */
 	char *text;               /* owned; the row without its last brace */
 	size_t len;
-	char *owner;              /* owned; "" = admins alone */
-	char *what;               /* owned; its title, where that is dear to make; NULL */
-	char process[128];        /* whose numbers it has; "" = none */
+	char *owner;       /* owned; "" = admins alone */
+	char *what;        /* owned; its title, where that is dear to make; NULL */
+	char process[128]; /* whose numbers it has; "" = none */
 	struct board_numbers numbers;
 	char id[];
 };

@@ -79,8 +79,9 @@ static void add_up(const struct node_board *b, struct sums *s)
 {
 	*s = (struct sums){ 0 };
 	int64_t *const to[BOARD_KINDS] = {
-		[BOARD_FUTURE] = &s->busy,   [BOARD_JOB] = &s->busy,	      [BOARD_RECIPE] = &s->busy,    [BOARD_TRAINING] = &s->busy,
-		[BOARD_WEBAPP] = &s->webapps, [BOARD_NOTEBOOK] = &s->notebooks, [BOARD_KERNEL] = &s->warm, [BOARD_SERVICE] = &s->services,
+		[BOARD_FUTURE] = &s->busy,   [BOARD_JOB] = &s->busy,         [BOARD_RECIPE] = &s->busy,
+		[BOARD_TRAINING] = &s->busy, [BOARD_WEBAPP] = &s->webapps,   [BOARD_NOTEBOOK] = &s->notebooks,
+		[BOARD_KERNEL] = &s->warm,   [BOARD_SERVICE] = &s->services,
 	};
 	list_each (&b->rows, l) {
 		const struct board_row *row = list_of(l, struct board_row, link);
@@ -208,6 +209,5 @@ void node_board_curves_json(struct node_board *b, const char *login, const char 
 
 bool node_board_curve_json(struct node_board *b, const char *login, const char *process, struct buf *out)
 {
-	return may_see_curve(b, login, process) &&
-	       curves_put_life(b->node->curves, process, clock_mono_ms(), clock_wall_ms(), out);
+	return may_see_curve(b, login, process) && curves_put_life(b->node->curves, process, clock_mono_ms(), clock_wall_ms(), out);
 }

@@ -10,8 +10,8 @@
 #include "fleet/training.h"
 #include "node/node_board_inner.h"
 
-#define NEAR       50    /* who is nearer to the front than that is told each change of his place */
-#define FAR_MS     10000 /* others that often */
+#define NEAR       50                 /* who is nearer to the front than that is told each change of his place */
+#define FAR_MS     10000              /* others that often */
 #define NAMED_MOST ((size_t)64 << 10) /* a payload that is longer is not read for a name */
 #define REASON_MAX 768
 

@@ -94,7 +94,9 @@ static void keep_fact(struct event *ev)
 	char what[48], detail[64];
 	snprintf(what, sizeof(what), "process.%s", ev->what);
 	snprintf(detail, sizeof(detail), "{\"pid\":%d}", ev->pid);
-	struct store_fact fact = { what, ev->end.id, detail, ev->end.wall_ms, ev->end.mono_ms, node_takeup_owner(ev->node, ev->end.id) };
+	struct store_fact fact = {
+		what, ev->end.id, detail, ev->end.wall_ms, ev->end.mono_ms, node_takeup_owner(ev->node, ev->end.id)
+	};
 	if (store_add_fact(fleet_store(ev->node->fleet), &fact, on_saved, ev) < 0)
 		free(ev); /* not acknowledged: the next backend hears it again */
 }

@@ -110,9 +110,9 @@ static int life(lua_State *L)
 
 int luaopen_t_curve(lua_State *L)
 {
-	static const luaL_Reg methods[] = { { "add", add },	{ "over", over },     { "now", now },	{ "owner", owner },
-					    { "count", count }, { "recent", recent }, { "life", life }, { "__gc", collect },
-					    { NULL, NULL } };
+	static const luaL_Reg methods[] = { { "add", add },     { "over", over },    { "now", now },
+					    { "owner", owner }, { "count", count },  { "recent", recent },
+					    { "life", life },   { "__gc", collect }, { NULL, NULL } };
 	static const luaL_Reg words[] = { { "new", new }, { NULL, NULL } };
 	luaL_newmetatable(L, "t_curve");
 	luaL_setfuncs(L, methods, 0);

@@ -196,7 +196,7 @@ describe("the board", function()
 		b = wait_state(s, second, "running")
 		assert.is_nil(b.rows[second].position)
 		open_gate "second"
-		b = wait_gone(s, second)
+		wait_gone(s, second)
 		b = wait_state(s, warm, "idle")
 		assert.equal("bob", b.rows[warm].user)
 		assert.equal("running gone", states(b, first):match "running gone$")
@@ -500,13 +500,12 @@ describe("the board with notebooks", function()
 		wait_for("its curve", function() return (node:http("GET", "/api/curves/" .. row.processId, nil, { key = ann })) == 200, (node:http("GET", "/api/curves/" .. row.processId)) end, 20)
 		assert.equal(404, (node:http("GET", "/api/curves/" .. row.processId, nil, { key = bob })))
 		-- two more readings of its box: what changes then are numbers alone
-		local numbers = 0
 		local function count()
 			local n = 0
 			for _, m in ipairs(messages(admins)) do n = n + (m.event == "board" and #(m.data.numbers or {}) > 0 and 1 or 0) end
 			return n
 		end
-		numbers = count()
+		local numbers = count()
 		local told = #board(anns).told[id]
 		wait_for("more numbers", function() return count() >= numbers + 2 end, 30)
 		local b = board(anns)

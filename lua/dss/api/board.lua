@@ -44,7 +44,9 @@ end
 
 function M.curve(req, process)
 	local text = #process <= ID_MAX and board.curve(own_login(req), process)
-	if not text then return errors.reply(req, 404, ("nothing is known of process %s: it never was, is another's, or ended long ago"):format(process:sub(1, ID_MAX))) end
+	if not text then
+		return errors.reply(req, 404, ("nothing is known of process %s: it never was, is another's, or ended long ago"):format(process:sub(1, ID_MAX)))
+	end
 	req.reply(200, JSON, text)
 end
 
