@@ -168,6 +168,7 @@ int abort_command(struct ctl *ctl, int argc, char **argv)
 					    "filter is true of, asks, and stops exactly those.",
 				   .most = 1 };
 	int code = opt_read(ctl, opts, &words, argc, argv);
+	char path[PATH_ROOM];
 	if (code >= 0)
 		return code;
 	if (words.count == 1 && choice.where != NULL)
@@ -176,6 +177,10 @@ int abort_command(struct ctl *ctl, int argc, char **argv)
 		return ctl_misuse(ctl->verb, NULL, NULL, "which task? usage: dssctl abort %s", words.usage);
 	if (choice.where == NULL && (choice.is_sure || choice.is_dry))
 		return ctl_misuse(ctl->verb, NULL, NULL, "--yes and --dry-run go with --where");
+	/* with a slash it may be a notebook's path: whoever knows notebooks says what ends it */
+	if (words.count == 1 && strchr(words.words[0], '/') == NULL &&
+	    (code = task_path(words.words[0], "", path, sizeof(path))) != CTL_DONE)
+		return code;
 	if ((code = rest_open(&rest, ctl, key_file)) != CTL_DONE)
 		return code;
 	code = choice.where != NULL ? abort_where(ctl, rest, &choice) : abort_one(ctl, rest, words.words[0]);
