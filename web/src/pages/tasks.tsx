@@ -12,9 +12,9 @@ import { FilterModel, hasConjunct, toggleConjunct } from "../ui/filter_model";
 import { useShortcuts } from "../ui/keys";
 import { Strip } from "../ui/strip";
 import { groupKey, Table, type Item } from "../ui/table";
-import { columns, shown as shownNodes } from "./tasks/columns";
+import { columns } from "./tasks/columns";
 import { Detail } from "./tasks/detail";
-import { arrange, Held, type Group, type Node, type Shown, type View } from "./tasks/order";
+import { arrange, Held, nodes, type Group, type Node, type Shown, type View } from "./tasks/order";
 import { Chosen, Count, endable, Tools } from "./tasks/tools";
 import { foldedOf, foldGroup, groupOf, setSort, sortOf } from "./tasks/view";
 
@@ -26,18 +26,18 @@ const keyOf = (r: Row): string => r.id;
 
 /** What of a row's numbers its cells show. */
 function stampOf(r: Row): unknown {
-	const node = shownNodes.get(r.id);
+	const node = nodes.get(r.id);
 	return node?.children.length ? `${node.memory} ${node.cpu} ${node.below}` : (numbers.get(r.id) ?? null);
 }
 
 function itemsOf(shown: Shown, isGrouped: boolean, folded: Set<string>, unfolded: ReadonlySet<string>, isFiltered: boolean): Item<Row>[] {
 	const items: Item<Row>[] = [];
-	shownNodes.clear();
 	const put = (n: Node, depth: number): void => {
-		shownNodes.set(n.row.id, n);
 		// With a filter that is what was looked for: it is not hidden in its job.
 		const open = unfolded.has(n.row.id) !== isFiltered;
-		items.push({ row: n.row, depth, fold: n.children.length ? open : undefined });
+		const fold = n.children.length ? open : undefined;
+		if (n.item?.row !== n.row || n.item.depth !== depth || n.item.fold !== fold) n.item = { row: n.row, depth, fold };
+		items.push(n.item);
 		if (open) for (const c of n.children) put(c, depth + 1);
 	};
 	for (const g of shown.groups) {

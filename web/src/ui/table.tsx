@@ -55,7 +55,7 @@ export interface TableProps<T> {
 }
 
 const HEAD = 30;
-const BEYOND = 6; // rows drawn above and below what is in sight
+const BEYOND = 4; // rows drawn above and below what is in sight
 const STEP = 18; // px a level is moved in
 const GAP = 14; // between columns, and 12 at each side (ui.css)
 const BOX = 18; // the column of boxes
@@ -137,14 +137,24 @@ class GridRow<T> extends Component<RowProps<T>> {
 				style={style}
 				onClick={(e) => does.click(e, p.index)}
 			>
-				{p.isChosen !== undefined && (
-					<span role="gridcell" class="choose">
-						<input type="checkbox" tabIndex={-1} aria-label="Choose this row" checked={p.isChosen} onChange={() => does.toggle(p.name)} />
-					</span>
-				)}
+				{p.isChosen !== undefined && this.box()}
 				{this.cells(item)}
 			</div>
 		);
+	}
+
+	private keptBox: { isChosen: boolean | undefined; node: VNode } | undefined;
+
+	private box(): VNode {
+		const { isChosen, does, name } = this.props;
+		if (this.keptBox?.isChosen === isChosen) return this.keptBox!.node;
+		const node = (
+			<span role="gridcell" class="choose">
+				<input type="checkbox" tabIndex={-1} aria-label="Choose this row" checked={isChosen} onChange={() => does.toggle(name)} />
+			</span>
+		);
+		this.keptBox = { isChosen, node };
+		return node;
 	}
 
 	private head(item: Extract<Item<T>, { group: string }>, style: { top: string; height: string; gridTemplateColumns: string }): VNode {

@@ -5,10 +5,7 @@ import type { Row } from "../../stream/protocol";
 import { Bytes, Meter, Since, State, Text } from "../../ui/basics";
 import { Trend } from "../../ui/history";
 import type { Column } from "../../ui/table";
-import type { Node } from "./order";
-
-/** Rows as they stand in the table now; what is below them counts for their sums. */
-export const shown = new Map<string, Node>();
+import { nodes as shown } from "./order";
 
 /** The colour of the part of the strip that the row counts for. */
 const colors: Record<string, string> = {

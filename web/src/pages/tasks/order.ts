@@ -2,7 +2,7 @@
 import type { Filter } from "../../lib/filter";
 import { means } from "../../lib/filter";
 import type { Numbers, Row } from "../../stream/protocol";
-import type { Sort } from "../../ui/table";
+import type { Item, Sort } from "../../ui/table";
 
 export type GroupBy = "none" | "kind" | "user" | "project";
 
@@ -25,6 +25,11 @@ export interface Node {
 	below: number;
 	/** what it is sorted by */
 	value: Value;
+	/** when it was arranged last */
+	round: number;
+	isTop: boolean;
+	/** the table's own of it, kept while it stays the same */
+	item?: Extract<Item<Row>, { row: Row }>;
 }
 
 export interface Group {
@@ -129,23 +134,36 @@ function wholeOf(row: Row, n: Numbers | undefined): { [member: string]: unknown 
 
 const NONE: Node[] = []; // one for all that have nothing below them
 
+/** By row. They live on from one message to the next: with thousands of rows new ones each second are work for the garbage collector alone. */
+export const nodes = new Map<string, Node>();
+let round = 0;
+let before: Node[] = []; // the tops as they were sorted last: sorting what is sorted costs next to nothing
+
 /** Filtered ones as trees: an activity stands below its job, which comes along where only the activity fits. */
 function forest(rows: ReadonlyMap<string, Row>, numbers: ReadonlyMap<string, Numbers>, view: View, nowMs: number): { tops: Node[]; fits: number } {
-	const nodes = new Map<string, Node>();
-	const tops: Node[] = [];
+	round++;
 	if (asked.size > 2 * rows.size + 100) asked.clear();
+	if (nodes.size > 2 * rows.size + 100) for (const id of nodes.keys()) if (!rows.has(id)) nodes.delete(id);
+	const fresh: Node[] = [];
 	const put = (row: Row): Node => {
 		let node = nodes.get(row.id);
-		if (node) return node;
+		if (node?.round === round) return node;
+		if (!node) nodes.set(row.id, (node = { row, children: NONE, memory: null, cpu: null, below: 0, value: null, round: 0, isTop: false }));
 		const n = numbers.get(row.id);
-		node = { row, children: NONE, memory: n?.[1] ?? null, cpu: n?.[3] ?? null, below: 0, value: null };
-		nodes.set(row.id, node);
 		const above = row.parent && !view.isFlat ? rows.get(row.parent) : undefined;
+		if (!above && (node.round !== round - 1 || !node.isTop)) fresh.push(node);
+		node.row = row;
+		node.children = NONE;
+		node.memory = n?.[1] ?? null;
+		node.cpu = n?.[3] ?? null;
+		node.below = 0;
+		node.round = round;
+		node.isTop = !above;
 		if (above) {
 			const top = put(above);
 			if (top.children === NONE) top.children = [node];
 			else top.children.push(node);
-		} else tops.push(node);
+		}
 		return node;
 	};
 	let fits = 0;
@@ -155,6 +173,8 @@ function forest(rows: ReadonlyMap<string, Row>, numbers: ReadonlyMap<string, Num
 		put(row);
 		fits++;
 	}
+	const tops = before.filter((n) => n.round === round && n.isTop);
+	tops.push(...fresh);
 	const add = (n: Node): void => {
 		for (const c of n.children) {
 			add(c);
@@ -211,6 +231,7 @@ export function arrange(rows: ReadonlyMap<string, Row>, numbers: ReadonlyMap<str
 	held.begin(view.sort.by, holds);
 	const groups = grouped(tops, view);
 	for (const g of groups) sortNodes(g.nodes, held, view.sort.down);
+	before = view.group === "none" ? tops : groups.flatMap((g) => g.nodes);
 	const sum = sumOf(tops);
 	return { groups, sum: { ...sum, count: fits }, all: rows.size };
 }
