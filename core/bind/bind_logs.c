@@ -1,7 +1,8 @@
 /*
- * bind.logs: the logs of tasks that have one of their own, jobs/RUN/ID/output.log, for the API.
+ * bind.logs: the logs of tasks that have one of their own, jobs/RUN/ID/output.log, for the API; and a wait for more of any log in jobs/.
  *   read(task, offset, most) → bytes, size | nil, message   offset < 0: from the end; "" and size 0 where there is no file (yet)
- *   wait(task, offset, seconds, fn())                       until there is more than offset, the task has ended, or the time is over
+ *   wait(folder, id, task | nil, offset, seconds, fn())     until jobs/FOLDER/ID/output.log has another size than offset (none: 0), the task has
+ *                                                           ended, or the time is over
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,12 +19,14 @@
 #include "bind/arg.h"
 #include "bind/later.h"
 #include "bind/toc.h"
+#include "fleet/job.h"
 #include "sys/clock.h"
 #include "sys/fds.h"
 
 #define READ_MOST   (1 << 20)
 #define WAIT_MAX_S  60
 #define WAITERS_MAX 1000
+#define TASKS       "RUN" /* the folder of logs of tasks */
 #define LOOK_MS     100 /* the logger writes from another process: its files are looked at */
 
 static struct app *app_of(lua_State *L)
@@ -35,9 +38,9 @@ static struct app *app_of(lua_State *L)
 }
 
 /* Beneath jobs/ only, through no link: what lies there is the run user's as well. -1 with errno. */
-static int open_log(const struct app *app, const char *task)
+static int open_log(const struct app *app, const char *folder, const char *id)
 {
-	char jobs[4200], path[FUTURE_ID_MAX + 32];
+	char jobs[4200], path[2 * JOB_NAME_MAX + 16];
 	struct open_how how = {
 		.flags = O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK,
 		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
@@ -46,7 +49,7 @@ static int open_log(const struct app *app, const char *task)
 	int dir = open(jobs, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (dir < 0)
 		return -1;
-	snprintf(path, sizeof(path), "RUN/%s/output.log", task);
+	snprintf(path, sizeof(path), "%s/%s/output.log", folder, id);
 	int fd = (int)syscall(SYS_openat2, dir, path, &how, sizeof(how));
 	int saved = errno;
 	fds_close(&dir);
@@ -54,12 +57,20 @@ static int open_log(const struct app *app, const char *task)
 	return fd;
 }
 
-static const char *check_task(lua_State *L)
+static const char *check_task(lua_State *L, int at)
 {
 	size_t len;
-	const char *task = arg_text(L, 1, &len);
-	luaL_argcheck(L, len < FUTURE_ID_MAX && text_is_id(task, len), 1, "no task's id");
+	const char *task = arg_text(L, at, &len);
+	luaL_argcheck(L, len < FUTURE_ID_MAX && text_is_id(task, len), at, "no task's id");
 	return task;
+}
+
+static const char *check_name(lua_State *L, int at)
+{
+	size_t len;
+	const char *name = arg_text(L, at, &len);
+	luaL_argcheck(L, len < JOB_NAME_MAX && text_is_id(name, len), at, "no name of a log's folder");
+	return name;
 }
 
 static void release_fd(void *p)
@@ -74,11 +85,11 @@ static int read_log(lua_State *L)
 	struct stat st;
 	luaL_Buffer b;
 	const struct app *app = app_of(L);
-	const char *task = check_task(L);
+	const char *task = check_task(L, 1);
 	int64_t offset = arg_int(L, 2, INT64_MIN / 2, INT64_MAX / 2);
 	size_t most = (size_t)arg_int(L, 3, 0, READ_MOST);
 	void **guard = ref_guard(L, release_fd);
-	int fd = open_log(app, task);
+	int fd = open_log(app, TASKS, task);
 	if (fd < 0 && errno == ENOENT) {
 		lua_pushliteral(L, "");
 		lua_pushinteger(L, 0);
@@ -109,7 +120,8 @@ static int read_log(lua_State *L)
 struct waiter {
 	struct list link;
 	struct later *later;
-	char task[FUTURE_ID_MAX];
+	char folder[JOB_NAME_MAX], id[JOB_NAME_MAX];
+	char task[FUTURE_ID_MAX]; /* whose log it is; "": of something that has no end */
 	int64_t offset, until_mono_ms;
 };
 
@@ -122,12 +134,12 @@ struct waiters {
 
 static bool is_over(const struct waiters *all, const struct waiter *w)
 {
-	const struct future *f = fleet_live(node_fleet(all->app->node), w->task);
-	struct stat st;
-	if (!f || future_is_ended(f) || clock_mono_ms() >= w->until_mono_ms)
+	const struct future *f = *w->task ? fleet_live(node_fleet(all->app->node), w->task) : NULL;
+	struct stat st = { 0 };
+	if ((*w->task && (!f || future_is_ended(f))) || clock_mono_ms() >= w->until_mono_ms)
 		return true;
-	int fd = open_log(all->app, w->task);
-	bool has_more = fd >= 0 && fstat(fd, &st) == 0 && st.st_size != w->offset;
+	int fd = open_log(all->app, w->folder, w->id);
+	bool has_more = (fd < 0 || fstat(fd, &st) == 0) && st.st_size != w->offset;
 	fds_close(&fd);
 	return has_more;
 }
@@ -191,16 +203,18 @@ static struct waiters *waiters_of(lua_State *L, void **guard)
 static int wait_log(lua_State *L)
 {
 	void **guard = lua_touserdata(L, lua_upvalueindex(1));
-	const char *task = check_task(L);
-	int64_t offset = arg_int(L, 2, 0, INT64_MAX / 2), seconds = arg_int(L, 3, 0, WAIT_MAX_S);
+	const char *folder = check_name(L, 1), *id = check_name(L, 2), *task = lua_isnil(L, 3) ? "" : check_task(L, 3);
+	int64_t offset = arg_int(L, 4, 0, INT64_MAX / 2), seconds = arg_int(L, 5, 0, WAIT_MAX_S);
 	struct waiters *all = waiters_of(L, guard);
-	struct later *later = later_new(L, 4);
+	struct later *later = later_new(L, 6);
 	struct waiter *w = all && all->count < WAITERS_MAX ? calloc(1, sizeof(*w)) : NULL;
 	if (!w) {
 		later_call(&later, NULL, NULL); /* answered as it stands */
 		return 0;
 	}
 	*w = (struct waiter){ .later = later, .offset = offset, .until_mono_ms = clock_mono_ms() + seconds * 1000 };
+	snprintf(w->folder, sizeof(w->folder), "%s", folder);
+	snprintf(w->id, sizeof(w->id), "%s", id);
 	snprintf(w->task, sizeof(w->task), "%s", task);
 	list_push(&all->list, &w->link);
 	if (all->count++ == 0)

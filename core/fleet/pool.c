@@ -353,6 +353,7 @@ int pool_json(const struct pool *pool, struct buf *out)
 	jtext_int(out, "busy", pool_count_busy(pool));
 	jtext_int(out, "stopping", count(pool, 1u << KERNEL_STOPPING));
 	jtext_int(out, "waiting", (int64_t)pool->nwaiting);
+	jtext_int(out, "coldStarts", pool->cold_starts);
 	jtext_some_int(out, "memoryLimitBytes", s->memory_bytes ? s->memory_bytes : -1);
 	jtext_some_int(out, "memoryMaxBytes", s->memory_max_bytes ? s->memory_max_bytes : -1);
 	jtext_some_int(out, "heapBytes", s->heap_bytes ? s->heap_bytes : -1);

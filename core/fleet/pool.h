@@ -119,7 +119,7 @@ double pool_use(const struct pool *pool, int64_t now_mono_ms);
 void pool_expect(struct pool *pool, int64_t at_mono_ms, int64_t count);
 /* What a kernel took at most; is_over: it has ended, so that old peaks fade, a tenth with each end. */
 void pool_note_peak(struct pool *pool, int64_t bytes, bool is_over);
-/* {"name","about","source","warm":{"min","max"},"target","demand","leadSeconds","readyFor"?,"max","alive","idle","starting","busy","waiting","memoryLimitBytes","failure"?,…} */
+/* {"name","about","source","warm":{"min","max"},"target","demand","leadSeconds","readyFor"?,"max","alive","idle","starting","busy","waiting","coldStarts","memoryLimitBytes","failure"?,…} */
 int pool_json(const struct pool *pool, struct buf *out);
 
 #endif

@@ -8,16 +8,16 @@ local gate = require "bind.gate"
 local id = require "dss.text.id"
 local jobs = require "bind.jobs"
 local json = require "bind.json"
+local logs = require "dss.api.logs"
 local nearest = require "dss.text.nearest"
 local projects = require "dss.api.projects"
+local waits = require "bind.logs"
 
 local JSON = "application/json;charset=utf-8"
 local TYPE = "job"
 local MODE = "NON_RECURSIVE_FORCED_BUILD"
 local LOG_MOST = 60 << 20
-local CHUNK = 256 * 1024
 local NAME_MAX = 60             -- of a dataset in a job's id
-local OFFSET_MAX = 1 << 53
 
 local M = {}
 
@@ -208,19 +208,20 @@ function M.log(req, key, job)
 	end)
 end
 
---- A piece of it, from ?offset=N, for those who follow it: Log-Offset, Log-Size, Log-Whole as for a task's log.
-function M.piece(req, key, job)
-	local offset = math.tointeger(tonumber(req.query.offset or 0))
-	if not offset or offset < -OFFSET_MAX or offset > OFFSET_MAX then return errors.reply(req, 400, "offset has to be a whole number") end
-	with_job(req, key, job, function(status)
+local function show_piece(req, key, job, offset, wait)
+	with_job(req, key, job, function(status, _, task)
 		local has_ended = (json.decode(status).baseStatus or {}).stableState == true
-		local bytes, size = jobs.log(key, job, offset, CHUNK)
-		if not bytes then return errors.reply(req, 500, size) end
-		local start = offset >= 0 and math.min(offset, size) or math.max(0, size + offset)
-		req.reply(200, "application/octet-stream", bytes, {
-			["Log-Offset"] = ("%d"):format(start), ["Log-Size"] = ("%d"):format(size), ["Log-Whole"] = tostring(has_ended and start + #bytes >= size),
-		})
+		logs.reply(req, offset, wait, function(...) return jobs.log(key, job, ...) end, has_ended, function(start, seconds)
+			waits.wait(key, job, task, start, seconds, function() show_piece(req, key, job, start, 0) end)
+		end)
 	end)
+end
+
+--- A piece of it, from ?offset=N, for those who follow it; ?wait=S for more: Log-Offset, Log-Size, Log-Whole as for a task's log.
+function M.piece(req, key, job)
+	local offset, wait = logs.asked(req)
+	if not offset then return errors.reply(req, 400, wait) end
+	show_piece(req, key, job, offset, wait)
 end
 
 return M

@@ -37,26 +37,39 @@ local function show(req, task, offset, wait)
 		if answer == "not_found" or (f and not auth.may(req.who, f.owner, "see", f.facts)) then return does_not_exist(req, task) end
 		if not f then return errors.reply_answer(req, answer, why) end
 		if has_none(req, task, f) then return end
-		local bytes, size = logs.read(task, offset, CHUNK)
-		if not bytes then return errors.reply(req, 500, size) end
-		local start = offset >= 0 and math.min(offset, size) or math.max(0, size + offset)
-		if bytes == "" and offset <= size and not f.ended and wait > 0 then
-			return logs.wait(task, start, wait, function() show(req, task, start, 0) end)
-		end
-		req.reply(200, "application/octet-stream", bytes, {
-			["Log-Offset"] = ("%d"):format(start), ["Log-Size"] = ("%d"):format(size),
-			["Log-Whole"] = tostring(f.ended and start + #bytes >= size),
-		})
+		M.reply(req, offset, wait, function(...) return logs.read(task, ...) end, f.ended == true, function(start, seconds)
+			logs.wait("RUN", task, task, start, seconds, function() show(req, task, start, 0) end)
+		end)
 	end)
+end
+
+--- offset and seconds of a request for a piece, or nil and why.
+function M.asked(req)
+	local offset = read_int(req.query.offset, 0, -OFFSET_MAX, OFFSET_MAX)
+	if not offset then return nil, "offset has to be a whole number" end
+	local wait = read_int(req.query.wait, 0, 0, 1 << 31)
+	if not wait then return nil, "wait has to be a whole number of seconds" end
+	return offset, math.min(wait, WAIT_MAX_S)
+end
+
+--- Replies with a piece. read(offset, most) → bytes, size | nil, why; has_ended: nothing more will come (nil: that is never known);
+-- await(start, seconds): waits for more and asks once more, where that is to be.
+function M.reply(req, offset, wait, read, has_ended, await)
+	local bytes, size = read(offset, CHUNK)
+	if not bytes then return errors.reply(req, 500, size) end
+	local start = offset >= 0 and math.min(offset, size) or math.max(0, size + offset)
+	if bytes == "" and offset <= size and not has_ended and wait > 0 then return await(start, wait) end
+	req.reply(200, "application/octet-stream", bytes, {
+		["Log-Offset"] = ("%d"):format(start), ["Log-Size"] = ("%d"):format(size),
+		["Log-Whole"] = has_ended ~= nil and tostring(has_ended and start + #bytes >= size) or nil,
+	})
 end
 
 function M.get(req, task)
 	if not id.is_id(task) or #task > 31 then return does_not_exist(req, task) end
-	local offset = read_int(req.query.offset, 0, -OFFSET_MAX, OFFSET_MAX)
-	if not offset then return errors.reply(req, 400, "offset has to be a whole number") end
-	local wait = read_int(req.query.wait, 0, 0, 1 << 31)
-	if not wait then return errors.reply(req, 400, "wait has to be a whole number of seconds") end
-	show(req, task, offset, math.min(wait, WAIT_MAX_S))
+	local offset, wait = M.asked(req)
+	if not offset then return errors.reply(req, 400, wait) end
+	show(req, task, offset, wait)
 end
 
 return M

@@ -1,5 +1,5 @@
--- members: who lives in the box of a recipe or a webapp, for the list of processes: pids, names, memory; never a command line. Read when it is asked
--- for, so it has bounds: of one box, and of one answer.
+-- members: who lives in the box of a recipe, a webapp or a kernel at work, for the list of processes: pids, names, memory; never a command line. Read
+-- when it is asked for, so it has bounds: of one box, and of one answer.
 local json = require "bind.json"
 local members = require "bind.members"
 
@@ -13,7 +13,7 @@ local M = {}
 function M.reader(login)
 	local left = ALL_MAX
 	return function(row, text)
-		local is_shown = row.kind ~= "service" and not row.pool and row.pid and not row.exitedAt and (not login or row.user == login)
+		local is_shown = row.kind ~= "service" and (not row.pool or row.taskId) and row.pid and not row.exitedAt and (not login or row.user == login)
 		if not is_shown or left <= 0 then return text end
 		local list, total = members.of(row.cgroup or "", row.pid, math.min(left, EACH_MAX))
 		left = left - #list

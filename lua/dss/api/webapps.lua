@@ -6,13 +6,13 @@ local gate = require "bind.gate"
 local id = require "dss.text.id"
 local jobs = require "bind.jobs"
 local json = require "bind.json"
+local logs = require "dss.api.logs"
 local projects = require "dss.api.projects"
+local waits = require "bind.logs"
 local webapps = require "bind.webapps"
 
 local JSON = "application/json;charset=utf-8"
 local TAIL = 64 * 1024
-local CHUNK = 256 * 1024
-local OFFSET_MAX = 1 << 53
 local PREFIX = "webapp:"
 
 local M = {}
@@ -245,16 +245,20 @@ function M.all(req)
 	done()
 end
 
---- A piece of its log, from ?offset=N (negative: from the end).
-function M.log(req, key, name)
-	local offset = math.tointeger(tonumber(req.query.offset or 0))
-	if not offset or offset < -OFFSET_MAX or offset > OFFSET_MAX then return errors.reply(req, 400, "offset has to be a whole number") end
+local function show_log(req, key, name, offset, wait)
+	local folder = "webapp-" .. name
 	with(req, key, name, "read", function()
-		local bytes, size = jobs.log(key, "webapp-" .. name, offset, CHUNK)
-		if not bytes then return errors.reply(req, 500, size) end
-		local start = offset >= 0 and math.min(offset, size) or math.max(0, size + offset)
-		req.reply(200, "application/octet-stream", bytes, { ["Log-Offset"] = ("%d"):format(start), ["Log-Size"] = ("%d"):format(size) })
+		logs.reply(req, offset, wait, function(...) return jobs.log(key, folder, ...) end, nil, function(start, seconds)
+			waits.wait(key, folder, nil, start, seconds, function() show_log(req, key, name, start, 0) end)
+		end)
 	end, true)
+end
+
+--- A piece of its log, from ?offset=N (negative: from the end); ?wait=S for more.
+function M.log(req, key, name)
+	local offset, wait = logs.asked(req)
+	if not offset then return errors.reply(req, 400, wait) end
+	show_log(req, key, name, offset, wait)
 end
 
 return M

@@ -39,7 +39,7 @@ describe("jobs", function()
 		end
 		jobs.log = function(key, id, offset, _, activity)
 			world.was.log = { key, id, offset, activity }
-			return "[x] [act.a]  - ä\n", 18
+			return ("[x] [act.a]  - ä\n"):sub(math.max(offset, 0) + 1), 18
 		end
 	end)
 
@@ -133,6 +133,20 @@ describe("jobs", function()
 		local fields
 		status, _, fields = ask("carol", "GET", "/api/jobs/P/j1/log?offset=0")
 		assert.same({ 200, "0", "18", "false" }, { status, fields["Log-Offset"], fields["Log-Size"], fields["Log-Whole"] })
+	end)
+
+	it("have a log that is waited for where nothing more is there yet, a minute at most", function()
+		local status, _, fields = ask("carol", "GET", "/api/jobs/P/j1/log?offset=18&wait=20")
+		assert.same({ 200, "18", "18" }, { status, fields["Log-Offset"], fields["Log-Size"] })
+		assert.same({ "P", "j1", "f1", 18, 20 }, world.was.log_wait)
+		ask("carol", "GET", "/api/jobs/P/j1/log?offset=18&wait=100000")
+		assert.equal(60, world.was.log_wait[5])
+		world.was.log_wait = nil
+		ask("carol", "GET", "/api/jobs/P/j1/log?offset=0&wait=20")
+		ask("carol", "GET", "/api/jobs/P/j1/log?offset=18")
+		assert.is_nil(world.was.log_wait)
+		assert.equal(400, (ask("carol", "GET", "/api/jobs/P/j1/log?wait=soon")))
+		assert.equal(404, (ask("bob", "GET", "/api/jobs/P/j1/log?offset=18&wait=20")))
 	end)
 
 	it("are listed by project, and one's own of all", function()

@@ -181,7 +181,12 @@ package.preload["bind.tasks"] = function() return {
 	pool_curve = function(name) return M.tasks.curves[name] end,
 } end
 package.preload["bind.stats"] = function() return stats end
-package.preload["bind.logs"] = package.preload["bind.logs"] or function() return {} end
+package.preload["bind.logs"] = package.preload["bind.logs"] or function() return {
+	wait = function(folder, id, task, offset, seconds, fn)
+		M.was.log_wait = { folder, id, task or "none", offset, seconds }
+		fn()
+	end,
+} end
 -- "PROJECT/WEBAPP" → what webapps.address tells; signatures that can be read.
 M.webapps = { state = function() end, start = function() return true end, stop = function() end, addresses = {} }
 function M.webapps.address(key, name) return M.webapps.addresses[key .. "/" .. name] or {} end
