@@ -63,7 +63,7 @@ export function Login() {
 					{isBusy ? "Trying it…" : "Log in"}
 				</Button>
 				<p class="hint">
-					An admin makes one for you with <code>dssctl key make USER</code>. The admin's own stands in <code>config/admin.key</code>. It is kept in this tab alone, until it is closed.
+					An admin makes one for you with <code>dssctl key add USER</code>. The admin's own stands in <code>config/admin.key</code>. It is kept in this tab alone, until it is closed.
 				</p>
 			</form>
 		</main>

@@ -8,8 +8,10 @@ import { go, href, place, setQuery } from "../lib/router";
 import { now, tick } from "../state/board";
 import { useFollow } from "../state/follow";
 import { useLoad } from "../state/load";
+import type { Row } from "../stream/protocol";
 import { Empty, Failed, Loading, State, Text } from "../ui/basics";
 import { Act } from "../ui/confirm";
+import { EndDialog } from "../ui/ends";
 import { Gantt, type Bar } from "../ui/gantt";
 import { Log } from "../ui/log";
 import { currentTab, Tabs, type Tab } from "../ui/tabs";
@@ -105,7 +107,7 @@ function NotBuilt({ s }: { s: Status }) {
 }
 
 function View({ s, project, job }: { s: Status; project: string; job: string }) {
-	const [aborts, setAborts] = useState(false);
+	const [aborts, setAborts] = useState<{ row?: Row } | null>(null);
 	const [isBusy, setBusy] = useState(false);
 	const base = s.baseStatus;
 	const outputs = outputsOf(base.def);
@@ -139,7 +141,7 @@ function View({ s, project, job }: { s: Status; project: string; job: string }) 
 				<span class="push" />
 				<div class="actions">
 					{isOpen && (
-						<Act look="bad" onClick={() => setAborts(true)}>
+						<Act look="bad" onClick={() => setAborts({ row: boardOf(project, job) })}>
 							Abort…
 						</Act>
 					)}
@@ -175,7 +177,13 @@ function View({ s, project, job }: { s: Status; project: string; job: string }) 
 					)}
 				</div>
 			</section>
-			{aborts && <AbortJob s={s} project={project} job={job} onClose={() => setAborts(false)} />}
+			{aborts &&
+				(aborts.row?.ends.length ? (
+					<EndDialog of={[aborts.row]} onClose={() => setAborts(null)} />
+				) : (
+					// somebody else's, in a project where one may run: one's own board has no row of it
+					<AbortJob s={s} project={project} job={job} onClose={() => setAborts(null)} />
+				))}
 		</>
 	);
 }

@@ -6,11 +6,13 @@ import { cpu, plain } from "../lib/format";
 import { place, setQuery } from "../lib/router";
 import { cpuOf, isAdmin, me, now, tick } from "../state/board";
 import { useLoad } from "../state/load";
+import type { Row } from "../stream/protocol";
 import { Button, Bytes, clock, Empty, Failed, Loading, Meter, State, Text } from "../ui/basics";
 import { Act } from "../ui/confirm";
+import { EndDialog } from "../ui/ends";
 import { isNarrow, TWO_LINES, TWO_LINES_HEIGHT } from "../ui/narrow";
 import { Table, type Column, type Sort } from "../ui/table";
-import { Interrupt, Keep, Link, memoryNow, Unload } from "./notebooks/acts";
+import { endable, Interrupt, Keep, Link, memoryNow, Unload } from "./notebooks/acts";
 import { Detail } from "./notebooks/detail";
 import { boardOf, decisions, idleness, idleOf, list as load, policyOf, type Decision, type Session } from "./notebooks/model";
 
@@ -107,7 +109,7 @@ export default function Notebooks() {
 	const loaded = useLoad(load, ["notebooks"]);
 	const rules = useLoad((signal) => decisions(undefined, signal), ["notebooks"]);
 	const [chosen, setChosen] = useState<Set<string>>(new Set());
-	const [question, setQuestion] = useState<{ what: Question; list: Session[] } | null>(null);
+	const [question, setQuestion] = useState<{ what: Question; list: Session[]; rows?: Row[] } | null>(null);
 	clock.value;
 	tick.value;
 	const q = place.value.query;
@@ -139,7 +141,7 @@ export default function Notebooks() {
 			<Act small onClick={() => setQuestion({ what: "interrupt", list })} disabled={!list.length}>
 				Interrupt…
 			</Act>
-			<Act small look="bad" onClick={() => setQuestion({ what: "unload", list })} disabled={!list.length}>
+			<Act small look="bad" onClick={() => setQuestion({ what: "unload", list, rows: endable(list) })} disabled={!list.length}>
 				{list.length > 1 ? `Unload ${list.length}…` : "Unload…"}
 			</Act>
 		</>
@@ -209,7 +211,16 @@ export default function Notebooks() {
 					{buttons([open])}
 				</Detail>
 			)}
-			{question?.what === "unload" && <Unload chosen={question.list} all={all} at={at} onClose={close} onDone={done} />}
+			{question?.what === "unload" && question.rows && (
+				<EndDialog
+					of={question.rows}
+					onClose={() => {
+						close();
+						loaded.reload();
+					}}
+				/>
+			)}
+			{question?.what === "unload" && !question.rows && <Unload chosen={question.list} all={all} at={at} onClose={close} onDone={done} />}
 			{question?.what === "interrupt" && <Interrupt chosen={question.list} at={at} onClose={close} onDone={done} />}
 			{question?.what === "keep" && <Keep chosen={question.list} onClose={close} onDone={done} />}
 			{question?.what === "link" && <Link path={question.list[0]?.notebook} onClose={close} />}

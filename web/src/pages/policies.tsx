@@ -2,6 +2,7 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { signal } from "@preact/signals";
 import { get, post } from "../lib/api";
+import { plain } from "../lib/format";
 import { place, setQuery } from "../lib/router";
 import { link } from "../state/board";
 import { useLoad } from "../state/load";
@@ -100,6 +101,7 @@ export default function Policies() {
 	const line = jump.value?.line ?? (asks["line"] ? Number(asks["line"]) : undefined);
 	const mistakes = useMemo(() => errors.filter((e) => e.file === name), [errors, name]);
 	const isLive = link.value.state === "live";
+	const isReadOnly = state.value?.writable === false;
 
 	if (files.error && !files.value) return <div class="page"><Failed error={files.error} retry={files.reload} /></div>;
 	if (!files.value) return <Loading lines={8} />;
@@ -117,11 +119,13 @@ export default function Policies() {
 				{checked === "good" && <span class="state" data-tone="good"><i aria-hidden="true" />no mistakes</span>}
 				{checked === "wrong" && <span class="state" data-tone="bad"><i aria-hidden="true" />{errors.length} {errors.length === 1 ? "mistake" : "mistakes"}</span>}
 				{!["", "checking", "good", "wrong"].includes(checked) && <span class="wrong">{checked}</span>}
-				<Button onClick={() => setDialog("new")}>New file…</Button>
+				<Button disabled={isReadOnly} onClick={() => setDialog("new")}>
+					New file…
+				</Button>
 				<Button disabled={!changes.length} onClick={() => setDialog("drop")}>
 					Discard changes
 				</Button>
-				<Button look="main" disabled={!changes.length || checked !== "good" || !isLive || state.value?.writable === false} title={!isLive ? "Not connected" : checked === "wrong" ? "There are mistakes" : undefined} onClick={() => setDialog("apply")}>
+				<Button look="main" disabled={!changes.length || checked !== "good" || !isLive || isReadOnly} title={isReadOnly ? "The backend may not write in policies/" : !isLive ? "Not connected" : checked === "wrong" ? "There are mistakes" : undefined} onClick={() => setDialog("apply")}>
 					Apply…
 				</Button>
 			</div>
@@ -130,7 +134,7 @@ export default function Policies() {
 					The backend started on the last good set: the files in policies/ were not taken. See the mistakes below.
 				</p>
 			)}
-			{state.value?.writable === false && (
+			{isReadOnly && (
 				<p class="note">
 					Read only here: the backend's user may not write in policies/. Change the files on the node, or let it: <code>chown -R :dss policies; chmod -R g+w policies</code>
 				</p>
@@ -163,7 +167,7 @@ export default function Policies() {
 									<Button onClick={() => keepDraft(file.name, file.text, file.text)}>Keep it</Button>
 								</Empty>
 							) : (
-								<Editor key={file.name} name={file.name} text={drafts.value[file.name] ?? file.text} mistakes={mistakes} line={line} words={words} onChange={(text) => keepDraft(file.name, text, file.text)} />
+								<Editor key={file.name} name={file.name} text={drafts.value[file.name] ?? file.text} mistakes={mistakes} line={line} words={words} readOnly={isReadOnly} onChange={(text) => keepDraft(file.name, text, file.text)} />
 							)}
 							<div class="head">
 								{errors.length > 0 ? (
@@ -172,16 +176,16 @@ export default function Policies() {
 											<li key={`${e.file}:${e.line}:${e.text}`}>
 												<button type="button" onClick={() => open(e.file, e.line)}>
 													{e.file}
-													{e.line ? `:${e.line}` : ""}: {e.text}
+													{e.line ? `:${e.line}` : ""}: {plain(e.text)}
 												</button>
 											</li>
 										))}
 									</ul>
 								) : (
-									<span class="hint">Changes stay in this browser tab until they are applied. Nothing is in force before.</span>
+									<span class="hint">Changes stay in this browser tab until they are applied; nothing is in force before. In the text Tab indents; Escape, then Tab goes on.</span>
 								)}
 								<span class="push" />
-								{drafts.value[file.name] !== null && (
+								{drafts.value[file.name] !== null && !isReadOnly && (
 									<Button small look="quiet" onClick={() => keepDraft(file.name, null, file.text)}>
 										Remove this file
 									</Button>

@@ -27,6 +27,8 @@ export interface Pool {
 	busy: number;
 	stopping: number;
 	waiting: number;
+	/** since the backend's start: kernels started because a task waited */
+	coldStarts?: number;
 	memoryLimitBytes?: number;
 	memoryMaxBytes?: number;
 	heapBytes?: number;
@@ -50,8 +52,8 @@ function sentence(p: Pool): string {
 	if (p.waitsForBytes) return `No further kernel starts: ${bytes(p.waitsForBytes)} of the node's memory are not free.`;
 	if (p.waiting && p.alive >= p.max) return `${p.waiting} ${p.waiting === 1 ? "task waits" : "tasks wait"}: all ${p.max} kernels that there may be are alive.`;
 	if (p.waiting) return `${p.waiting} ${p.waiting === 1 ? "task waits" : "tasks wait"} for a kernel.`;
-	if (p.idle < p.target) return `${p.idle} of ${p.target} wait warm; ${p.starting} ${p.starting === 1 ? "starts" : "start"}.`;
-	return p.target ? `${p.idle} wait warm, as they should.` : "None is kept warm: each task starts one.";
+	if (p.idle < p.target) return `${p.idle} of ${p.target} ${p.idle === 1 ? "waits" : "wait"} warm; ${p.starting} ${p.starting === 1 ? "starts" : "start"}.`;
+	return p.target ? (p.idle === 1 ? "1 waits warm, as it should." : `${p.idle} wait warm, as they should.`) : "None is kept warm: each task starts one.";
 }
 
 function Stock({ p }: { p: Pool }) {

@@ -2,6 +2,7 @@
 import "../style/task.css";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { get, seg } from "../lib/api";
+import { plain } from "../lib/format";
 import { href, place } from "../lib/router";
 import { onFact, rows, tick } from "../state/board";
 import { useLoad } from "../state/load";
@@ -55,7 +56,7 @@ export default function TaskPage() {
 
 	useEffect(() => {
 		const what = row?.what ?? task?.payload?.displayName;
-		if (what) document.title = `${what} · dssd`;
+		if (what) document.title = `${plain(what)} · dssd`;
 	}, [row?.what, task]);
 
 	if (at < 0)

@@ -8,8 +8,10 @@ import { place, setQuery } from "../lib/router";
 import { memoryOf, tick } from "../state/board";
 import { useFollow } from "../state/follow";
 import { useLoad } from "../state/load";
+import type { Row } from "../stream/protocol";
 import { Button, Bytes, Empty, Failed, Loading, Meter, Since, State, Text } from "../ui/basics";
 import { Act, Confirm } from "../ui/confirm";
+import { EndDialog } from "../ui/ends";
 import { isNarrow, TWO_LINES, TWO_LINES_HEIGHT } from "../ui/narrow";
 import { Table, type Column, type Sort } from "../ui/table";
 import { tell, tellError } from "../ui/toast";
@@ -76,7 +78,7 @@ const values: Record<string, (w: Webapp) => string | number> = {
 
 function Acts({ w, reload }: { w: Webapp; reload: () => void }) {
 	const [isBusy, setBusy] = useState(false);
-	const [asks, setAsks] = useState<"restart" | "stop" | null>(null);
+	const [asks, setAsks] = useState<"restart" | "stop" | { row: Row } | null>(null);
 	const act = async (fn: () => Promise<unknown>, said?: string) => {
 		setBusy(true);
 		try {
@@ -100,7 +102,7 @@ function Acts({ w, reload }: { w: Webapp; reload: () => void }) {
 					<Act small disabled={isBusy} onClick={() => setAsks("restart")}>
 						Restart…
 					</Act>
-					<Act small look="bad" disabled={isBusy || w.state === "stopping"} onClick={() => setAsks("stop")}>
+					<Act small look="bad" disabled={isBusy || w.state === "stopping"} onClick={() => setAsks(boardOf(w)?.ends.length ? { row: boardOf(w)! } : "stop")}>
 						Stop…
 					</Act>
 				</>
@@ -109,7 +111,16 @@ function Acts({ w, reload }: { w: Webapp; reload: () => void }) {
 					Start it
 				</Act>
 			)}
-			{asks && (
+			{typeof asks === "object" && asks && (
+				<EndDialog
+					of={[asks.row]}
+					onClose={() => {
+						setAsks(null);
+						reload();
+					}}
+				/>
+			)}
+			{typeof asks === "string" && (
 				<Confirm
 					title={asks === "stop" ? `Stop ${plain(w.id)}?` : `Restart ${plain(w.id)}?`}
 					verb={asks === "stop" ? "Stop it" : "Restart it"}

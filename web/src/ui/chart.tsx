@@ -80,8 +80,8 @@ function options(p: ChartProps, width: number, marks: { current: ChartProps["mar
 		legend: { live: true },
 		scales: { y: { range: (_u, _min, max) => [0, Math.max(p.most ?? 0, max ?? 0, 1e-9) * 1.06] } },
 		axes: [
-			{ stroke: ink, grid, ticks: grid, font, space: 76, values: moments },
-			{ stroke: ink, grid, ticks: grid, font, size: 62, space: 34, incrs: p.steps === "bytes" ? BYTE_STEPS : p.steps === "count" ? COUNT_STEPS : undefined, values: (_u, ticks) => ticks.map((v) => p.format(v)) },
+			{ stroke: ink, grid, ticks: grid, font, size: 30, space: 76, values: moments },
+			{ stroke: ink, grid, ticks: grid, font, size: 62, space: 26, incrs: p.steps === "bytes" ? BYTE_STEPS : p.steps === "count" ? COUNT_STEPS : undefined, values: (_u, ticks) => ticks.map((v) => p.format(v)) },
 		],
 		series: [
 			{ label: "Time", value: (_u, v) => (v === null || v === undefined ? "–" : exact(v * 1000).slice(0, 19)) },

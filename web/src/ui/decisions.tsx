@@ -1,5 +1,6 @@
 // decisions: what policies decided, newest first: which word of which policy, what it saw, what it answered, what came of it.
 import "../style/decisions.css";
+import { plain } from "../lib/format";
 import { Text, Time } from "./basics";
 import { Source } from "./source";
 
@@ -32,7 +33,7 @@ function DecisionRow({ d }: { d: Decision }) {
 				<Time at={d.at} />
 				<strong>
 					{isWould ? "would " : ""}
-					{d.answer}
+					{plain(d.answer)}
 				</strong>
 				<span>
 					{d.word} “<Text text={d.name} cut={false} />”
@@ -46,13 +47,13 @@ function DecisionRow({ d }: { d: Decision }) {
 			</div>
 			<div class="dim">
 				{d.reason && <Text text={`${d.reason}. `} cut={false} />}
-				{d.inputsText && d.inputsText.length > 0 && <>saw {d.inputsText.map((t) => <code>{t}</code>)} </>}
+				{d.inputsText && d.inputsText.length > 0 && <>saw {d.inputsText.map((t) => <code>{plain(t)}</code>)} </>}
 				{d.threshold && (
 					<>
-						asked <code>{d.threshold}</code>{" "}
+						asked <code>{plain(d.threshold)}</code>{" "}
 					</>
 				)}
-				{d.outcome && d.outcome !== "nothing" && `→ ${d.outcome}${d.outcomeText ? `: ${d.outcomeText}` : ""}`}
+				{d.outcome && d.outcome !== "nothing" && `→ ${plain(d.outcome)}${d.outcomeText ? `: ${plain(d.outcomeText)}` : ""}`}
 			</div>
 		</li>
 	);

@@ -55,6 +55,7 @@ export interface EditorProps {
 	line?: number;
 	/** words that completion offers */
 	words?: string[];
+	readOnly?: boolean;
 }
 
 function diagnostics(state: EditorState, mistakes: Mistake[]): Diagnostic[] {
@@ -102,7 +103,8 @@ export function Editor(p: EditorProps) {
 					}),
 					// Tab indents; Escape, then Tab, leaves the editor (as CodeMirror's accessibility notes have it)
 					keymap.of([...closeBracketsKeymap, ...defaultKeymap, ...searchKeymap, ...historyKeymap, ...completionKeymap, indentWithTab]),
-					EditorView.contentAttributes.of({ "aria-label": `Text of ${p.name}` }),
+					EditorState.readOnly.of(!!p.readOnly),
+					EditorView.contentAttributes.of({ "aria-label": `Text of ${p.name}${p.readOnly ? ", read only" : ""}` }),
 					EditorView.updateListener.of((u) => u.docChanged && tell.current(u.state.doc.toString())),
 				],
 			}),
@@ -111,17 +113,17 @@ export function Editor(p: EditorProps) {
 			v.destroy();
 			view.current = undefined;
 		};
-	}, [p.name]);
+	}, [p.name, p.readOnly]);
 
 	useEffect(() => {
 		const v = view.current!;
 		if (v.state.doc.toString() !== p.text) v.dispatch({ changes: { from: 0, to: v.state.doc.length, insert: p.text } });
-	}, [p.name, p.text]);
+	}, [p.name, p.text, p.readOnly]);
 
 	useEffect(() => {
 		const v = view.current!;
 		v.dispatch(setDiagnostics(v.state, diagnostics(v.state, p.mistakes)));
-	}, [p.name, p.mistakes]);
+	}, [p.name, p.mistakes, p.readOnly]);
 
 	useEffect(() => {
 		if (!p.line) return;

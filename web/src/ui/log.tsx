@@ -30,6 +30,7 @@ export function Log({ path, label = "Log" }: { path: string; label?: string }) {
 	const [search, setSearch] = useState("");
 	const searching = useRef<AbortController>();
 	const loadsBack = useRef(false);
+	const wake = useRef(() => {});
 
 	// opens it, then stays at its end while it is followed
 	useEffect(() => {
@@ -37,12 +38,15 @@ export function Log({ path, label = "Log" }: { path: string; label?: string }) {
 		setOpen(false);
 		setError(undefined);
 		const pause = (ms: number) => new Promise((done) => setTimeout(done, ms));
+		const woken = () => new Promise<void>((done) => (wake.current = done));
+		const seen = () => wake.current();
+		document.addEventListener("visibilitychange", seen);
 		const run = async () => {
 			await book.openEnd(abort.signal);
 			setOpen(true);
 			for (;;) {
 				redraw();
-				while (!abort.signal.aborted && (document.hidden || !follow.current || (book.isWhole && book.to >= book.size))) await pause(300);
+				while (!abort.signal.aborted && (document.hidden || !follow.current || (book.isWhole && book.to >= book.size))) await woken();
 				if (abort.signal.aborted) return;
 				const began = Date.now();
 				const came = await book.forward(WAIT_S, abort.signal);
@@ -61,8 +65,14 @@ export function Log({ path, label = "Log" }: { path: string; label?: string }) {
 				}
 			});
 		void start();
-		return () => abort.abort();
+		return () => {
+			document.removeEventListener("visibilitychange", seen);
+			searching.current?.abort();
+			abort.abort();
+			wake.current();
+		};
 	}, [book]);
+	useEffect(() => wake.current(), [follows]);
 
 	const lines = book.lines;
 	const height = lines.length * LINE;
@@ -90,7 +100,7 @@ export function Log({ path, label = "Log" }: { path: string; label?: string }) {
 			else return;
 			redraw();
 		} catch (e) {
-			setError(e as Error);
+			setSearch((e as Error).message);
 		} finally {
 			loadsBack.current = false;
 		}
@@ -98,14 +108,23 @@ export function Log({ path, label = "Log" }: { path: string; label?: string }) {
 
 	const goEnd = async () => {
 		setHit(null);
-		if (book.to < book.size) await book.openEnd();
+		try {
+			if (book.to < book.size) await book.openEnd();
+		} catch (e) {
+			return setSearch((e as Error).message);
+		}
 		setFollows(true);
 		redraw();
 	};
 	const goStart = async () => {
 		setFollows(false);
 		follow.current = false;
-		await book.openAt(0);
+		setHit(null);
+		try {
+			await book.openAt(0);
+		} catch (e) {
+			return setSearch((e as Error).message);
+		}
 		redraw();
 		requestAnimationFrame(() => box.current && (box.current.scrollTop = 0));
 	};

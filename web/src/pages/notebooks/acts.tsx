@@ -4,6 +4,7 @@ import { del, get, post, seg } from "../../lib/api";
 import { plain, time } from "../../lib/format";
 import { memoryOf, now } from "../../state/board";
 import { useLoad } from "../../state/load";
+import type { Row } from "../../stream/protocol";
 import { Button, Bytes, Failed, Loading } from "../../ui/basics";
 import { Act, Confirm } from "../../ui/confirm";
 import { Dialog } from "../../ui/dialog";
@@ -56,6 +57,12 @@ function Listed({ list, at }: { list: readonly Session[]; at: number }) {
 export function withTheirs(chosen: readonly Session[], all: readonly Session[]): Session[] {
 	const kernels = new Set(chosen.map((s) => s.kernelId));
 	return all.filter((s) => kernels.has(s.kernelId));
+}
+
+/** Rows of the kernels of these, where the board has all of them and lets one end them: those of others' are not on it. */
+export function endable(list: readonly Session[]): Row[] | undefined {
+	const found = list.map(boardOf).filter((r): r is Row => !!r && r.ends.length > 0);
+	return found.length === list.length ? [...new Map(found.map((r) => [r.id, r])).values()] : undefined;
 }
 
 export function Unload({ chosen, all, at, onClose, onDone }: { chosen: readonly Session[]; all: readonly Session[]; at: number; onClose: () => void; onDone: () => void }) {

@@ -31,8 +31,10 @@ function changes(running: PolicyFile[], then: PolicyFile[]): Change[] {
 	return out;
 }
 
-function Compared({ version, running, isRunning, onTaken }: { version: number; running: PolicyFile[]; isRunning: boolean; onTaken: () => void }) {
-	const then = useLoad<PolicyFile[]>((s) => get(`/api/policies/versions/${version}`, {}, s), [], [version]);
+/** One version beside the one in force; that one beside the one before it, if there was one. */
+function Compared({ version, before, running, isRunning, onTaken }: { version: number; before: number | undefined; running: PolicyFile[]; isRunning: boolean; onTaken: () => void }) {
+	const other = isRunning ? before : version;
+	const then = useLoad<PolicyFile[]>((s) => (other === undefined ? Promise.resolve([]) : get(`/api/policies/versions/${other}`, {}, s)), [], [other]);
 	const [asks, setAsks] = useState(false);
 	const { take, question } = useTaking(
 		(overwrite) => post<{ version: number }>("/api/policies/rollback", { version, overwrite: overwrite || undefined }),
@@ -43,12 +45,12 @@ function Compared({ version, running, isRunning, onTaken }: { version: number; r
 	);
 	if (then.error) return <Failed error={then.error} retry={then.reload} />;
 	if (!then.value) return <Loading />;
-	const list = changes(running, then.value);
+	const list = isRunning ? changes(then.value, running) : changes(running, then.value);
 	return (
 		<div style={{ display: "grid", gap: "12px" }}>
 			<div class="head">
 				<h2>Version {version}</h2>
-				<span class="dim">{isRunning ? "is in force" : list.length === 0 ? "has the same files as the one in force" : "what going back to it would change"}</span>
+				<span class="dim">{isRunning ? (before === undefined ? "is in force, the first one that is kept" : `is in force; what it changed in version ${before}`) : list.length === 0 ? "has the same files as the one in force" : "what going back to it would change"}</span>
 				<span class="push" />
 				{!isRunning && (
 					<Button disabled={!list.length} onClick={() => setAsks(true)}>
@@ -56,7 +58,8 @@ function Compared({ version, running, isRunning, onTaken }: { version: number; r
 					</Button>
 				)}
 			</div>
-			{!isRunning && <Changes changes={list} />}
+			<Changes changes={list} />
+			{isRunning && list.length === 0 && <p class="dim">No file differs.</p>}
 			{asks && (
 				<Confirm look="main" title={`Go back to version ${version}`} verb={`Go back to version ${version}`} onDo={take} onClose={() => setAsks(false)}>
 					<p>
@@ -75,7 +78,8 @@ export function History({ version, running, onTaken }: { version: number | undef
 	if (!list.value) return <Loading />;
 	if (!list.value.length) return <Empty title="No set was in force yet." />;
 	const asked = Number(place.value.query["version"]);
-	const shown = list.value.find((v) => v.version === asked) ?? list.value[0]!;
+	const at = Math.max(0, list.value.findIndex((v) => v.version === asked));
+	const shown = list.value[at]!;
 	return (
 		<div class="policies">
 			<div class="card files" role="group" aria-label="Versions">
@@ -89,7 +93,7 @@ export function History({ version, running, onTaken }: { version: number | undef
 				))}
 			</div>
 			<div style={{ overflow: "auto", minWidth: 0 }}>
-				<Compared key={shown.version} version={shown.version} running={running} isRunning={shown.version === version} onTaken={onTaken} />
+				<Compared key={shown.version} version={shown.version} before={list.value[at + 1]?.version} running={running} isRunning={shown.version === version} onTaken={onTaken} />
 			</div>
 		</div>
 	);

@@ -1,7 +1,7 @@
 // end: how a task ended, in the server's words, with what may be done about it.
 import { useState } from "preact/hooks";
 import { post, seg } from "../../lib/api";
-import { bytes } from "../../lib/format";
+import { bytes, plain } from "../../lib/format";
 import { go, href } from "../../lib/router";
 import { Bytes, Button, Text } from "../../ui/basics";
 import { Dialog } from "../../ui/dialog";
@@ -89,7 +89,7 @@ export function EndNote({ task }: { task: Task }) {
 								{detail.limitOwner && (
 									<>
 										{" of "}
-										<code>{detail.limitOwner}</code>
+										<code><Text text={detail.limitOwner} /></code>
 									</>
 								)}
 								,{" "}
@@ -102,7 +102,7 @@ export function EndNote({ task }: { task: Task }) {
 				{task.error?.stack && (
 					<details>
 						<summary>Trace</summary>
-						<pre>{task.error.stack}</pre>
+						<pre>{task.error.stack.split("\n").map(plain).join("\n")}</pre>
 					</details>
 				)}
 			</div>

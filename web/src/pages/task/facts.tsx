@@ -21,7 +21,7 @@ export function Facts({ row, live, task, kind, refName }: { row: Row | undefined
 		user !== undefined && ["Owner", <a href={href("tasks", { where: `user = "${user.replace(/["\\]/g, "\\$&")}"` })}><Text text={user} /></a>],
 		project && ["Project", <Text text={project} />],
 		pool && ["Pool", <a href={href("pools", { pool })}><Text text={pool} /></a>],
-		task?.type && ["Type", task.type],
+		task?.type && ["Type", <Text text={task.type} />],
 		(row?.processId || task?.kernel) && kind !== "service" && ["Process", <code>{row?.processId ?? task?.kernel}</code>],
 		live && row?.pid && ["Pid", <span class="num">{row.pid}</span>],
 		submitted && ["Submitted", <Time at={submitted} />],
@@ -32,11 +32,11 @@ export function Facts({ row, live, task, kind, refName }: { row: Row | undefined
 			"Memory limit",
 			<>
 				<Bytes n={row.limitBytes} />
-				{row.limitOwner && <span class="dim"> of {row.limitOwner}</span>}
+				{row.limitOwner && <span class="dim"> of <Text text={row.limitOwner} /></span>}
 			</>,
 		],
 		(row?.attempt ?? task?.attempt ?? 1) > 1 && ["Attempt", String(row?.attempt ?? task?.attempt)],
-		tags.length > 0 && ["Tags", tags.map((t) => <span class="tag">{t}</span>)],
+		tags.length > 0 && ["Tags", tags.map((t) => <span class="tag"><Text text={t} /></span>)],
 		row?.connections !== undefined && ["Clients", String(row.connections)],
 		row?.leasedUntil && ["Kept until", <Time at={row.leasedUntil} />],
 		row?.quietAt && ["Idle since", <Time at={row.quietAt} />],

@@ -52,6 +52,7 @@ export function Usage({ id, processId, row, task }: { id: string; processId: str
 	const peak = peakOf(id) ?? loaded.value?.peakBytes ?? detail?.peakBytes;
 	// a kernel lived before its task: that is not the task's
 	const from = (row?.startedAt ?? task?.startTime ?? 0) - BEFORE_MS;
+	const isLive = !task || task.alive;
 	const data = useMemo(() => join(loaded.value, tail.current, task, from), [loaded.value, seen, task, from]);
 
 	if (!processId && !detail) return <p class="dim">It has no process yet: it uses nothing.</p>;
@@ -59,27 +60,38 @@ export function Usage({ id, processId, row, task }: { id: string; processId: str
 	return (
 		<div class="usage">
 			<div class="usage-now">
-				<div>
-					<span class="dim">Memory</span>
-					<Meter used={memory} limit={limit}>
-						<span>
-							<strong>
-								<Bytes n={memory} />
-							</strong>
-							{limit ? <span class="dim"> of {bytes(limit)}</span> : null}
-						</span>
-					</Meter>
-				</div>
+				{isLive && (
+					<div>
+						<span class="dim">Memory</span>
+						<Meter used={memory} limit={limit}>
+							<span>
+								<strong>
+									<Bytes n={memory} />
+								</strong>
+								{limit ? <span class="dim"> of {bytes(limit)}</span> : null}
+							</span>
+						</Meter>
+					</div>
+				)}
 				<div>
 					<span class="dim">Peak</span>
 					<strong>
 						<Bytes n={peak} />
 					</strong>
 				</div>
-				<div>
-					<span class="dim">CPU</span>
-					<strong class="num">{cpu(cpuOf(id)) || "–"}</strong>
-				</div>
+				{isLive ? (
+					<div>
+						<span class="dim">CPU</span>
+						<strong class="num">{cpu(cpuOf(id)) || "–"}</strong>
+					</div>
+				) : (
+					<div>
+						<span class="dim">Limit</span>
+						<strong>
+							<Bytes n={limit} />
+						</strong>
+					</div>
+				)}
 			</div>
 			{data.times.length > 1 ? (
 				<>
@@ -89,16 +101,16 @@ export function Usage({ id, processId, row, task }: { id: string; processId: str
 						format={bytes}
 						steps="bytes"
 						most={limit ?? undefined}
-						height={150}
+						height={140}
 						curves={[
 							{ label: "Memory", color: "--k-memory", values: data.memory, fill: true },
 							...(limit ? [{ label: "Limit", color: "--k-limit", values: data.times.map(() => limit), dash: true }] : []),
 						]}
 					/>
-					{data.cpu.some((v) => v !== null) && <Chart label="CPU" times={data.times} format={cpu} most={CPU_LEAST} height={90} curves={[{ label: "CPU", color: "--k-cpu", values: data.cpu, fill: true }]} />}
+					{data.cpu.some((v) => v !== null) && <Chart label="CPU" times={data.times} format={cpu} most={CPU_LEAST} height={84} curves={[{ label: "CPU", color: "--k-cpu", values: data.cpu, fill: true }]} />}
 				</>
 			) : (
-				<p class="dim">{task && !task.alive ? "Its curve is no longer kept." : "A curve is drawn once it was measured twice."}</p>
+				<p class="dim">{task && !task.alive ? loaded.value ? "It ended before it was measured twice." : "Its curve is no longer kept." : "A curve is drawn once it was measured twice."}</p>
 			)}
 		</div>
 	);
@@ -114,12 +126,17 @@ function join(life: LifeCurve | undefined, tail: Tail, task: Task | undefined, f
 		out.memory.push(v);
 		out.cpu.push(life.cpuShare[i] ?? null);
 	});
-	if (!out.times.length)
-		for (const p of task?.error?.detail?.lastMinute ?? []) {
+	const minute = task?.error?.detail?.lastMinute ?? [];
+	if (out.times.length < 2 && minute.length > out.times.length) {
+		out.times = [];
+		out.memory = [];
+		out.cpu = [];
+		for (const p of minute) {
 			out.times.push(p.t);
 			out.memory.push(p.memoryBytes);
 			out.cpu.push(null);
 		}
+	}
 	const last = out.times.at(-1) ?? 0;
 	tail.times.forEach((t, i) => {
 		if (t <= last) return;
