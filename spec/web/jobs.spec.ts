@@ -101,18 +101,25 @@ test.describe("jobs", () => {
 		await isSound(page);
 		await page.getByRole("button", { name: "Abort…" }).click();
 		const dialog = page.getByRole("dialog");
-		await expect(dialog.getByRole("listitem").filter({ hasText: "compute_forecast" })).toContainText(/pid \d+/);
+		await expect(dialog).toContainText("1 activity at work ends");
+		await expect(dialog).toContainText("compute_forecast");
+		await expect(dialog).toContainText(/pid \d+/);
+		await isSound(page);
 		await dialog.getByRole("button", { name: "Cancel" }).click();
 		expect((await status(node, job)).baseStatus.state).toBe("RUNNING");
 		await page.getByRole("button", { name: "Abort…" }).click();
-		await page.getByRole("dialog").getByRole("button", { name: "Abort it and end 1 recipe" }).click();
+		await page.getByRole("dialog").getByRole("button", { name: "End 1 job" }).click();
+		await expect(page.getByRole("dialog")).toContainText("All 1 ended.");
+		await page.getByRole("dialog").getByRole("button", { name: "Close" }).last().click();
 		await expect(state(page, "aborted")).toBeVisible();
 		await expect(page.getByRole("button", { name: "Abort…" })).toHaveCount(0);
 		// the other one goes on now; it is ended as well
 		await page.goto(`${node.baseURL}/#/job/SHOP/${encodeURIComponent(second)}`);
 		await expect(page.getByRole("button", { name: /^compute_forecast, shell, running/ })).toBeVisible({ timeout: 40_000 });
 		await page.getByRole("button", { name: "Abort…" }).click();
-		await page.getByRole("dialog").getByRole("button", { name: /^Abort it/ }).click();
+		await page.getByRole("dialog").getByRole("button", { name: "End 1 job" }).click();
+		await expect(page.getByRole("dialog")).toContainText("All 1 ended.");
+		await page.keyboard.press("Escape");
 		await expect(state(page, "aborted")).toBeVisible();
 	});
 

@@ -77,10 +77,12 @@ test.describe("notebooks", () => {
 		for (const name of ["one", "two"]) await grid.getByRole("row").filter({ hasText: name }).getByRole("checkbox").check();
 		await page.getByRole("group", { name: "2 chosen" }).getByRole("button", { name: "Unload 2…" }).click();
 		const dialog = page.getByRole("dialog", { name: "Unload 2 notebooks?" });
-		await expect(dialog.getByRole("listitem")).toHaveCount(2);
-		await expect(dialog).toContainText(/[\d.]+ MB come free/);
+		for (const name of ["one", "two"]) await expect(dialog).toContainText(`The variables of notebook "${name}"; unsaved work is lost.`);
+		await expect(dialog).toContainText(/[\d.]+ MB of memory are given back/);
 		await isSound(page);
 		await dialog.getByRole("button", { name: "Unload 2 notebooks" }).click();
+		await expect(dialog).toContainText("All 2 ended.", { timeout: 40_000 });
+		await page.keyboard.press("Escape");
 		await expect(grid.locator(".item")).toHaveCount(1, { timeout: 40_000 });
 		expect((await sessions(node)).map((s) => s.kernelId)).toEqual([kernels[2]]);
 	});
@@ -104,6 +106,8 @@ test.describe("notebooks", () => {
 		await page.keyboard.press("Enter");
 		await expect(page.getByRole("dialog").getByRole("button", { name: "Unload 1 notebook" })).toBeFocused();
 		await page.keyboard.press("Enter");
+		await expect(page.getByRole("dialog")).toContainText("All 1 ended.", { timeout: 40_000 });
+		await page.keyboard.press("Escape");
 		await expect(page.getByText("No notebook is open.")).toBeVisible({ timeout: 40_000 });
 	});
 

@@ -56,7 +56,9 @@ test.describe("webapps", () => {
 		await page.getByRole("dialog").getByRole("button", { name: "Cancel" }).click();
 		expect((await webapp(node, "board")).state).toBe("running");
 		await detail.getByRole("button", { name: "Stop…" }).click();
-		await page.getByRole("dialog").getByRole("button", { name: "Stop it" }).click();
+		await page.getByRole("dialog").getByRole("button", { name: "Stop 1 webapp" }).click();
+		await expect(page.getByRole("dialog")).toContainText("All 1 ended.");
+		await page.keyboard.press("Escape");
 		await is(node, "board", "stopped");
 		await expect(row).toContainText("stopped");
 		expect(said).toEqual([]);
