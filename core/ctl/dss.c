@@ -108,7 +108,9 @@ static void tell_address(struct ctl *ctl)
 	json_int_t page = json_integer_value(json_object_get(ports, "page"));
 	bool has_tls = json_is_true(json_object_get(ports, "tls"));
 	if (page > 0)
-		printf("the API answers at %s://127.0.0.1:%d/\n", has_tls ? "https" : "http", (int)page);
+		printf("the API answers at %s://127.0.0.1:%d/\nin a browser that is the page; log in with a key: "
+		       "%s/config/admin.key, or dssctl key add USER\n",
+		       has_tls ? "https" : "http", (int)page, ctl->dir);
 	json_decref(ports);
 }
 

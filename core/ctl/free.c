@@ -318,8 +318,10 @@ static void print_offer(const struct offer *o)
 	if (json_array_size(o->taken) > 0)
 		list_print(o->taken, columns);
 	if (o->sum < o->wanted)
-		ctl_note("that is %s of %s: nobody else is idle and could go%s", size_text(o->sum, held, sizeof(held)),
-			 size_text(o->wanted, wanted, sizeof(wanted)), o->is_admin ? "" : " (kernels of pools are admins' to end)");
+		ctl_note("that is %s of %s: %s is idle and could go%s; notebooks count as idle after 10 min",
+			 size_text(o->sum, held, sizeof(held)), size_text(o->wanted, wanted, sizeof(wanted)),
+			 json_array_size(o->taken) > 0 ? "nobody else" : "nobody",
+			 o->is_admin ? "" : " (kernels of pools are admins' to end)");
 }
 
 static int free_memory(struct ctl *ctl, struct offer *o, bool is_sure)
@@ -349,7 +351,11 @@ static int free_kernels(struct ctl *ctl, struct offer *o, const struct opt_words
 {
 	int code = CTL_DONE;
 	for (int i = 0; i < words->count; i++) {
-		json_t *row = json_pack("{s:s}", "id", words->words[i]);
+		const char *word = words->words[i];
+		if (strchr(word, '-') == NULL)
+			return ctl_misuse("free", NULL, NULL, "%s is neither a size, such as 30g, nor a kernel's id, such as fek-3",
+					  word);
+		json_t *row = json_pack("{s:s}", "id", word);
 		int one = row != NULL ? end_kernel(o, row) : ctl_fail(CTL_USAGE, "that is no text in UTF-8");
 		if (one == CTL_DONE && !ctl->json)
 			printf("ended %s\n", words->words[i]);

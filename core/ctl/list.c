@@ -26,7 +26,7 @@ const struct list_column list_processes[] = {
 	{ "MEMORY", "memoryBytes", LIST_SIZE },
 	{ "LIMIT", "limitBytes", LIST_SIZE },
 	{ "USER", "user", LIST_TEXT },
-	{ "TASK", "taskId", LIST_TEXT },
+	{ "WHAT", "what", LIST_TEXT },
 	{ NULL, NULL, LIST_TEXT },
 };
 
@@ -71,9 +71,21 @@ static enum say_tone tone_of(const char *state)
 	return SAY_PLAIN;
 }
 
+/* What a process is of: a task of a kernel, a notebook, a webapp, a recipe of a job. */
+static const char *what_of(const json_t *row)
+{
+	static const char *const keys[] = { "taskId", "notebook", "webApp", "recipe" };
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+		if (rest_text(row, keys[i])[0] != '\0')
+			return rest_text(row, keys[i]);
+	return "";
+}
+
 /* A task's name is in its payload. */
 static const char *text_of(const json_t *row, const char *key)
 {
+	if (strcmp(key, "what") == 0 && rest_text(row, key)[0] == '\0')
+		return what_of(row);
 	if (strcmp(key, "title") == 0 && rest_text(row, key)[0] == '\0')
 		return rest_text(json_object_get(row, "payload"), "displayName");
 	return rest_text(row, key);

@@ -97,10 +97,15 @@ static int list(struct ctl *ctl, int argc, char **argv)
 	const struct opt opts[] = { { "where", "FILTER", where_help, OPT_TEXT, &where, 0, 0, NULL },
 				    { "key-file", "FILE", key_help, OPT_TEXT, &key_file, 0, 0, NULL },
 				    { 0 } };
-	struct opt_words words = { .usage = "[--where FILTER] [--json]",
+	struct opt_words words = { .usage = "[--where FILTER] [--json] | link | interrupt SESSION… | unload … | keep …",
 				   .about = "Sessions of notebooks in the projects that you may read. QUIET: nothing happened at "
 					    "all, nobody is connected;\n"
-					    "SILENT: no cell, no processor time. Both are empty where nobody knows." };
+					    "SILENT: no cell, no processor time. Both are empty where nobody knows.\n"
+					    "\n"
+					    "  link        an address that lets a browser in, for admins\n"
+					    "  interrupt   interrupt the cell that runs; variables stay\n"
+					    "  unload      end kernels; the same as dssctl unload\n"
+					    "  keep        keep one from policies and macros; the same as dssctl keep" };
 	int code = opt_read(ctl, opts, &words, argc, argv);
 	if (code >= 0 || (code = rest_open(&rest, ctl, key_file)) != CTL_DONE)
 		return code;
@@ -109,6 +114,9 @@ static int list(struct ctl *ctl, int argc, char **argv)
 		printf("%s\n", a.body.data);
 	else if (code == CTL_DONE)
 		print_list(a.json);
+	if (code == CTL_DONE && !ctl->json && json_array_size(a.json) == 0)
+		ctl_note(where != NULL ? "no session is such: dssctl notebooks lists all that you may see"
+				       : "no notebook is open that you may see");
 	if (code == CTL_DONE)
 		print_unknown(&a);
 	rest_answer_fini(&a);
@@ -153,6 +161,19 @@ bool notebooks_hint(struct rest *rest, const char *word)
 	return is_one;
 }
 
+bool notebooks_session(struct rest *rest, const char *word, char *out, size_t room)
+{
+	const json_t *row;
+	size_t i;
+	struct rest_answer a = { 0 };
+	out[0] = '\0';
+	rest_ask(rest, "GET", list_path, NULL, &a);
+	json_array_foreach(a.json, i, row) if (out[0] == '\0' && is_meant(row, word))
+		snprintf(out, room, "%s", rest_text(row, "id"));
+	rest_answer_fini(&a);
+	return out[0] != '\0';
+}
+
 /* Adds to `out` those that the word names; a path may name several, the beginning of an id may not. */
 static int pick(const json_t *rows, const char *word, json_t *out)
 {
@@ -166,7 +187,11 @@ static int pick(const json_t *rows, const char *word, json_t *out)
 		n++;
 	}
 	if (n == 0)
-		return ctl_fail(CTL_NOT_FOUND, "session %s does not exist", word);
+		return ctl_fail(
+			CTL_NOT_FOUND,
+			"session %s does not exist: dssctl notebooks lists them; write four characters of an id or more, or "
+			"the notebook's path, PROJECT/NAME",
+			word);
 	if (n > 1 && !is_path)
 		return ctl_fail(CTL_USAGE, "%s names %zu sessions: write more of it", word, n);
 	return CTL_DONE;
@@ -273,7 +298,7 @@ int unload_command(struct ctl *ctl, int argc, char **argv)
 			json_dumpf(rows, stdout, JSON_INDENT(2)), printf("\n");
 		else if (json_array_size(rows) > 0)
 			print_list(rows);
-		ctl_note(json_array_size(rows) > 0 ? "nothing was ended: --yes does it" : "there is none");
+		ctl_note(json_array_size(rows) > 0 ? "nothing was ended: --yes does it" : "no session is such: nothing to end");
 	} else if (code == CTL_DONE) {
 		code = order_all(ctl, rest, rows, "DELETE", "", NULL, "unloaded");
 	}
@@ -307,7 +332,7 @@ static int interrupt(struct ctl *ctl, int argc, char **argv)
 int keep_command(struct ctl *ctl, int argc, char **argv)
 {
 	const char *key_file = NULL;
-	char body[200];
+	char body[200], done[80], span[40];
 	int64_t ms = 0;
 	struct err err = { 0 };
 	struct rest *rest = NULL;
@@ -333,8 +358,9 @@ int keep_command(struct ctl *ctl, int argc, char **argv)
 	snprintf(body, sizeof(body), "{\"for\":\"%lldms\"}", (long long)ms);
 	if (code == CTL_DONE && json_array_size(rows) > 1)
 		code = ctl_fail(CTL_USAGE, "%s has %zu sessions: write the id of one", words.words[0], json_array_size(rows));
+	snprintf(done, sizeof(done), "kept for %s:", text_print_duration(ms, span, sizeof(span)));
 	if (code == CTL_DONE)
-		code = order_all(ctl, rest, rows, "POST", "/keep", body, ms > 0 ? "kept" : "no longer kept:");
+		code = order_all(ctl, rest, rows, "POST", "/keep", body, ms > 0 ? done : "no longer kept:");
 	json_decref(rows);
 	rest_close(&rest);
 	return code;

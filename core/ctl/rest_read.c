@@ -75,6 +75,11 @@ int rest_refused(const struct rest_answer *a)
 	if (!is_told)
 		said = a->body.data != NULL && a->body.len > 0 ? a->body.data : "no reason given";
 	text_escape(text, sizeof(text), said, strlen(said));
+	if (a->status == 401 && is_told)
+		return ctl_fail(CTL_NOT_ALLOWED,
+				"%s. The key is that of --key-file, else DSS_KEY, else config/admin.key; an admin makes one: "
+				"dssctl key add USER",
+				text);
 	if (is_told) /* says all there is to know */
 		return ctl_fail(code_of(a->status), "%s", text);
 	return ctl_fail(code_of(a->status), "%s (status %ld)", text, a->status);

@@ -1,6 +1,7 @@
 /* status: the top-level processes, as the keeper knows them; works without a backend. */
 #include <errno.h>
 #include <jansson.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -150,6 +151,18 @@ static void print_memory(struct ctl *ctl)
 	json_decref(node);
 }
 
+/* "page and API: http://127.0.0.1:11200/" */
+static void print_address(struct ctl *ctl)
+{
+	char path[PATH_MAX];
+	json_t *ports = ctl_path(ctl, "run/ports.json", path, sizeof(path), NULL) == 0 ? json_load_file(path, 0, NULL) : NULL;
+	json_int_t page = json_integer_value(json_object_get(ports, "page"));
+	if (page > 0)
+		printf("page and API: %s://127.0.0.1:%d/\n", json_is_true(json_object_get(ports, "tls")) ? "https" : "http",
+		       (int)page);
+	json_decref(ports);
+}
+
 static int print_status(struct ctl *ctl, struct status *s)
 {
 	struct err err = { 0 };
@@ -168,6 +181,7 @@ static int print_status(struct ctl *ctl, struct status *s)
 		printf("instance %s in %s; isolation: %s%s; cgroups: %s\n", k->instance, ctl->dir, k->isolation,
 		       is_open ? " (code in any kernel can act as admin)" : "", k->cgroups);
 		print_memory(ctl);
+		print_address(ctl);
 		say_table_print(s->table, stdout);
 		front_note(ctl);
 	}

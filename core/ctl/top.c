@@ -28,7 +28,7 @@ static const struct list_column columns[] = {
 	{ "PEAK", "peakBytes", LIST_SIZE },
 	{ "LIMIT", "limitBytes", LIST_SIZE },
 	{ "USER", "user", LIST_TEXT },
-	{ "TASK", "taskId", LIST_TEXT },
+	{ "WHAT", "what", LIST_TEXT },
 	{ NULL, NULL, LIST_TEXT },
 };
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "ctl/notebooks.h"
 #include "ctl/opt.h"
 #include "ctl/rest.h"
 #include "ctl/say.h"
@@ -22,7 +23,9 @@ struct why {
 	const char *subject;        /* NULL = nobody in particular */
 	char what[300];             /* "fek-12", "rule \"idle kernels\"": for texts */
 	char queries[QUERIES][600]; /* each an answer of its own; they are merged */
+	char session[80];           /* of a notebook that was named otherwise */
 	json_t *rows;               /* owned; integers as they are */
+	json_t *notebooks;          /* owned; sessions there are now, read where a row is of one; may be NULL */
 };
 
 /* --- reading --- */
@@ -110,9 +113,10 @@ static int read_all(struct why *w)
 {
 	int code = CTL_DONE;
 	w->rows = json_array();
-	for (int i = 0; code == CTL_DONE && i < QUERIES && (i == 0 || w->queries[i][0] != '\0'); i++)
-		code = read_query(w, w->queries[i]);
-	if (code == CTL_DONE && w->queries[1][0] != '\0')
+	for (int i = 0; code == CTL_DONE && i < QUERIES; i++)
+		if (i == 0 || w->queries[i][0] != '\0')
+			code = read_query(w, w->queries[i]);
+	if (code == CTL_DONE && (w->queries[1][0] != '\0' || w->queries[2][0] != '\0'))
 		code = merge(w);
 	return code;
 }
@@ -233,15 +237,36 @@ static int64_t integer(const json_t *row, const char *key)
 	return (int64_t)json_integer_value(json_object_get(row, key));
 }
 
-static void print_row(const json_t *row)
+/* Decisions know sessions by their ids, people by their notebooks. "": it is gone. */
+static const char *notebook_of(struct why *w, const json_t *row)
 {
-	char when[48], first[48], answer[240], kind[80], subject[300];
+	size_t i;
+	const json_t *one;
+	if (strcmp(rest_text(row, "subjectKind"), "notebook") != 0)
+		return "";
+	if (w->notebooks == NULL) {
+		struct rest_answer a = { 0 };
+		rest_ask(w->rest, "GET", "/api/notebooks", NULL, &a);
+		w->notebooks = json_is_array(a.json) ? json_incref(a.json) : json_array();
+		rest_answer_fini(&a);
+	}
+	json_array_foreach(w->notebooks, i,
+			   one) if (strcmp(rest_text(one, "id"), rest_text(row, "subject")) == 0) return rest_text(one, "notebook");
+	return "";
+}
+
+static void print_row(struct why *w, const json_t *row)
+{
+	char when[48], first[48], answer[240], kind[80], subject[300], path[700];
+	const char *notebook = notebook_of(w, row);
 	int64_t count = integer(row, "count");
 	enum say_tone tone = answer_in_words(row, answer, sizeof(answer));
 	printf("%-8s  ", say_time(integer(row, "at"), when, sizeof(when)));
 	say_toned(stdout, tone, answer);
 	printf(" %s %s", escaped(rest_text(row, "subjectKind"), kind, sizeof(kind)),
 	       escaped(rest_text(row, "subject"), subject, sizeof(subject)));
+	if (*notebook != '\0')
+		printf(" (%s)", escaped(notebook, path, sizeof(path)));
 	if (count > 1)
 		printf(", %lld times since %s", (long long)count, say_time(integer(row, "firstAt"), first, sizeof(first)));
 	putchar('\n');
@@ -327,8 +352,8 @@ static void tell_none(const struct why *w)
 
 static const char *const kinds[] = { "kernel", "task",   "job",      "process", "pool", "user",
 				     "recipe", "webapp", "notebook", "project", "node", NULL };
-static const char *const policy_words[] = { "rule",   "recycle", "slots",  "box",   "place",     "on",
-					    "access", "sizing",  "budget", "queue", "retention", NULL };
+static const char *const policy_words[] = { "rule",   "recycle", "slots", "box",       "place", "on", "access",
+					    "sizing", "budget",  "queue", "retention", "macro", NULL };
 
 static void ask_pool(struct why *w, const char *name)
 {
@@ -404,9 +429,18 @@ static int ask_job(struct why *w)
 	return code;
 }
 
+/* A notebook by its path, its kernel's or its process's id: decisions are about its session. */
+static void ask_notebook(struct why *w)
+{
+	if (w->job == NULL && w->subject != NULL && !may_be_task(w->subject) &&
+	    notebooks_session(w->rest, w->subject, w->session, sizeof(w->session)))
+		put(w->queries[2], sizeof(w->queries[2]), "subject", w->session);
+}
+
 static int answer(struct why *w)
 {
 	int code = w->job ? ask_job(w) : CTL_DONE;
+	ask_notebook(w);
 	if (code != CTL_DONE)
 		return code;
 	bool is_task = w->job || (w->is_task && print_task(w, w->subject));
@@ -419,7 +453,7 @@ static int answer(struct why *w)
 		json_dumpf(w->rows, stdout, JSON_COMPACT);
 		putchar('\n');
 	} else {
-		json_array_foreach(w->rows, i, row) print_row(row);
+		json_array_foreach(w->rows, i, row) print_row(w, row);
 		if (n >= (size_t)w->limit && !w->is_all)
 			ctl_note("There may be more: --limit N or --all shows them.");
 	}
@@ -450,12 +484,12 @@ int why_command(struct ctl *ctl, int argc, char **argv)
 	};
 	struct opt_words words = {
 		.usage = "[ID | NAME | node | task ID | job PROJECT/JOB | kernel ID | user LOGIN | project KEY | recipe ID | "
-			 "webapp PROJECT/NAME | "
+			 "webapp PROJECT/NAME | notebook PROJECT/NAME | "
 			 "pool NAME | rule NAME | WORD NAME] "
 			 "[--would] [--all]",
 		.about = "What was decided and why, newest first: also the decisions not to act. ID alone: a kernel, a task, a job "
 			 "or a process, or the name\n"
-			 "of a policy. WORD: rule recycle slots box place on access sizing budget queue. Exit 4: nothing is "
+			 "of a policy. WORD: rule macro recycle slots box place on access sizing budget queue. Exit 4: nothing is "
 			 "recorded "
 			 "about it.",
 		.most = 2,
@@ -470,6 +504,7 @@ int why_command(struct ctl *ctl, int argc, char **argv)
 		code = answer(w);
 out:
 	json_decref(w->rows);
+	json_decref(w->notebooks);
 	rest_close(&w->rest);
 	free(w);
 	return code;
