@@ -21,7 +21,8 @@ macro "kill-idle-notebooks" {
     if n.state == "dead" then return unload "its kernel is dead: nothing is left to lose" end
     if params.spare_leased and is_kept then return keep "its user asked to keep it" end
     if params.spare_busy and is_busy then return keep "it runs a cell" end
-    if params.spare_busy and n.silent < math.min(seconds "1min", params.max_idle) then return keep "it uses the processor" end
+    if params.spare_busy and n.silent < math.min(seconds "15s", params.max_idle) then return keep "it uses the processor" end
+    if params.spare_busy and n.silent < math.min(seconds "1min", params.max_idle) then return keep "it was at work {silent} ago" end
     if params.spare_connected and n.connected then return keep "a client is connected" end
     local though = is_kept and ", though its user keeps it" or ""
     if n.age > params.max_age then return unload("it is {age} old" .. though) end
