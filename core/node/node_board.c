@@ -145,6 +145,7 @@ static struct board_row *make_row(struct node_board *b, enum board_kind kind, co
 		return NULL;
 	}
 	row->is_named = true;
+	row->rev = ++b->rev; /* also without a text: the list is by rev */
 	list_push(&b->rows, &row->link);
 	b->nlive++;
 	return row;
@@ -235,6 +236,13 @@ static void forget_gone(struct node_board *b)
 	}
 }
 
+void board_begin(struct node_board *b, int64_t mono_ms)
+{
+	b->looked_mono_ms = b->now_mono_ms = mono_ms;
+	b->now_wall_ms = clock_wall_ms();
+	b->round++;
+}
+
 static void end_round(struct node_board *b)
 {
 	bool has_numbers = false;
@@ -262,19 +270,22 @@ static void end_round(struct node_board *b)
 	}
 }
 
+void board_end(struct node_board *b)
+{
+	end_round(b);
+	forget_gone(b);
+}
+
 void node_board_refresh(struct node_board *b)
 {
 	int64_t now = clock_mono_ms();
 	if (b->looked_mono_ms && now - b->looked_mono_ms < LOOKED_MS)
 		return;
-	b->looked_mono_ms = b->now_mono_ms = now;
-	b->now_wall_ms = clock_wall_ms();
-	b->round++;
+	board_begin(b, now);
 	if (b->node->facts.is_taken_up) {
 		board_look_at_tasks(b);
 		board_look_at_guests(b);
-		end_round(b);
-		forget_gone(b);
+		board_end(b);
 	}
 	board_look_at_node(b);
 }
@@ -291,7 +302,7 @@ bool node_board_find(const struct node_board *b, int64_t epoch, int64_t rev, str
 	*out = BOARD_FROM_START;
 	if (epoch != b->node->facts.epoch || rev < b->floor || rev > b->rev || rev <= 0)
 		return false;
-	out->rev = out->base = rev;
+	out->rev = out->base = out->numbers = rev;
 	out->is_whole = true;
 	return true;
 }
@@ -354,14 +365,15 @@ static void put_gone(struct node_board *b, const char *login, int64_t from, int6
 }
 
 /* Of rows that were told with this event, and of older ones where they are others than before, once all rows are told. */
-static void put_numbers(struct node_board *b, const char *login, int64_t from, int64_t to, struct buf *out, bool *is_any)
+static void put_numbers(struct node_board *b, const char *login, const struct board_place *at, int64_t to, struct buf *out,
+			bool *is_any)
 {
 	bool is_first = true, is_last = to == b->rev;
-	for (struct list *l = is_last ? b->rows.next : after(b, from); l != &b->rows; l = l->next) {
+	for (struct list *l = is_last ? b->rows.next : after(b, at->rev); l != &b->rows; l = l->next) {
 		const struct board_row *row = list_of(l, struct board_row, link);
 		if (row->rev > to)
 			break;
-		if (row->gone_mono_ms || row->numbers_rev == 0 || (row->rev <= from && row->numbers_rev <= from) ||
+		if (row->gone_mono_ms || row->numbers_rev == 0 || (row->rev <= at->rev && row->numbers_rev <= at->numbers) ||
 		    !may_see(row, login))
 			continue;
 		buf_puts(out, is_first ? ",\"numbers\":[" : ",");
@@ -374,6 +386,7 @@ static void put_numbers(struct node_board *b, const char *login, int64_t from, i
 	}
 }
 
+/* Returns the rev up to which all was told; -1: no memory, nothing was put. */
 static int64_t write_event(struct node_board *b, const char *login, const struct board_place *at, size_t most, struct buf *out)
 {
 	bool is_any = !at->is_told || !at->is_whole;
@@ -382,8 +395,8 @@ static int64_t write_event(struct node_board *b, const char *login, const struct
 	buf_init(&body, SIZE_MAX / 4);
 	buf_puts(&body, at->is_whole ? "" : ",\"whole\":true");
 	int64_t to = put_rows(b, login, at->rev, most, &body, &is_any);
-	put_gone(b, login, at->rev, to, &body, &is_any);
-	put_numbers(b, login, at->rev, to, &body, &is_any);
+	put_gone(b, login, at->rev > at->base ? at->rev : at->base, to, &body, &is_any);
+	put_numbers(b, login, at, to, &body, &is_any);
 	if (is_any || to < b->rev) {
 		buf_printf(out, "event: board\ndata: {\"rev\":\"%lld-%lld\"", (long long)b->node->facts.epoch, (long long)to);
 		buf_put(out, body.data, body.len);
@@ -391,7 +404,7 @@ static int64_t write_event(struct node_board *b, const char *login, const struct
 	}
 	if (body.failed || out->failed) {
 		out->len = head;
-		to = at->rev;
+		to = -1;
 	}
 	buf_fini(&body);
 	return to;
@@ -407,26 +420,31 @@ bool node_board_put(struct node_board *b, const char *login, struct board_place 
 	if (at->is_told && at->is_whole && from == b->rev)
 		return false;
 	if (!at->is_whole)
-		at->base = b->rev;
-	bool is_alike = at->is_told && at->is_whole && from == b->shared.from && b->rev == b->shared.to && b->shared.text.data &&
+		at->base = at->numbers = b->rev; /* each row comes with its numbers */
+	bool is_plain = at->is_told && at->is_whole && at->numbers == from;
+	bool is_alike = is_plain && from == b->shared.from && b->rev == b->shared.to && b->shared.text.data &&
 			(login ? b->shared.login && strcmp(login, b->shared.login) == 0 : !b->shared.login);
 	if (is_alike) {
 		buf_put(out, b->shared.text.data, b->shared.text.len);
-		at->rev = b->rev;
+		at->rev = at->numbers = b->rev;
 		return false;
 	}
 	size_t was = out->len;
 	to = write_event(b, login, at, most, out);
-	if (at->is_told && at->is_whole && to == b->rev && !out->failed) {
+	if (to < 0)
+		return false;
+	if (is_plain && to == b->rev) {
 		buf_clear(&b->shared.text);
 		free(b->shared.login);
 		b->shared.login = login ? strdup(login) : NULL;
 		b->shared.from = from;
-		b->shared.to = login && !b->shared.login ? -1 : to;
 		buf_put(&b->shared.text, out->data ? out->data + was : "", out->len - was);
+		b->shared.to = b->shared.text.failed || (login && !b->shared.login) ? -1 : to;
 	}
 	at->is_whole = at->is_told = true;
 	at->rev = to;
+	if (to == b->rev)
+		at->numbers = to;
 	return to < b->rev;
 }
 

@@ -28,6 +28,7 @@ enum board_topic {
 /* How far somebody was told. */
 struct board_place {
 	int64_t rev, base; /* base: what went before is not missed */
+	int64_t numbers;   /* those of all rows were told up to here; less than rev while a long event is told in pieces */
 	bool is_whole;     /* told "whole" already, or came back with a rev that is known */
 	bool is_told;      /* anything: the first event comes even if nothing is new to it */
 	int64_t told_node, told_pools;

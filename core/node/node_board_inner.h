@@ -92,6 +92,9 @@ struct node_board {
 };
 
 /* --- node_board.c --- */
+/* A look: between the two each row that is there is seen; those that were not are gone after it. */
+void board_begin(struct node_board *b, int64_t mono_ms);
+void board_end(struct node_board *b);
 /* The row of that id in this round: made where there is none. *is_same: nothing that its text is made of has changed (by print), so board_write
  * is not needed. NULL: no memory. */
 struct board_row *board_see(struct node_board *b, enum board_kind kind, const char *id, const char *owner, uint64_t print,

@@ -32,7 +32,7 @@ static void put_time(struct buf *out, const char *name, int64_t ms)
 
 static void put_tags(struct buf *out, const struct board_facts *f)
 {
-	size_t len = f->tags_json ? strlen(f->tags_json) : 0, i;
+	size_t len = f->tags_json ? strlen(f->tags_json) : 0, i, told = 0;
 	json_t *tag;
 	if (len > 2 && len <= TAGS_MOST) {
 		jtext_raw(out, "tags", f->tags_json, len);
@@ -44,11 +44,14 @@ static void put_tags(struct buf *out, const struct board_facts *f)
 		{
 			if (!json_is_string(tag))
 				continue;
+			told += json_string_length(tag);
+			if (told > TAGS_MOST)
+				break;
 			jtext_next(out);
 			jtext_put(out, json_string_value(tag));
 		}
 		buf_putc(out, ']');
-		if (out->len - was > TAGS_MOST)
+		if (told > TAGS_MOST || out->len - was > TAGS_MOST)
 			out->len = was;
 	}
 }

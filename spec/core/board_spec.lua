@@ -1,0 +1,89 @@
+-- The board's events: what a follower is told of rows and their numbers, in pieces and whole.
+require "spec.helper"
+local t_board = require "t_board"
+local json = require "t_json"
+
+--- One event as data; nil: there was none.
+local function event(text) return text ~= "" and assert(json.decode(assert(text:match "^event: board\ndata: ([^\n]*)\n\n$", text))) or nil end
+
+--- All that is new to that place, in pieces of about so many bytes: rows' texts, numbers, how many pieces, ids that went.
+local function tell(b, place, most)
+	local rows, numbers, gone, pieces, is_more = {}, {}, {}, 0, true
+	while is_more do
+		local text
+		text, is_more = b:put(place, most or 1 << 20)
+		local e = event(text)
+		pieces = pieces + (e and 1 or 0)
+		for _, row in ipairs(e and e.rows or {}) do rows[row.id] = row.what end
+		for _, n in ipairs(e and e.numbers or {}) do numbers[n[1]] = n[2] end
+		for _, id in ipairs(e and e.gone or {}) do gone[#gone + 1] = id end
+	end
+	return rows, numbers, pieces, gone
+end
+
+describe("the board", function()
+	local b
+	before_each(function() b = t_board.new() end)
+
+	it("tells rows and numbers once, then what changed", function()
+		local place = b:place()
+		b:look { { "a", "one", 100 }, { "b", "two", 200 } }
+		local rows, numbers = tell(b, place)
+		assert.same({ { a = "one", b = "two" }, { a = 100, b = 200 } }, { rows, numbers })
+		b:look { { "a", "one", 100 }, { "b", "two", 300 } }
+		rows, numbers = tell(b, place)
+		assert.same({ {}, { b = 300 } }, { rows, numbers })
+		b:look { { "a", "one", 100 }, { "b", "two", 300 } }
+		assert.equal("", (b:put(place, 1 << 20)))
+	end)
+
+	it("loses no number of a row that stays while what else is new takes several pieces", function()
+		local place, many = b:place(), { { "a", "one", 100 } }
+		b:look(many)
+		tell(b, place)
+		many[1][3] = 900
+		b:look(many)
+		for i = 1, 50 do many[#many + 1] = { "x" .. i, "new", i } end
+		b:look(many)
+		local rows, numbers, pieces = tell(b, place, 500)
+		assert.is_true(pieces > 3)
+		assert.equal("new", rows.x50)
+		assert.equal(900, numbers.a)
+		assert.equal("", (b:put(place, 500)))
+	end)
+
+	it("tells who begins of what is there, not of what went before", function()
+		b:look { { "a", "one", 100 }, { "b", "two", 200 } }
+		b:look { { "b", "two", 200 } }
+		local place = b:place()
+		local rows, _, _, gone = tell(b, place)
+		assert.same({ { b = "two" }, {} }, { rows, gone })
+		b:look {}
+		_, _, _, gone = tell(b, place)
+		assert.same({ "b" }, gone)
+	end)
+
+	it("tells what went between two pieces of the first", function()
+		local many = {}
+		for i = 1, 50 do many[i] = { "x" .. i, "new", i } end
+		b:look(many)
+		local place = b:place()
+		local first, is_more = b:put(place, 500)
+		assert.is_true(is_more)
+		assert.equal("x1", event(first).rows[1].id)
+		table.remove(many, 1)
+		b:look(many)
+		local rows, _, _, gone = tell(b, place, 500)
+		assert.same({ "x1" }, gone)
+		assert.equal("new", rows.x50)
+	end)
+
+	it("has rows whose tags are too long, without them", function()
+		local place = b:place()
+		b:look { { "a", "one", 100, ("t"):rep(200000) }, { "b", "two", 200, "short" } }
+		local e = event((b:put(place, 1 << 20)))
+		assert.same({ "one", "two" }, { e.rows[1].what, e.rows[2].what })
+		assert.is_nil(e.rows[1].tags)
+		assert.same({ "short" }, e.rows[2].tags)
+	end)
+end)
