@@ -199,7 +199,7 @@ static bool survive_lack(struct gate *g)
 }
 
 /* Counts c with its peer; false: the peer has too many, and all are at work. */
-static bool join_peer(struct gate *g, struct conn *c, const char *key)
+static bool join_peer(struct gate *g, struct conn *c, const char *key, size_t most)
 {
 	struct peer *peer = map_get(g->peers, key);
 	if (peer == NULL) {
@@ -213,7 +213,7 @@ static bool join_peer(struct gate *g, struct conn *c, const char *key)
 		}
 	}
 	/* Not its last one: the peer itself goes with that. */
-	if (peer->count >= g->s.per_peer_max && (peer->count < 2 || !make_place(g, peer)))
+	if (peer->count >= most && (peer->count < 2 || !make_place(g, peer)))
 		return false;
 	peer->count++;
 	c->peer = peer;
@@ -239,9 +239,10 @@ void gate_left(struct gate *g, struct conn *c)
 	}
 }
 
-/* Addresses that one host chooses freely count as one: an IPv6 /64. */
-static void name_peer(struct gate *g, struct conn *c, char *key, size_t room)
+/* Addresses that one host chooses freely count as one: an IPv6 /64. Returns how many connections who has that key may have. */
+static size_t name_peer(struct gate *g, struct conn *c, char *key, size_t room)
 {
+	size_t own = 0;
 	struct sock_peer who;
 	struct in6_addr v6;
 	snprintf(key, room, "unknown");
@@ -250,9 +251,10 @@ static void name_peer(struct gate *g, struct conn *c, char *key, size_t room)
 		if (sock_get_peer(c->fd, &who, NULL) == 0) {
 			c->uid = who.uid;
 			c->pid = who.pid;
-			snprintf(key, room, "uid %u", (unsigned)who.uid);
+			own = g->s.own_room ? g->s.own_room(g->data, who.uid, who.pid) : 0;
+			snprintf(key, room, own ? "pid %u" : "uid %u", own ? (unsigned)who.pid : (unsigned)who.uid);
 		}
-		return;
+		return own ? own : g->s.per_peer_max;
 	}
 	if (sock_peer_address(c->fd, c->peer_text, sizeof(c->peer_text)) < 0)
 		snprintf(c->peer_text, sizeof(c->peer_text), "unknown");
@@ -261,6 +263,7 @@ static void name_peer(struct gate *g, struct conn *c, char *key, size_t room)
 			 v6.s6_addr[3], v6.s6_addr[4], v6.s6_addr[5], v6.s6_addr[6], v6.s6_addr[7]);
 	else
 		snprintf(key, room, "%s", c->peer_text);
+	return g->s.per_peer_max;
 }
 
 static void take_connection(struct gate *g, int fd)
@@ -279,11 +282,10 @@ static void take_connection(struct gate *g, int fd)
 		return;
 	}
 	g->stats.connections++;
-	name_peer(g, c, key, sizeof(key));
-	if (!join_peer(g, c, key)) {
+	size_t most = name_peer(g, c, key, sizeof(key));
+	if (!join_peer(g, c, key, most)) {
 		g->stats.refused_peer++;
-		snprintf(text, sizeof(text), "%s has all of its %zu connections in use, close some", c->peer_text,
-			 g->s.per_peer_max);
+		snprintf(text, sizeof(text), "%s has all of its %zu connections in use, close some", c->peer_text, most);
 		conn_fault(c, 503, text);
 	}
 }

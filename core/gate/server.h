@@ -37,6 +37,9 @@ struct gate_settings {
 	                                        any port. Not looked at on a unix socket. */
 	size_t connections_max;            /* 1024; when full, the longest idle one makes place, else 503 */
 	size_t per_peer_max; /* 256; per address (IPv6: /64), on a unix socket per uid; its longest idle one makes place, else 503 */
+	/* NULL; of a unix socket: how many connections of its own that process may have; 0: it shares per_peer_max with others of its uid.
+	 * data: the handler's. */
+	size_t (*own_room)(void *data, uid_t uid, pid_t pid);
 	size_t body_max;     /* 8 MB, of one request */
 	size_t answer_max;   /* 32 MB, of one gate_reply; larger: a file or a stream */
 	size_t unsent_max;   /* 8 MB: a stream's reader further behind is cut off */

@@ -20,10 +20,15 @@
 #include "net/json.h"
 #include "node/node_notebook_inner.h"
 #include "sys/clock.h"
+#include "sys/proc.h"
 #include "sys/sock.h"
 
 #define BODY_MAX  (64 * 1024)
 #define PATH_MOST 2000
+/* Connections: the server's are never kept out by those of others, who are processes of the same user. A launcher needs one. */
+#define CONNECTIONS 1024
+#define STRANGERS   64 /* all of them */
+#define CHILDS      4  /* each of the server's */
 
 struct notebook_door {
 	struct gate *gate;
@@ -158,13 +163,26 @@ static int find_uid(const struct node *n, uid_t *uid, struct err *err)
 	return pw || !n->run_user[0] ? 0 : err_set(err, "user %s does not exist", n->run_user);
 }
 
+static size_t own_room(void *data, uid_t uid, pid_t pid)
+{
+	const struct node_notebooks *t = data;
+	struct proc_stat st;
+	if (uid != t->door->uid || !t->server_pid)
+		return 0;
+	if (pid == t->server_pid)
+		return CONNECTIONS;
+	return proc_read(pid, &st) == 0 && st.ppid == t->server_pid ? CHILDS : 0;
+}
+
 static int open_gate(struct node_notebooks *t, const char *path, struct err *err)
 {
 	struct gate_settings s;
 	gate_settings_init(&s);
 	s.version = s.api_version = DSS_VERSION;
 	s.body_max = BODY_MAX;
-	s.per_peer_max = s.connections_max;
+	s.connections_max = CONNECTIONS;
+	s.per_peer_max = STRANGERS;
+	s.own_room = own_room;
 	/* the folder's group is the run user's: nobody else comes near */
 	int fd = find_uid(t->node, &t->door->uid, err) < 0 ? -1 : sock_listen_unix(path, t->node->run_user[0] ? 0666 : 0600, err);
 	if (fd >= 0)

@@ -204,6 +204,35 @@ print(ask("/announce", {"kernel": "mine", "path": "x", "spec": "python3"}), ask(
 		assert.are.equal("403 403 403", answers)
 	end)
 
+	it("are started, too, while code in a kernel holds the door with all connections that it gets", function()
+		if not open() then return end
+		local kernel = start "SALES/crowd.ipynb"
+		local said = cell(kernel, ([[
+import subprocess, sys
+crowd = r'''
+import socket, sys
+held, path = [], sys.argv[1]
+for i in range(400):
+    s = socket.socket(socket.AF_UNIX)
+    s.settimeout(10)
+    try:
+        s.connect(path)
+        s.send(b"POST /register HTTP/1.1\r\nHost: l\r\nContent-Length: 9\r\n\r\n{")
+        held.append(s)
+    except OSError:
+        pass
+print(len(held) > 0, flush=True)
+sys.stdin.read()
+'''
+procs = [subprocess.Popen([sys.executable, "-s", "-c", crowd, %q], stdin=subprocess.PIPE, stdout=subprocess.PIPE) for i in range(3)]
+print(*[p.stdout.readline().decode().strip() for p in procs])
+exec(crowd.replace("sys.argv[1]", repr(%q)).replace("sys.stdin.read()", ""))]]):format(node.dir .. "/notebooks/door.sock", node.dir .. "/notebooks/door.sock"))
+		assert.are.equal("True True True\nTrue", said)
+		local other = start "SALES/other.ipynb"
+		assert.are.equal("2", cell(other, "1 + 1"))
+		end_all()
+	end)
+
 	it("give what a kernelspec says of the loader to the kernel in its box, not to the launcher outside of it", function()
 		if not open() then return end
 		local folder = node.dir .. "/notebooks/server/data/kernels/loaded"
