@@ -18,6 +18,7 @@ struct follower {
 	struct events *in;
 	struct gate_request *req; /* NULL: gone; kept until its read of the store was told */
 	char *login;              /* owned; NULL = an admin */
+	char *user;               /* owned; whose it is */
 	int64_t seq;              /* the last one looked at */
 	bool is_reading;
 	bool wants_board, is_behind; /* is_behind: it was not told all of the board */
@@ -41,6 +42,7 @@ static void forget(struct follower *f)
 {
 	list_remove(&f->link);
 	free(f->login);
+	free(f->user);
 	free(f);
 }
 
@@ -348,14 +350,53 @@ static void place(struct follower *f, const struct events_order *order)
 	f->is_reading = feed_read(feed, after[0], after[1], f->login, on_read, f) == 0;
 }
 
+static size_t count_of(const struct events *events, const char *user)
+{
+	size_t n = 0;
+	list_each (&events->followers, l) {
+		const struct follower *f = list_of(l, struct follower, link);
+		n += f->req && strcmp(f->user, user) == 0;
+	}
+	return n;
+}
+
+/* Nobody keeps the others out: of whoever has the most streams the oldest goes, if that one has more than the new one's user has then. */
+static bool make_place(struct events *events, const char *user)
+{
+	struct follower *oldest = NULL;
+	size_t most = count_of(events, user) + 1;
+	if (events->count < EVENTS_MOST)
+		return true;
+	list_each (&events->followers, l) {
+		struct follower *f = list_of(l, struct follower, link);
+		size_t n = f->req ? count_of(events, f->user) : 0;
+		if (n > most) {
+			most = n;
+			oldest = f;
+		}
+	}
+	if (!oldest)
+		return false;
+	log_info("%s follows events with %zu streams: the oldest is let go for %s", oldest->user, most, user);
+	leave(oldest);
+	return true;
+}
+
 int events_follow(struct events *events, struct gate_request *req, const struct events_order *order, struct err *err)
 {
-	if (events->is_over || events->count >= EVENTS_MOST)
+	const char *user = order->user ? order->user : "";
+	if (events->is_over || !make_place(events, user))
 		return err_set(err, events->is_over ? "the backend is ending" : "%d others follow already", EVENTS_MOST);
 	struct follower *f = calloc(1, sizeof *f);
 	if (f)
-		*f = (struct follower){ .in = events, .req = req, .login = order->login ? strdup(order->login) : NULL };
-	if (!f || (order->login && !f->login)) {
+		*f = (struct follower){
+			.in = events, .req = req, .login = order->login ? strdup(order->login) : NULL, .user = strdup(user)
+		};
+	if (!f || !f->user || (order->login && !f->login)) {
+		if (f) {
+			free(f->login);
+			free(f->user);
+		}
 		free(f);
 		return err_set(err, "no memory");
 	}

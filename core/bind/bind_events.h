@@ -14,13 +14,14 @@
  */
 struct events;
 
-#define EVENTS_MOST         200               /* followers at once */
+#define EVENTS_MOST         200               /* followers at once; then whoever has the most gives one up for who has fewer */
 #define EVENTS_UNSENT_MOST  ((size_t)1 << 20) /* a follower further behind is let go */
 #define EVENTS_HEARTBEAT_MS 15000
 #define EVENTS_BOARD_MS     1000
 
 struct events_order {      /* all borrowed */
 	const char *login; /* NULL = an admin: sees all */
+	const char *user;  /* whose it is */
 	const char *hello; /* further members of hello: ",\"user\":…"; NULL = none */
 	bool has_after;    /* of the facts: epoch and seq of the last one seen; else from now on */
 	int64_t after[2];

@@ -133,6 +133,7 @@ static int follow(lua_State *L)
 	};
 	const char *user = arg_field_text(L, 1, "user");
 	bool is_admin = arg_field_bool(L, 1, "is_admin", false);
+	order.user = user;
 	order.has_after = order.after[0] >= 0;
 	order.has_rev = order.rev[0] >= 0;
 	if (!a->req)

@@ -230,6 +230,32 @@ while time.monotonic() < deadline and n < 9000:
 		node:start()
 	end)
 
+	it("cannot be kept from others by who follows with all streams that there are: he gives one up", function()
+		local script = [[
+import socket, sys
+port, bob, eve = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+def follow(key):
+    s = socket.create_connection(("127.0.0.1", port), 30)
+    s.sendall(b"GET /api/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n\r\n" % key.encode())
+    return s, s.recv(12).decode()[9:]
+streams = []
+while True:
+    s, status = follow(bob)
+    if status != "200":
+        break
+    streams.append(s)
+print(len(streams) <= 200, status, end=" ")
+others = [follow(eve) for _ in range(3)]
+print(*[status for _, status in others], end=" ")
+first = b""
+while not first.endswith(b"\r\n0\r\n\r\n"):
+    first += streams[0].recv(65536)
+print(follow(bob)[1])
+]]
+		local out = Instance.run { "/usr/bin/python3", "-c", script, tostring(node:port()), bob, eve }
+		assert.equal("True 503 200 200 200 503", (out:gsub("%s+$", "")))
+	end)
+
 	it("keep a connection alive by a comment each 15 s while somebody follows", function()
 		local quiet = follow(eve)
 		helper.wait_for("a heartbeat", function() return helper.read(quiet.file):find("\n: still here\n\n", 1, true) end, 25)
