@@ -31,7 +31,7 @@ struct policy_writer {
 	enum policy_write_status status;
 	struct buf names;
 	struct err err;
-	char kept[64];
+	char kept[FILESET_KEEP_ROOM];
 	_Atomic bool is_done;
 	policy_write_fn *fn;
 	void *data;
@@ -84,13 +84,6 @@ bool policy_write_is(const struct fileset *want, const struct policies *p)
 
 /* --- in the thread --- */
 
-static void name_kept(struct policy_writer *w)
-{
-	struct tm tm;
-	time_t now = time(NULL);
-	strftime(w->kept, sizeof w->kept, ".before-%Y%m%d-%H%M%S", localtime_r(&now, &tm));
-}
-
 static enum policy_write_status write_under(struct policy_writer *w, int fd)
 {
 	struct fileset now;
@@ -106,7 +99,7 @@ static enum policy_write_status write_under(struct policy_writer *w, int fd)
 		status = POLICY_WRITE_DIFFERS;
 	w->is_changed = fileset_differ(&now, &w->want, NULL) > 0;
 	if (w->overwrites && w->is_changed)
-		name_kept(w);
+		fileset_name_keep(fd, w->kept);
 	struct fileset_write how = { &now, &w->want, FILE_MODE, w->kept[0] ? w->kept : NULL };
 	if (status == POLICY_WRITE_DONE && fileset_write(fd, &how, &w->err) < 0)
 		status = POLICY_WRITE_FAILED;

@@ -88,14 +88,11 @@ static json_t *read_one(const char *path, const char *name)
 	return one;
 }
 
-int policy_files_read(struct ctl *ctl, json_t **out)
+static int read_all(const char *folder, void *data)
 {
-	char folder[PATH_MAX], path[PATH_MAX + 300];
-	struct err err = { 0 };
+	json_t **out = data;
+	char path[PATH_MAX + 300];
 	struct names names;
-	*out = NULL;
-	if (ctl_path(ctl, folder_name, folder, sizeof(folder), &err) < 0)
-		return ctl_fail(CTL_FAILED, "%s", err.text);
 	int code = list_folder(folder, &names);
 	*out = json_array();
 	for (size_t i = 0; code == CTL_DONE && i < names.n; i++) {
@@ -291,6 +288,32 @@ int policy_files_run(struct ctl *ctl, char *const *argv, struct err *err)
 	return child_run_as(argv, backend.st_uid, backend.st_gid, err);
 }
 
+/* fn as the owner of the folder. What root may do beyond that stays out of its reach, and of what its links lead to. */
+static int as_owner(struct ctl *ctl, int (*fn)(const char *folder, void *data), void *data)
+{
+	char folder[PATH_MAX];
+	struct stat owner;
+	int code = find_owner(ctl, folder, &owner);
+	if (code != CTL_DONE)
+		return code;
+	bool is_for_other = geteuid() == 0 && owner.st_uid != 0;
+	gid_t own_gid = getegid();
+	if (is_for_other && (setegid(owner.st_gid) < 0 || seteuid(owner.st_uid) < 0))
+		return ctl_fail(CTL_FAILED, "unable to act as the owner of %s: %s", folder, strerror(errno));
+	code = fn(folder, data);
+	if (is_for_other && (seteuid(0) < 0 || setegid(own_gid) < 0))
+		return ctl_fail(CTL_FAILED, "unable to be root again: %s", strerror(errno));
+	return code;
+}
+
+/* --- reading --- */
+
+int policy_files_read(struct ctl *ctl, json_t **out)
+{
+	*out = NULL;
+	return as_owner(ctl, read_all, out);
+}
+
 /* --- writing --- */
 
 static int to_fileset(const json_t *set, struct fileset *out, struct err *err)
@@ -309,19 +332,24 @@ static int to_fileset(const json_t *set, struct fileset *out, struct err *err)
 	return 0;
 }
 
-static int replace_all(const char *folder, const json_t *set, char *kept)
+struct writing {
+	const json_t *set;
+	char *kept;
+};
+
+static int replace_all(const char *folder, void *data)
 {
+	const struct writing *w = data;
 	struct fileset now = { 0 }, want = { 0 };
 	struct err err = { 0 };
-	char stamp[40];
-	struct tm tm;
-	time_t at = time(NULL);
+	char stamp[FILESET_KEEP_ROOM] = "";
 	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int rc = fd < 0 ? err_sys(&err, errno, "unable to open %s", folder) : fileset_read(fd, ".lua", &now, &err);
 	if (rc == 0)
-		rc = to_fileset(set, &want, &err);
-	strftime(stamp, sizeof(stamp), ".before-%Y%m%d-%H%M%S", localtime_r(&at, &tm));
-	if (rc == 0 && fileset_differ(&now, &want, NULL) > 0 && snprintf(kept, PATH_MAX, "%s/%s", folder, stamp) >= PATH_MAX)
+		rc = to_fileset(w->set, &want, &err);
+	if (rc == 0)
+		fileset_name_keep(fd, stamp);
+	if (rc == 0 && fileset_differ(&now, &want, NULL) > 0 && snprintf(w->kept, PATH_MAX, "%s/%s", folder, stamp) >= PATH_MAX)
 		rc = err_set(&err, "the path of %s is too long", folder);
 	if (rc == 0)
 		rc = fileset_write(fd, &(struct fileset_write){ &now, &want, 0644, stamp }, &err);
@@ -333,18 +361,7 @@ static int replace_all(const char *folder, const json_t *set, char *kept)
 
 int policy_files_write(struct ctl *ctl, const json_t *set, char *kept)
 {
-	char folder[PATH_MAX];
-	struct stat owner;
+	struct writing w = { set, kept };
 	*kept = '\0';
-	int code = find_owner(ctl, folder, &owner);
-	if (code != CTL_DONE)
-		return code;
-	bool is_for_other = geteuid() == 0 && owner.st_uid != 0;
-	gid_t own_gid = getegid();
-	if (is_for_other && (setegid(owner.st_gid) < 0 || seteuid(owner.st_uid) < 0))
-		return ctl_fail(CTL_FAILED, "unable to write as the owner of %s: %s", folder, strerror(errno));
-	code = replace_all(folder, set, kept);
-	if (is_for_other && (seteuid(0) < 0 || setegid(own_gid) < 0))
-		return ctl_fail(CTL_FAILED, "unable to be root again: %s", strerror(errno));
-	return code;
+	return as_owner(ctl, replace_all, &w);
 }

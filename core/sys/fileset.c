@@ -7,11 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "sys/fds.h"
 
-enum { TEMP_ROOM = 64, TEMP_TRIES = 100 };
+enum { TEMP_ROOM = 64, TEMP_TRIES = 100, KEEP_TRIES = 1000 };
 
 /* --- sets --- */
 
@@ -277,29 +278,49 @@ static void take_back(struct work *k, struct step *s, struct err *err)
 	s->is_done = false;
 }
 
-/* What was there: kept in a folder, or gone. The set is in place by now: a copy that cannot be kept is no reason to take it back. */
-static void clear(struct work *k, bool keeps)
+void fileset_name_keep(int dirfd, char out[FILESET_KEEP_ROOM])
 {
-	int keep = -1;
-	if (keeps && k->w->keep && mkdirat(k->dirfd, k->w->keep, 0750) == 0)
-		keep = openat(k->dirfd, k->w->keep, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct tm tm;
+	time_t now = time(NULL);
+	size_t n = strftime(out, FILESET_KEEP_ROOM, ".before-%Y%m%d-%H%M%S", localtime_r(&now, &tm));
+	for (int i = 2; i < KEEP_TRIES && faccessat(dirfd, out, F_OK, AT_SYMLINK_NOFOLLOW) == 0; i++)
+		snprintf(out + n, FILESET_KEEP_ROOM - n, "-%d", i);
+}
+
+/* Before anything is changed: what is told to be kept is kept. */
+static int open_keep(struct work *k, int *keep, struct err *err)
+{
+	if (k->n == 0 || !k->w->keep)
+		return 0;
+	if (mkdirat(k->dirfd, k->w->keep, 0750) == 0)
+		*keep = openat(k->dirfd, k->w->keep, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return *keep >= 0 ? 0 : err_sys(err, errno, "unable to make %s for what is there", k->w->keep);
+}
+
+/* What was there: kept in a folder, or gone. One that cannot be moved there stays under its temporary name. */
+static void clear(struct work *k, int keep)
+{
 	for (size_t i = 0; i < k->n; i++) {
 		struct step *s = &k->steps[i];
 		if (!s->has_temp)
 			continue;
-		if (keep < 0 || renameat(k->dirfd, s->temp, keep, s->name) < 0)
+		if (keep < 0 || !s->is_done)
 			unlinkat(k->dirfd, s->temp, 0);
+		else
+			renameat(k->dirfd, s->temp, keep, s->name);
 	}
-	fds_close(&keep);
 }
 
 int fileset_write(int dirfd, const struct fileset_write *w, struct err *err)
 {
 	struct work k = { dirfd, w, calloc(w->now->n + w->want->n + 1, sizeof *k.steps), 0 };
 	size_t done = 0;
+	int keep = -1;
 	if (!k.steps)
 		return err_set(err, "unable to write the files: not enough memory");
 	int rc = prepare(&k, err);
+	if (rc == 0)
+		rc = open_keep(&k, &keep, err);
 	for (; rc == 0 && done < k.n; done++)
 		rc = carry_out(&k, &k.steps[done], err);
 	if (rc == 0 && k.n > 0 && fsync(dirfd) < 0)
@@ -307,7 +328,10 @@ int fileset_write(int dirfd, const struct fileset_write *w, struct err *err)
 	for (size_t i = k.n; rc < 0 && i > 0; i--)
 		if (k.steps[i - 1].is_done)
 			take_back(&k, &k.steps[i - 1], err);
-	clear(&k, rc == 0);
+	clear(&k, rc == 0 ? keep : -1);
+	if (rc < 0 && keep >= 0)
+		unlinkat(dirfd, w->keep, AT_REMOVEDIR);
+	fds_close(&keep);
 	free(k.steps);
 	return rc;
 }

@@ -36,8 +36,11 @@ size_t fileset_differ(const struct fileset *a, const struct fileset *b, struct b
 struct fileset_write {
 	const struct fileset *now, *want; /* what fileset_read told; what is to be there */
 	mode_t mode;                      /* of new files */
-	const char *keep;                 /* a folder to make in it for what goes; NULL: it goes */
+	const char *keep;                 /* a folder to make in it for what goes; NULL: it goes. One that is there already is an error */
 };
+enum { FILESET_KEEP_ROOM = 40 };
+/* A name for `keep` that nothing has: ".before-20261122-081500", with "-2" and so on where there was one in that second. */
+void fileset_name_keep(int dirfd, char out[FILESET_KEEP_ROOM]);
 /* The files that are the same in both are left alone. -1: err says why, the folder is as it was. */
 int fileset_write(int dirfd, const struct fileset_write *w, struct err *err);
 

@@ -2,6 +2,7 @@
  * t_fileset: sys/fileset.h for specs.
  *   write(dir, { name = text, … }, keep | nil, now | nil) → true | nil, why       makes the .lua files of the folder that set; now: what was read of
  *       it before
+ *   keep_name(dir) → name
  *   read(dir) → { name = text, … } | nil, why
  *   differ({…}, {…}) → number, names
  */
@@ -48,6 +49,16 @@ static int lua_write(lua_State *L)
 	return rc == 0 ? 1 : fail(L, &err);
 }
 
+static int lua_keep_name(lua_State *L)
+{
+	char name[FILESET_KEEP_ROOM];
+	int fd = open(luaL_checkstring(L, 1), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	fileset_name_keep(fd, name);
+	close(fd);
+	lua_pushstring(L, name);
+	return 1;
+}
+
 static int lua_read(lua_State *L)
 {
 	struct err err = { 0 };
@@ -84,7 +95,7 @@ static int lua_differ(lua_State *L)
 int luaopen_t_fileset(lua_State *L);
 int luaopen_t_fileset(lua_State *L)
 {
-	static const luaL_Reg words[] = { { "write", lua_write }, { "read", lua_read }, { "differ", lua_differ }, { NULL, NULL } };
+	static const luaL_Reg words[] = { { "write", lua_write }, { "read", lua_read }, { "differ", lua_differ }, { "keep_name", lua_keep_name }, { NULL, NULL } };
 	luaL_newlib(L, words);
 	return 1;
 }

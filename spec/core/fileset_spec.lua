@@ -49,6 +49,26 @@ describe("a set of files", function()
 		assert.same({ ["a.lua"] = "one", ["b.lua"] = "two" }, fileset.read(dir .. "/.before"))
 	end)
 
+	it("is left alone where what goes cannot be kept", function()
+		sh "mkdir .before"
+		local ok, why = fileset.write(dir, { ["a.lua"] = "new" }, ".before")
+		assert.is_nil(ok)
+		assert.equal("unable to make .before for what is there: File exists", why)
+		assert.equal(".before a.lua b.lua notes.txt", list())
+		assert.same({ ["a.lua"] = "one", ["b.lua"] = "two" }, fileset.read(dir))
+	end)
+
+	it("is kept under a name that nothing has", function()
+		local seen = {}
+		for i = 1, 3 do
+			local name = fileset.keep_name(dir)
+			assert.truthy(name:find "^%.before%-%d+%-%d+")
+			assert.is_nil(seen[name])
+			seen[name] = true
+			assert.is_true(fileset.write(dir, { ["a.lua"] = "new" .. i }, name))
+		end
+	end)
+
 	it("has no file put in the place of a link: what that leads to would not be read any more", function()
 		sh "mkdir d; mv b.lua d; ln -s d/b.lua b.lua"
 		assert.same({ ["a.lua"] = "one", ["b.lua"] = "two" }, fileset.read(dir))

@@ -85,6 +85,29 @@ describe("policies over the API", function()
 		assert.equal(7, most())
 	end)
 
+	it("are kept each time, also twice in one second", function()
+		local seen = {}
+		for i = 1, 3 do
+			node:write("policies/30-open.lua", ("pool = %d\n"):format(i))
+			local status, a = put({}, { overwrite = true })
+			assert.equal(200, status, json.encode(a))
+			assert.is_nil(seen[a.kept])
+			seen[a.kept] = true
+			assert.equal(("pool = %d\n"):format(i), node:read(a.kept .. "/30-open.lua"))
+		end
+	end)
+
+	it("are read by root as by the folder's owner: a link leads him nowhere else", function()
+		if not work.is_root then return pending "needs root" end
+		local secret = os.tmpname()
+		helper.write(secret, "-- root's alone")
+		os.execute(("chmod 600 %s && ln -s %s %s/policies/99-link.lua"):format(secret, secret, Instance.quote(node.dir)))
+		local out, why, code = node:ctl("policy", "check")
+		os.execute(("rm %s %s/policies/99-link.lua"):format(secret, Instance.quote(node.dir)))
+		assert.equal(1, code, out .. why)
+		assert.truthy(why:find("99%-link.lua.-Permission denied"), why)
+	end)
+
 	it("go back to a version", function()
 		local first = version()
 		assert.equal(200, (put { { name = NAME, text = good:format(8) } }))
