@@ -12,6 +12,7 @@ local json = require "bind.json"
 local nearest = require "dss.text.nearest"
 
 local JSON = "application/json;charset=utf-8"
+local TEXT_MAX = 1 << 16 -- bytes: no filter is that long, and places in it are counted on the loop
 local CURSOR_MAX = 1 << 20
 local DAY_S = 86400
 local ZONE_BACK_DAYS, ZONE_AHEAD_DAYS = 800, 2
@@ -139,6 +140,7 @@ local shape = {
 function M.look(req)
 	local b, why = body.read(req, shape)
 	if not b then return errors.reply(req, 400, why) end
+	if #b.text > TEXT_MAX then return errors.reply(req, 400, ("\"text\" is longer than %d bytes"):format(TEXT_MAX)) end
 	if not facts.of(b.kind) then
 		local guess = nearest(b.kind, facts.kinds)
 		return errors.reply(req, 400, ('there are no facts of "%s"%s'):format(b.kind, guess and (', did you mean "%s"?'):format(guess)

@@ -211,6 +211,12 @@ local function send_file(req, state, run)
 	runs.forget_stored(state)
 end
 
+--- How a result that is no file goes out. What a browser that is led there shows as HTML is of no origin, and runs nothing: it may hold what others wrote.
+local function fields_of(is_html)
+	return { ["Cache-Control"] = "no-store, no-transform",
+		["Content-Security-Policy"] = is_html and "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:" or nil }
+end
+
 local function is_file(v) return type(v) == "table" and type(v.file) == "string" and v.columns == nil end
 
 function M.result_of(req, run_id)
@@ -222,14 +228,13 @@ function M.result_of(req, run_id)
 		if run then
 			if run.def.result == "file" then return send_file(req, state, run) end
 			local bytes = run.result
-			req.reply(200, kinds[run.def.result][2] .. ";charset=utf-8", bytes, { ["Cache-Control"] = "no-store, no-transform" })
+			req.reply(200, kinds[run.def.result][2] .. ";charset=utf-8", bytes, fields_of(run.def.result == "html"))
 			return fetched(req, state, run)
 		end
 		local result = stored.result
 		if is_file(result) then return send_file(req, state) end
 		local is_html = type(result) == "string"
-		req.reply(200, kinds[is_html and "html" or "json"][2] .. ";charset=utf-8", is_html and result or json.encode(result),
-			{ ["Cache-Control"] = "no-store, no-transform" })
+		req.reply(200, kinds[is_html and "html" or "json"][2] .. ";charset=utf-8", is_html and result or json.encode(result), fields_of(is_html))
 		fetched(req, state)
 	end)
 end

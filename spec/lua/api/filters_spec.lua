@@ -57,6 +57,13 @@ describe("POST /api/filters", function()
 		assert.equal(4, look("task", "pool").at)
 	end)
 
+	it("refuses what is far too long for a filter, before anything is counted in it", function()
+		local a, status = look("task", ("é"):rep(1 << 15) .. "é")
+		assert.equal(400, status)
+		assert.equal('"text" is longer than 65536 bytes', a.message)
+		assert.equal(200, select(2, look("task", ("é"):rep(1 << 15))))
+	end)
+
 	it("has the words at the cursor, or at the end", function()
 		local a = look("process", "kind = kernel and memo")
 		assert.same({ 18, { "memory" } }, { a.from, a.words })
