@@ -40,6 +40,16 @@ function shown(v: Cell | undefined, kind: Kind): string {
 
 const isNumeric = (kind: Kind) => kind !== "text" && kind !== "flag";
 
+const SHORT = 6;
+const LONG = 40;
+
+/** A share of the width for a column of texts: as long as they are, within bounds. */
+function share(table: Table, i: number): number {
+	let most = SHORT;
+	for (const r of table.records) most = Math.max(most, typeof r[i] === "string" ? (r[i] as string).length : SHORT);
+	return Math.min(LONG, most);
+}
+
 /** Colours what became of a thing. */
 function What({ text }: { text: string }) {
 	const tone = /^(not |failed)/.test(text) ? "bad" : /^would be /.test(text) ? "warn" : /^(kept|skipped)/.test(text) ? "" : "good";
@@ -78,7 +88,7 @@ export function ResultTable({ table, label }: { table: Table; label: string }) {
 					title: plain(name),
 					right,
 					sortable: true,
-					width: right ? "100px" : name === "why" ? "minmax(140px, 3fr)" : i === 0 || name === "what" ? "minmax(130px, 2fr)" : "minmax(70px, 1fr)",
+					width: right ? "100px" : `minmax(${i === 0 || name === "what" ? 120 : 70}px, ${share(table, i)}fr)`,
 					// the first and what became of it stay where there is little room
 					from: i === 0 || name === "what" ? undefined : right ? 520 : 680,
 					render: (r: Record_) => {
@@ -104,12 +114,24 @@ export function ResultTable({ table, label }: { table: Table; label: string }) {
 	return <Grid label={label} items={items} columns={columns} keyOf={(r) => String(r.n)} sort={sort} onSort={setSort} empty={<Empty title="Nothing to tell of.">Nothing it went over was like its params say.</Empty>} />;
 }
 
-/** "3 would be deleted, 1 kept, of 12 looked at". */
+const VERBS: Record<string, string> = { deleted: "Delete", unloaded: "Unload", killed: "Kill", retired: "Retire", aborted: "Abort", interrupted: "Interrupt" };
+
+/** Things of which something would be done, as people call them, and what: "deleted", "Delete". */
+export function wouldBe(t: Table): { things: string[]; past: string; verb: string } {
+	const what = t.columns.indexOf("what");
+	const rows = t.records.filter((r) => String(r[what] ?? "").startsWith("would be "));
+	const past = String(rows[0]?.[what] ?? "would be changed").replace("would be ", "");
+	const names = t.columns.filter((c) => /^(notebook|name|id|project|title|user)$/.test(c)).slice(0, 3);
+	const at = (names.length ? names : t.columns.slice(0, 1)).map((c) => t.columns.indexOf(c));
+	return { things: rows.map((r) => at.map((i) => r[i]).filter((v) => v !== null && v !== undefined).join(" · ")), past, verb: VERBS[past] ?? "Do it for" };
+}
+
+/** "3 would be deleted, 1 kept; 12 looked at". */
 export function summaryOf(t: Table): string {
 	const s = t.summary;
 	if (!s) return `${t.records.length} rows`;
 	const parts = [];
-	if (t.simulated) parts.push(`${s.would ?? 0} would be changed`);
+	if (t.simulated) parts.push(`${s.would ?? 0} would be ${wouldBe(t).past}`);
 	else parts.push(`${s.done ?? 0} done${s.bytes ? ` (${bytes(s.bytes)})` : ""}`);
 	if (s.kept) parts.push(`${s.kept} kept`);
 	if (s.failed) parts.push(`${s.failed} failed`);

@@ -10,7 +10,7 @@ import { Act, Confirm } from "../../ui/confirm";
 import { tell, tellError } from "../../ui/toast";
 import { Took } from "../../ui/took";
 import { abort, download, fetched, fetchResult, hasSimulate, isTable, run as load, start, type Fetched, type Macro, type Run, type Table } from "./model";
-import { Result, ResultTable, summaryOf } from "./result";
+import { Result, ResultTable, summaryOf, wouldBe } from "./result";
 
 const SHOWN = 50; // of what would be done, in the question
 
@@ -29,21 +29,11 @@ function Progress({ run }: { run: Run }) {
 	);
 }
 
-/** Rows that say that something would be done. */
-function wouldBe(t: Table): { things: string[]; verb: string } {
-	const what = t.columns.indexOf("what");
-	const rows = t.records.filter((r) => String(r[what] ?? "").startsWith("would be "));
-	const verb = String(rows[0]?.[what] ?? "would be changed").replace("would be ", "");
-	const names = t.columns.filter((c) => /^(notebook|name|id|project|title|user)$/.test(c)).slice(0, 3);
-	const at = (names.length ? names : t.columns.slice(0, 1)).map((c) => t.columns.indexOf(c));
-	return { things: rows.map((r) => at.map((i) => r[i]).filter((v) => v !== null && v !== undefined).join(" · ")), verb };
-}
-
 /** What stands above the result; doing it for real where it was only looked. */
 function Told({ macro, run, table, got }: { macro: Macro; run: Run; table: Table; got: Fetched }) {
 	const [asks, setAsks] = useState(false);
 	const n = table.summary?.would ?? 0;
-	const { things, verb } = wouldBe(table);
+	const { things, past, verb } = wouldBe(table);
 	const asked = got.asked;
 	return (
 		<>
@@ -55,7 +45,7 @@ function Told({ macro, run, table, got }: { macro: Macro; run: Run; table: Table
 				<span class="push" />
 				{table.simulated && n > 0 && hasSimulate(macro) && asked && (
 					<Act look="bad" onClick={() => setAsks(true)}>
-						Do it: {n} {n === 1 ? "is" : "are"} {plain(verb)}…
+						{verb} {n}…
 					</Act>
 				)}
 			</div>
@@ -72,8 +62,8 @@ function Told({ macro, run, table, got }: { macro: Macro; run: Run; table: Table
 			)}
 			{asks && asked && (
 				<Confirm
-					title={`${plain(macro.meta.label ?? macro.name)}: do it`}
-					verb={`Do it: ${n} ${n === 1 ? "is" : "are"} ${plain(verb)}`}
+					title={`${plain(macro.meta.label ?? macro.name)}: ${verb.toLowerCase()} ${n}?`}
+					verb={`${verb} ${n}`}
 					onClose={() => setAsks(false)}
 					onDo={async () => {
 						const id = await start(macro, asked, false);
@@ -81,7 +71,7 @@ function Told({ macro, run, table, got }: { macro: Macro; run: Run; table: Table
 					}}
 				>
 					<p>
-						It looks once more with the same params, and these are {plain(verb)} unless they have changed meanwhile. What became so since <Time at={run.endTime} /> goes as well.
+						It looks once more with the same params, and these are {plain(past)} unless they have changed meanwhile. What became so since <Time at={run.endTime} /> goes as well.
 					</p>
 					<ul class="going">
 						{things.slice(0, SHOWN).map((t, i) => (
