@@ -17,6 +17,7 @@ export interface PageEntry {
 export const pages: PageEntry[] = [
 	{ name: "tasks", title: "Background tasks", group: "Now", key: "t", load: () => import("./tasks") },
 	{ name: "task", title: "Task", load: () => import("./task") },
+	{ name: "ended", title: "Ended tasks", group: "Now", key: "e", load: () => import("./ended") },
 	{ name: "alerts", title: "Alerts", group: "Now", admin: true, key: "a", load: () => import("./alerts") },
 	{ name: "jobs", title: "Jobs", group: "Work", key: "j", load: () => import("./jobs") },
 	{ name: "job", title: "Job", load: () => import("./job") },

@@ -1,0 +1,126 @@
+// ended: tasks that ended lately, newest first: whose they were, how they ended, why. Each leads to its page, which tells the whole.
+import "../style/work.css";
+import { useEffect } from "preact/hooks";
+import { get } from "../lib/api";
+import { plain } from "../lib/format";
+import { go, href, place, setQuery } from "../lib/router";
+import { isAdmin, onFact } from "../state/board";
+import { useLoad } from "../state/load";
+import { titleOf, whyOf, type EndedTask } from "../ui/activity_ended";
+import { Empty, Failed, Loading, State, Text, Time } from "../ui/basics";
+import { isNarrow, TWO_LINES, TWO_LINES_HEIGHT } from "../ui/narrow";
+import { Took } from "../ui/took";
+import { Table, type Column } from "../ui/table";
+
+interface Ended extends EndedTask {
+	alive: boolean;
+	kernel?: string;
+	startTime?: number;
+}
+
+const MOST = 500;
+const GATHER_MS = 1000; // many ends, one question
+const STATES = ["killed", "failed", "aborted", "done"];
+
+const at = (t: Ended) => href("task", `future:${t.jobId}`);
+const why = (t: Ended) => (t.state === "done" ? "" : whyOf(t));
+
+const columns: Column<Ended>[] = [
+	{
+		id: "what",
+		title: "What",
+		width: "minmax(130px, 1.4fr)",
+		from: TWO_LINES,
+		render: (t) => (
+			<a class="plain-link" href={at(t)} tabIndex={-1}>
+				<Text text={titleOf(t)} />
+			</a>
+		),
+	},
+	{
+		id: "what",
+		title: "What",
+		width: "minmax(0, 1fr)",
+		until: TWO_LINES - 1,
+		render: (t) => (
+			<span class="two-lines">
+				<Text text={titleOf(t)} />
+				<span class="dim">
+					<State state={t.state} /> <span class="cut">{plain(why(t) || t.owner || "")}</span>
+				</span>
+			</span>
+		),
+	},
+	{ id: "project", title: "Project", width: "minmax(70px, 0.6fr)", from: 1000, render: (t) => <Text text={t.project} /> },
+	{ id: "owner", title: "Owner", width: "minmax(70px, 0.6fr)", from: TWO_LINES, render: (t) => <Text text={t.owner} /> },
+	{ id: "state", title: "State", width: "90px", from: TWO_LINES, render: (t) => <State state={t.state} /> },
+	{ id: "ended", title: "Ended", width: "130px", right: true, render: (t) => <Time at={t.endTime} /> },
+	{ id: "ran", title: "Ran", width: "90px", right: true, from: 760, render: (t) => (t.kernel ? <Took from={t.startTime} until={t.endTime} isOver /> : <span class="dim">never</span>) },
+	{ id: "why", title: "Why", width: "minmax(160px, 5fr)", from: 640, render: (t) => <Text text={why(t)} class={t.state === "aborted" ? "dim" : "bad-text"} /> },
+];
+
+export default function EndedTasks() {
+	const list = useLoad((signal) => get<Ended[]>("/api/tasks", { ended: MOST }, signal), []);
+	useEffect(() => {
+		let timer: ReturnType<typeof setTimeout> | undefined;
+		const stop = onFact((f) => {
+			if (f.what === "task.ended") timer ??= setTimeout(() => ((timer = undefined), list.reload()), GATHER_MS);
+		});
+		return () => (stop(), clearTimeout(timer));
+	}, []);
+	const q = place.value.query;
+	const all = (list.value ?? []).filter((t) => !t.alive && t.endTime !== undefined);
+	const find = (q["find"] ?? "").toLowerCase();
+	const left = all.filter(
+		(t) => (!q["state"] || t.state === q["state"]) && (!find || [titleOf(t), t.project, t.owner, t.jobId, whyOf(t)].some((x) => x?.toLowerCase().includes(find))),
+	);
+	return (
+		<div class="page fill">
+			<div class="head">
+				<h1>Ended tasks</h1>
+				<span class="dim">how each ended and why, newest first</span>
+			</div>
+			<div class="filters" role="search" aria-label="Which tasks">
+				<input class="field" type="search" data-filter aria-label="Find" placeholder="Find by title, owner, id, reason" value={q["find"] ?? ""} onInput={(e) => setQuery({ find: e.currentTarget.value })} />
+				<select class="field" aria-label="State" value={q["state"] ?? ""} onChange={(e) => setQuery({ state: e.currentTarget.value })}>
+					<option value="">all states</option>
+					{STATES.map((s) => (
+						<option key={s} value={s}>
+							{s}
+						</option>
+					))}
+				</select>
+				<span class="dim" role="status">
+					{list.value && (left.length === all.length ? `${all.length} ended` : `${left.length} of ${all.length} ended`)}
+					{all.length >= MOST && `, the newest ${MOST}`}
+				</span>
+			</div>
+			{list.error && <Failed error={list.error} retry={list.reload} />}
+			{!list.value ? (
+				!list.error && <Loading lines={8} />
+			) : (
+				<Table
+					label="Ended tasks"
+					rowHeight={isNarrow.value ? TWO_LINES_HEIGHT : undefined}
+					items={left.map((row) => ({ row }))}
+					columns={columns}
+					keyOf={(t) => t.jobId}
+					onOpen={(t) => go(at(t))}
+					empty={
+						all.length ? (
+							<Empty title="No ended task is like that.">
+								<button type="button" class="button" onClick={() => setQuery({ find: "", state: "" })}>
+									Show all
+								</button>
+							</Empty>
+						) : (
+							<Empty title="Nothing has ended yet.">
+								Each task that ended stands here with the reason, until the policies' <code>retention</code> removes it.{!isAdmin.value && " You see your own."}
+							</Empty>
+						)
+					}
+				/>
+			)}
+		</div>
+	);
+}
