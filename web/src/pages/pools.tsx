@@ -50,8 +50,10 @@ function demand(perSecond: number | undefined): string {
 function sentence(p: Pool): string {
 	if (p.failure) return `The last start failed (${p.failedStarts ?? 1} in a row): ${p.failure}`;
 	if (p.waitsForBytes) return `No further kernel starts: ${bytes(p.waitsForBytes)} of the node's memory are not free.`;
-	if (p.waiting && p.alive >= p.max) return `${p.waiting} ${p.waiting === 1 ? "task waits" : "tasks wait"}: all ${p.max} kernels that there may be are alive.`;
-	if (p.waiting) return `${p.waiting} ${p.waiting === 1 ? "task waits" : "tasks wait"} for a kernel.`;
+	const wait = `${p.waiting} ${p.waiting === 1 ? "task waits" : "tasks wait"}`;
+	if (p.waiting && p.idle) return `${wait}, though ${p.idle === 1 ? "a kernel is" : `${p.idle} kernels are`} free: each task tells which rule holds it back.`;
+	if (p.waiting && p.alive >= p.max) return `${wait}: all ${p.max} kernels that it may have are busy.`;
+	if (p.waiting) return `${wait} for a kernel.`;
 	if (p.idle < p.target) return `${p.idle} of ${p.target} ${p.idle === 1 ? "waits" : "wait"} warm; ${p.starting} ${p.starting === 1 ? "starts" : "start"}.`;
 	return p.target ? (p.idle === 1 ? "1 waits warm, as it should." : `${p.idle} wait warm, as they should.`) : "None is kept warm: each task starts one.";
 }

@@ -46,7 +46,7 @@ export interface Task {
 		errorType?: string;
 		message?: string;
 		cause?: string;
-		stack?: string;
+		stackTraceStr?: string;
 		detail?: { limitBytes?: number; peakBytes?: number; peakSource?: string; cgroup?: string; limitOwner?: string | null; victimOf?: unknown; lastMinute?: { t: number; memoryBytes: number }[] } | null;
 	};
 }
@@ -79,6 +79,11 @@ export function EndNote({ task }: { task: Task }) {
 			<div>
 				<strong>{titles[cause] ?? (task.state === "failed" ? "It failed" : "It ended")}</strong>
 				<p>
+					{task.error?.errorType && !task.error.errorType.startsWith("DSS.") && (
+						<code>
+							<Text text={task.error.errorType} cut={false} />:{" "}
+						</code>
+					)}
 					<Text text={task.error?.message ?? `It ended as ${task.state}.`} cut={false} />
 				</p>
 				{detail && (detail.limitBytes || detail.peakBytes) ? (
@@ -99,10 +104,10 @@ export function EndNote({ task }: { task: Task }) {
 						{detail.peakSource && ` (measured by ${detail.peakSource})`}
 					</p>
 				) : null}
-				{task.error?.stack && (
+				{task.error?.stackTraceStr && (
 					<details>
-						<summary>Trace</summary>
-						<pre>{task.error.stack.split("\n").map(plain).join("\n")}</pre>
+						<summary>Where in its code</summary>
+						<pre class="trace">{task.error.stackTraceStr.split("\n").map(plain).join("\n")}</pre>
 					</details>
 				)}
 			</div>

@@ -13,7 +13,9 @@ export function Facts({ row, live, task, kind, refName }: { row: Row | undefined
 	const project = row?.project ?? task?.project;
 	const user = row?.user ?? task?.owner;
 	const pool = row?.pool ?? task?.pool;
-	const started = row?.startedAt ?? task?.startTime;
+	// What still waits has the time it was submitted there.
+	const began = task?.timeline ? task.timeline.some((m) => m.what === "started") : row?.state !== "waiting";
+	const started = began ? (row?.startedAt ?? task?.startTime) : undefined;
 	const submitted = row?.submittedAt ?? task?.submitTime;
 	const tags = row?.tags ?? task?.tags ?? [];
 	const list: (Fact | false | undefined | null | "" | 0)[] = [

@@ -45,10 +45,12 @@ function Decisions({ row }: { row: Row }) {
 				{list.value.map((d) => (
 					<li key={d.seq}>
 						<div>
-							<strong>{plain(d.answer ?? d.outcome ?? d.word)}</strong> {d.reason && plain(d.reason)}
+							<strong>{plain(d.answer ?? d.outcome ?? d.word)}</strong>
+							{d.name ? ` by ${plain(d.word)} “${plain(d.name)}”` : ` by ${plain(d.word)}`}
+							{d.reason && `: ${plain(d.reason)}`}
 						</div>
 						<div class="dim">
-							<Time at={d.at} /> {plain(d.name ?? d.word)}
+							<Time at={d.at} />
 							{d.source && `, ${plain(d.source)}`}
 							{d.count && d.count > 1 ? `, ${d.count} times` : ""}
 						</div>
@@ -83,9 +85,9 @@ function facts(r: Row): [string, preact.ComponentChildren][] {
 		["Limit", <LimitText row={r} />],
 		["Peak", peakOf(r.id) !== null && <Bytes n={peakOf(r.id)} />],
 		["CPU", cpuOf(r.id) !== null && <span class="num">{cpu(cpuOf(r.id))}{cpuSecondsOf(r.id) !== null && <span class="dim">, {duration(cpuSecondsOf(r.id)! * 1000)} in all</span>}</span>],
-		["Handed in", r.submittedAt && <Time at={r.submittedAt} />],
+		["Submitted", r.submittedAt && <Time at={r.submittedAt} />],
 		["Started", r.startedAt && <Time at={r.startedAt} />],
-		["So since", r.sinceAt && <Since at={r.sinceAt} />],
+		["In this state for", r.sinceAt && <Since at={r.sinceAt} />],
 		["Process", r.processId && <><Text text={r.processId} cut={false} />{r.pid !== undefined && <span class="dim num">, pid {r.pid}</span>}</>],
 		["Attempt", r.attempt !== undefined && r.attempt > 1 && String(r.attempt)],
 		["Quiet for", r.quietAt && <Since at={r.quietAt} />],
