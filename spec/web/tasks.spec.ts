@@ -304,12 +304,12 @@ test.describe("my activity", () => {
 	});
 
 	test("tells at once when an own task was killed, with the reason and a link; not when one is done, nor of others", async ({ page, node }) => {
-		const anna = await node.key("anna");
-		await signIn(page, node, anna);
+		const carl = await node.key("carl"); // who has no kernel yet
+		await signIn(page, node, carl);
 		await expect(page.getByText("Nothing of yours runs or waits.")).toBeVisible();
-		await node.python("stats:sleep_for", [0], { title: "quick one" }, { key: anna });
+		await node.python("stats:sleep_for", [0], { title: "quick one" }, { key: carl });
 		await node.python("stats:eat", [2 ** 30], { title: "of ben", limits: { memory: "64m" } }, { key: await node.key("ben") });
-		const id = await node.python("stats:eat", [2 ** 30], { title: "join of all orders", limits: { memory: "64m" } }, { key: anna });
+		const id = await node.python("stats:eat", [2 ** 30], { title: "join of all orders", limits: { memory: "64m" } }, { key: carl });
 		await node.task(id, (t) => t.state === "killed", 40_000);
 		const notices = page.locator(".toast");
 		await expect(notices.filter({ hasText: "join of all orders was killed" })).toContainText(/64 MB/);
@@ -343,6 +343,19 @@ test("a notebook is kept from the table and from one's activity, and unloaded wi
 	await expect(page.getByRole("dialog")).toContainText("All 1 ended.");
 	await page.keyboard.press("Escape");
 	await expect(row).toHaveCount(0);
+});
+
+test("a webapp is stopped with a preview", async ({ page, node }) => {
+	await node.ctl("webapps", "start", "DEMO", "page");
+	await signIn(page, node, node.adminKey, "#/tasks?where=kind+%3D+webapp");
+	const row = rowOf(page, "page");
+	await expect(row).toContainText("ready", { timeout: 40_000 });
+	await row.click();
+	await detail(page).getByRole("button", { name: "Stop…" }).click();
+	await expect(dialogOf(page)).toContainText("It stays stopped until somebody starts it again.");
+	await dialogOf(page).getByRole("button", { name: "Stop 1 webapp" }).click();
+	await expect(page.getByRole("dialog")).toContainText("All 1 ended.");
+	await until("it to be stopped", async () => (await node.api<any[]>("GET", "/api/webapps")).find((w) => w.id === "page")?.state === "stopped");
 });
 
 test("hostile titles are shown and not obeyed, in the table, the detail, the dialog and one's activity", async ({ page, node }) => {

@@ -52,7 +52,9 @@ async function notice(): Promise<void> {
 		} catch {
 			// the link tells it
 		}
-		tell(`${plain(name || id)} was killed. ${why}`.trim(), "bad", { href: href("task", `future:${id}`), text: "Open it" });
+		// Reasons begin with what happened.
+		const reason = why.replace(/^Killed:\s*/, "");
+		tell(`${plain(name || id)} was killed${reason ? `: ${reason}` : "."}`, "bad", { href: href("task", `future:${id}`), text: "Open it" });
 	}
 }
 

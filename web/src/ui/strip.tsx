@@ -2,7 +2,7 @@
 // legend says how much each is, and filters.
 import { signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { bytes, cpu } from "../lib/format";
+import { bytes } from "../lib/format";
 import { node } from "../state/board";
 import type { NodeNow } from "../stream/protocol";
 import { Spark } from "./basics";
@@ -35,6 +35,8 @@ export function partsOf(n: NodeNow): Part[] {
 		{ name: "free", title: "Free", color: "var(--k-free)", bytes: free, help: "not used, or can be given back at once" },
 	];
 }
+
+const cores = (share: number | null | undefined): string => (share === undefined || share === null ? "–" : share < 9.95 ? share.toFixed(1) : String(Math.round(share)));
 
 const percent = (n: number, of: number) => `${((100 * n) / of).toFixed(2)}%`;
 
@@ -100,11 +102,13 @@ export function Strip({ isOn, onFilter }: { isOn: (where: string) => boolean; on
 				</ul>
 			</div>
 			<dl class="strip-numbers">
-				<div title="processor time of the whole machine, of its cores">
+				<div title="processor time of the whole machine, in cores">
 					<dt>CPU</dt>
 					<dd>
-						<strong class="num">{n.cpuShare === undefined || n.cpuShare === null ? "–" : cpu(n.cpuShare)}</strong>
-						<span class="dim only-wide"> of {n.cores * 100} %</span>
+						<strong class="num">{cores(n.cpuShare)}</strong>
+						<span class="dim">
+							of {n.cores} {n.cores === 1 ? "core" : "cores"}
+						</span>
 						<span class="only-wide strip-cpu">
 							<Spark values={padded} most={n.cores} color="var(--k-cpu)" />
 						</span>
