@@ -23,6 +23,7 @@ struct follower {
 	bool is_reading;
 	bool wants_board, is_behind; /* is_behind: it was not told all of the board */
 	size_t unsent;               /* when it was looked at last */
+	unsigned topics;             /* changed, and it was not told */
 	struct board_place place;
 };
 
@@ -151,6 +152,7 @@ static void tell_board(struct follower *f, unsigned topics)
 {
 	struct node_board *board = f->in->board;
 	struct buf out;
+	f->topics |= topics;
 	f->unsent = gate_stream_unsent(f->req);
 	f->is_behind = f->unsent > BEHIND_MOST;
 	if (f->is_behind)
@@ -159,12 +161,15 @@ static void tell_board(struct follower *f, unsigned topics)
 	buf_init(&out, BOARD_MOST);
 	f->is_behind = node_board_put(board, f->login, &f->place, PIECE_BYTES, &out);
 	node_board_put_node(board, &f->place, &out);
-	if (topics)
-		node_board_put_topics(topics, &out);
-	if (out.failed)
+	if (f->topics)
+		node_board_put_topics(f->topics, &out);
+	if (out.failed) {
 		f->place = was; /* no memory: at the next tick */
-	else if (out.len)
-		send(f, out.data, out.len);
+	} else {
+		f->topics = 0;
+		if (out.len)
+			send(f, out.data, out.len);
+	}
 	buf_fini(&out);
 }
 
