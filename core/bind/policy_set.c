@@ -48,7 +48,7 @@ struct policy_set {
 	struct policy_trials *trials;
 	struct policy_put *put;
 	struct policies now; /* text and files of the set in force */
-	bool is_last;
+	bool is_last, is_ending;
 	struct buf errors; /* of the last load of policies/, one a line; empty = in force */
 	struct policy_set_listener listener;
 };
@@ -216,6 +216,8 @@ void policy_set_reload(struct policy_set *s)
 
 void policy_set_go_on(struct policy_set *s, bool is_changed)
 {
+	if (s->is_ending) /* a write that ran is told of its end: nobody waits for a load any more */
+		return;
 	if (s->load)
 		s->is_dirty = true; /* it may have read what was there before */
 	else if (is_changed && s->watch)
@@ -438,6 +440,7 @@ void policy_set_free(struct policy_set **sp)
 	struct policy_set *s = *sp;
 	if (!s)
 		return;
+	s->is_ending = true;
 	quarantine_listen(NULL, NULL);
 	bind_guard_on_full(NULL, NULL);
 	watch_free(&s->watch);

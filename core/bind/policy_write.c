@@ -14,17 +14,19 @@
 #include "net/json.h"
 #include "sys/fds.h"
 
-#define FILE_MODE   0640
-#define SUFFIX      ".lua"
-#define PREFIX      "policies/"
-#define NAMES_MAX   4096
-#define END_WAIT_MS 2500
+#define FILE_MODE  0640
+#define SUFFIX     ".lua"
+#define PREFIX     "policies/"
+#define NAMES_MAX  4096
+#define END_WAIT_S 2
 
 struct policy_writer {
 	char folder[PATH_MAX];
 	struct loop_wake *wake;
 	pthread_t thread;
+	pthread_mutex_t lock; /* of is_done with is_left */
 	bool is_busy, overwrites;
+	bool is_left; /* nobody waits for the thread, there may be no loop any more: it frees everything */
 	bool is_changed;
 	/* the thread's from its start to its end */
 	struct fileset want, believed;
@@ -107,6 +109,20 @@ static enum policy_write_status write_under(struct policy_writer *w, int fd)
 	return status;
 }
 
+static void free_set(struct policy_writer *w)
+{
+	fileset_fini(&w->want);
+	fileset_fini(&w->believed);
+	buf_fini(&w->names);
+}
+
+static void free_writer(struct policy_writer *w)
+{
+	free_set(w);
+	pthread_mutex_destroy(&w->lock);
+	free(w);
+}
+
 static void *run(void *data)
 {
 	struct policy_writer *w = data;
@@ -115,8 +131,14 @@ static void *run(void *data)
 		err_sys(&w->err, errno, "unable to open %s", w->folder);
 	w->status = fd < 0 ? POLICY_WRITE_FAILED : write_under(w, fd);
 	fds_close(&fd);
+	pthread_mutex_lock(&w->lock);
 	w->is_done = true;
-	loop_wake_send(w->wake);
+	bool is_left = w->is_left;
+	if (!is_left)
+		loop_wake_send(w->wake);
+	pthread_mutex_unlock(&w->lock);
+	if (is_left)
+		free_writer(w);
 	return NULL;
 }
 
@@ -129,9 +151,7 @@ static void finish(struct policy_writer *w)
 	bool is_done = w->status == POLICY_WRITE_DONE;
 	snprintf(text, sizeof text, "%s", is_done ? "" : why);
 	struct policy_written told = { w->status, text, is_done ? w->kept : "", is_done && w->is_changed };
-	fileset_fini(&w->want);
-	fileset_fini(&w->believed);
-	buf_fini(&w->names);
+	free_set(w);
 	w->is_busy = false; /* fn may ask for the next one */
 	w->fn(w->data, &told);
 }
@@ -184,9 +204,7 @@ int policy_write_start(struct policy_writer *w, struct fileset *want, struct fil
 	buf_init(&w->names, NAMES_MAX - 1);
 	int failed = start_thread(w);
 	if (failed) {
-		fileset_fini(&w->want);
-		fileset_fini(&w->believed);
-		buf_fini(&w->names);
+		free_set(w);
 		return err_sys(err, failed, "unable to start the thread that writes policies");
 	}
 	w->is_busy = true;
@@ -198,6 +216,7 @@ struct policy_writer *policy_writer_new(struct loop *loop, const char *folder)
 	struct policy_writer *w = calloc(1, sizeof *w);
 	if (!w)
 		return NULL;
+	pthread_mutex_init(&w->lock, NULL);
 	snprintf(w->folder, sizeof w->folder, "%s", folder);
 	w->wake = loop_wake_new(loop, on_wake, w);
 	if (!w->wake)
@@ -205,26 +224,41 @@ struct policy_writer *policy_writer_new(struct loop *loop, const char *folder)
 	return w;
 }
 
-/* A thread that a disk holds up is left alone, with what it works on. */
+/* False: its thread hangs on a disk, and is left alone with what it works on. */
+static bool await_thread(struct policy_writer *w)
+{
+	struct timespec until;
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += END_WAIT_S;
+	if (pthread_timedjoin_np(w->thread, NULL, &until) == 0)
+		return true;
+	pthread_mutex_lock(&w->lock);
+	w->is_left = !w->is_done;
+	bool is_left = w->is_left;
+	pthread_mutex_unlock(&w->lock);
+	if (is_left)
+		pthread_detach(w->thread);
+	else
+		pthread_join(w->thread, NULL);
+	return !is_left;
+}
+
 void policy_writer_free(struct policy_writer **wp)
 {
 	struct policy_writer *w = *wp;
-	struct timespec until;
 	if (!w)
 		return;
 	*wp = NULL;
-	if (w->is_busy) {
-		clock_gettime(CLOCK_REALTIME, &until);
-		until.tv_sec += END_WAIT_MS / 1000;
-		if (pthread_timedjoin_np(w->thread, NULL, &until) != 0) {
-			log_warn("policies/ is still being written; the backend does not wait for it");
-			pthread_detach(w->thread);
-			struct policy_written told = { POLICY_WRITE_FAILED, "the backend ends", "", false };
-			w->fn(w->data, &told);
-			return;
-		}
-		finish(w);
+	struct loop_wake *wake = w->wake;
+	policy_write_fn *fn = w->fn;
+	void *data = w->data;
+	if (w->is_busy && !await_thread(w)) { /* w is the thread's, and may be gone */
+		log_warn("policies/ is still being written; the backend does not wait for it");
+		fn(data, &(struct policy_written){ POLICY_WRITE_FAILED, "the backend ends", "", false });
+	} else {
+		if (w->is_busy)
+			finish(w);
+		free_writer(w);
 	}
-	loop_wake_free(&w->wake);
-	free(w);
+	loop_wake_free(&wake);
 }
