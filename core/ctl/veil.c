@@ -272,7 +272,7 @@ void veil_put(const struct veil *v, const char *text, size_t len, struct buf *ou
 			if ((n = userinfo_at(text + at, len - at)) > 0)
 				buf_puts(out, VEIL "@");
 			at += n;
-		} else if ((n = word_at(s, left)) > 0 && (at == 0 || !is_word(text[at - 1]))) {
+		} else if ((at == 0 || !is_word(text[at - 1])) && (n = word_at(s, left)) > 0) {
 			/* a known secret may begin within: that is looked at byte by byte */
 			size_t plain = 0;
 			while (plain < n && known_at(v, s + plain, left - plain) == 0)
