@@ -235,10 +235,8 @@ static int start_node(struct dssd *d, struct err *err)
 	d->app.events = events_new(d->loop, store, node_board(d->node)); /* before the first fact */
 	d->live = policies_live_new(d->loop, node_fleet(d->node), d->node);
 	d->app.live = d->live;
-	if (!d->app.events || !d->live)
-		return err_set(err, "unable to start: not enough memory");
 	d->purge = purge_new(d->loop, node_fleet(d->node), d->dir);
-	if (!d->purge)
+	if (!d->app.events || !d->live || !d->purge)
 		return err_set(err, "unable to start: not enough memory");
 	d->app.purge = d->purge;
 	policies_live_on_retention(d->live, on_retention, d->purge);
@@ -387,14 +385,10 @@ static int find_inherited(struct dssd *d, struct err *err)
 	return 0;
 }
 
-static int find_share(struct dssd *d, struct err *err)
-{
-	return home_share(d->share, sizeof d->share) < 0 ? err_set(err, "unable to find lua/dss near our program; set DSS_SHARE")
-							 : 0;
-}
-
 static int read_config(struct dssd *d, struct err *err)
 {
+	if (home_share(d->share, sizeof d->share) < 0)
+		return err_set(err, "unable to find lua/dss near our program; set DSS_SHARE");
 	return config_node(d->dir, &d->config, err);
 }
 
@@ -402,7 +396,7 @@ static int start(struct dssd *d, struct err *err)
 {
 	crumb_start(); /* before any of the user's runs */
 	static int (*const steps[])(struct dssd * d, struct err * err) = {
-		find_inherited, find_share, start_loop, read_config, start_node, start_policies, start_api, start_gates, tell_ports,
+		find_inherited, start_loop, read_config, start_node, start_policies, start_api, start_gates, tell_ports,
 	};
 	for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++)
 		if (steps[i](d, err) < 0)
