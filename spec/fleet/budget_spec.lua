@@ -367,7 +367,7 @@ describe("the memory budget", function()
 	end)
 
 	it("lets pools that were started at one time go for their age one after the other while tasks wait", function()
-		open(0, 0, { { name = "a", warm_min = 4, warm_max = 4, max = 4, after_tasks = 0, age_ms = 150 } })
+		open(0, 0, { { name = "a", warm_min = 4, warm_max = 4, max = 4, after_tasks = 0, age_ms = 1000 } })
 		local l = wait_rows("spawn", 4)
 		for i, s in ipairs(l) do
 			f:ready(kernel_of(s), "http://127.0.0.1:" .. i)
@@ -376,7 +376,7 @@ describe("the memory budget", function()
 		wait_rows("send", 4)
 		submit { pool = "a", owner = "else" }
 		local sent = rows "send"
-		helper.wait_for("their age", function() turn(); return t_json.decode(f:kernels())[1].startedAt + 200 < os.time() * 1000 end, 5)
+		helper.wait_for("their age", function() turn(); return t_json.decode(f:kernels())[1].startedAt + 1050 < os.time() * 1000 end, 5)
 		for i = 1, 4 do f:tell("done", (sent[i]:match "^send (%S+)"), (sent[i]:match "^send %S+ (%S+)"), 1, "1") end
 		wait_rows("release", 4)
 		settle()
