@@ -1,9 +1,7 @@
 /* node_notebook_find: processes of kernels that another's server has started on this machine: found by the connection file in their command line,
  * and measured, so that their idleness is a fact as that of ours. /proc is gone through a few processes at a time. */
-#include <arpa/inet.h>
 #include <ctype.h>
 #include <dirent.h>
-#include <ifaddrs.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +11,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/text.h"
+#include "node/node_notebook_listener.h"
 #include "node/node_notebook_look.h"
 #include "sys/clock.h"
 #include "sys/proc.h"
@@ -47,7 +46,7 @@ struct sum {
 
 struct look_find {
 	struct notebook_look *l;
-	int port;
+	struct notebook_listener server;
 	struct loop_timer *timer;
 	DIR *dir; /* of the scan that is under way; NULL */
 	bool is_seeking, is_whole;
@@ -56,81 +55,6 @@ struct look_find {
 	struct seen *all;
 	size_t n, room;
 };
-
-/* --- whose server it is --- */
-
-static bool is_own_address(const char *host)
-{
-	unsigned char wanted[16], have[16];
-	struct ifaddrs *list, *a;
-	int family = strchr(host, ':') ? AF_INET6 : AF_INET;
-	size_t size = family == AF_INET6 ? 16 : 4;
-	bool is_own = false;
-	if (inet_pton(family, host, wanted) != 1 || getifaddrs(&list) < 0)
-		return false;
-	for (a = list; a && !is_own; a = a->ifa_next) {
-		if (!a->ifa_addr || a->ifa_addr->sa_family != family)
-			continue;
-		if (family == AF_INET6)
-			memcpy(have, &((const struct sockaddr_in6 *)(const void *)a->ifa_addr)->sin6_addr, size);
-		else
-			memcpy(have, &((const struct sockaddr_in *)(const void *)a->ifa_addr)->sin_addr, size);
-		is_own = memcmp(have, wanted, size) == 0;
-	}
-	freeifaddrs(list);
-	return is_own;
-}
-
-/* The port of a server that listens on this machine; 0: it is elsewhere. No name is asked for in the network. */
-static int find_port(const char *url)
-{
-	char host[256], own[256] = "";
-	const char *at = strstr(url, "://"), *end;
-	int64_t port = strncmp(url, "https", 5) == 0 ? 443 : 80;
-	at = at ? at + 3 : url;
-	bool is_bracketed = *at == '[';
-	at += is_bracketed;
-	end = at + strcspn(at, is_bracketed ? "]" : ":/");
-	if ((size_t)(end - at) >= sizeof(host))
-		return 0;
-	memcpy(host, at, (size_t)(end - at));
-	host[end - at] = '\0';
-	end += is_bracketed && *end == ']';
-	if (*end == ':') {
-		char digits[8] = "";
-		snprintf(digits, sizeof(digits), "%.*s", (int)strspn(end + 1, "0123456789"), end + 1);
-		if (text_int(digits, 1, 65535, &port, NULL) < 0)
-			return 0;
-	}
-	gethostname(own, sizeof(own) - 1);
-	bool is_here = strcmp(host, "localhost") == 0 || strncmp(host, "127.", 4) == 0 || (own[0] && strcmp(host, own) == 0) ||
-		       is_own_address(host);
-	return is_here ? (int)port : 0;
-}
-
-static bool find_listener(const char *table, int port, uid_t *uid)
-{
-	char line[512];
-	unsigned local, state, owner;
-	bool is_found = false;
-	FILE *f = fopen(table, "re");
-	while (f && !is_found && fgets(line, sizeof(line), f))
-		if (sscanf(line, " %*d: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x %*x:%*x %*x:%*x %*x %u", &local, &state, &owner) ==
-			    3 &&
-		    local == (unsigned)port && state == 0x0A) { /* listens */
-			*uid = (uid_t)owner;
-			is_found = true;
-		}
-	if (f)
-		fclose(f);
-	return is_found;
-}
-
-/* Whoever listens at its port. A kernel that runs as anybody else is none of that server's: a command line says what its user wants. */
-static bool find_server_user(const struct look_find *f, uid_t *uid)
-{
-	return find_listener("/proc/self/net/tcp", f->port, uid) || find_listener("/proc/self/net/tcp6", f->port, uid);
-}
 
 /* --- the scan --- */
 
@@ -421,7 +345,7 @@ bool look_find_begin(struct notebook_look *l)
 		is_seeking |= is_sought(&k->process, now);
 		k->process.nclaims = 0;
 	}
-	f->is_seeking = is_seeking && find_server_user(f, &f->uid);
+	f->is_seeking = is_seeking && notebook_listener_user(&f->server, &f->uid);
 	if (!is_any && !f->is_seeking)
 		return false;
 	f->dir = opendir("/proc");
@@ -440,8 +364,8 @@ bool look_find_begin(struct notebook_look *l)
 
 int look_find_new(struct notebook_look *l, struct err *err)
 {
-	int port = find_port(l->t->url);
-	if (!port)
+	struct notebook_listener server;
+	if (!notebook_listener_read(&server, l->t->url))
 		return 0;
 	struct look_find *f = calloc(1, sizeof(*f));
 	if (f)
@@ -451,7 +375,7 @@ int look_find_new(struct notebook_look *l, struct err *err)
 		return err_set(err, "unable to watch the notebooks: no memory");
 	}
 	f->l = l;
-	f->port = port;
+	f->server = server;
 	l->find = f;
 	return 0;
 }

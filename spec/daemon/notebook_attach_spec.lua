@@ -259,6 +259,10 @@ describe("notebooks of a server that is only attached to", function()
 		local function pretend(kernel) return { "/bin/sh", "-c", "while sleep 1; do :; done", "/tmp/kernel-" .. kernel .. ".json" } end
 		run(pretend(one)) -- another user's
 		run(as_user(pretend(two)))
+		-- nor is a user who listens at another of the machine's addresses taken for that server's
+		run({ PYTHON, "-s", "-c", "import socket, sys, time; s = socket.socket(); s.bind(('127.0.0.2', int(sys.argv[1]))); s.listen(); print('open', flush=True); time.sleep(900)",
+			url:match "%d+$" }, folder .. "/listener")
+		wait_for("the other listener", function() return (helper.read(folder .. "/listener") or ""):find "open" end, 30)
 		attach()
 		local found = await("the first to be known", function(r) return r.one and r.one.quietTime and r.two and r.two.state == "idle" end)
 		assert.are.equal(pid, tostring(math.tointeger(found.one.pid)))
