@@ -40,15 +40,15 @@ struct gate_settings {
 	/* NULL; of a unix socket: how many connections of its own that process may have; 0: it shares per_peer_max with others of its uid.
 	 * data: the handler's. */
 	size_t (*own_room)(void *data, uid_t uid, pid_t pid);
-	size_t body_max;     /* 8 MB, of one request */
-	size_t answer_max;   /* 32 MB, of one gate_reply; larger: a file or a stream */
-	size_t unsent_max;   /* 8 MB: a stream's reader further behind is cut off */
-	size_t memory_max;   /* 256 MB: bodies and unsent answers of all connections; past it 503 */
-	int64_t header_ms;   /* 10 s from the first byte to the end of the header */
-	int64_t body_ms;     /* 60 s for the whole body */
-	int64_t idle_ms;     /* 60 s without a byte between requests */
-	int64_t write_ms;    /* 30 s in which a reader takes less than 256 KB of what waits for it */
-	bool is_head_only;   /* false; true: a request comes once its head is here, the body is read by whoever borrows the
+	size_t body_max;   /* 8 MB, of one request */
+	size_t answer_max; /* 32 MB, of one gate_reply; larger: a file or a stream */
+	size_t unsent_max; /* 8 MB: a stream's reader further behind is cut off */
+	size_t memory_max; /* 256 MB: bodies and unsent answers of all connections; past it 503 */
+	int64_t header_ms; /* 10 s from the first byte to the end of the header */
+	int64_t body_ms;   /* 60 s for the whole body */
+	int64_t idle_ms;   /* 60 s without a byte between requests */
+	int64_t write_ms;  /* 30 s in which a reader takes less than 256 KB of what waits for it */
+	bool is_head_only; /* false; true: a request comes once its head is here, the body is read by whoever borrows the
 	                        connection (gate_lend); where nobody does, it is closed after the answer */
 };
 void gate_settings_init(struct gate_settings *s);

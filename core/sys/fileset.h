@@ -36,7 +36,7 @@ size_t fileset_differ(const struct fileset *a, const struct fileset *b, struct b
 struct fileset_write {
 	const struct fileset *now, *want; /* what fileset_read told; what is to be there */
 	mode_t mode;                      /* of new files */
-	const char *keep;                 /* a folder to make in it for what goes; NULL: it goes. One that is there already is an error */
+	const char *keep; /* a folder to make in it for what goes; NULL: it goes. One that is there already is an error */
 };
 enum { FILESET_KEEP_ROOM = 40 };
 /* A name for `keep` that nothing has: ".before-20261122-081500", with "-2" and so on where there was one in that second. */

@@ -95,7 +95,11 @@ static int lua_differ(lua_State *L)
 int luaopen_t_fileset(lua_State *L);
 int luaopen_t_fileset(lua_State *L)
 {
-	static const luaL_Reg words[] = { { "write", lua_write }, { "read", lua_read }, { "differ", lua_differ }, { "keep_name", lua_keep_name }, { NULL, NULL } };
+	static const luaL_Reg words[] = { { "write", lua_write },
+					  { "read", lua_read },
+					  { "differ", lua_differ },
+					  { "keep_name", lua_keep_name },
+					  { NULL, NULL } };
 	luaL_newlib(L, words);
 	return 1;
 }
