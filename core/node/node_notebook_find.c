@@ -2,6 +2,7 @@
  * and measured, so that their idleness is a fact as that of ours. /proc is gone through a few processes at a time. */
 #include <ctype.h>
 #include <dirent.h>
+#include <errno.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
@@ -297,8 +298,8 @@ static void end_scan(struct look_find *f)
 	f->dir = NULL;
 	bool is_good = f->is_whole && add_up(f) == 0;
 	if (!is_good && !f->has_complained)
-		log_warn("notebooks: unable to measure the kernels of %s: there are too many processes, or not enough memory: "
-			 "nobody counts as idle",
+		log_warn("notebooks: unable to measure the kernels of %s: there are too many processes, not enough "
+			 "memory, or /proc cannot be read: nobody counts as idle",
 			 f->l->t->url);
 	f->has_complained = !is_good;
 	for (struct look_kernel *k; !is_good && (k = map_next(f->l->others, &cursor));)
@@ -314,8 +315,10 @@ static void on_timer(void *data)
 	struct look_find *f = data;
 	for (int n = 0; n < AT_ONCE;) {
 		int64_t pid;
+		errno = 0;
 		const struct dirent *e = readdir(f->dir);
 		if (!e) {
+			f->is_whole = f->is_whole && errno == 0;
 			end_scan(f);
 			return;
 		}
