@@ -69,7 +69,8 @@ function LostBar() {
 function Nav() {
 	const groups = ["Now", "Work", "Node"] as const;
 	const counts: Record<string, { n: number; tone?: string } | undefined> = {
-		tasks: node.value ? { n: node.value.running + node.value.waiting } : undefined,
+		// of the whole node: who sees their own alone has them in My activity
+		tasks: isAdmin.value && node.value ? { n: node.value.running + node.value.waiting } : undefined,
 		alerts: alertCount.value ? { n: alertCount.value, tone: "bad" } : undefined,
 	};
 	return (

@@ -23,13 +23,15 @@ const GATHER_MS = 1000; // many ends, one question
 const STATES = ["killed", "failed", "aborted", "done"];
 
 const at = (t: Ended) => href("task", `future:${t.jobId}`);
+// What was aborted while it waited had no kernel; macros never have one.
+const hasRun = (t: Ended) => t.kernel !== undefined || t.type === "macro" || t.state === "done";
 const why = (t: Ended) => (t.state === "done" ? "" : whyOf(t));
 
 const columns: Column<Ended>[] = [
 	{
 		id: "what",
 		title: "What",
-		width: "minmax(130px, 1.4fr)",
+		width: "minmax(130px, 1.8fr)",
 		from: TWO_LINES,
 		render: (t) => (
 			<a class="plain-link" href={at(t)} tabIndex={-1}>
@@ -55,7 +57,7 @@ const columns: Column<Ended>[] = [
 	{ id: "owner", title: "Owner", width: "minmax(70px, 0.6fr)", from: TWO_LINES, render: (t) => <Text text={t.owner} /> },
 	{ id: "state", title: "State", width: "90px", from: TWO_LINES, render: (t) => <State state={t.state} /> },
 	{ id: "ended", title: "Ended", width: "130px", right: true, render: (t) => <Time at={t.endTime} /> },
-	{ id: "ran", title: "Ran", width: "90px", right: true, from: 760, render: (t) => (t.kernel ? <Took from={t.startTime} until={t.endTime} isOver /> : <span class="dim">never</span>) },
+	{ id: "ran", title: "Ran", width: "90px", right: true, from: 760, render: (t) => (hasRun(t) ? <Took from={t.startTime} until={t.endTime} isOver /> : <span class="dim">never</span>) },
 	{ id: "why", title: "Why", width: "minmax(160px, 5fr)", from: 640, render: (t) => <Text text={why(t)} class={t.state === "aborted" ? "dim" : "bad-text"} /> },
 ];
 

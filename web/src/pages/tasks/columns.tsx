@@ -66,7 +66,7 @@ function StateCell({ row }: { row: Row }) {
 	return (
 		<span class="state-cell" title={why ? plain(why) : undefined}>
 			<State state={row.state} />
-			{why && <span class="reason cut">{plain(why)}</span>}
+			{why && <span class="reason cut">{plain(row.state === "waiting" ? why.replace(/^Waiting,? /, "") : why)}</span>}
 		</span>
 	);
 }
@@ -100,12 +100,12 @@ function Cpu({ share }: { share: number | null }) {
 const NARROW = 640;
 
 export const columns: Column<Row>[] = [
-	{ id: "what", title: "What", width: "minmax(150px, 3fr)", sortable: true, from: NARROW, live: true, render: (r) => <What row={r} /> },
+	{ id: "what", title: "What", width: "minmax(150px, 2.6fr)", sortable: true, from: NARROW, live: true, render: (r) => <What row={r} /> },
 	{ id: "what", title: "What", width: "minmax(0, 1fr)", sortable: true, until: NARROW - 1, render: (r) => <Narrow row={r} /> },
 	{ id: "kind", title: "Kind", width: "84px", sortable: true, from: NARROW, render: (r) => <Kind kind={r.kind} /> },
 	{ id: "project", title: "Project", width: "minmax(64px, 0.7fr)", sortable: true, from: 1000, render: (r) => <Text text={r.project} /> },
 	{ id: "user", title: "Owner", width: "minmax(64px, 0.7fr)", sortable: true, from: 760, render: (r) => <Text text={r.user} /> },
-	{ id: "state", title: "State", width: "minmax(96px, 2.6fr)", sortable: true, from: NARROW, render: (r) => <StateCell row={r} /> },
+	{ id: "state", title: "State", width: "minmax(96px, 3.2fr)", sortable: true, from: NARROW, render: (r) => <StateCell row={r} /> },
 	{
 		id: "elapsed",
 		title: "Elapsed",
@@ -126,7 +126,7 @@ export const columns: Column<Row>[] = [
 		width: "60px",
 		right: true,
 		sortable: true,
-		from: NARROW,
+		from: 740, // with it the others would not fit
 		help: "100 % is one core",
 		live: true,
 		render: (r) => <Cpu share={shown.get(r.id)?.cpu ?? cpuOf(r.id)} />,
