@@ -73,8 +73,13 @@ static int list_folder(const char *folder, struct names *names)
 static json_t *read_one(const char *path, const char *name)
 {
 	struct err err = { 0 };
-	char *text = malloc(TEXT_MAX);
+	struct stat st;
 	json_t *one = NULL;
+	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) { /* a pipe would never end */
+		ctl_fail(CTL_FAILED, "unable to read %s: it is no plain file", path);
+		return NULL;
+	}
+	char *text = malloc(TEXT_MAX);
 	ssize_t n = text != NULL ? fds_read_file(path, text, TEXT_MAX, &err) : -1;
 	if (text == NULL)
 		ctl_fail(CTL_FAILED, "no memory");
