@@ -74,7 +74,8 @@ end
 local function told(p, row, room)
 	local out = { id = p.id, pid = p.pid, memoryBytes = p.memoryBytes, what = p.kind == "kernel" and p.pool and ("kernel of pool %s"):format(p.pool) or row.what }
 	if p.pid and not p.exitedAt then
-		local list, total = members.of(p.cgroup or "", p.pid, math.max(0, math.min(room.left, MEMBERS_EACH)))
+		local list, total = members.of(p.cgroup or "", p.pid, math.max(1, math.min(room.left, MEMBERS_EACH)))
+		if room.left < 1 then list = {} end -- only how many
 		room.left = room.left - #list
 		out.members, out.membersCount = json.array(list), total
 	end

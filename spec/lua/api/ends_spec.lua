@@ -30,6 +30,25 @@ describe("what would end", function()
 	end)
 	after_each(function() world.board_json, world.members = nil, nil end)
 
+	it("of many is told, too: with no names of members beyond those of the first, but how many there are", function()
+		world.members = function(_, pid, most)
+			assert(most > 0, "no such number of members")
+			local out = {}
+			for i = 1, math.min(most, 100) do out[i] = { pid = pid + i, name = "x" } end
+			return out, 100
+		end
+		local ids = {}
+		for i = 1, 9 do ids[i] = "future:b" end
+		local _, a = look(table.unpack(ids))
+		local shown = {}
+		for i, r in ipairs(a.rows) do
+			shown[i] = #r.processes[1].members
+			assert.equal(100, r.processes[1].membersCount)
+		end
+		assert.same({ 64, 64, 64, 64, 64, 64, 16, 0, 0 }, shown)
+		assert.equal(100, a.memoryBytes)
+	end)
+
 	it("of a task at work is its kernel, with all in its box; of one that waits nothing", function()
 		local r = look "future:b"
 		assert.same({ true, "abort", 100 }, { r.may, r.verb, r.memoryBytes })
