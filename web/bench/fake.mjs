@@ -92,7 +92,7 @@ export function fake({ files, rows: n }) {
 			rev++;
 			const changed = [];
 			for (let i = rev % 100; i < board.rows.length; i += 100) changed.push((board.rows[i] = { ...board.rows[i], message: `step ${rev}`, progress: next() }));
-			for (const [id, [, memory, , , seconds]] of board.numbers) board.numbers.set(id, [id, Math.max(1 << 20, Math.round(memory * (0.97 + 0.06 * next()))), memory, next() * 2, seconds + 1]);
+			for (const [id, [, memory, , share, seconds]] of board.numbers) board.numbers.set(id, [id, Math.max(1 << 20, Math.round(memory * (0.99 + 0.02 * next()))), memory, Math.max(0, share + 0.2 * (next() - 0.5)), seconds + 1]);
 			const text = put("board", { rev: `1-${rev}`, rows: changed, numbers: [...board.numbers.values()] }) + put("node", nodeNow());
 			for (const f of followers) f.write(text);
 		},

@@ -4,7 +4,7 @@ import { useSignal } from "@preact/signals";
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import { bytes, cpu } from "../lib/format";
 import { place, setQuery } from "../lib/router";
-import { link, now, numbers, rows, tick } from "../state/board";
+import { link, memoryOf, now, numbers, rows, tick } from "../state/board";
 import type { Row } from "../stream/protocol";
 import { Button, Empty, Loading, Text } from "../ui/basics";
 import { EndDialog } from "../ui/ends";
@@ -24,10 +24,12 @@ const NARROW = matchMedia("(max-width: 700px)");
 
 const keyOf = (r: Row): string => r.id;
 
-/** What of a row's numbers its cells show. */
+/** What of a row's numbers its cells show, as they show it: what reads the same is not drawn anew. */
 function stampOf(r: Row): unknown {
 	const node = nodes.get(r.id);
-	return node?.children.length ? `${node.memory} ${node.cpu} ${node.below}` : (numbers.get(r.id) ?? null);
+	const own = memoryOf(r.id);
+	const share = own !== null && r.limitBytes ? Math.round((200 * own) / r.limitBytes) : "";
+	return `${bytes(node?.memory ?? own)} ${share} ${cpu(node?.cpu ?? null)} ${node?.below ?? 0}`;
 }
 
 function itemsOf(shown: Shown, isGrouped: boolean, folded: Set<string>, unfolded: ReadonlySet<string>, isFiltered: boolean): Item<Row>[] {
