@@ -201,12 +201,6 @@ static void release_saving(struct store_job *base)
 	free(s);
 }
 
-static void copy_member(const json_t *o, const char *name, char *out, size_t room)
-{
-	const char *s = json_string_value(json_object_get(o, name));
-	snprintf(out, room, "%s", s ? s : "");
-}
-
 /* An activity that never started leaves what was built before as it is. */
 static void note_outputs(const struct job_activity *a, struct saving *s)
 {
@@ -217,8 +211,8 @@ static void note_outputs(const struct job_activity *a, struct saving *s)
 	s->built.started_ms = a->started_ms;
 	s->built.built_ms = a->state == JOB_DONE ? a->ended_ms : 0;
 	snprintf(s->built.job, sizeof(s->built.job), "%s", a->job->id);
-	copy_member(a->spec, "definition", s->built.definition, sizeof(s->built.definition));
-	copy_member(a->spec, "scriptHash", s->built.script, sizeof(s->built.script));
+	json_copy_text(a->spec, "definition", s->built.definition, sizeof(s->built.definition));
+	json_copy_text(a->spec, "scriptHash", s->built.script, sizeof(s->built.script));
 	s->outputs = json_deep_copy(json_object_get(a->spec, "outputs"));
 	json_array_foreach(s->outputs, i, name) if (json_is_string(name))
 		job_note_dataset(a->job->jobs, a->job->project, json_string_value(name), &s->built);

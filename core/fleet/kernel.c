@@ -9,6 +9,7 @@
 #include "fleet/jtext.h"
 #include "fleet/pool.h"
 #include "net/digest.h"
+#include "net/json.h"
 #include "sys/clock.h"
 
 #define LABEL_SHARE     16 /* of recycle.after_tasks, by which a label may be behind */
@@ -169,12 +170,6 @@ bool kernel_label_is_due(const struct kernel *k)
 	return k->tasks_run <= 1 || k->tasks_run - k->tasks_told >= step || k->tasks_run < k->tasks_told;
 }
 
-static void copy_member(const json_t *label, const char *name, char *out, size_t room)
-{
-	const char *s = json_string_value(json_object_get(label, name));
-	snprintf(out, room, "%s", s ? s : "");
-}
-
 int kernel_read_label(struct kernel *k, const char *label, struct err *err)
 {
 	json_error_t why;
@@ -183,10 +178,10 @@ int kernel_read_label(struct kernel *k, const char *label, struct err *err)
 		json_decref(o);
 		return err_set(err, "unable to read the label of %s: %s", k->id, o ? "not an object" : why.text);
 	}
-	copy_member(o, "url", k->url, sizeof(k->url));
-	copy_member(o, "task", k->task, sizeof(k->task));
-	copy_member(o, "variant", k->variant, sizeof(k->variant));
-	copy_member(o, "reservedFor", k->reserved_for, sizeof(k->reserved_for));
+	json_copy_text(o, "url", k->url, sizeof(k->url));
+	json_copy_text(o, "task", k->task, sizeof(k->task));
+	json_copy_text(o, "variant", k->variant, sizeof(k->variant));
+	json_copy_text(o, "reservedFor", k->reserved_for, sizeof(k->reserved_for));
 	k->attempt = (int)json_integer_value(json_object_get(o, "attempt"));
 	k->tasks_run = json_integer_value(json_object_get(o, "tasksRun"));
 	k->memory_bytes = k->limit_bytes = json_integer_value(json_object_get(o, "memoryBytes"));
@@ -202,7 +197,7 @@ bool kernel_label_pool(const char *label, char *out, size_t room)
 	if (room)
 		out[0] = 0;
 	if (json_is_object(o))
-		copy_member(o, "pool", out, room);
+		json_copy_text(o, "pool", out, room);
 	json_decref(o);
 	return room && out[0];
 }

@@ -116,6 +116,12 @@ int json_get_text(const json_t *obj, const char *key, enum json_need need, const
 	return 0;
 }
 
+void json_copy_text(const json_t *obj, const char *key, char *out, size_t room)
+{
+	const char *text = json_string_value(json_object_get(obj, key));
+	snprintf(out, room, "%s", text ? text : "");
+}
+
 int json_get_int(const json_t *obj, const char *key, enum json_need need, int64_t least, int64_t most, int64_t *out,
 		 struct err *err)
 {

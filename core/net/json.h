@@ -39,6 +39,9 @@ int json_get_bool(const json_t *obj, const char *key, enum json_need need, bool 
 int json_get_object(const json_t *obj, const char *key, enum json_need need, json_t **out, struct err *err);
 int json_get_list(const json_t *obj, const char *key, enum json_need need, json_t **out, struct err *err);
 
+/* A text of an object that we wrote ourselves, cut where it is longer than room; "" where there is none. */
+void json_copy_text(const json_t *obj, const char *key, char *out, size_t room);
+
 /* Every key of obj is in words (NULL-terminated); else an error with the nearest word. */
 int json_only_keys(const json_t *obj, const char *const *words, struct err *err);
 

@@ -122,12 +122,6 @@ int notebook_keep(const struct notebook_entry *e, store_done_fn *fn, void *data)
 	return rc;
 }
 
-static void copy_member(const json_t *o, const char *key, char *out, size_t room)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-	snprintf(out, room, "%s", s ? s : "");
-}
-
 /* A row of an older backend has no such member: what its kernel was born as stands in the row itself. */
 static void take_birth(struct notebook_entry *e, const json_t *d)
 {
@@ -148,11 +142,11 @@ static void take_saved(void *data, const struct notebook_row *row)
 		   *message = json_string_value(json_object_get(d, "message"));
 	snprintf(k->process, sizeof(k->process), "%s", row->process);
 	notebook_set_text(&k->path, path ? path : "");
-	copy_member(d, "project", k->project, sizeof(k->project));
-	copy_member(d, "user", k->user, sizeof(k->user));
-	copy_member(d, "spec", k->spec, sizeof(k->spec));
-	copy_member(d, "cause", k->cause, sizeof(k->cause));
-	copy_member(d, "before", e->before, sizeof(e->before));
+	json_copy_text(d, "project", k->project, sizeof(k->project));
+	json_copy_text(d, "user", k->user, sizeof(k->user));
+	json_copy_text(d, "spec", k->spec, sizeof(k->spec));
+	json_copy_text(d, "cause", k->cause, sizeof(k->cause));
+	json_copy_text(d, "before", e->before, sizeof(e->before));
 	if (message)
 		notebook_set_text(&k->message, message);
 	k->pid = (int)json_integer_value(json_object_get(d, "pid"));
@@ -163,7 +157,7 @@ static void take_saved(void *data, const struct notebook_row *row)
 	e->wish = (enum notebook_wish)json_integer_value(json_object_get(d, "wish"));
 	e->wish_ms = json_integer_value(json_object_get(d, "wishAt"));
 	e->is_moving = json_is_true(json_object_get(d, "moving"));
-	copy_member(d, "nonce", e->nonce_hash, sizeof(e->nonce_hash));
+	json_copy_text(d, "nonce", e->nonce_hash, sizeof(e->nonce_hash));
 	take_birth(e, d);
 	e->start = notebook_start_again(e, json_object_get(d, "start"));
 	notebook_look_take(k, d);

@@ -56,19 +56,13 @@ void notebook_birth_put(const struct notebook_birth *b, struct buf *out)
 	buf_putc(out, '}');
 }
 
-static void copy_member(const json_t *o, const char *key, char *out, size_t room)
-{
-	const char *text = json_string_value(json_object_get(o, key));
-	snprintf(out, room, "%s", text ? text : "");
-}
-
 void notebook_birth_read(struct notebook_birth *b, const json_t *saved)
 {
 	json_t *tags = json_object_get(saved, "tags");
 	notebook_birth_free(b);
-	copy_member(saved, "user", b->user, sizeof(b->user));
-	copy_member(saved, "project", b->project, sizeof(b->project));
-	copy_member(saved, "spec", b->spec, sizeof(b->spec));
-	copy_member(saved, "notebook", b->notebook, sizeof(b->notebook));
+	json_copy_text(saved, "user", b->user, sizeof(b->user));
+	json_copy_text(saved, "project", b->project, sizeof(b->project));
+	json_copy_text(saved, "spec", b->spec, sizeof(b->spec));
+	json_copy_text(saved, "notebook", b->notebook, sizeof(b->notebook));
 	b->tags = json_is_array(tags) ? json_incref(tags) : NULL;
 }

@@ -125,12 +125,6 @@ void notebook_start_put(const struct notebook_start *s, struct buf *out)
 	buf_putc(out, '}');
 }
 
-static void copy_member(const json_t *o, const char *key, char *out, size_t room)
-{
-	const char *text = json_string_value(json_object_get(o, key));
-	snprintf(out, room, "%s", text ? text : "");
-}
-
 struct notebook_start *notebook_start_again(struct notebook_entry *e, const json_t *saved)
 {
 	int64_t until_ms = json_integer_value(json_object_get(saved, "until")), left = until_ms - clock_wall_ms();
@@ -139,8 +133,8 @@ struct notebook_start *notebook_start_again(struct notebook_entry *e, const json
 	struct notebook_start *s = saved && left > 0 ? start_new(e, path ? path : e->k.path) : NULL;
 	if (!s)
 		return NULL;
-	copy_member(saved, "process", s->process, sizeof(s->process));
-	copy_member(saved, "nonce", s->nonce_hash, sizeof(s->nonce_hash));
+	json_copy_text(saved, "process", s->process, sizeof(s->process));
+	json_copy_text(saved, "nonce", s->nonce_hash, sizeof(s->nonce_hash));
 	s->server_pid = (int)json_integer_value(json_object_get(saved, "server"));
 	s->limit_bytes = birth ? json_integer_value(json_object_get(saved, "limitBytes")) : e->limit_bytes;
 	s->until_ms = until_ms;

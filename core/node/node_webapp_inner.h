@@ -100,8 +100,7 @@ void webapp_alert(const struct node_webapp *w);
 int webapp_keep(const struct node_webapp *w, store_done_fn *fn, void *data);
 void webapp_take_saved(struct node_webapp *w, const struct webapp_row *row);
 void webapp_put_detail(const struct node_webapp *w, struct buf *out); /* members of an object */
-void webapp_copy_member(const json_t *o, const char *key, char *out, size_t room);
-void webapp_set_reason(struct node_webapp *w, const char *text); /* NULL or "": none */
+void webapp_set_reason(struct node_webapp *w, const char *text);      /* NULL or "": none */
 /* Forgets crashes that are older than the window; how many are left. */
 size_t webapp_count_crashes(struct node_webapp *w, int64_t now_ms);
 /* It becomes the last crash, without its lines, and the reason. */

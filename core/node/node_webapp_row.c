@@ -94,12 +94,6 @@ int webapp_keep(const struct node_webapp *w, store_done_fn *fn, void *data)
 	return rc;
 }
 
-void webapp_copy_member(const json_t *o, const char *key, char *out, size_t room)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-	snprintf(out, room, "%s", s ? s : "");
-}
-
 void webapp_take_saved(struct node_webapp *w, const struct webapp_row *row)
 {
 	json_t *d = json_parse_object(row->detail, strlen(row->detail), NULL);
@@ -110,10 +104,10 @@ void webapp_take_saved(struct node_webapp *w, const struct webapp_row *row)
 		for (size_t i = 0; webapp_states[i]; i++)
 			if (strcmp(webapp_states[i], row->state) == 0)
 				w->state = (enum webapp_state)i;
-		webapp_copy_member(d, "owner", w->owner, sizeof(w->owner));
-		webapp_copy_member(d, "house", w->house, sizeof(w->house));
-		webapp_copy_member(d, "socketPath", w->socket, sizeof(w->socket));
-		webapp_copy_member(d, "health", w->health, sizeof(w->health));
+		json_copy_text(d, "owner", w->owner, sizeof(w->owner));
+		json_copy_text(d, "house", w->house, sizeof(w->house));
+		json_copy_text(d, "socketPath", w->socket, sizeof(w->socket));
+		json_copy_text(d, "health", w->health, sizeof(w->health));
 		w->every_ms = json_integer_value(json_object_get(d, "healthEveryMs"));
 		w->failures_most = (int)json_integer_value(json_object_get(d, "healthFailuresMost"));
 		w->cap = (int)json_integer_value(json_object_get(d, "cap"));

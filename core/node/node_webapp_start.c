@@ -84,7 +84,7 @@ static int place(struct node_webapp *w, const json_t *spec, struct err *err)
 /* "/" is what the port itself tells. */
 static void take_health(struct node_webapp *w, const json_t *spec)
 {
-	webapp_copy_member(spec, "health", w->health, sizeof(w->health));
+	json_copy_text(spec, "health", w->health, sizeof(w->health));
 	if (strcmp(w->health, "/") == 0)
 		w->health[0] = '\0';
 	w->every_ms = (int64_t)json_number_value(json_object_get(spec, "health_every_ms"));
@@ -201,7 +201,7 @@ static void order(struct asking *a, const json_t *project)
 	} else if (webapp_cannot(a->spec, &err)) {
 		webapp_give_up(w, err.text);
 	} else {
-		webapp_copy_member(project, "owner", w->owner, sizeof(w->owner));
+		json_copy_text(project, "owner", w->owner, sizeof(w->owner));
 		settings_owner(w->in->node->settings, w->project, w->owner, sizeof(w->owner));
 		if (!w->owner[0])
 			snprintf(w->owner, sizeof(w->owner), "admin");
