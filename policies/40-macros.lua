@@ -3,7 +3,8 @@
 
 macro "kill-idle-notebooks" {
   label  = "Unload idle notebooks",
-  about  = "Ends kernels of notebooks that nobody uses: without a client or a cell for max_idle, or alive for longer than max_age; clears sessions whose kernel is dead",
+  about  = "Ends kernels of notebooks that nobody uses: without a client or a cell for max_idle, or alive for longer than max_age; clears "
+    .. "sessions whose kernel is dead",
   who    = "project",
   each   = "notebook",
   params = {

@@ -27,7 +27,7 @@
 #define WAIT_MAX_S  60
 #define WAITERS_MAX 1000
 #define TASKS       "RUN" /* the folder of logs of tasks */
-#define LOOK_MS     100 /* the logger writes from another process: its files are looked at */
+#define LOOK_MS     100   /* the logger writes from another process: its files are looked at */
 
 static struct app *app_of(lua_State *L)
 {

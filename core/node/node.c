@@ -203,8 +203,7 @@ static int open_fleet(struct node *n, const struct node_config *node, struct err
 	n->webapps = n->projects ? node_webapps_new(n, dir, err) : NULL;
 	n->notebooks = n->webapps ? node_notebooks_new(n, node, err) : NULL;
 	if (n->notebooks)
-		node_notebooks_set(n->notebooks,
-				   &(struct notebook_quota){ node->lease_longest_ms, node->leases_each_user },
+		node_notebooks_set(n->notebooks, &(struct notebook_quota){ node->lease_longest_ms, node->leases_each_user },
 				   node->is_jupyter_trusted);
 	n->boxes = n->notebooks ? node_boxes_new(n) : NULL;
 	if (!n->boxes)

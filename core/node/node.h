@@ -32,8 +32,8 @@ struct node_config {               /* borrowed for the call */
 	bool is_jupyter_trusted;   /* else: its own word counts where a kernel cannot be measured */
 	int64_t lease_longest_ms;  /* what users may have of leases of notebooks */
 	int leases_each_user;
-	int64_t memory_bytes;      /* of the machine, ours to use; 0 = all of it, or what the cgroups above us leave */
-	int64_t reserve_bytes;     /* see fleet/budget.h; 0 = its rule */
+	int64_t memory_bytes;  /* of the machine, ours to use; 0 = all of it, or what the cgroups above us leave */
+	int64_t reserve_bytes; /* see fleet/budget.h; 0 = its rule */
 	node_over_fn *on_over;
 	void *data;
 };

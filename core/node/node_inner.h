@@ -32,8 +32,8 @@ struct node {
 	struct node_webapps *webapps;
 	struct node_notebooks *notebooks;
 	struct node_boxes *boxes;
-	struct node_meter *meter;  /* what processes use */
-	struct curves *curves;     /* fleet/curve.h: the same over time */
+	struct node_meter *meter; /* what processes use */
+	struct curves *curves;    /* fleet/curve.h: the same over time */
 	struct node_board *board;
 	struct settings *settings; /* fleet/setting.h */
 	struct gate *callbacks;    /* NULL: none */

@@ -19,8 +19,8 @@ static int run(lua_State *L)
 	struct buf out;
 	for (int i = 1; i <= (int)lua_rawlen(L, 1); i++) {
 		lua_rawgeti(L, 1, i);
-		struct pool_curve_now now = { (int)number_at(L, 2), (int)number_at(L, 3), (int)number_at(L, 4), (int)number_at(L, 5),
-					      number_at(L, 6) };
+		struct pool_curve_now now = { (int)number_at(L, 2), (int)number_at(L, 3), (int)number_at(L, 4),
+					      (int)number_at(L, 5), number_at(L, 6) };
 		pool_curve_note(&curve, &now, number_at(L, 1));
 		lua_pop(L, 1);
 	}

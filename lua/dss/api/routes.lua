@@ -65,7 +65,7 @@ M.table = {
 	{ "GET", "/api/policies/state", "admin", policies.state, "Which version is in force, and what is wrong with the files in policies/." },
 	{ "GET", "/api/policies/versions", "admin", policies.versions, "The sets that were in force, newest first; ?limit=N." },
 	{ "GET", "/api/policies/versions/{n}", "admin", policies.version, "The files of one of them." },
-	{ "PUT", "/api/policies", "admin", policies.put, 'Another set, once it is seen to be good: {"files":[{"name","text"} | {"name","remove":true}],"base":VERSION}.' },
+	{ "PUT", "/api/policies", "admin", policies.put, 'Another set, if it is good: {"files":[{"name","text"} | {"name","remove":true}],"base":VERSION}.' },
 	{ "POST", "/api/policies/rollback", "admin", policies.rollback, 'Back to a version: {"version":N,"overwrite"?}; answers once it is in force.' },
 	{ "POST", "/api/policies/check", "admin", policies.check, 'Look for mistakes: {"files":[{"name","text"}]} as a set; nothing is taken.' },
 	{ "POST", "/api/console", "admin", console.line, 'A line of a live prompt, over run/admin.sock alone: {"session"?,"line"}.' },
