@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -36,14 +37,23 @@ static int note_web_dir(struct ctl *ctl, const char *web_dir, struct err *err)
 	return fds_replace_file(note, dir, strlen(dir), 0644, err);
 }
 
+/* run/ is also the backend's: what it put there is not obeyed, nor is a link followed. */
+static bool read_web_note(struct ctl *ctl, char web_dir[PATH_MAX])
+{
+	char note[PATH_MAX];
+	struct stat st;
+	return ctl_path(ctl, web_note, note, sizeof(note), NULL) == 0 && lstat(note, &st) == 0 && S_ISREG(st.st_mode) &&
+	       st.st_uid == geteuid() && fds_read_file(note, web_dir, PATH_MAX, NULL) >= 0;
+}
+
 static int plan_into(struct ctl *ctl, const char *file)
 {
-	char program[PATH_MAX], note[PATH_MAX], web_dir[PATH_MAX];
+	char program[PATH_MAX], web_dir[PATH_MAX];
 	struct err err = { 0 };
 	if (home_program("dssd", program, sizeof(program)) < 0)
 		return ctl_fail(CTL_FAILED, "unable to find dssd: our own place is unknown");
 	char *argv[] = { program, (char *)"plan", ctl->dir, (char *)"-o", (char *)file, (char *)"--web-dir", web_dir, NULL };
-	if (ctl_path(ctl, web_note, note, sizeof(note), NULL) < 0 || fds_read_file(note, web_dir, sizeof(web_dir), NULL) < 0)
+	if (!read_web_note(ctl, web_dir))
 		argv[5] = NULL;
 	fflush(stdout);
 	int status = child_run(argv, &err);

@@ -99,6 +99,13 @@ describe("the page of a daemon", function()
 		node:stop()
 		node:start()
 		assert.truthy(page():find("<!doctype html>", 1, true))
+		-- run/ is also the backend's: what it says there is nothing that root takes up
+		node:write("run/web.dir", folder)
+		if os.execute(("chown dss %s/run/web.dir 2>/dev/null"):format(Instance.quote(node.dir))) then
+			assert.equal(0, select(2, node:dss("restart", "backend")))
+			assert.truthy(page():find("<!doctype html>", 1, true))
+		end
+		os.execute(("rm %s/run/web.dir"):format(Instance.quote(node.dir)))
 		node:stop()
 		node:write("config/dss.lua", node:read "config/dss.lua" .. ('\nweb { dir = "%s" }\n'):format(folder))
 		node:start()
