@@ -12,10 +12,12 @@ import { alertCount } from "./state/alerts";
 import { Activity } from "./ui/activity";
 import { Button, clock, Empty, Failed, Kbd, Loading } from "./ui/basics";
 import { Dialog } from "./ui/dialog";
+import { tellExact } from "./ui/exact";
 import { shortcuts, useShortcuts } from "./ui/keys";
 import { Toasts } from "./ui/toast";
 
 startBoard();
+tellExact();
 
 const loaded = new Map<string, FunctionComponent>();
 

@@ -8,6 +8,8 @@ import { Source } from "../ui/source";
 const tones: Record<string, string> = { error: "bad", critical: "bad", warning: "warn", warn: "warn" };
 
 function Row({ a }: { a: Alert }) {
+	// a mistake begins with its place
+	const place = /^policies\/[\w-]+\.lua:\d+/.exec(a.text)?.[0] ?? "";
 	return (
 		<li class="note alert" data-tone={tones[a.level] ?? ""}>
 			<div>
@@ -19,7 +21,10 @@ function Row({ a }: { a: Alert }) {
 						since <Time at={a.since} /> (<Since at={a.since} />){a.count > 1 && `, ${a.count} times`}
 					</span>
 				</div>
-				<Text text={a.text} cut={false} />
+				<span>
+					<Source at={place} />
+					<Text text={a.text.slice(place.length)} cut={false} />
+				</span>
 			</div>
 		</li>
 	);

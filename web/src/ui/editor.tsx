@@ -22,7 +22,7 @@ const colours = HighlightStyle.define([
 	{ tag: t.comment, color: "var(--ink-3)", fontStyle: "italic" },
 	{ tag: [t.keyword, t.operatorKeyword, t.modifier], color: "var(--accent)" },
 	{ tag: [t.string, t.special(t.string)], color: "var(--good)" },
-	{ tag: [t.number, t.bool, t.null, t.atom], color: "var(--k-notebooks)" },
+	{ tag: [t.number, t.bool, t.null, t.atom], color: "var(--warn)" },
 	{ tag: [t.standard(t.variableName)], color: "var(--k-webapps)" },
 ]);
 

@@ -23,7 +23,11 @@ export function NewFile({ taken, onClose, onMade }: { taken: string[]; onClose: 
 		>
 			<label class="label">
 				Name
-				<input class="field mono" value={typed} autoFocus placeholder="50-nights.lua" aria-invalid={wrong ? true : undefined} onInput={(e) => setTyped(e.currentTarget.value.trim())} onKeyDown={(e) => e.key === "Enter" && make()} />
+				<input class="field mono" value={typed} autoFocus placeholder="50-nights.lua" aria-invalid={wrong ? true : undefined} onInput={(e) => setTyped(e.currentTarget.value.trim())} onKeyDown={(e) => {
+					if (e.key !== "Enter") return;
+					e.preventDefault(); // else it would press the button that has the focus again
+					make();
+				}} />
 			</label>
 			<p class="hint">Files are read in the order of their names.</p>
 			{wrong && (

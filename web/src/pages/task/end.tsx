@@ -4,6 +4,7 @@ import { post, seg } from "../../lib/api";
 import { bytes, plain } from "../../lib/format";
 import { go, href } from "../../lib/router";
 import { Bytes, Button, Text } from "../../ui/basics";
+import { Act } from "../../ui/confirm";
 import { Dialog } from "../../ui/dialog";
 import { tell } from "../../ui/toast";
 
@@ -148,9 +149,9 @@ export function RunAgain({ task }: { task: Task }) {
 	};
 	return (
 		<>
-			<Button look={helps ? "main" : undefined} onClick={open}>
+			<Act look={helps ? "main" : undefined} onClick={open}>
 				{helps ? "Run again with a higher limit…" : "Run again…"}
-			</Button>
+			</Act>
 			{isOpen && (
 				<Dialog
 					title="Run it again"
@@ -158,9 +159,9 @@ export function RunAgain({ task }: { task: Task }) {
 					footer={
 						<>
 							<Button onClick={() => setOpen(false)}>Cancel</Button>
-							<Button look="main" disabled={isBusy} onClick={submit}>
+							<Act look="main" disabled={isBusy} onClick={submit}>
 								Run again
-							</Button>
+							</Act>
 						</>
 					}
 				>

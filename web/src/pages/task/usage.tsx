@@ -40,7 +40,7 @@ export function Usage({ id, processId, row, task }: { id: string; processId: str
 	const memory = memoryOf(id);
 	useEffect(() => {
 		const t = tail.current;
-		if (memory === null || !loaded.value) return;
+		if (memory === null || loaded.isLoading) return;
 		t.times.push(now());
 		t.memory.push(memory);
 		t.cpu.push(cpuOf(id));
