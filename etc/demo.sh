@@ -68,7 +68,7 @@ until "$dir/bin/dss" status >/dev/null 2>&1; do
 done
 show "$dir/bin/dss" status
 port=$(sed -n 's/.*"page": *\([0-9]*\).*/\1/p' "$dir/run/ports.json")
-echo "address: http://127.0.0.1:$port/   key: $dir/config/admin.key"
+echo "page: http://127.0.0.1:$port/   key: $dir/config/admin.key"
 csv="$dir/projects/DEMO/data/sales/sales.csv"
 
 say "Real work: a summary of 100,000 rows, by a Python kernel that was waiting warm"

@@ -17,6 +17,7 @@ export const routes: Route[] = [
 	{ name: "task", at: (w) => `#/task/future:${w.running}`, whole: heading("import of customers") },
 	{ name: "death", at: (w) => `#/task/future:${w.died}`, whole: heading("join of all orders") },
 	{ name: "log", at: (w) => `#/task/future:${w.nightly}?tab=log`, whole: heading("nightly report") },
+	{ name: "ended", at: () => "#/ended", whole: heading("Ended tasks") },
 	{ name: "alerts", at: () => "#/alerts", whole: heading("Alerts") },
 	{ name: "jobs", at: () => "#/jobs", whole: heading("Jobs") },
 	{ name: "job", at: (w) => `#/job/DEMO/${w.job}`, whole: heading(/./) },
