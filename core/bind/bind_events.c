@@ -387,6 +387,15 @@ static bool make_place(struct events *events, const char *user)
 	return true;
 }
 
+void events_let_go(struct events *events, const char *user)
+{
+	list_each (&events->followers, l) {
+		struct follower *f = list_of(l, struct follower, link);
+		if (f->req && strcmp(f->user, user) == 0)
+			leave(f);
+	}
+}
+
 int events_follow(struct events *events, struct gate_request *req, const struct events_order *order, struct err *err)
 {
 	const char *user = order->user ? order->user : "";

@@ -35,6 +35,8 @@ struct events *events_new(struct loop *loop, struct store *store, struct node_bo
 void events_free(struct events **events);
 /* Ends all streams, for a shutdown in order. No new one is taken. */
 void events_end(struct events *events);
+/* All streams of that user end: a key of theirs was revoked. Who has another comes back by itself. */
+void events_let_go(struct events *events, const char *user);
 size_t events_count(const struct events *events);
 uint64_t events_cut(const struct events *events); /* let go for slowness, since the start */
 /* Takes the request and answers it as a stream. -1: too many; the request is still the caller's. */

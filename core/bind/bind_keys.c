@@ -12,6 +12,7 @@
 #include <lauxlib.h>
 #include "bind/app.h"
 #include "bind/arg.h"
+#include "bind/bind_events.h"
 #include "bind/later.h"
 #include "bind/toc.h"
 #include "fleet/keys.h"
@@ -112,19 +113,38 @@ static int make(lua_State *L)
 	return 1;
 }
 
+struct revoking {
+	struct app *app;
+	struct later *later;
+};
+
+/* A stream was asked for with a key once, and is not asked again: it ends with it. */
+static void on_revoked(void *data, const struct key *k, const struct err *why)
+{
+	struct revoking *r = data;
+	if (!why && k && r->app->events)
+		events_let_go(r->app->events, k->user);
+	on_saved(r->later, k, why);
+	free(r);
+}
+
 static int revoke(lua_State *L)
 {
 	struct err err = { 0 };
 	struct keys *keys = keys_of(L);
 	const char *id = arg_text(L, 1, NULL);
 	struct later *later = later_new(L, 2);
-	int rc = keys_revoke(keys, id, on_saved, later, &err);
+	struct revoking *r = malloc(sizeof *r);
+	if (r)
+		*r = (struct revoking){ vm_app(vm_of(L)), later };
+	int rc = r ? keys_revoke(keys, id, on_revoked, r, &err) : err_set(&err, "no memory");
 	if (rc < 0) {
+		free(r);
 		later_free(&later);
 		return arg_fail(L, err.text);
 	}
 	if (rc > 0)
-		on_saved(later, keys_get(keys, id), NULL);
+		on_revoked(r, keys_get(keys, id), NULL);
 	lua_pushboolean(L, 1);
 	return 1;
 }
