@@ -22,6 +22,7 @@ TESTMODS  := $(patsubst spec/binding/%.c,$(BUILD)/spec/%.so,$(wildcard spec/bind
 .DELETE_ON_ERROR:
 
 all: setup $(BINARIES) java pyc
+	@echo "$(BUILD)/ is built. Try it: make run   An instance: $(BUILD)/dssctl init DIR   Further: make help"
 
 # kernels/java/build.sh decides itself whether anything changed
 java: $(BUILD)/.setup

@@ -82,7 +82,7 @@ static void put_whose_limit(const struct judge_case *c, struct buf *out)
 		buf_printf(out, " (%s)", c->pool->source);
 }
 
-/* " at 14:02:11; 9 s before it grew from 0.4 GB": only where samples show a growth. */
+/* " at 14:02:11 CET; 9 s before it grew from 0.4 GB": only where samples show a growth. */
 static void put_growth(const struct judge_case *c, int64_t peak, struct buf *out)
 {
 	const struct kernel *k = c->kernel;
@@ -94,8 +94,9 @@ static void put_growth(const struct judge_case *c, int64_t peak, struct buf *out
 	struct tm tm;
 	if (before_s < 1 || first->memory_bytes >= peak - peak / 4 || !localtime_r(&at, &tm))
 		return;
-	buf_printf(out, " at %02d:%02d:%02d; %lld s before it grew from %s", tm.tm_hour, tm.tm_min, tm.tm_sec, (long long)before_s,
-		   size_of(first->memory_bytes).s);
+	/* With its zone: whoever reads it may sit in another. */
+	buf_printf(out, " at %02d:%02d:%02d %s; %lld s before it grew from %s", tm.tm_hour, tm.tm_min, tm.tm_sec, tm.tm_zone,
+		   (long long)before_s, size_of(first->memory_bytes).s);
 }
 
 static void put_oom_limit(const struct judge_case *c, struct buf *out)

@@ -31,7 +31,7 @@ describe("the text of a killed task", function()
 	it("tells how fast it grew, where that was seen", function()
 		local said = text({ cause = "oom_limit", limit = 3 * GB, peak = 3 * GB, limit_owner = "warm/fek-1", wall_ms = 1700000009000 }, nil,
 			{ samples = { { 1700000000000, 4 * GB // 10 }, { 1700000008000, 2 * GB } } })
-		assert.truthy(said:find("Peak 3.0 GB at %d%d:%d%d:%d%d; 9 s before it grew from 0.4 GB%.") or said:find("9 s before it grew from 410 MB", 1, true), said)
+		assert.truthy(said:find("Peak 3.0 GB at %d%d:%d%d:%d%d %S+; 9 s before it grew from 0.4 GB%.") or said:find("9 s before it grew from 410 MB", 1, true), said)
 	end)
 
 	it("names who grew where the victim was another", function()
