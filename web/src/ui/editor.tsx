@@ -41,6 +41,8 @@ const look = EditorView.theme({
 	".cm-deletedChunk": { backgroundColor: "var(--bad-soft)" },
 	".cm-deletedChunk .cm-deletedText": { background: "color-mix(in srgb, var(--bad) 30%, transparent)" },
 	".cm-collapsedLines": { color: "var(--ink-2)", background: "var(--surface-2)" },
+	// its own sign is in few fonts
+	".cm-collapsedLines:before, .cm-collapsedLines:after": { content: "'⋯'" },
 });
 
 const language: Extension[] = [StreamLanguage.define(lua), syntaxHighlighting(colours), look, lineNumbers(), EditorView.lineWrapping];
