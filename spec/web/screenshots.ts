@@ -32,6 +32,7 @@ test("screenshots", async ({ browser, node }) => {
 			for (const route of routes.filter((r) => !only || only.includes(r.name))) {
 				const file = `${route.name}-${size}-${theme}.png`;
 				await page.goto(`${node.baseURL}/${route.at(work)}`);
+				await route.first?.(page);
 				const shown = await route.whole(page).first().waitFor({ timeout: 8_000 }).then(() => true, () => false);
 				expect.soft(shown, `${route.name} (${size}, ${theme}) is whole`).toBe(true);
 				if (!shown) continue;
