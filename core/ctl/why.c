@@ -335,6 +335,9 @@ static void tell_nothing(struct why *w)
 	} else if (json_is_array(a.json)) {
 		ctl_note("No decision that you may see is recorded yet.");
 	}
+	if (w->subject != NULL && strchr(w->subject, '/') != NULL)
+		ctl_note("Of a notebook that is closed decisions are found by its session: dssctl events -n 1000 tells which, "
+			 "where one was unloaded.");
 	rest_answer_fini(&a);
 }
 
