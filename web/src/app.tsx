@@ -59,7 +59,7 @@ function LostBar() {
 		<div class="lost" role="status">
 			<strong>Connection lost.</strong>
 			<span>
-				{l.text} What you see is of {time(heardAt.value)}; the node's processes go on. {wait ? `Trying again in ${wait} s.` : "Trying again…"}
+				{l.text} What you see is of {time(heardAt.value)}; what runs does not need this connection. {wait ? `Trying again in ${wait} s.` : "Trying again…"}
 			</span>
 			<Button small onClick={retry}>
 				Try now
