@@ -82,7 +82,7 @@ function Stock({ p }: { p: Pool }) {
 					<strong class="num">{p.waiting}</strong> waiting
 				</span>
 				<span class="dim">
-					of at most <span class="num">{p.max}</span>
+					at most <span class="num">{p.max}</span>
 				</span>
 			</div>
 		</div>
