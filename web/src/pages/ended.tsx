@@ -8,6 +8,7 @@ import { isAdmin, onFact } from "../state/board";
 import { useLoad } from "../state/load";
 import { titleOf, whyOf, type EndedTask } from "../ui/activity_ended";
 import { Empty, Failed, Loading, State, Text, Time } from "../ui/basics";
+import { Choice, Filters } from "../ui/filters";
 import { isNarrow, TWO_LINES, TWO_LINES_HEIGHT } from "../ui/narrow";
 import { Took } from "../ui/took";
 import { Table, type Column } from "../ui/table";
@@ -82,21 +83,18 @@ export default function EndedTasks() {
 				<h1>Ended tasks</h1>
 				<span class="dim">how each ended and why, newest first</span>
 			</div>
-			<div class="filters" role="search" aria-label="Which tasks">
-				<input class="field" type="search" data-filter aria-label="Find" placeholder="Find by title, owner, id, reason" value={q["find"] ?? ""} onInput={(e) => setQuery({ find: e.currentTarget.value })} />
-				<select class="field" aria-label="State" value={q["state"] ?? ""} onChange={(e) => setQuery({ state: e.currentTarget.value })}>
-					<option value="">all states</option>
-					{STATES.map((s) => (
-						<option key={s} value={s}>
-							{s}
-						</option>
-					))}
-				</select>
-				<span class="dim" role="status">
-					{list.value && (left.length === all.length ? `${all.length} ended` : `${left.length} of ${all.length} ended`)}
-					{all.length >= MOST && `, the newest ${MOST}`}
-				</span>
-			</div>
+			<Filters
+				label="Which tasks"
+				find="by title, owner, id, reason"
+				said={
+					<>
+						{list.value && (left.length === all.length ? `${all.length} ended` : `${left.length} of ${all.length} ended`)}
+						{all.length >= MOST && `, the newest ${MOST}`}
+					</>
+				}
+			>
+				<Choice label="State" name="state" all="all states" options={STATES} />
+			</Filters>
 			{list.error && <Failed error={list.error} retry={list.reload} />}
 			{!list.value ? (
 				!list.error && <Loading lines={8} />

@@ -10,6 +10,7 @@ import { useFollow } from "../state/follow";
 import { useLoad } from "../state/load";
 import { Bytes, Empty, Failed, Loading, Meter, State, Text, Time } from "../ui/basics";
 import { Act } from "../ui/confirm";
+import { Choice, Filters } from "../ui/filters";
 import { isNarrow, TWO_LINES, TWO_LINES_HEIGHT } from "../ui/narrow";
 import { Took } from "../ui/took";
 import { Table, type Column, type Sort } from "../ui/table";
@@ -147,29 +148,19 @@ export default function Jobs() {
 					Build…
 				</Act>
 			</div>
-			<div class="filters" role="search" aria-label="Which jobs">
-				<input class="field" type="search" data-filter aria-label="Find" placeholder="Find by dataset, owner, id, reason" value={q["find"] ?? ""} onInput={(e) => setQuery({ find: e.currentTarget.value })} />
-				<select class="field" aria-label="Project" value={q["project"] ?? ""} onChange={(e) => setQuery({ project: e.currentTarget.value })}>
-					<option value="">all projects</option>
-					{projects.map((p) => (
-						<option key={p} value={p}>
-							{plain(p)}
-						</option>
-					))}
-				</select>
-				<select class="field" aria-label="State" value={q["state"] ?? ""} onChange={(e) => setQuery({ state: e.currentTarget.value })}>
-					<option value="">all states</option>
-					{STATES.map((s) => (
-						<option key={s} value={s}>
-							{s}
-						</option>
-					))}
-				</select>
-				<span class="dim" role="status">
-					{list.value && (left.length === jobs.length ? `${jobs.length} jobs` : `${left.length} of ${jobs.length} jobs`)}
-					{jobs.length >= MOST && `, the newest ${MOST}`}
-				</span>
-			</div>
+			<Filters
+				label="Which jobs"
+				find="by dataset, owner, id, reason"
+				said={
+					<>
+						{list.value && (left.length === jobs.length ? `${jobs.length} jobs` : `${left.length} of ${jobs.length} jobs`)}
+						{jobs.length >= MOST && `, the newest ${MOST}`}
+					</>
+				}
+			>
+				<Choice label="Project" name="project" all="all projects" options={projects} />
+				<Choice label="State" name="state" all="all states" options={STATES} />
+			</Filters>
 			{list.error && <Failed error={list.error} retry={list.reload} />}
 			{!list.value ? (
 				!list.error && <Loading lines={8} />

@@ -10,6 +10,7 @@ import type { Row } from "../stream/protocol";
 import { Button, Bytes, clock, Empty, Failed, Loading, Meter, State, Text } from "../ui/basics";
 import { Act } from "../ui/confirm";
 import { EndDialog } from "../ui/ends";
+import { Filters } from "../ui/filters";
 import { isNarrow, TWO_LINES, TWO_LINES_HEIGHT } from "../ui/narrow";
 import { Table, type Column, type Sort } from "../ui/table";
 import { endable, Interrupt, Keep, Link, memoryNow, Unload } from "./notebooks/acts";
@@ -153,21 +154,27 @@ export default function Notebooks() {
 				<span class="push" />
 				{isAdmin.value && <Button onClick={() => setQuestion({ what: "link", list: [] })}>Open the server…</Button>}
 			</div>
-			<div class="filters" role="search" aria-label="Which notebooks">
-				<input class="field" type="search" data-filter aria-label="Find" placeholder="Find by notebook, owner, kernel" value={q["find"] ?? ""} onInput={(e) => setQuery({ find: e.currentTarget.value })} />
+			<Filters
+				label="Which notebooks"
+				find="by notebook, owner, kernel"
+				said={
+					<>
+						{loaded.value && (left.length === all.length ? `${all.length} open` : `${left.length} of ${all.length} open`)}
+					</>
+				}
+				actions={
+					picked.length > 0 && (
+						<span class="actions push" role="group" aria-label={`${picked.length} chosen`}>
+							<span class="dim">{picked.length} chosen</span>
+							{buttons(picked)}
+						</span>
+					)
+				}
+			>
 				<label class="notebook-mine">
 					<input type="checkbox" checked={!!q["mine"]} onChange={(e) => setQuery({ mine: e.currentTarget.checked ? "1" : "" })} /> mine
 				</label>
-				<span class="dim" role="status">
-					{loaded.value && (left.length === all.length ? `${all.length} open` : `${left.length} of ${all.length} open`)}
-				</span>
-				{picked.length > 0 && (
-					<span class="actions push" role="group" aria-label={`${picked.length} chosen`}>
-						<span class="dim">{picked.length} chosen</span>
-						{buttons(picked)}
-					</span>
-				)}
-			</div>
+			</Filters>
 			{loaded.value?.unknown && (
 				<div class="note" data-tone="warn" role="status">
 					<div>

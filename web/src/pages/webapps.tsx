@@ -12,6 +12,7 @@ import type { Row } from "../stream/protocol";
 import { Button, Bytes, Empty, Failed, Loading, Meter, Since, State, Text } from "../ui/basics";
 import { Act, Confirm } from "../ui/confirm";
 import { EndDialog } from "../ui/ends";
+import { Filters } from "../ui/filters";
 import { isNarrow, TWO_LINES, TWO_LINES_HEIGHT } from "../ui/narrow";
 import { Table, type Column, type Sort } from "../ui/table";
 import { tell, tellError } from "../ui/toast";
@@ -168,12 +169,15 @@ export default function Webapps() {
 			<div class="head">
 				<h1>Webapps</h1>
 			</div>
-			<div class="filters" role="search" aria-label="Which webapps">
-				<input class="field" type="search" data-filter aria-label="Find" placeholder="Find by name, project, owner, state" value={q["find"] ?? ""} onInput={(e) => setQuery({ find: e.currentTarget.value })} />
-				<span class="dim" role="status">
-					{loaded.value && `${all.filter((w) => w.state === "running").length} of ${all.length} run`}
-				</span>
-			</div>
+			<Filters
+				label="Which webapps"
+				find="by name, project, owner, state"
+				said={
+					<>
+						{loaded.value && `${all.filter((w) => w.state === "running").length} of ${all.length} run`}
+					</>
+				}
+			/>
 			{loaded.error && <Failed error={loaded.error} retry={loaded.reload} />}
 			{!loaded.value ? (
 				!loaded.error && <Loading lines={6} />

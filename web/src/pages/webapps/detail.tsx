@@ -2,10 +2,10 @@
 import type { ComponentChildren } from "preact";
 import { seg } from "../../lib/api";
 import { plain } from "../../lib/format";
-import { setQuery } from "../../lib/router";
 import { cpuSecondsOf, memoryOf, peakOf, tick } from "../../state/board";
 import { useLoad } from "../../state/load";
-import { Button, Bytes, Meter, Since, State, Text, Time } from "../../ui/basics";
+import { Bytes, Meter, Since, Text, Time } from "../../ui/basics";
+import { DetailCard } from "../../ui/detail_card";
 import { Log } from "../../ui/log";
 import { backend, boardOf, isUp, keyOf, type Crash, type Webapp } from "./model";
 
@@ -50,102 +50,99 @@ export function Detail({ w, children }: { w: Webapp; children: ComponentChildren
 	const up = isUp(w);
 	const seconds = (row ? cpuSecondsOf(row.id) : null) ?? w.cpuSeconds;
 	return (
-		<section class="card webapp-detail" aria-label={`Webapp ${plain(w.id)}`}>
-			<header>
-				<h2 class="cut">
+		<DetailCard
+			class="webapp-detail"
+			label={`Webapp ${plain(w.id)}`}
+			title={
+				<>
 					<Text text={w.id} /> <span class="dim">of {plain(w.project)}</span>
-				</h2>
-				<State state={w.state} />
-				<span class="push" />
-				{children}
-				<Button look="quiet" small aria-label="Close the detail" onClick={() => setQuery({ at: "" })}>
-					✕
-				</Button>
-			</header>
-			<div class="body">
-				{w.reason && (
-					<div class="note" data-tone={w.state === "failed" ? "bad" : "warn"}>
-						{plain(w.reason)}
-					</div>
-				)}
-				<div class="facts-columns bare">
-					<dl class="facts">
-						<dt>Wanted</dt>
-						<dd>{w.wanted}</dd>
-						<dt>Starts by itself</dt>
-						<dd>{w.autostart ? "yes, with the instance" : "no"}</dd>
-						<dt>Crashes</dt>
-						<dd class="num">{w.crashes}</dd>
-						{w.unhealthySince && (
-							<>
-								<dt>Unhealthy</dt>
-								<dd>
-									for <Since at={w.unhealthySince} />
-								</dd>
-							</>
-						)}
-						{w.waitingSince && (
-							<>
-								<dt>Waits</dt>
-								<dd>
-									for <Since at={w.waitingSince} />
-								</dd>
-							</>
-						)}
-					</dl>
-					<dl class="facts">
-						<dt>Started</dt>
-						<dd>
-							<Time at={w.startedAt} />
-						</dd>
-						<dt>Ready</dt>
-						<dd>{w.readyAt ? <Time at={w.readyAt} /> : <span class="dim">{up ? "not yet" : "–"}</span>}</dd>
-						<dt>{w.socket ? "Socket" : "Port"}</dt>
-						<dd class="mono">{w.socket ? plain(w.socket) : w.port ? `127.0.0.1:${w.port}` : "–"}</dd>
-					</dl>
-					<dl class="facts">
-						{up ? (
-							<>
-								<dt>Memory</dt>
-								<dd class="fact-meter">
-									<Meter used={(row ? memoryOf(row.id) : null) ?? w.memoryBytes ?? null} limit={w.limitBytes}>
-										<span>
-											<Bytes n={(row ? memoryOf(row.id) : null) ?? w.memoryBytes} />
-											{w.limitBytes ? (
-												<span class="dim">
-													{" "}
-													of <Bytes n={w.limitBytes} />
-												</span>
-											) : null}
-										</span>
-									</Meter>
-								</dd>
-								<dt>Peak</dt>
-								<dd>
-									<Bytes n={(row && peakOf(row.id)) ?? w.peakBytes} />
-								</dd>
-								<dt>Processor time</dt>
-								<dd class="num">{seconds === undefined ? <span class="dim">–</span> : `${seconds.toFixed(1)} s`}</dd>
-							</>
-						) : (
-							<>
-								<dt>Memory</dt>
-								<dd class="dim">it does not run</dd>
-							</>
-						)}
-						{row?.pid && (
-							<>
-								<dt>Pid</dt>
-								<dd class="num">{row.pid}</dd>
-							</>
-						)}
-					</dl>
+				</>
+			}
+			state={w.state}
+			buttons={children}
+		>
+			{w.reason && (
+				<div class="note" data-tone={w.state === "failed" ? "bad" : "warn"}>
+					{plain(w.reason)}
 				</div>
-				{crash && <LastCrash crash={crash} />}
-				<div class="webapp-log">
-					<Log key={keyOf(w)} path={`/api/webapps/${seg(w.project)}/${seg(w.id)}/log`} label={`Log of ${plain(w.id)}`} />
-				</div>
+			)}
+			<div class="facts-columns bare">
+				<dl class="facts">
+					<dt>Wanted</dt>
+					<dd>{w.wanted}</dd>
+					<dt>Starts by itself</dt>
+					<dd>{w.autostart ? "yes, with the instance" : "no"}</dd>
+					<dt>Crashes</dt>
+					<dd class="num">{w.crashes}</dd>
+					{w.unhealthySince && (
+						<>
+							<dt>Unhealthy</dt>
+							<dd>
+								for <Since at={w.unhealthySince} />
+							</dd>
+						</>
+					)}
+					{w.waitingSince && (
+						<>
+							<dt>Waits</dt>
+							<dd>
+								for <Since at={w.waitingSince} />
+							</dd>
+						</>
+					)}
+				</dl>
+				<dl class="facts">
+					<dt>Started</dt>
+					<dd>
+						<Time at={w.startedAt} />
+					</dd>
+					<dt>Ready</dt>
+					<dd>{w.readyAt ? <Time at={w.readyAt} /> : <span class="dim">{up ? "not yet" : "–"}</span>}</dd>
+					<dt>{w.socket ? "Socket" : "Port"}</dt>
+					<dd class="mono">{w.socket ? plain(w.socket) : w.port ? `127.0.0.1:${w.port}` : "–"}</dd>
+				</dl>
+				<dl class="facts">
+					{up ? (
+						<>
+							<dt>Memory</dt>
+							<dd class="fact-meter">
+								<Meter used={(row ? memoryOf(row.id) : null) ?? w.memoryBytes ?? null} limit={w.limitBytes}>
+									<span>
+										<Bytes n={(row ? memoryOf(row.id) : null) ?? w.memoryBytes} />
+										{w.limitBytes ? (
+											<span class="dim">
+												{" "}
+												of <Bytes n={w.limitBytes} />
+											</span>
+										) : null}
+									</span>
+								</Meter>
+							</dd>
+							<dt>Peak</dt>
+							<dd>
+								<Bytes n={(row && peakOf(row.id)) ?? w.peakBytes} />
+							</dd>
+							<dt>Processor time</dt>
+							<dd class="num">{seconds === undefined ? <span class="dim">–</span> : `${seconds.toFixed(1)} s`}</dd>
+						</>
+					) : (
+						<>
+							<dt>Memory</dt>
+							<dd class="dim">it does not run</dd>
+						</>
+					)}
+					{row?.pid && (
+						<>
+							<dt>Pid</dt>
+							<dd class="num">{row.pid}</dd>
+						</>
+					)}
+				</dl>
 			</div>
-		</section>
+			{crash && <LastCrash crash={crash} />}
+			<div class="webapp-log">
+				<Log key={keyOf(w)} path={`/api/webapps/${seg(w.project)}/${seg(w.id)}/log`} label={`Log of ${plain(w.id)}`} />
+			</div>
+		</DetailCard>
 	);
 }
