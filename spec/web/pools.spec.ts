@@ -33,7 +33,7 @@ test("a pool is shown as it is: warm, busy and waiting kernels, which move as ta
 	for (let i = 0; i < 3; i++) ids.push(await node.submit({ type: "python", pool: "fek", payload: { callable: "time:sleep", args: [600] }, title: `nap ${i}` }));
 	await expect(stock(page, "fek")).toHaveAccessibleName(/^2 busy, 0 warm/);
 	await expect(pool(page, "fek")).toContainText("1 waiting");
-	await expect(pool(page, "fek")).toContainText("1 task waits: all 2 kernels that there may be are alive.");
+	await expect(pool(page, "fek")).toContainText("1 task waits: all 2 kernels that it may have are busy.");
 	await expect(pool(page, "fek").getByRole("img", { name: /over the last hour; last: Busy 2, Warm 0, Waiting 1, Target 1$/ })).toBeVisible();
 	await isSound(page);
 	await pool(page, "fek").getByRole("link", { name: "Its kernels and tasks" }).click();

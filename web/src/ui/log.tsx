@@ -31,6 +31,8 @@ export function Log({ path, label = "Log" }: { path: string; label?: string }) {
 	const searching = useRef<AbortController>();
 	const loadsBack = useRef(false);
 	const wake = useRef(() => {});
+	/** a line of the window to be brought into sight once it is drawn */
+	const goal = useRef<number | null>(null);
 
 	// opens it, then stays at its end while it is followed
 	useEffect(() => {
@@ -82,8 +84,11 @@ export function Log({ path, label = "Log" }: { path: string; label?: string }) {
 		if (!el) return;
 		const moved = book.shift - kept.current;
 		kept.current = book.shift;
-		if (follow.current) el.scrollTop = el.scrollHeight;
+		if (goal.current !== null) el.scrollTop = Math.max(0, goal.current * LINE - el.clientHeight / 2);
+		else if (follow.current) el.scrollTop = el.scrollHeight;
 		else if (moved) el.scrollTop += moved * LINE;
+		if (goal.current) el.scrollIntoView({ block: "nearest" });
+		goal.current = null;
 		setView((v) => (v.top === el.scrollTop && v.height === el.clientHeight ? v : { top: el.scrollTop, height: el.clientHeight }));
 	});
 
@@ -125,8 +130,8 @@ export function Log({ path, label = "Log" }: { path: string; label?: string }) {
 		} catch (e) {
 			return setSearch((e as Error).message);
 		}
+		goal.current = 0;
 		redraw();
-		requestAnimationFrame(() => box.current && (box.current.scrollTop = 0));
 	};
 
 	const find = async (by: 1 | -1) => {
@@ -145,8 +150,8 @@ export function Log({ path, label = "Log" }: { path: string; label?: string }) {
 			setSearch(i === null ? `Nothing ${by < 0 ? "above" : "below"}.` : "");
 			if (i === null) return;
 			setHit(book.lines[i]!.at);
+			goal.current = i;
 			redraw();
-			requestAnimationFrame(() => box.current && (box.current.scrollTop = Math.max(0, i * LINE - box.current.clientHeight / 2)));
 		} catch (e) {
 			if (!abort.signal.aborted) setSearch((e as Error).message);
 		}
