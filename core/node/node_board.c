@@ -297,6 +297,17 @@ static bool may_see(const struct board_row *row, const char *login)
 	return !login || strcmp(row->owner, login) == 0;
 }
 
+/* Its text for that viewer, without its last brace. It ends with `"ends":[]` where it is_spare. */
+static void put_text(struct buf *out, const struct board_row *row, const char *login)
+{
+	if (login || !row->is_spare) {
+		buf_put(out, row->text, row->len);
+		return;
+	}
+	buf_put(out, row->text, row->len - 1);
+	buf_puts(out, "\"kill\"]");
+}
+
 bool node_board_find(const struct node_board *b, int64_t epoch, int64_t rev, struct board_place *out)
 {
 	*out = BOARD_FROM_START;
@@ -334,7 +345,7 @@ static int64_t put_rows(struct node_board *b, const char *login, int64_t from, s
 		if (!is_first)
 			buf_putc(out, ',');
 		is_first = false;
-		buf_put(out, row->text, row->len);
+		put_text(out, row, login);
 		buf_putc(out, '}');
 	}
 	buf_putc(out, ']');
@@ -459,7 +470,7 @@ void node_board_json(struct node_board *b, const char *login, struct buf *out)
 		if (!is_first)
 			buf_putc(out, ',');
 		is_first = false;
-		buf_put(out, row->text, row->len);
+		put_text(out, row, login);
 		board_put_inline(out, row);
 		buf_putc(out, '}');
 	}

@@ -39,6 +39,7 @@ struct board_row {
 	enum board_kind kind;
 	bool is_waiting, is_busy; /* is_busy: counts as running */
 	bool is_named;            /* in board.by_id */
+	bool is_spare;            /* a warm kernel: admins may end it, its owner may not */
 	char *text;               /* owned; the row without its last brace */
 	size_t len;
 	char *owner;       /* owned; "" = admins alone */

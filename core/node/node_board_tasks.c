@@ -221,6 +221,7 @@ static void look_at_kernel(struct node_board *b, const struct kernel *k)
 	if (!row)
 		return;
 	board_set_process(row, k->id);
+	row->is_spare = k->state == KERNEL_IDLE;
 	if (!is_same)
 		write_kernel(b, row, k);
 }

@@ -10,6 +10,7 @@ local has_jupyter = os.execute(PYTHON .. " -s -c 'import jupyter_server, ipykern
 
 local POOLS = [[
 pool "fek" { kernel = python {}, limits = { memory = "256m", swap = "0" }, warm = { min = 0, max = 1 }, max = 3 }
+pool "stay" { kernel = python {}, limits = { memory = "256m", swap = "0" }, warm = { min = 0, max = 1 }, max = 1, recycle = { after_tasks = 0 } }
 ]]
 local JEK = [[
 pool "jek" { kernel = java { main = "DSSJobKernelMain", heap = "64m" }, limits = { memory = "256m" }, warm = { min = 0, max = 1 }, max = 2 }
@@ -69,6 +70,28 @@ describe("what is said to end", function()
 	it("of services is nothing: they are the instance's", function()
 		local r = look({ "service:backend" }).rows[1]
 		assert.same({ false, true }, { r.may, r.reason:find("bin/dss", 1, true) ~= nil })
+	end)
+
+	it("of an idle kernel is nothing but a warm start, and it is admins' to end", function()
+		local bob = node:ctl("key", "add", "bob"):match "%S+"
+		local status, made = node:http("POST", "/api/futures", { type = "python", payload = { callable = "time:sleep", args = { 0 } }, pool = "stay" }, { key = bob })
+		assert.equal(200, status, json.encode(made))
+		local function row_of(key)
+			for _, b in ipairs(select(2, node:http("GET", "/api/board", nil, key and { key = key }))) do
+				if b.kind == "kernel" and b.pool == "stay" and b.state == "idle" then return b end
+			end
+		end
+		local row = wait_for("the idle kernel", function() return row_of() end, 60)
+		assert.same({ "kill" }, row.ends)
+		local own = row_of(bob)
+		if own then assert.same({}, own.ends) end
+		assert.is_false(look({ row.id }, bob).rows[1].may)
+		local r = look({ row.id }).rows[1]
+		assert.same({ true, "kill", row.pid }, { r.may, r.verb, r.processes[1].pid })
+		assert.truthy(r.loses[1]:find("Nothing but a warm start", 1, true), r.loses[1])
+		assert.equal(200, (node:http("DELETE", "/api/processes/" .. row.ref)))
+		wait_gone(row.pid)
+		assert.is_false(look({ row.id }).rows[1].may)
 	end)
 
 	it("of a job are its recipes, too, and they end", function()

@@ -53,6 +53,10 @@ local losses = {
 		return out
 	end,
 	macro = function() return { "Its result; what it has done so far stays done." } end,
+	kernel = function(row)
+		return { ("Nothing but a warm start: it does nothing now, and the next task that needs it waits for a cold one of pool %s."):format(row.pool or "?"),
+			"It is refused where a task waits for it, or its pool would start another in its place." }
+	end,
 }
 
 local function why_not(row)

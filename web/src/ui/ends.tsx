@@ -19,7 +19,7 @@ export function verbFor(list: Row[]): string {
 	const kinds = new Set(list.map((r) => r.kind));
 	const verb = ways.size === 1 ? (verbs[[...ways][0] ?? ""] ?? "End") : "End";
 	const [kind] = kinds;
-	const noun = kinds.size === 1 && (kind === "notebook" || kind === "webapp" || kind === "job" || kind === "training") ? kind : "task";
+	const noun = kinds.size === 1 && (kind === "notebook" || kind === "webapp" || kind === "job" || kind === "training" || kind === "kernel") ? kind : "task";
 	return `${verb === "Abort" ? "End" : verb} ${count(list.length, noun)}`;
 }
 

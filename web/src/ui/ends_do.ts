@@ -31,6 +31,8 @@ export async function end(row: Row): Promise<void> {
 			return void (await del(`/api/notebooks/${seg(row.ref)}`));
 		case "macro":
 			return void (await del(`/api/macro-runs/${seg(row.ref)}`));
+		case "kernel":
+			return void (await del(`/api/processes/${seg(row.ref)}`));
 		default:
 			throw new Error(`There is no way to end a ${row.kind} by hand: policies do.`);
 	}
