@@ -20,7 +20,12 @@ export function duration(ms: number | null | undefined): string {
 	if (ms < 0) ms = 0;
 	if (ms < 1000) return `${Math.round(ms)} ms`;
 	if (ms < 10_000) return `${(ms / 1000).toFixed(1)} s`;
-	const s = Math.floor(ms / 1000);
+	return elapsed(ms);
+}
+
+/** The same in whole seconds, of what counts on: "9 s", then "10 s". */
+export function elapsed(ms: number): string {
+	const s = Math.max(0, Math.floor(ms / 1000));
 	if (s < 60) return `${s} s`;
 	if (s < 3600) return two(s, 60, "min", "s");
 	if (s < 86_400) return two(s / 60, 60, "h", "min");

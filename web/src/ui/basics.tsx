@@ -2,7 +2,7 @@
 import type { ComponentChildren, JSX } from "preact";
 import { signal } from "@preact/signals";
 import { ApiError } from "../lib/api";
-import { bytes, duration, exact, plain, time } from "../lib/format";
+import { bytes, duration, elapsed, exact, plain, time } from "../lib/format";
 import { now } from "../state/board";
 
 /** One clock for all that counts seconds; stands still while nobody looks. */
@@ -52,7 +52,7 @@ export function Since({ at, until }: { at: number | undefined | null; until?: nu
 	if (!until) clock.value; // counts on
 	return (
 		<time class="num" dateTime={new Date(at).toISOString()} title={exact(at)}>
-			{duration(until ? until - at : Math.max(0, Math.floor((now() - at) / 1000) * 1000))}
+			{until ? duration(until - at) : elapsed(now() - at)}
 		</time>
 	);
 }

@@ -1,5 +1,5 @@
 // abort: what ends with a job, before it does.
-import { duration, plain } from "../../lib/format";
+import { elapsed, plain } from "../../lib/format";
 import { memoryOf, now, tick } from "../../state/board";
 import { Bytes } from "../../ui/basics";
 import { Confirm } from "../../ui/confirm";
@@ -33,7 +33,7 @@ export function AbortJob({ s, project, job, onClose }: { s: Status; project: str
 									<bdi>{plain(a.recipeName)}</bdi>
 									<span class="dim">
 										{a.recipeType}
-										{a.startTime ? `, for ${duration(now() - a.startTime)}` : ""}
+										{a.startTime ? `, for ${elapsed(now() - a.startTime)}` : ""}
 										{row?.pid ? `, pid ${row.pid}` : ""}
 									</span>
 									<Bytes n={row ? memoryOf(row.id) : null} />

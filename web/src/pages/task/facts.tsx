@@ -1,6 +1,6 @@
 // facts: what is known of it, and its moments one after the other.
 import type { ComponentChildren } from "preact";
-import { duration } from "../../lib/format";
+import { duration, elapsed } from "../../lib/format";
 import { href } from "../../lib/router";
 import { now } from "../../state/board";
 import type { Row } from "../../stream/protocol";
@@ -99,7 +99,7 @@ export function Timeline({ row, task }: { row: Row | undefined; task: Task | und
 					</li>
 					{(moments[i + 1] || !isOver) && (
 						<li class="between">
-							{verb(i)} {duration((moments[i + 1]?.at ?? Math.floor(now() / 1000) * 1000) - m.at)}
+							{verb(i)} {moments[i + 1] ? duration(moments[i + 1]!.at - m.at) : elapsed(now() - m.at)}
 						</li>
 					)}
 				</>
