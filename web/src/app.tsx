@@ -1,5 +1,6 @@
 // app: the frame: who is logged in, title bar, navigation, the page, what is said when the connection is lost.
 import type { FunctionComponent } from "preact";
+import { useComputed } from "@preact/signals";
 import { useEffect, useState } from "preact/hooks";
 import { Login } from "./login";
 import { time } from "./lib/format";
@@ -7,7 +8,8 @@ import { go, href, page } from "./lib/router";
 import { key, logOut } from "./lib/session";
 import { shownTheme, theme } from "./lib/theme";
 import { pages, type PageEntry } from "./pages";
-import { heardAt, hello, isAdmin, link, me, node, retry, startBoard } from "./state/board";
+import { heardAt, hello, isAdmin, link, me, node, retry, rows, startBoard, tick } from "./state/board";
+import type { Kind } from "./stream/protocol";
 import { alertCount } from "./state/alerts";
 import { Activity } from "./ui/activity";
 import { Button, clock, Empty, Failed, Kbd, Loading } from "./ui/basics";
@@ -68,11 +70,23 @@ function LostBar() {
 	);
 }
 
+/** What runs and waits of what one may see: an admin the node's, others their own. As the node counts it: no webapp or notebook that is open only. */
+function atWork(): number | undefined {
+	if (!hello.value || !node.value) return undefined;
+	if (isAdmin.value) return node.value.running + node.value.waiting;
+	tick.value;
+	let n = 0;
+	for (const r of rows.values()) if (r.state === "waiting" || WORK.has(r.kind) || (r.kind === "notebook" && r.state === "running")) n++;
+	return n;
+}
+const WORK = new Set<Kind>(["future", "job", "recipe", "training", "macro"]);
+
 function Nav() {
+	// drawn anew when the number is another one, not with each message
+	const shown = useComputed(atWork);
 	const groups = ["Now", "Work", "Node"] as const;
 	const counts: Record<string, { n: number; tone?: string } | undefined> = {
-		// of the whole node: who sees their own alone has them in My activity
-		tasks: isAdmin.value && node.value ? { n: node.value.running + node.value.waiting } : undefined,
+		tasks: shown.value === undefined ? undefined : { n: shown.value },
 		alerts: alertCount.value ? { n: alertCount.value, tone: "bad" } : undefined,
 	};
 	return (
