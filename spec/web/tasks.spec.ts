@@ -17,9 +17,20 @@ def hold(megabytes):
 const SHOP = `project { name = "Shop", owner = "anna", recipes = {
     load = shell { command = "sleep 600", outputs = { "orders" }, limits = { memory = "64m" } },
     compute_clean = shell { command = "true", inputs = { "orders" }, outputs = { "clean" } },
-  } }`;
+  }, models = { churn = model { input = "people", script = "held.py" } } }`;
 
-test.use({ instance: { name: "tasks", projects: { SHOP: { "project.lua": SHOP } } } });
+const HELD = `
+import time
+
+def train(context):
+    context.progress(0.3, "waiting for its end")
+    time.sleep(3600)
+`;
+
+// Kernels that stay after their task, and of which none has to.
+const SPARE = 'pool "spare" { kernel = python {}, limits = { memory = "256m", swap = "0" }, warm = { min = 0, max = 2 }, max = 2, recycle = { after_tasks = 0 } }\n';
+
+test.use({ instance: { name: "tasks", projects: { SHOP: { "project.lua": SHOP, "held.py": HELD, "data/people/rows.csv": "id,age\nu1,30\nu2,40\n" } } } });
 
 interface Held {
 	title: string;
@@ -221,6 +232,11 @@ test("a user sees own rows alone, and may end them", async ({ page, node }) => {
 	await expect(page.getByRole("navigation", { name: "Pages" })).not.toContainText("Policies");
 	await expect(page.locator("body")).not.toContainText("of ben");
 	for (const row of await items(page).all()) await expect(row).toContainText("anna");
+	// the navigation counts what they see
+	const count = page.getByRole("link", { name: /^Background tasks/ }).locator(".count");
+	await expect(count).toHaveText("1");
+	await hold(node, { title: "also of anna", key: anna });
+	await expect(count).toHaveText("2");
 });
 
 test("many are ended at once: what fails is told by name and can be tried again, what may not be ended says why", async ({ page, node }) => {
@@ -280,6 +296,77 @@ test("a job folds its activities below it; one of them ends with its job alone",
 	await until("the job's end", async () => (await node.api("GET", `/public/api/projects/SHOP/jobs/${job}`)).baseStatus.state === "ABORTED", 40_000);
 });
 
+test("a training and a run of a macro are ended from the table, for real", async ({ page, node }) => {
+	const anna = await node.key("anna");
+	const lab = "/public/api/projects/SHOP/models/lab/churn/churn";
+	await node.api("POST", `${lab}/train`, { body: { sessionName: null, runQueue: false }, key: anna });
+	await signIn(page, node);
+	const training = items(page).filter({ hasText: "training" });
+	await expect(training).toContainText("running", { timeout: 40_000 });
+	const found = (await node.api<any[]>("GET", "/api/board")).find((r) => r.kind === "training");
+	expect(found).toMatchObject({ user: "anna", project: "SHOP", ends: ["abort"] });
+	await training.click();
+	await detail(page).getByRole("button", { name: "End…" }).click();
+	await expect(dialogOf(page)).toContainText("The model that it trains");
+	await dialogOf(page).getByRole("button", { name: "End 1 training" }).click();
+	await expect(page.getByRole("dialog")).toContainText("All 1 ended.");
+	await page.keyboard.press("Escape");
+	await isGone(node, found.ref);
+	await until("the session to say so", async () => {
+		const s = await node.api("GET", `/dip/publicapi/projects/SHOP/models/lab/churn/churn/status`, { key: anna });
+		return s.training === false && JSON.stringify(s).includes("aborted");
+	});
+	await until("its process to be gone", async () => !existsSync(`/proc/${found.pid}`));
+
+	// a run that goes on: its task waits for a kernel, all are at work
+	const holders = await Promise.all(Array.from({ length: 8 }, async (_, i) => node.python("time:sleep", [600], {}, { key: await node.key(`user${i % 4}`) })));
+	for (const id of holders) await node.task(id, (t) => t.state === "running", 40_000);
+	const { runId } = await node.api("POST", "/api/macros/clear-tmp", { body: {} });
+	const row = await until("its row", async () => (await node.api<any[]>("GET", "/api/board")).find((r) => r.kind === "macro"));
+	expect(row.ref).toBe(runId);
+	await filter(page).fill("kind = macro");
+	const run = items(page);
+	await expect(run).toHaveCount(1);
+	await expect(run).toContainText("running");
+	await run.click();
+	await detail(page).getByRole("button", { name: "End…" }).click();
+	await expect(dialogOf(page)).toContainText("what it has done so far stays done");
+	await dialogOf(page).getByRole("button", { name: "End 1 task" }).click();
+	await expect(page.getByRole("dialog")).toContainText("All 1 ended.");
+	await until("the run's end", async () => (await node.api("GET", `/api/macro-runs/${runId}`)).state === "aborted");
+});
+
+test("an admin ends an idle kernel; of those that a pool keeps warm it says why not", async ({ page, node }) => {
+	node.write("policies/50-spare.lua", SPARE);
+	await until("the pool", async () => (await node.api<any[]>("GET", "/api/pools")).some((p) => p.name === "spare"));
+	const anna = await node.key("anna");
+	const id = await node.python("stats:sleep_for", [0], { pool: "spare" }, { key: anna });
+	await node.task(id, (t) => t.state === "done", 40_000);
+	const idle = (pool: string) => async () => (await node.api<any[]>("GET", "/api/board")).find((r) => r.kind === "kernel" && r.pool === pool && r.state === "idle");
+	const spare = await until("the kernel to be idle", idle("spare"));
+	await until("a warm one", idle("fek"), 40_000);
+	expect(spare.ends).toEqual(["kill"]);
+	const hers = (await node.api<any[]>("GET", "/api/board", { key: anna })).find((r) => r.id === spare.id);
+	expect(hers?.ends ?? []).toEqual([]);
+	const refused = await node.api("POST", "/api/ends", { body: { ids: [spare.id] }, key: anna });
+	expect(refused.rows[0].may).toBe(false);
+
+	await signIn(page, node, node.adminKey, "#/tasks?where=kind+%3D+kernel+and+state+%3D+idle");
+	await rowOf(page, "kernel of pool spare").getByRole("checkbox").check();
+	await rowOf(page, "kernel of pool fek").first().getByRole("checkbox").check();
+	await page.getByRole("toolbar", { name: "What to do with the chosen rows" }).getByRole("button", { name: "End 2 kernels…" }).click();
+	await expect(dialogOf(page)).toContainText("Nothing but a warm start");
+	await expect(dialogOf(page)).toContainText(/pid \d+/);
+	await dialogOf(page).getByRole("button", { name: "End 2 kernels" }).click();
+	const after = page.getByRole("dialog");
+	await expect(after).toContainText("1 of 2 ended; not ended: kernel of pool fek.");
+	await expect(after.locator("li", { hasText: "kernel of pool fek" })).toContainText('pool "fek" keeps that many kernels warm');
+	await until("its process to be gone", async () => !existsSync(`/proc/${spare.pid}`));
+	await page.keyboard.press("Escape");
+	await expect(rowOf(page, "kernel of pool spare")).toHaveCount(0);
+	node.write("policies/50-spare.lua", "");
+});
+
 test.describe("my activity", () => {
 	test("opens by a key, tells what runs and waits and why, and ends it", async ({ page, node }) => {
 		const anna = await node.key("anna");
@@ -318,6 +405,24 @@ test.describe("my activity", () => {
 		await expect(page).toHaveURL(new RegExp(`#/task/future%3A${id}`));
 		await expect(notices).toHaveCount(0);
 	});
+});
+
+test("a notice tells of an own task that an admin aborted, with who did it; not of one that one aborted oneself", async ({ page, node }) => {
+	const anna = await node.key("anna");
+	const own = await hold(node, { title: "by herself", key: anna });
+	const taken = await hold(node, { title: "taken away", key: anna });
+	await signIn(page, node, anna);
+	await expect(rowOf(page, "taken away")).toHaveCount(1);
+	await node.api("DELETE", `/api/futures/${own}`, { key: anna });
+	await isGone(node, own);
+	await expect(rowOf(page, "by herself")).toHaveCount(0);
+	await node.api("DELETE", `/api/futures/${taken}`);
+	await isGone(node, taken);
+	const notices = page.locator(".toast");
+	await expect(notices).toContainText("taken away was aborted by admin.");
+	await expect(notices).toHaveCount(1);
+	await notices.getByRole("link", { name: "Open it" }).click();
+	await expect(page).toHaveURL(new RegExp(`#/task/future%3A${taken}`));
 });
 
 test("a notebook is kept from the table and from one's activity, and unloaded with a preview", async ({ page, node }) => {
