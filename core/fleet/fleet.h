@@ -111,7 +111,7 @@ int fleet_pools_json(const struct fleet *fleet, struct buf *out); /* an array */
 void fleet_set_services(struct fleet *fleet, int64_t bytes);
 int fleet_budget_json(const struct fleet *fleet, struct buf *out); /* see budget.h */
 struct fleet_memory {
-	int64_t machine_bytes, reserve_bytes, budget_bytes; /* machine_bytes 0 = unknown */
+	int64_t machine_bytes, reserve_bytes, budget_bytes, promised_bytes; /* machine_bytes 0 = unknown */
 };
 void fleet_get_memory(const struct fleet *fleet, struct fleet_memory *out);
 int fleet_kernels_json(const struct fleet *fleet, struct buf *out);

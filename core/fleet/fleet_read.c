@@ -9,7 +9,7 @@
 void fleet_get_memory(const struct fleet *fleet, struct fleet_memory *out)
 {
 	const struct budget *b = &fleet->budget;
-	*out = (struct fleet_memory){ b->machine_bytes, b->reserve_bytes, b->total_bytes };
+	*out = (struct fleet_memory){ b->machine_bytes, b->reserve_bytes, b->total_bytes, budget_promise(fleet) };
 }
 
 struct get_wait {

@@ -108,6 +108,7 @@ static void put_node(const struct node_board *b, struct buf *out)
 	jtext_some_int(out, "totalBytes", m.machine_bytes > 0 ? m.machine_bytes : -1);
 	jtext_int(out, "budgetBytes", m.budget_bytes);
 	jtext_int(out, "reserveBytes", m.reserve_bytes);
+	jtext_int(out, "promisedBytes", grained(m.promised_bytes));
 	jtext_some_int(out, "usedBytes", used_bytes());
 	jtext_int(out, "cores", sysconf(_SC_NPROCESSORS_ONLN));
 	if (b->cpu_share >= 0) {

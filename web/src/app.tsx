@@ -164,7 +164,7 @@ function Bar({ onHelp }: { onHelp: () => void }) {
 			</Button>
 			<span class="only-wide dim">
 				{me.value}
-				{isAdmin.value ? " (admin)" : ""}
+				{isAdmin.value && me.value !== "admin" ? " (admin)" : ""}
 			</span>
 			<Button look="quiet" onClick={() => logOut()}>
 				Log out

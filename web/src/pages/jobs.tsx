@@ -153,7 +153,7 @@ export default function Jobs() {
 				find="by dataset, owner, id, reason"
 				said={
 					<>
-						{list.value && (left.length === jobs.length ? `${jobs.length} jobs` : `${left.length} of ${jobs.length} jobs`)}
+						{list.value && (left.length === jobs.length ? `${jobs.length} ${jobs.length === 1 ? "job" : "jobs"}` : `${left.length} of ${jobs.length} jobs`)}
 						{jobs.length >= MOST && `, the newest ${MOST}`}
 					</>
 				}

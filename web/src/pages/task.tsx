@@ -78,11 +78,9 @@ export default function TaskPage() {
 	const state = live?.state ?? task?.state ?? "ended";
 	const log = logOf(kind, ref, task);
 	const processId = row?.processId ?? task?.kernel;
-	const tabs: Tab[] = [
-		...(log || noLog[kind] ? [{ id: "log", title: "Log" }] : []),
-		{ id: "why", title: "Why" },
-		...(live?.processId ? [{ id: "processes", title: "Processes" }] : []),
-	];
+	const logTab: Tab[] = log || noLog[kind] ? [{ id: "log", title: "Log" }] : [];
+	const others: Tab[] = [{ id: "why", title: "Why" }, ...(live?.processId ? [{ id: "processes", title: "Processes" }] : [])];
+	const tabs = log ? [...logTab, ...others] : [...others, ...logTab]; // what has something to say first
 	const tab = currentTab(tabs);
 	const way = live && wayOf(live);
 	return (

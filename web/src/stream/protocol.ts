@@ -52,6 +52,8 @@ export interface NodeNow {
 	totalBytes?: number;
 	budgetBytes?: number;
 	reserveBytes?: number;
+	/** of the budget: limits of what runs, whatever it uses */
+	promisedBytes?: number;
 	usedBytes?: number;
 	cores: number;
 	cpuShare?: number;

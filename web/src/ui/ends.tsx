@@ -77,7 +77,7 @@ function One({ e, told }: { e: Ending; told: Consequence | undefined }) {
 				<span class="ends-right">{e.step.value ? <Result e={e} /> : memory !== null && <Bytes n={memory} />}</span>
 			</div>
 			{e.why.value && <div class="wrong">{plain(e.why.value)}</div>}
-			{!e.step.value && told?.loses?.map((text) => <div class="dim">{plain(text)}</div>)}
+			{!e.step.value && told?.loses?.map((text, i) => <div class="dim">{i === 0 && <strong>Lost: </strong>}{plain(text)}</div>)}
 			{!e.step.value && told?.also && told.also.length > 0 && (
 				<div class="dim">
 					Ends with it: {told.also.map((a, i) => (

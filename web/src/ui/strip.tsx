@@ -78,6 +78,7 @@ export function Strip({ isOn, onFilter }: { isOn: (where: string) => boolean; on
 						{n.totalBytes !== undefined && <span class="dim"> of {bytes(n.totalBytes)}</span>}
 					</span>
 					<span class="dim only-wide num strip-marks">
+						{n.promisedBytes !== undefined && n.budgetBytes !== undefined && <span title="Limits of all that runs and stands ready, together: what does not fit into the budget waits, however much is free">promised {bytes(n.promisedBytes)}</span>}
 						{n.budgetBytes !== undefined && <span data-mark="budget">budget {bytes(n.budgetBytes)}</span>}
 						{n.reserveBytes !== undefined && <span data-mark="reserve">reserve {bytes(n.reserveBytes)}</span>}
 					</span>
