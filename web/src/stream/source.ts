@@ -12,6 +12,8 @@ export class Source {
 	private hello?: Hello;
 	private readonly rows = new Map<string, Row>();
 	private readonly numbers = new Map<string, Numbers>();
+	/** numbers of the server before this one, of rows that this one has not measured */
+	private before = new Map<string, Numbers>();
 	private node?: NodeNow;
 	private pools?: Pool[];
 	private rev?: string;
@@ -151,8 +153,19 @@ export class Source {
 		if (isOther) this.tell({ t: "gap" }); // lists that pages hold are of the server before
 	}
 
+	/** A backend that has just begun has not measured yet: what was known before it stays shown until it has. */
+	private known(n: Numbers): Numbers {
+		const was = this.before.get(n[0]);
+		if (!was || n[1] !== null) {
+			this.before.delete(n[0]);
+			return n;
+		}
+		return [n[0], was[1], n[2] ?? was[2], n[3], n[4] ?? was[4]];
+	}
+
 	private takeBoard(board: BoardMessage): void {
 		if (board.whole) {
+			this.before = new Map(this.numbers);
 			this.rows.clear();
 			this.numbers.clear();
 		}
@@ -162,6 +175,7 @@ export class Source {
 			this.numbers.delete(id);
 		}
 		for (const row of board.rows ?? []) this.rows.set(row.id, row);
+		if (board.numbers) board = { ...board, numbers: board.numbers.map((n) => this.known(n)) };
 		for (const n of board.numbers ?? []) this.numbers.set(n[0], n);
 		this.tell({ t: "board", board });
 	}
