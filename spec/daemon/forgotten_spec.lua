@@ -45,6 +45,8 @@ describe("an end that is told of a kernel nobody knows any more", function ()
 		node = Instance.new { policies = { ["10-pools.lua"] =
 			'pool "jvm" { kernel = java { heap = "128m", classpath = { "/nonexistent.jar" } }, limits = { memory = "256m", swap = "0" }, warm = { min = 0, max = 0 }, max = 1 }\n'
 			.. 'pool "own" { kernel = command { "/bin/sleep", "1000" }, limits = { memory = "64m", swap = "0" }, warm = { min = 0, max = 0 }, max = 1 }\n' } }
+		-- this backend runs as whoever runs the spec: policies of the control user would be another's to it
+		os.execute(("chown -R %s %s/policies"):format(Instance.run { "id", "-u" }, Instance.quote(node.dir)))
 		local socket = node.dir .. "/run/spec.sock"
 		listener = t.listen_unix(socket)
 		pid = assert(t.run({ "/usr/bin/perl", "-e", BECOME, Instance.environment().DSS_SHARE or "", socket, Instance.program "dssd", "run", node.dir }, { out = node.dir .. "/run/backend.out" }))
