@@ -111,7 +111,7 @@ test.describe("the frame", () => {
 		await page.context().setOffline(true);
 		await node.killBackend();
 		await expect(page.getByText("Connection lost.")).toBeVisible();
-		await expect(page.locator(".lost")).toContainText(/What you see is of \d\d:\d\d:\d\d; the node's processes go on\./);
+		await expect(page.locator(".lost")).toContainText(/What you see is of \d\d:\d\d:\d\d; what runs does not need this connection\./);
 		expect(await barriers(page)).toEqual([]);
 		await page.getByRole("button", { name: "Try now" }).click();
 		await expect(page.locator(".lost")).toContainText(/Trying again in \d+ s\./);

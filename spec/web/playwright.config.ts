@@ -17,7 +17,7 @@ export default defineConfig({
 	outputDir: process.env.DSS_WEB_OUT ?? "/tmp/dss-web-out",
 	forbidOnly: true,
 	fullyParallel: false,
-	workers: 1, // each has its own instance; two processors are there
+	workers: 2, // files side by side, each with an instance of its own: they wait more than they work
 	retries: 0,
 	timeout: 60_000,
 	expect: { timeout: 15_000 },

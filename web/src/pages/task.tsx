@@ -80,7 +80,8 @@ export default function TaskPage() {
 	const processId = row?.processId ?? task?.kernel;
 	const logTab: Tab[] = log || noLog[kind] ? [{ id: "log", title: "Log" }] : [];
 	const others: Tab[] = [{ id: "why", title: "Why" }, ...(live?.processId ? [{ id: "processes", title: "Processes" }] : [])];
-	const tabs = log ? [...logTab, ...others] : [...others, ...logTab]; // what has something to say first
+	const isUnsure = isFuture && !task && loaded.isLoading; // whether it has a log
+	const tabs = log || isUnsure ? [...logTab, ...others] : [...others, ...logTab]; // what has something to say first
 	const tab = currentTab(tabs);
 	const way = live && wayOf(live);
 	return (
@@ -124,7 +125,7 @@ export default function TaskPage() {
 			<Timeline row={row} task={task} />
 			<Tabs tabs={tabs} label="More about it" />
 			<div id="tabpanel" role="tabpanel" aria-labelledby={`tab-${tab}`} class="task-panel">
-				{tab === "log" && (log ? <Log path={log} key={log} /> : <Empty title="It has no log of its own.">{noLog[kind]}</Empty>)}
+				{tab === "log" && (isUnsure ? <Loading /> : log ? <Log path={log} key={log} /> : <Empty title="It has no log of its own.">{noLog[kind]}</Empty>)}
 				{tab === "why" && <Why kind={kind} refName={ref} processId={processId} />}
 				{tab === "processes" && processId && <Processes processId={processId} />}
 			</div>
