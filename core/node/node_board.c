@@ -477,6 +477,11 @@ void node_board_json(struct node_board *b, const char *login, struct buf *out)
 	buf_putc(out, ']');
 }
 
+void node_board_note(struct node_board *b, enum board_topic topic)
+{
+	b->topics |= topic;
+}
+
 unsigned node_board_take_topics(struct node_board *b)
 {
 	unsigned taken = b->topics;

@@ -47,6 +47,8 @@ bool node_board_find(const struct node_board *b, int64_t epoch, int64_t rev, str
 bool node_board_put(struct node_board *b, const char *login, struct board_place *at, size_t most_bytes, struct buf *out);
 /* "event: node" and "event: pools" where they are others than at was told. */
 void node_board_put_node(struct node_board *b, struct board_place *at, struct buf *out);
+/* Something changed that stands in no row. */
+void node_board_note(struct node_board *b, enum board_topic topic);
 /* Topics that changed since this was called last, of enum board_topic; one caller. */
 unsigned node_board_take_topics(struct node_board *b);
 /* "event: topics". */

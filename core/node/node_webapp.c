@@ -11,6 +11,7 @@
 #include "fleet/jtext.h"
 #include "fleet/setting.h"
 #include "fleet/webapp.h"
+#include "node/node_board.h"
 #include "node/node_meter.h"
 #include "node/node_orders.h"
 #include "node/node_spawn.h"
@@ -123,6 +124,7 @@ static void read_tail(struct node_webapp *w)
 	if (w->last)
 		json_object_set_new(w->last, "lines", webapp_tail(w->in->dir, w, LINES));
 	webapp_keep(w, NULL, NULL);
+	node_board_note(node_board(w->in->node), BOARD_WEBAPPS);
 }
 
 static void on_timer(void *data)
