@@ -289,7 +289,7 @@ project { webapps = {
 			local b
 			wait_for(name .. " to be " .. state, function()
 				b = webapp(name, "state").backend
-				return b and b.state == state, json.encode(b)
+				return b and b.state == state, b and json.encode(b)
 			end, 30)
 			return b
 		end
