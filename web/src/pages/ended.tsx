@@ -3,15 +3,16 @@ import "../style/work.css";
 import { useEffect } from "preact/hooks";
 import { get } from "../lib/api";
 import { plain } from "../lib/format";
-import { go, href, place, setQuery } from "../lib/router";
+import { go, href, place } from "../lib/router";
 import { isAdmin, onFact } from "../state/board";
 import { useLoad } from "../state/load";
 import { titleOf, whyOf, type EndedTask } from "../ui/activity_ended";
-import { Empty, Failed, Loading, State, Text, Time } from "../ui/basics";
-import { Choice, Filters } from "../ui/filters";
-import { isNarrow, TWO_LINES, TWO_LINES_HEIGHT } from "../ui/narrow";
+import { Empty, State, Text, Time } from "../ui/basics";
+import { Choice } from "../ui/filters";
+import { counted, ListPage } from "../ui/list";
+import { TWO_LINES } from "../ui/narrow";
+import type { Column } from "../ui/table";
 import { Took } from "../ui/took";
-import { Table, type Column } from "../ui/table";
 
 interface Ended extends EndedTask {
 	alive: boolean;
@@ -78,49 +79,26 @@ export default function EndedTasks() {
 		(t) => (!q["state"] || t.state === q["state"]) && (!find || [titleOf(t), t.project, t.owner, t.jobId, whyOf(t)].some((x) => x?.toLowerCase().includes(find))),
 	);
 	return (
-		<div class="page fill">
-			<div class="head">
-				<h1>Ended tasks</h1>
-				<span class="dim">how each ended and why, newest first</span>
-			</div>
-			<Filters
-				label="Which tasks"
-				find="by title, owner, id, reason"
-				said={
-					<>
-						{list.value && (left.length === all.length ? `${all.length} ended` : `${left.length} of ${all.length} ended`)}
-						{all.length >= MOST && `, the newest ${MOST}`}
-					</>
-				}
-			>
-				<Choice label="State" name="state" all="all states" options={STATES} />
-			</Filters>
-			{list.error && <Failed error={list.error} retry={list.reload} />}
-			{!list.value ? (
-				!list.error && <Loading lines={8} />
-			) : (
-				<Table
-					label="Ended tasks"
-					rowHeight={isNarrow.value ? TWO_LINES_HEIGHT : undefined}
-					items={left.map((row) => ({ row }))}
-					columns={columns}
-					keyOf={(t) => t.jobId}
-					onOpen={(t) => go(at(t))}
-					empty={
-						all.length ? (
-							<Empty title="No ended task is like that.">
-								<button type="button" class="button" onClick={() => setQuery({ find: "", state: "" })}>
-									Show all
-								</button>
-							</Empty>
-						) : (
-							<Empty title="Nothing has ended yet.">
-								Each task that ended stands here with the reason, until the policies' <code>retention</code> removes it.{!isAdmin.value && " You see your own."}
-							</Empty>
-						)
-					}
-				/>
-			)}
-		</div>
+		<ListPage
+			title="Ended tasks"
+			beside={<span class="dim">how each ended and why, newest first</span>}
+			loaded={list}
+			lines={8}
+			which="Which tasks"
+			find="by title, owner, id, reason"
+			choices={<Choice label="State" name="state" all="all states" options={STATES} />}
+			said={counted(left.length, all.length, "ended", "ended", MOST)}
+			rows={left}
+			all={all.length}
+			columns={columns}
+			keyOf={(t) => t.jobId}
+			onOpen={(t) => go(at(t))}
+			none={{ title: "No ended task is like that.", showAll: "Show all", forget: ["state"] }}
+			nothing={
+				<Empty title="Nothing has ended yet.">
+					Each task that ended stands here with the reason, until the policies' <code>retention</code> removes it.{!isAdmin.value && " You see your own."}
+				</Empty>
+			}
+		/>
 	);
 }

@@ -4,16 +4,17 @@ import "../style/work.css";
 import { useCallback, useMemo, useState } from "preact/hooks";
 import { get } from "../lib/api";
 import { plain } from "../lib/format";
-import { go, href, place, setQuery } from "../lib/router";
+import { go, href, place } from "../lib/router";
 import { isAdmin, memoryOf, tick } from "../state/board";
 import { useFollow } from "../state/follow";
 import { useLoad } from "../state/load";
-import { Bytes, Empty, Failed, Loading, Meter, State, Text, Time } from "../ui/basics";
+import { Bytes, Empty, Meter, State, Text, Time } from "../ui/basics";
 import { Act } from "../ui/confirm";
-import { Choice, Filters } from "../ui/filters";
-import { isNarrow, TWO_LINES, TWO_LINES_HEIGHT } from "../ui/narrow";
+import { Choice } from "../ui/filters";
+import { counted, ListPage, ordered, sortFrom } from "../ui/list";
+import { TWO_LINES } from "../ui/narrow";
+import type { Column } from "../ui/table";
 import { Took } from "../ui/took";
-import { Table, type Column, type Sort } from "../ui/table";
 import { Build } from "./jobs/build";
 import { boardOf, modeOf, outputsOf, rowId, when, type Job } from "./jobs/model";
 
@@ -108,19 +109,11 @@ const values: Record<string, (s: Shown) => string | number> = {
 
 const STATES = ["waiting", "running", "done", "failed", "aborted"];
 
-function sorted(list: Shown[], sort: Sort): Shown[] {
-	const value = values[sort.by] ?? values["started"]!;
-	const by = list.map((s) => ({ s, v: value(s) }));
-	by.sort((a, b) => (a.v < b.v ? -1 : a.v > b.v ? 1 : a.s.job.jobId < b.s.job.jobId ? -1 : 1));
-	if (sort.down) by.reverse();
-	return by.map((x) => x.s);
-}
-
 export default function Jobs() {
 	const list = useLoad((signal) => get<Job[]>("/api/jobs", { limit: MOST }, signal), ["jobs"]);
 	const [builds, setBuilds] = useState(false);
 	const q = place.value.query;
-	const sort: Sort = { by: (q["sort"] ?? "started").replace(/^-/, ""), down: (q["sort"] ?? "-started").startsWith("-") };
+	const sort = sortFrom("-started");
 	const jobs = list.value ?? [];
 	useFollow(
 		jobs.filter((j) => !j.stableState).map((j) => rowId(j.def.projectKey ?? "", j.jobId)),
@@ -137,60 +130,45 @@ export default function Jobs() {
 			(!q["state"] || s.state === q["state"]) &&
 			(!find || [s.outputs, s.project, s.job.def.initiator, s.job.jobId, s.reason].some((t) => t?.toLowerCase().includes(find))),
 	);
-	const items = sorted(left, sort).map((row) => ({ row }));
+	const rows = ordered(left, sort, values[sort.by] ?? values["started"]!, (s) => s.job.jobId);
 	const close = useCallback(() => setBuilds(false), []);
 	return (
-		<div class="page fill">
-			<div class="head">
-				<h1>Jobs</h1>
-				<span class="push" />
-				<Act look="main" onClick={() => setBuilds(true)}>
-					Build…
-				</Act>
-			</div>
-			<Filters
-				label="Which jobs"
-				find="by dataset, owner, id, reason"
-				said={
-					<>
-						{list.value && (left.length === jobs.length ? `${jobs.length} ${jobs.length === 1 ? "job" : "jobs"}` : `${left.length} of ${jobs.length} jobs`)}
-						{jobs.length >= MOST && `, the newest ${MOST}`}
-					</>
-				}
-			>
-				<Choice label="Project" name="project" all="all projects" options={projects} />
-				<Choice label="State" name="state" all="all states" options={STATES} />
-			</Filters>
-			{list.error && <Failed error={list.error} retry={list.reload} />}
-			{!list.value ? (
-				!list.error && <Loading lines={8} />
-			) : (
-				<Table
-					label="Jobs"
-					rowHeight={isNarrow.value ? TWO_LINES_HEIGHT : undefined}
-					items={items}
-					columns={columns}
-					keyOf={(s) => `${s.project}/${s.job.jobId}`}
-					sort={sort}
-					onSort={(s) => setQuery({ sort: `${s.down ? "-" : ""}${s.by}` })}
-					onOpen={(s) => go(href("job", s.project, s.job.jobId))}
-					empty={
-						jobs.length ? (
-							<Empty title="No job is like that.">
-								<button type="button" class="button" onClick={() => setQuery({ find: "", project: "", state: "" })}>
-									Show all jobs
-								</button>
-							</Empty>
-						) : (
-							<Empty title="No job yet.">
-								Jobs build datasets of a project. <strong>Build…</strong> starts one, so does <code>dssctl job run PROJECT DATASET</code>.
-								{!isAdmin.value && " You see your own here."}
-							</Empty>
-						)
-					}
-				/>
-			)}
+		<ListPage
+			title="Jobs"
+			beside={
+				<>
+					<span class="push" />
+					<Act look="main" onClick={() => setBuilds(true)}>
+						Build…
+					</Act>
+				</>
+			}
+			loaded={list}
+			lines={8}
+			which="Which jobs"
+			find="by dataset, owner, id, reason"
+			choices={
+				<>
+					<Choice label="Project" name="project" all="all projects" options={projects} />
+					<Choice label="State" name="state" all="all states" options={STATES} />
+				</>
+			}
+			said={counted(left.length, jobs.length, "job", "jobs", MOST)}
+			rows={rows}
+			all={jobs.length}
+			columns={columns}
+			keyOf={(s) => `${s.project}/${s.job.jobId}`}
+			sort={sort}
+			onOpen={(s) => go(href("job", s.project, s.job.jobId))}
+			none={{ title: "No job is like that.", showAll: "Show all jobs", forget: ["project", "state"] }}
+			nothing={
+				<Empty title="No job yet.">
+					Jobs build datasets of a project. <strong>Build…</strong> starts one, so does <code>dssctl job run PROJECT DATASET</code>.
+					{!isAdmin.value && " You see your own here."}
+				</Empty>
+			}
+		>
 			{builds && <Build project={q["project"]} onClose={close} />}
-		</div>
+		</ListPage>
 	);
 }

@@ -7,12 +7,12 @@ import { place, setQuery } from "../lib/router";
 import { cpuOf, isAdmin, me, now, tick } from "../state/board";
 import { useLoad } from "../state/load";
 import type { Row } from "../stream/protocol";
-import { Button, Bytes, clock, Empty, Failed, Loading, Meter, State, Text } from "../ui/basics";
+import { Button, Bytes, clock, Empty, Meter, State, Text } from "../ui/basics";
 import { Act } from "../ui/confirm";
 import { EndDialog } from "../ui/ends";
-import { Filters } from "../ui/filters";
-import { isNarrow, TWO_LINES, TWO_LINES_HEIGHT } from "../ui/narrow";
-import { Table, type Column, type Sort } from "../ui/table";
+import { counted, ListPage, ordered, sortFrom } from "../ui/list";
+import { TWO_LINES } from "../ui/narrow";
+import type { Column } from "../ui/table";
 import { endable, Interrupt, Keep, Link, memoryNow, Unload } from "./notebooks/acts";
 import { Detail } from "./notebooks/detail";
 import { boardOf, decisions, idleness, idleOf, list as load, policyOf, type Decision, type Session } from "./notebooks/model";
@@ -114,19 +114,15 @@ export default function Notebooks() {
 	clock.value;
 	tick.value;
 	const q = place.value.query;
-	const by = q["sort"] ?? "-memory";
-	const sort: Sort = { by: by.replace(/^-/, ""), down: by.startsWith("-") };
+	const sort = sortFrom("-memory");
 	const all = loaded.value?.sessions ?? [];
 	const at = loaded.value?.at ?? now();
 	const find = (q["find"] ?? "").toLowerCase();
 	const left = all.filter((s) => (!find || `${s.notebook} ${s.user} ${s.kernelSpec ?? ""} ${s.id}`.toLowerCase().includes(find)) && (!q["mine"] || s.user === me.value));
-	const items = useMemo(() => {
-		const value = values[sort.by] ?? values["memory"]!;
-		const list = left.map((s) => shown(s, at, rules.value)).map((r) => ({ row: r, v: value(r) }));
-		list.sort((a, b) => (a.v < b.v ? -1 : a.v > b.v ? 1 : a.row.s.id < b.row.s.id ? -1 : 1));
-		if (sort.down) list.reverse();
-		return list.map(({ row }) => ({ row }));
-	}, [loaded.value, rules.value, find, q["mine"], by, tick.value, clock.value]);
+	const rows = useMemo(() => {
+		const list = left.map((s) => shown(s, at, rules.value));
+		return ordered(list, sort, values[sort.by] ?? values["memory"]!, (r) => r.s.id);
+	}, [loaded.value, rules.value, find, q["mine"], sort.by, sort.down, tick.value, clock.value]);
 	const picked = all.filter((s) => chosen.has(s.id));
 	const open = all.find((s) => s.id === q["at"] || s.kernelId === q["at"]);
 	const close = () => setQuestion(null);
@@ -148,66 +144,52 @@ export default function Notebooks() {
 		</>
 	);
 	return (
-		<div class="page fill">
-			<div class="head">
-				<h1>Notebooks</h1>
-				<span class="push" />
-				{isAdmin.value && <Button onClick={() => setQuestion({ what: "link", list: [] })}>Open the server…</Button>}
-			</div>
-			<Filters
-				label="Which notebooks"
-				find="by notebook, owner, kernel"
-				said={
-					<>
-						{loaded.value && (left.length === all.length ? `${all.length} open` : `${left.length} of ${all.length} open`)}
-					</>
-				}
-				actions={
-					picked.length > 0 && (
-						<span class="actions push" role="group" aria-label={`${picked.length} chosen`}>
-							<span class="dim">{picked.length} chosen</span>
-							{buttons(picked)}
-						</span>
-					)
-				}
-			>
+		<ListPage
+			title="Notebooks"
+			beside={
+				<>
+					<span class="push" />
+					{isAdmin.value && <Button onClick={() => setQuestion({ what: "link", list: [] })}>Open the server…</Button>}
+				</>
+			}
+			loaded={loaded}
+			lines={6}
+			which="Which notebooks"
+			find="by notebook, owner, kernel"
+			choices={
 				<label class="notebook-mine">
 					<input type="checkbox" checked={!!q["mine"]} onChange={(e) => setQuery({ mine: e.currentTarget.checked ? "1" : "" })} /> mine
 				</label>
-			</Filters>
-			{loaded.value?.unknown && (
-				<div class="note" data-tone="warn" role="status">
-					<div>
-						<strong>The notebook server cannot be asked: nobody is called idle.</strong> {plain(loaded.value.unknown)}
+			}
+			said={counted(left.length, all.length, "open")}
+			actions={
+				picked.length > 0 && (
+					<span class="actions push" role="group" aria-label={`${picked.length} chosen`}>
+						<span class="dim">{picked.length} chosen</span>
+						{buttons(picked)}
+					</span>
+				)
+			}
+			note={
+				loaded.value?.unknown && (
+					<div class="note" data-tone="warn" role="status">
+						<div>
+							<strong>The notebook server cannot be asked: nobody is called idle.</strong> {plain(loaded.value.unknown)}
+						</div>
 					</div>
-				</div>
-			)}
-			{loaded.error && <Failed error={loaded.error} retry={loaded.reload} />}
-			{!loaded.value ? (
-				!loaded.error && <Loading lines={6} />
-			) : (
-				<Table
-					label="Notebooks"
-					rowHeight={isNarrow.value ? TWO_LINES_HEIGHT : undefined}
-					items={items}
-					columns={columns}
-					keyOf={(r) => r.s.id}
-					sort={sort}
-					onSort={(s) => setQuery({ sort: `${s.down ? "-" : ""}${s.by}` })}
-					chosen={chosen}
-					onChoose={setChosen}
-					onOpen={(r) => setQuery({ at: r.s.id === open?.id ? "" : r.s.id })}
-					empty={
-						all.length ? (
-							<Empty title="No notebook is like that.">
-								<Button onClick={() => setQuery({ find: "", mine: "" })}>Show all notebooks</Button>
-							</Empty>
-						) : (
-							<Empty title="No notebook is open.">Each notebook with a kernel stands here, with how long it was idle and what it holds.</Empty>
-						)
-					}
-				/>
-			)}
+				)
+			}
+			rows={rows}
+			all={all.length}
+			columns={columns}
+			keyOf={(r) => r.s.id}
+			sort={sort}
+			chosen={chosen}
+			onChoose={setChosen}
+			onOpen={(r) => setQuery({ at: r.s.id === open?.id ? "" : r.s.id })}
+			none={{ title: "No notebook is like that.", showAll: "Show all notebooks", forget: ["mine"] }}
+			nothing={<Empty title="No notebook is open.">Each notebook with a kernel stands here, with how long it was idle and what it holds.</Empty>}
+		>
 			{open && (
 				<Detail s={open} at={at} key={open.id}>
 					{isAdmin.value && (
@@ -231,6 +213,6 @@ export default function Notebooks() {
 			{question?.what === "interrupt" && <Interrupt chosen={question.list} at={at} onClose={close} onDone={done} />}
 			{question?.what === "keep" && <Keep chosen={question.list} onClose={close} onDone={done} />}
 			{question?.what === "link" && <Link path={question.list[0]?.notebook} onClose={close} />}
-		</div>
+		</ListPage>
 	);
 }

@@ -9,12 +9,12 @@ import { memoryOf, tick } from "../state/board";
 import { useFollow } from "../state/follow";
 import { useLoad } from "../state/load";
 import type { Row } from "../stream/protocol";
-import { Button, Bytes, Empty, Failed, Loading, Meter, Since, State, Text } from "../ui/basics";
+import { Bytes, Empty, Meter, Since, State, Text } from "../ui/basics";
 import { Act, Confirm } from "../ui/confirm";
 import { EndDialog } from "../ui/ends";
-import { Filters } from "../ui/filters";
-import { isNarrow, TWO_LINES, TWO_LINES_HEIGHT } from "../ui/narrow";
-import { Table, type Column, type Sort } from "../ui/table";
+import { ListPage, ordered, sortFrom } from "../ui/list";
+import { TWO_LINES } from "../ui/narrow";
+import type { Column } from "../ui/table";
 import { tell, tellError } from "../ui/toast";
 import { Detail } from "./webapps/detail";
 import { boardOf, isUp, keyOf, open, start, stop, type Webapp } from "./webapps/model";
@@ -149,66 +149,40 @@ function Acts({ w, reload }: { w: Webapp; reload: () => void }) {
 export default function Webapps() {
 	const loaded = useLoad((signal) => get<Webapp[]>("/api/webapps", undefined, signal), ["webapps"]);
 	const q = place.value.query;
-	const by = q["sort"] ?? "project";
-	const sort: Sort = { by: by.replace(/^-/, ""), down: by.startsWith("-") };
+	const sort = sortFrom("project");
 	tick.value;
 	const all = loaded.value ?? [];
 	useFollow(all.filter((w) => w.state === "starting" || w.state === "stopping").map((w) => `webapp:${keyOf(w)}`), loaded.reload);
 	const find = (q["find"] ?? "").toLowerCase();
 	const left = all.filter((w) => !find || `${w.project}/${w.id} ${w.owner ?? ""} ${w.state} ${(w.tags ?? []).join(" ")}`.toLowerCase().includes(find));
-	const items = useMemo(() => {
-		const value = values[sort.by] ?? values["project"]!;
-		const list = left.map((row) => ({ row, v: value(row) }));
-		list.sort((a, b) => (a.v < b.v ? -1 : a.v > b.v ? 1 : keyOf(a.row) < keyOf(b.row) ? -1 : 1));
-		if (sort.down) list.reverse();
-		return list.map(({ row }) => ({ row }));
-	}, [loaded.value, find, by, tick.value]);
+	const rows = useMemo(() => ordered(left, sort, values[sort.by] ?? values["project"]!, keyOf), [loaded.value, find, sort.by, sort.down, tick.value]);
 	const at = all.find((w) => keyOf(w) === q["at"]);
 	return (
-		<div class="page fill">
-			<div class="head">
-				<h1>Webapps</h1>
-			</div>
-			<Filters
-				label="Which webapps"
-				find="by name, project, owner, state"
-				said={
-					<>
-						{loaded.value && `${all.filter((w) => w.state === "running").length} of ${all.length} run`}
-					</>
-				}
-			/>
-			{loaded.error && <Failed error={loaded.error} retry={loaded.reload} />}
-			{!loaded.value ? (
-				!loaded.error && <Loading lines={6} />
-			) : (
-				<Table
-					label="Webapps"
-					rowHeight={isNarrow.value ? TWO_LINES_HEIGHT : undefined}
-					items={items}
-					columns={columns}
-					keyOf={keyOf}
-					sort={sort}
-					onSort={(s) => setQuery({ sort: `${s.down ? "-" : ""}${s.by}` })}
-					onOpen={(w) => setQuery({ at: at && keyOf(w) === keyOf(at) ? "" : keyOf(w) })}
-					empty={
-						all.length ? (
-							<Empty title="No webapp is like that.">
-								<Button onClick={() => setQuery({ find: "" })}>Show all webapps</Button>
-							</Empty>
-						) : (
-							<Empty title="No project has a webapp.">
-								A project declares them in its project.lua: <code>webapps = {"{"} page = webapp {"{"} flask = "page.py" {"}"} {"}"}</code>
-							</Empty>
-						)
-					}
-				/>
-			)}
+		<ListPage
+			title="Webapps"
+			loaded={loaded}
+			lines={6}
+			which="Which webapps"
+			find="by name, project, owner, state"
+			said={`${all.filter((w) => w.state === "running").length} of ${all.length} run`}
+			rows={rows}
+			all={all.length}
+			columns={columns}
+			keyOf={keyOf}
+			sort={sort}
+			onOpen={(w) => setQuery({ at: at && keyOf(w) === keyOf(at) ? "" : keyOf(w) })}
+			none={{ title: "No webapp is like that.", showAll: "Show all webapps" }}
+			nothing={
+				<Empty title="No project has a webapp.">
+					A project declares them in its project.lua: <code>webapps = {"{"} page = webapp {"{"} flask = "page.py" {"}"} {"}"}</code>
+				</Empty>
+			}
+		>
 			{at && (
 				<Detail w={at} key={keyOf(at)}>
 					<Acts w={at} reload={loaded.reload} />
 				</Detail>
 			)}
-		</div>
+		</ListPage>
 	);
 }
