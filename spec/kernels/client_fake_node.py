@@ -9,25 +9,28 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from fake_backend import PATIENCE_S
 
 KEY = "key-of-the-checks-0123456789"
+# What may happen to a request: nobody reads it; the deed is done but its answer gets lost, or half of it; a proxy answers, or a
+# backend that ends.
+FAULTS = ("unread", "lost", "half", 502, 503, 504)
 
 
 class Node:
-    """`submitted` is a queue of bodies (with "jobId"); end() says how a future ends; `held` is how many polls are being held."""
+    """`submitted` is a queue of bodies (with "jobId"); end() says how a future ends; `held` is how many polls are being held.
+    `faults`: (method, one of FAULTS) of requests to come, each once, in this order. `before`: a dead one, to go on with its store."""
 
-    def __init__(self, port=0, holds=True, runs=None):
+    def __init__(self, port=0, holds=True, runs=None, before=None):
         self.holds, self.runs = holds, runs         # runs: called with a body, gives the result at once
         self.submitted, self.deleted = queue.Queue(), queue.Queue()
         self.lock = threading.Condition()
-        self.states, self.by_client_key, self.requests, self.connections, self.drops = {}, {}, [], [], []
+        self.states, self.by_client_key, self.requests, self.connections, self.faults = {}, {}, [], [], []
         self.held = self.most_held = 0
+        if before:      # all of it before the first request: who asks is there already
+            self.submitted, self.deleted, self.lock = before.submitted, before.deleted, before.lock
+            self.states, self.by_client_key = before.states, before.by_client_key
         node = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version, disable_nagle_algorithm, wbufsize = "HTTP/1.1", True, -1
-
-            def setup(self):
-                super().setup()
-                node.connections.append(self.connection)
 
             def log_message(self, *_):
                 pass
@@ -44,6 +47,10 @@ class Node:
 
         class Server(ThreadingHTTPServer):
             request_queue_size, daemon_threads = 128, True
+
+            def process_request(self, request, client_address):
+                node.connections.append(request)        # by the thread that shutdown() waits for: die() misses none
+                super().process_request(request, client_address)
 
             def handle_error(self, request, client_address):
                 pass
@@ -70,12 +77,13 @@ class Node:
 
     def back(self):
         """Another one on the same port, with the same store."""
-        other = Node(self.port, self.holds, self.runs)
-        other.states, other.by_client_key, other.submitted = self.states, self.by_client_key, self.submitted
-        return other
+        return Node(self.port, self.holds, self.runs, before=self)
 
     def next(self):
-        return self.submitted.get(timeout=PATIENCE_S)
+        try:
+            return self.submitted.get(timeout=PATIENCE_S)
+        except queue.Empty:
+            raise AssertionError("nothing new was submitted in %s s; asked: %r" % (PATIENCE_S, self.requests[-20:])) from None
 
     def end(self, job_id, result=None, status=200, **body):
         """With a result, or with an error body and its status."""
@@ -95,15 +103,22 @@ class Node:
         parts = urlsplit(h.path)
         raw = h.rfile.read(int(h.headers.get("Content-Length") or 0))
         self.requests.append((h.command, h.path))
-        if self.drops and self.drops[0] == h.command:       # the answer gets lost, the deed is done
-            self.drops.pop(0)
-            self.answer(parts, h, raw)
+        fault = self.faults.pop(0)[1] if self.faults and self.faults[0][0] == h.command else None
+        if isinstance(fault, int):
+            status, data = fault, b"<html>"
+        elif fault == "unread":
+            status, data = 0, b""
+        else:
+            status, body = self.answer(parts, h, raw)
+            data = json.dumps(body).encode()
+        answer = b"HTTP/1.1 %d X\r\nContent-Type: application/json;charset=utf-8\r\nContent-Length: %d\r\n\r\n%s" % (status, len(data), data)
+        if fault in ("unread", "lost", "half"):
+            h.wfile.write(answer[:-len(data) // 2] if fault == "half" else b"")
+            h.wfile.flush()
             h.close_connection = True
             h.connection.shutdown(socket.SHUT_RDWR)
-            return
-        status, body = self.answer(parts, h, raw)
-        data = json.dumps(body).encode()
-        h.wfile.write(b"HTTP/1.1 %d X\r\nContent-Type: application/json;charset=utf-8\r\nContent-Length: %d\r\n\r\n%s" % (status, len(data), data))
+        else:
+            h.wfile.write(answer)
 
     def answer(self, parts, h, raw):
         if h.headers.get("Authorization") != "Bearer " + KEY:
