@@ -2,28 +2,17 @@
 -- the admin trusts that server. What is unloaded there is asked of the server, and never signalled.
 local helper = require "spec.helper"
 local Instance = require "spec.instance"
+local Notebooks = require "spec.daemon.notebook_node"
 local json = require "t_json"
 local wait_for = helper.wait_for
 
-local PYTHON = "/usr/bin/python3"
-local has_jupyter = os.execute(PYTHON .. " -s -c 'import jupyter_server, ipykernel' 2>/dev/null")
-local is_root = os.execute "[ $(id -u) = 0 ]"
-
-local POOLS = [[ pool "fek" { kernel = python {}, limits = { memory = "256m" }, warm = { min = 0, max = 1 } } ]]
-local MACRO = "kill-idle-notebooks"
-local THREAD = [[
-import threading
-def work():
-    n = 0
-    while True:
-        n = (n * 7 + 1) % 1000003
-threading.Thread(target=work, daemon=True).start()]]
+local PYTHON, is_alive = Notebooks.PYTHON, Notebooks.is_alive
+local has_all = Notebooks.has_jupyter and Notebooks.is_root
 local IDLE_MS = 6000 -- over max_idle
 local USER = "nobody"
 
 describe("notebooks of a server that is only attached to", function()
-	local node, folder, url, started
-	local shipped
+	local node, notebooks, folder, url, started, shipped
 
 	local function sh(command)
 		local p = assert(io.popen(command, "r"))
@@ -57,74 +46,43 @@ describe("notebooks of a server that is only attached to", function()
 		wait_for("the server", function()
 			return os.execute(("curl -sf -o /dev/null -H 'Authorization: token a-token' %s/api/status"):format(url)), helper.read(folder .. "/log")
 		end, 60)
+		notebooks = Notebooks.of { url = url, token = folder .. "/token" }
 		return pid
 	end
 
-	local function client(verb, ...)
-		local out, why = Instance.run_apart { PYTHON, "-s", "spec/daemon/notebook_client.py", url, folder .. "/token", verb, ... }
-		return json.decode(out) or error(verb .. ": " .. out .. why, 2)
-	end
-
 	local function hold(kernel)
-		local words = { PYTHON, "-s", "spec/daemon/notebook_hold.py", url, folder .. "/token", kernel, "300" }
 		local log = folder .. "/hold"
-		run(words, log)
+		run(notebooks:words("notebook_hold.py", kernel, "300"), log)
 		wait_for("the page", function() return (helper.read(log) or ""):find "open" end, 30)
-	end
-
-
-	local function cell(kernel, code)
-		local answer = client("cell", kernel, code, "30")
-		assert.is_nil(answer.error, json.encode(answer))
-		return (answer.text:gsub("\n$", ""))
 	end
 
 	--- Such a server may miss what a new kernel says first, and then calls it starting until somebody speaks to it.
 	local function start(name)
-		local s = client("start", "NB/" .. name .. ".ipynb")
-		assert.truthy(s.kernel, json.encode(s))
+		local kernel = notebooks:start("NB/" .. name .. ".ipynb")
 		wait_for("the server to hear the kernel", function()
-			cell(s.kernel, "here = 7")
-			local k = client("get", "/api/kernels/" .. s.kernel)
+			notebooks:cell(kernel, "here = 7")
+			local k = notebooks:jupyter("get", "/api/kernels/" .. kernel)
 			return k.answer.execution_state == "idle", json.encode(k)
 		end, 30)
-		return s.kernel
+		return kernel
 	end
 
 	--- A cell that is silent for long. Such a server takes the answer to a page's greeting for the state, where that comes after the cell has begun: then
 	--- it is begun anew.
 	local function work(kernel)
 		wait_for("the server to call it busy", function()
-			client("send", kernel, "import time; time.sleep(600)")
-			local function state() return client("get", "/api/kernels/" .. kernel).answer.execution_state end
+			notebooks:send(kernel, "import time; time.sleep(600)")
+			local function state() return notebooks:jupyter("get", "/api/kernels/" .. kernel).answer.execution_state end
 			if state() == "busy" and state() == "busy" then return true end
-			client("post", "/api/kernels/" .. kernel .. "/interrupt", "{}")
+			notebooks:jupyter("post", "/api/kernels/" .. kernel .. "/interrupt", "{}")
 		end, 30)
 	end
 
 	local function attach(to, more)
 		node = Instance.new { config = ('jupyter { attach = "%s", token_file = "%s/token"%s }'):format(to or url, folder, more or ""),
-			policies = { ["10.lua"] = POOLS, ["40-macros.lua"] = shipped } }
+			policies = { ["10.lua"] = Notebooks.POOLS, ["40-macros.lua"] = shipped } }
 		node:start()
-	end
-
-	--- Rows by the name of the notebook; a backend that is not there yet tells none.
-	local function rows(where)
-		local ok, status, list = pcall(node.http, node, "GET", "/api/notebooks" .. (where and "?where=" .. where:gsub("[^%w]", function(c)
-			return ("%%%02X"):format(c:byte())
-		end) or ""))
-		local out = {}
-		for _, r in ipairs(ok and status == 200 and list or {}) do out[r.notebook:match "NB/(.*)%.ipynb"] = r end
-		return out
-	end
-
-	local function await(what, test, seconds)
-		local found
-		wait_for(what, function()
-			found = rows()
-			return test(found), json.encode(found)
-		end, seconds or 60)
-		return found
+		notebooks.node = node
 	end
 
 	local function names(of)
@@ -133,22 +91,6 @@ describe("notebooks of a server that is only attached to", function()
 		table.sort(out)
 		return table.concat(out, " ")
 	end
-
-	local function run_macro(params)
-		local status, answer = node:http("POST", "/api/macros/" .. MACRO, { params = params })
-		assert.are.equal(200, status, json.encode(answer))
-		local state
-		wait_for("the end of the run", function()
-			state = select(2, node:http("GET", "/api/macro-runs/" .. answer.runId))
-			return state.running == false, json.encode(state)
-		end, 90)
-		local _, result = node:http("GET", ("/api/macro-runs/%s/result"):format(answer.runId))
-		local what = {}
-		for _, record in ipairs(result.records or {}) do what[record[1]:match "NB/(.*)%.ipynb"] = record[#record - 1] end
-		return what, result
-	end
-
-	local function is_alive(pid) return os.execute(("kill -0 %d 2>/dev/null"):format(math.tointeger(pid))) == true end
 
 	setup(function() shipped = assert(helper.read "policies/40-macros.lua") end)
 	before_each(function() started = {} end)
@@ -164,17 +106,17 @@ describe("notebooks of a server that is only attached to", function()
 	end)
 
 	it("are judged by their processes: who is idle is unloaded, who works, is connected or kept stays, and nobody goes while the server hangs", function()
-		if not has_jupyter or not is_root then return pending "jupyter_server and ipykernel, and a user of its own for the server, are needed" end
+		if not has_all then return pending "jupyter_server and ipykernel, and a user of its own for the server, are needed" end
 		local server = serve()
 		local kernels = {}
 		for _, name in ipairs { "idle", "busy", "thread", "page", "kept" } do
 			kernels[name] = start(name)
 		end
-		cell(kernels.thread, THREAD)
+		notebooks:cell(kernels.thread, Notebooks.THREAD)
 		work(kernels.busy)
 		hold(kernels.page)
 		attach()
-		local all = await("all to be known", function(r)
+		local all = notebooks:await_named("all to be known", function(r)
 			for _, name in ipairs { "idle", "busy", "thread", "page", "kept" } do
 				if not (r[name] and r[name].silentTime) then return false end
 			end
@@ -182,7 +124,7 @@ describe("notebooks of a server that is only attached to", function()
 		end)
 		for _, name in ipairs { "idle", "kept", "page" } do
 			local r = all[name]
-			assert.are.equal(cell(kernels[name], "import os; print(os.getpid())"), tostring(math.tointeger(r.pid)))
+			assert.are.equal(notebooks:cell(kernels[name], "import os; print(os.getpid())"), tostring(math.tointeger(r.pid)))
 			assert.are.equal(USER, r.user)
 			assert.is_true(r.memoryBytes > 10 << 20 and r.cpuSeconds > 0, json.encode(r))
 		end
@@ -191,54 +133,54 @@ describe("notebooks of a server that is only attached to", function()
 		assert.are.equal(0, status, out .. why)
 
 		-- a child that its cell left behind works for it
-		local before = rows().kept.cpuSeconds
-		cell(kernels.kept, "import subprocess, sys\nchild = subprocess.Popen([sys.executable, '-c', 'while True: pass'])")
-		await("the child to be seen", function(r) return r.kept.cpuSeconds > before + 2 and r.kept.cpuShare > 0.05 and r.kept.state == "idle" end)
-		cell(kernels.kept, "child.kill(); child.wait()")
+		local before = notebooks:named().kept.cpuSeconds
+		notebooks:cell(kernels.kept, "import subprocess, sys\nchild = subprocess.Popen([sys.executable, '-c', 'while True: pass'])")
+		notebooks:await_named("the child to be seen", function(r) return r.kept.cpuSeconds > before + 2 and r.kept.cpuShare > 0.05 and r.kept.state == "idle" end)
+		notebooks:cell(kernels.kept, "child.kill(); child.wait()")
 
-		await("idle, page and kept to be silent", function(r)
+		notebooks:await_named("idle, page and kept to be silent", function(r)
 			return (r.idle.quietTime or 0) > IDLE_MS and (r.page.silentTime or 0) > IDLE_MS and (r.kept.silentTime or 0) > IDLE_MS
 		end, 90)
-		assert.are.equal("idle", names(rows "quiet > 5s and not leased"))
-		assert.are.equal("idle page", names(rows "silent > 5s and not leased"))
+		assert.are.equal("idle", names(notebooks:named "quiet > 5s and not leased"))
+		assert.are.equal("idle page", names(notebooks:named "silent > 5s and not leased"))
 		out = node:ctl("notebooks", "--where", "quiet > 5s")
 		assert.truthy(out:find("NB/idle.ipynb", 1, true) and out:find("NB/kept.ipynb", 1, true), out)
 		assert.is_nil(out:find("NB/busy", 1, true) or out:find("NB/thread", 1, true) or out:find("NB/page", 1, true), out)
 		assert.truthy(out:find("7 h 59 min", 1, true), out) -- how long it is still kept
 
 		-- the next backend knows what this one knew
-		local kept, worked = rows().kept, rows().idle.lastActivity
+		local kept, worked = notebooks:named().kept, notebooks:named().idle.lastActivity
 		node:kill "backend"
-		await("the next backend to know them", function(r) return r.kept and r.kept.quietTime and r.idle and (r.idle.quietTime or 0) > IDLE_MS end, 90)
-		local now = rows()
+		notebooks:await_named("the next backend to know them", function(r) return r.kept and r.kept.quietTime and r.idle and (r.idle.quietTime or 0) > IDLE_MS end, 90)
+		local now = notebooks:named()
 		assert.are.same({ kept.leasedUntil, kept.pid, kept.startedAt, worked }, { now.kept.leasedUntil, now.kept.pid, now.kept.startedAt, now.idle.lastActivity })
 
-		local what, result = run_macro { max_idle = "5s", simulate = false }
+		local what, _, result = notebooks:unload { max_idle = "5s", simulate = false }
 		assert.are.same({ idle = "unloaded", busy = "kept", thread = "kept", page = "kept", kept = "kept" }, what, json.encode(result))
 		wait_for("its process to be gone", function() return not is_alive(all.idle.pid) end, 20)
-		what, result = run_macro { max_idle = "5s", spare_connected = false, simulate = false }
+		what, _, result = notebooks:unload { max_idle = "5s", spare_connected = false, simulate = false }
 		assert.are.same({ busy = "kept", thread = "kept", page = "unloaded", kept = "kept" }, what, json.encode(result))
-		assert.are.equal("busy kept thread", names(rows()))
-		assert.are.equal("7", cell(kernels.kept, "here"))
+		assert.are.equal("busy kept thread", names(notebooks:named()))
+		assert.are.equal("7", notebooks:cell(kernels.kept, "here"))
 
 		-- a server that hangs: nobody is known, nobody goes, and no signal stands in for it
 		os.execute("kill -STOP " .. server)
-		await("nobody to be known", function(r) return r.kept and r.kept.state == "unknown" end)
-		what, result = run_macro { max_idle = "1ms", max_age = "1ms", spare_busy = false, spare_connected = false, spare_leased = false, simulate = false }
+		notebooks:await_named("nobody to be known", function(r) return r.kept and r.kept.state == "unknown" end)
+		what, _, result = notebooks:unload { max_idle = "1ms", max_age = "1ms", spare_busy = false, spare_connected = false, spare_leased = false, simulate = false }
 		assert.are.same({ busy = "skipped", thread = "skipped", kept = "skipped" }, what, json.encode(result))
 		local refused, said = node:http("DELETE", "/api/notebooks/" .. kernels.thread)
 		assert.are.equal(503, refused, json.encode(said))
-		for _, r in pairs(rows()) do assert.is_true(is_alive(all[r.notebook:match "NB/(.*)%.ipynb"].pid)) end
+		for _, r in pairs(notebooks:named()) do assert.is_true(is_alive(all[r.notebook:match "NB/(.*)%.ipynb"].pid)) end
 		os.execute("kill -CONT " .. server)
-		await("them to be known again", function(r) return r.kept and r.kept.quietTime end)
+		notebooks:await_named("them to be known again", function(r) return r.kept and r.kept.quietTime end)
 
 		-- its process is gone, and the server goes on telling of it
 		os.execute("kill -9 " .. math.tointeger(all.kept.pid))
-		local dead = await("it to be dead", function(r) return r.kept and r.kept.state == "dead" end).kept
+		local dead = notebooks:await_named("it to be dead", function(r) return r.kept and r.kept.state == "dead" end).kept
 		assert.are.same({}, { dead.pid, dead.quietTime, dead.silentTime, dead.memoryBytes })
 		out, why, status = node:ctl("unload", "NB/kept")
 		assert.are.equal(0, status, out .. why)
-		found = rows() -- the order of before may have reached the server when it woke
+		found = notebooks:named() -- the order of before may have reached the server when it woke
 		assert.is_nil(found.kept)
 		assert.truthy(found.busy)
 
@@ -252,10 +194,10 @@ describe("notebooks of a server that is only attached to", function()
 	end)
 
 	it("are not taken for idle by a process that only pretends to be theirs, nor where two claim to be", function()
-		if not has_jupyter or not is_root then return pending "jupyter_server and ipykernel, and a user of its own for the server, are needed" end
+		if not has_all then return pending "jupyter_server and ipykernel, and a user of its own for the server, are needed" end
 		serve()
 		local one, two = start "one", start "two"
-		local pid = cell(one, "import os; print(os.getpid())")
+		local pid = notebooks:cell(one, "import os; print(os.getpid())")
 		local function pretend(kernel) return { "/bin/sh", "-c", "while sleep 1; do :; done", "/tmp/kernel-" .. kernel .. ".json" } end
 		run(pretend(one)) -- another user's
 		run(as_user(pretend(two)))
@@ -264,17 +206,17 @@ describe("notebooks of a server that is only attached to", function()
 			url:match "%d+$" }, folder .. "/listener")
 		wait_for("the other listener", function() return (helper.read(folder .. "/listener") or ""):find "open" end, 30)
 		attach()
-		local found = await("the first to be known", function(r) return r.one and r.one.quietTime and r.two and r.two.state == "idle" end)
+		local found = notebooks:await_named("the first to be known", function(r) return r.one and r.one.quietTime and r.two and r.two.state == "idle" end)
 		assert.are.equal(pid, tostring(math.tointeger(found.one.pid)))
 		assert.are.same({ "idle", "" }, { found.two.state, found.two.user })
 		assert.is_nil(found.two.pid or found.two.quietTime or found.two.silentTime or found.two.startedAt)
-		local what, result = run_macro { max_idle = "1ms", max_age = "1ms", spare_busy = false, spare_connected = false, simulate = false }
+		local what, _, result = notebooks:unload { max_idle = "1ms", max_age = "1ms", spare_busy = false, spare_connected = false, simulate = false }
 		assert.are.same({ one = "unloaded", two = "skipped" }, what, json.encode(result))
-		assert.are.equal("two", names(rows()))
+		assert.are.equal("two", names(notebooks:named()))
 	end)
 
 	it("that run elsewhere are not idle, unless the admin trusts their server", function()
-		if not has_jupyter or not is_root then return pending "jupyter_server and ipykernel, and a user of its own for the server, are needed" end
+		if not has_all then return pending "jupyter_server and ipykernel, and a user of its own for the server, are needed" end
 		serve()
 		local idle, busy = start "idle", start "busy"
 		work(busy)
@@ -284,21 +226,19 @@ describe("notebooks of a server that is only attached to", function()
 		local far = "http://127.0.0.1:" .. helper.read(file):match "%d+"
 
 		attach(far)
-		local found = await("them to be told", function(r) return r.idle and r.idle.state == "idle" and r.busy and r.busy.state == "busy" end)
+		local found = notebooks:await_named("them to be told", function(r) return r.idle and r.idle.state == "idle" and r.busy and r.busy.state == "busy" end)
 		assert.is_nil(found.idle.pid or found.idle.quietTime or found.idle.silentTime or found.idle.memoryBytes)
-		local what, result = run_macro { max_idle = "1ms", max_age = "1ms", spare_busy = false, spare_connected = false, simulate = false }
+		local what, _, result = notebooks:unload { max_idle = "1ms", max_age = "1ms", spare_busy = false, spare_connected = false, simulate = false }
 		assert.are.same({ idle = "skipped", busy = "skipped" }, what, json.encode(result))
 		node:remove()
 
 		attach(far, ', trust = "activity"')
-		found = await("what its server says to count", function(r) return r.idle and (r.idle.quietTime or 0) > IDLE_MS and r.busy.silentTime end)
+		found = notebooks:await_named("what its server says to count", function(r) return r.idle and (r.idle.quietTime or 0) > IDLE_MS and r.busy.silentTime end)
 		assert.are.equal(0, math.tointeger(found.busy.silentTime))
-		local worked = found.idle.lastActivity
-		cell(idle, "2")
-		await("a cell to count", function(r) return r.idle.lastActivity > worked end)
-		await("it to be idle again", function(r) return (r.idle.quietTime or 0) > IDLE_MS end)
-		what, result = run_macro { max_idle = "5s", simulate = false }
+		notebooks:work("idle", idle, "2")
+		notebooks:await_named("it to be idle again", function(r) return (r.idle.quietTime or 0) > IDLE_MS end)
+		what, _, result = notebooks:unload { max_idle = "5s", simulate = false }
 		assert.are.same({ idle = "unloaded", busy = "kept" }, what, json.encode(result))
-		assert.are.equal("busy", names(rows()))
+		assert.are.equal("busy", names(notebooks:named()))
 	end)
 end)
