@@ -359,7 +359,11 @@ export function Table<T>(p: TableProps<T>) {
 					);
 				})}
 			</div>
-			{p.items.length === 0 && p.empty}
+			{p.items.length === 0 && (
+				<div role="row">
+					<div role="gridcell">{p.empty}</div>
+				</div>
+			)}
 		</div>
 	);
 }
