@@ -3,6 +3,7 @@ import concurrent.futures
 import contextlib
 import functools
 import importlib
+import itertools
 import json
 import os
 import subprocess
@@ -11,7 +12,7 @@ import tempfile
 import threading
 import time
 
-from client_fake_node import KEY, Node
+from client_fake_node import FAULTS, KEY, Node
 from fake_backend import ROOT, run_checks, wait_for
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -269,6 +270,26 @@ def it_survives_restarts():
             assert other.submitted.empty(), other.submitted.get()
 
 
+def it_survives_faults():
+    """goes on whatever happens to a request: unread, its answer lost or cut in half, answered by a proxy; and submits nothing twice"""
+    for method, fault in itertools.product(("POST", "GET"), FAULTS):
+        with node() as (n, ex):
+            n.faults[:] = [(method, fault)]
+            f = ex.submit(tasks.add, 1)
+            same((f.id, method, fault), (n.next()["jobId"], method, fault))
+            wait_for("the fault", lambda n=n: not n.faults)
+            n.end(f.id, [method, fault])
+            same(f.result(20), [method, fault])
+            assert n.submitted.empty(), n.submitted.get()
+
+
+def it_takes_no_page_for_a_job():
+    """raises where something else than a node answers a submit, instead of waiting for ever"""
+    with node() as (n, ex):
+        n.faults[:] = [("POST", 200)]
+        raises(dss.DssError, lambda: ex.submit(tasks.add, 1), "names no job", n.url, "<html>")
+
+
 def it_gives_up():
     """gives up after its patience and says that the task may go on"""
     patience, dss.PATIENCE_S = dss.PATIENCE_S, 0.2
@@ -347,9 +368,10 @@ def it_survives_forks():
     """works in a forked child, too"""
     with node(runs=run_here) as (_, ex):
         same(ex.submit(tasks.add, 1).result(20), 2)
-        pid = os.fork()
-        if pid == 0:
-            os._exit(0 if ex.submit(tasks.add, 2).result(20) == 3 else 1)
+        with ex._node._lock:        # as another thread may hold it in that moment
+            pid = os.fork()
+            if pid == 0:
+                os._exit(0 if ex.submit(tasks.add, 2).result(20) == 3 else 1)
         same(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 0)
         same(ex.submit(tasks.add, 3).result(20), 4)
 

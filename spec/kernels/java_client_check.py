@@ -132,6 +132,13 @@ def it_survives_faults():
         assert n.submitted.empty(), n.submitted.get()
 
 
+def it_takes_no_page_for_a_job():
+    """fails where something else than a node answers a submit, instead of waiting for ever"""
+    with Node() as n:
+        n.faults[:] = [("POST", 200)]
+        same(lines(submit(n.url, "fail")), ["java.io.IOException: unable to submit to %s: the answer names no job: <html>" % n.url])
+
+
 def it_refuses():
     """refuses a lambda, and names the setting that is missing, never the key"""
     said(submit("http://127.0.0.1:1", "lambda"), "another process cannot find it")

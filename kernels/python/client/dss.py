@@ -29,6 +29,7 @@ import sys
 import sysconfig
 import threading
 import time
+import weakref
 from urllib.parse import quote, urlsplit
 
 __all__ = ["submit", "map", "attach", "DssExecutor", "DssFuture", "DssError", "DssRefused", "DssUnreachable", "TaskFailed", "TaskCancelled",
@@ -46,6 +47,7 @@ DEPTH = 200                     # of lists and dicts in an argument
 OPTIONS = {"pool": "pool", "limits": "limits", "timeout_ms": "timeoutMs", "retries": "retries", "priority": "priority", "tags": "tags",
            "title": "title", "project": "project", "user": "user"}
 LOST = (OSError, http.client.HTTPException)
+AWAY = (502, 503, 504)          # a proxy's word for a backend that is away, and the backend's own while it begins or ends
 
 
 # --- what the kernel's module has, too ---
@@ -234,7 +236,12 @@ class Node:
             raise DssError("unable to use this key: it has blanks or strange characters")
         self.address()          # says what is wrong now, not at the first request
         self._idle, self._lock = [], threading.Lock()
-        os.register_at_fork(after_in_child=self._idle.clear)
+        mine = weakref.ref(self)
+        os.register_at_fork(after_in_child=lambda: mine() and mine()._begin_anew())
+
+    def _begin_anew(self):
+        """In a forked child: the connections are the parent's, and a thread that held the lock did not come along."""
+        self._idle, self._lock = [], threading.Lock()
 
     def __repr__(self):
         return "<DSS node at %s>" % (self._url or self._home)
@@ -306,6 +313,8 @@ class Node:
         c.is_used = True
         if len(data) > ANSWER_BYTES:
             raise DssError("the answer is over %d bytes" % ANSWER_BYTES)
+        if answer.length:           # read(amount) does not tell that the node went in the middle of it
+            raise http.client.IncompleteRead(data, answer.length)
         try:
             body = json.loads(data) if data else {}
         except ValueError:
@@ -323,9 +332,9 @@ class Node:
                 self.send(c, method, path, body)
                 status, said = self.receive(c)
                 self.keep(c)
-                if status != 503:
+                if status not in AWAY:
                     return self.check(status, said)
-                why = said.get("message") or "status 503"
+                why = said.get("message") or "status %d" % status
             except (*LOST, DssUnreachable) as e:
                 if c is not None:
                     c.close()
@@ -555,7 +564,7 @@ class Poller:
             self._lose(c, f, now, e)
             return
         self._node.keep(c)
-        if status in (502, 503, 504):
+        if status in AWAY:
             self._lose(None, f, now, body.get("message") or "status %d" % status)
             return
         self._lost_at = None
@@ -642,7 +651,8 @@ class DssExecutor(concurrent.futures.Executor):
         if said.get("jobId"):
             return self._follow(str(said["jobId"]))
         future = DssFuture(self._node, self._poller, None)
-        future.take(200, said)          # done at once
+        if not future.take(200, said):  # else done at once
+            raise DssError("unable to submit to %r: its answer names no job: %.500s" % (self._node, said.get("message") or said))
         return future
 
     def _follow(self, job_id):

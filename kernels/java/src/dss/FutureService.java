@@ -158,8 +158,8 @@ public final class FutureService {
 					ask("DELETE", "/api/futures/" + future.id, null, System.nanoTime(), FIRST_PAUSE_MS);
 				else
 					poll(future, resultType, 10);
-			} else {
-				take(future, resultType, answer);
+			} else if (!take(future, resultType, answer)) {
+				future.completeExceptionally(new IOException("unable to submit to " + url + ": the answer names no job: " + text(answer.body, "message")));
 			}
 		});
 		return future;
