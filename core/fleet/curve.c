@@ -9,6 +9,7 @@
 
 #define NO_MEMORY_KB UINT32_MAX
 #define NO_SHARE     UINT16_MAX
+#define NOT_READ     ((int64_t)-1)
 #define HOLD_MS      15000 /* who is read seldom is read each 10 s: up to then the last value stands */
 #define APART_MS     400   /* two readings closer together tell no share */
 #define LIFE_FIRST   16    /* room for steps, at first */
@@ -289,42 +290,51 @@ static struct step life_at(const struct curve *c, int64_t i)
 	return i < (int64_t)c->nlife ? c->life[i] : nothing;
 }
 
-static void put_memory(struct buf *out, const struct steps *s)
+static int64_t memory_of(const struct step *s)
 {
-	uint32_t last = NO_MEMORY_KB;
-	int64_t hole = 0;
-	jtext_member(out, "memoryBytes");
+	return s->memory_kb == NO_MEMORY_KB ? NOT_READ : s->memory_kb;
+}
+
+static int64_t share_of(const struct step *s)
+{
+	return s->share_centi == NO_SHARE ? NOT_READ : s->share_centi;
+}
+
+static void put_bytes(struct buf *out, int64_t kb)
+{
+	jtext_put_int(out, kb * 1024);
+}
+
+static void put_share(struct buf *out, int64_t centi)
+{
+	buf_printf(out, "%d.%02d", (int)(centi / 100), (int)(centi % 100));
+}
+
+/* A value for each step: where none was read the last one, while it holds. */
+static void put_values(struct buf *out, const char *name, const struct steps *s, int64_t (*value_of)(const struct step *),
+		       void (*put)(struct buf *out, int64_t value))
+{
+	int64_t last = NOT_READ, hole = 0;
+	jtext_member(out, name);
 	buf_putc(out, '[');
 	for (int64_t i = 0; i < s->n; i++) {
-		uint32_t kb = s->at(s->c, s->from + i).memory_kb;
-		hole = kb == NO_MEMORY_KB ? hole + 1 : 0;
-		last = kb != NO_MEMORY_KB ? kb : hole > s->held ? NO_MEMORY_KB : last;
+		struct step step = s->at(s->c, s->from + i);
+		int64_t value = value_of(&step);
+		hole = value == NOT_READ ? hole + 1 : 0;
+		last = value != NOT_READ ? value : hole > s->held ? NOT_READ : last;
 		jtext_next(out);
-		if (last == NO_MEMORY_KB)
+		if (last == NOT_READ)
 			buf_puts(out, "null");
 		else
-			jtext_put_int(out, (int64_t)last * 1024);
+			put(out, last);
 	}
 	buf_putc(out, ']');
 }
 
-static void put_share(struct buf *out, const struct steps *s)
+static void put_steps(struct buf *out, const struct steps *s)
 {
-	uint16_t last = NO_SHARE;
-	int64_t hole = 0;
-	jtext_member(out, "cpuShare");
-	buf_putc(out, '[');
-	for (int64_t i = 0; i < s->n; i++) {
-		uint16_t centi = s->at(s->c, s->from + i).share_centi;
-		hole = centi == NO_SHARE ? hole + 1 : 0;
-		last = centi != NO_SHARE ? centi : hole > s->held ? NO_SHARE : last;
-		jtext_next(out);
-		if (last == NO_SHARE)
-			buf_puts(out, "null");
-		else
-			buf_printf(out, "%d.%02d", last / 100, last % 100);
-	}
-	buf_putc(out, ']');
+	put_values(out, "memoryBytes", s, memory_of, put_bytes);
+	put_values(out, "cpuShare", s, share_of, put_share);
 }
 
 bool curves_put_recent(const struct curves *all, const char *process, int points, int64_t mono_ms, int64_t wall_ms, struct buf *out)
@@ -342,8 +352,7 @@ bool curves_put_recent(const struct curves *all, const char *process, int points
 	jtext_text(out, "id", c->process);
 	jtext_int(out, "stepMs", CURVE_RECENT_MS);
 	jtext_int(out, "fromAt", wall_ms - (mono_ms - s.from * CURVE_RECENT_MS));
-	put_memory(out, &s);
-	put_share(out, &s);
+	put_steps(out, &s);
 	buf_putc(out, '}');
 	return true;
 }
@@ -358,8 +367,7 @@ bool curves_put_life(const struct curves *all, const char *process, int64_t mono
 	jtext_text(out, "id", c->process);
 	jtext_int(out, "stepMs", c->life_ms);
 	jtext_int(out, "fromAt", wall_ms - (mono_ms - c->first_mono_ms));
-	put_memory(out, &s);
-	put_share(out, &s);
+	put_steps(out, &s);
 	jtext_some_int(out, "limitBytes", c->limit_bytes > 0 ? c->limit_bytes : -1);
 	jtext_some_int(out, "peakBytes", c->now.peak_bytes);
 	buf_putc(out, '}');
