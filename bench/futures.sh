@@ -21,11 +21,7 @@ note() { # series, "p50 p99 rate"
 	echo "$3" >>"$work/$1.p99"
 	echo "$4" >>"$work/$1.rate"
 }
-load() { # mode, body, connections, count
-	"$bin/futures_load" "$1" "$port" "$node/config/admin.key" "$work/$2.json" "$3" "$4"
-}
 requests() { wrk -t1 -c64 -d"${BENCH_WRK_S:-3}" "$@" | awk '/^Requests\/sec/ { print $2 }'; }
-body() { printf '%s\n' "$2" >"$work/$1.json"; }
 body echo '{"type":"python","pool":"bench","payload":{"callable":"stats:echo","args":[42]}}'
 body clock '{"type":"python","pool":"bench","payload":{"callable":"time:monotonic"}}'
 node_await 2

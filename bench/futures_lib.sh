@@ -45,6 +45,15 @@ node_await() {
 		sleep 0.1
 	done
 }
+# node_await_busy N TENTHS: that many kernels of one pool are at work.
+node_await_busy() {
+	tries=0
+	until ask "http://127.0.0.1:$port/api/pools" | grep -q "\"busy\":$1,"; do
+		tries=$((tries + 1))
+		[ $tries -lt "$2" ] || bench_fail "not all of $1 kernels are at work: $(ask "http://127.0.0.1:$port/api/pools")"
+		sleep 0.1
+	done
+}
 
 node_begin() {
 	{
@@ -56,6 +65,13 @@ node_begin() {
 		done
 	} >"$work/pools"
 	node_start node <"$work/pools"
+}
+
+# --- tasks ---
+
+body() { printf '%s\n' "$2" >"$work/$1.json"; } # name, JSON
+load() { # mode, body, connections, count
+	"$bin/futures_load" "$1" "$port" "$node/config/admin.key" "$work/$2.json" "$3" "$4"
 }
 
 # Runs one task; prints the path of its state in the public API.
@@ -79,12 +95,7 @@ many_begin() {
 many_tasks() {
 	body tiny '{"type":"command","pool":"tiny","payload":{"argv":["true"]}}'
 	load submit tiny 32 "$1" >/dev/null
-	tries=0
-	until ask "http://127.0.0.1:$port/api/pools" | grep -q "\"busy\":$1,"; do
-		tries=$((tries + 1))
-		[ $tries -lt 600 ] || bench_fail "not all of $1 kernels are at work: $(ask "http://127.0.0.1:$port/api/pools")"
-		sleep 0.1
-	done
+	node_await_busy "$1" 600
 	sleep 2
 }
 pss_kb() { awk '/^Pss:/ { s += $2 } END { print s + 0 }' "/proc/$1/smaps_rollup"; }

@@ -13,10 +13,6 @@ work_begin
 bench_name=jobs
 command -v java >/dev/null || bench_fail "there is no JVM for job kernels"
 
-load() { # mode, body, connections, count
-	"$bin/futures_load" "$1" "$port" "$node/config/admin.key" "$work/$2.json" "$3" "$4"
-}
-body() { printf '%s\n' "$2" >"$work/$1.json"; }
 pool() { # warm, further text
 	printf 'pool "jek" { kernel = java { main = "DSSJobKernelMain", heap = "64m" }, limits = { memory = "256m" }, %s }\n' "$1"
 }

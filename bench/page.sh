@@ -11,15 +11,11 @@ rounds=${BENCH_ROUNDS:-3}
 seconds=${BENCH_PAGE_S:-10}
 work_begin
 
-body() { printf '%s\n' "$2" >"$work/$1.json"; }
-load() { "$bin/futures_load" "$1" "$port" "$node/config/admin.key" "$work/$2.json" "$3" "$4"; }
-
-cpu_us_of() { cat "/proc/$1"/task/*/schedstat | awk '{ n += $1 } END { printf "%d", n / 1000 }'; }
 # per cent of a core, of the backend, over $seconds
 backend_share() {
-	b=$(cpu_us_of "$backend") t=$(date +%s%N)
+	b=$(cpu_us "$backend") t=$(date +%s%N)
 	sleep "$seconds"
-	b1=$(cpu_us_of "$backend") t1=$(date +%s%N)
+	b1=$(cpu_us "$backend") t1=$(date +%s%N)
 	awk -v us=$((b1 - b)) -v ns=$((t1 - t)) 'BEGIN { printf "%.2f\n", 100 * us * 1000 / ns }'
 }
 
@@ -51,12 +47,7 @@ node_start page <"$work/pool"
 trap 'unfollow; node_end; work_end; [ -z "${prefix:-}" ] || rm -rf "$prefix"' EXIT
 body tiny '{"type":"command","pool":"tiny","title":"a task that stays","payload":{"argv":["true"]}}'
 load submit tiny 32 $((rows + waiting)) >/dev/null
-tries=0
-until ask "http://127.0.0.1:$port/api/pools" | grep -q "\"busy\":$rows,"; do
-	tries=$((tries + 1))
-	[ $tries -lt 3000 ] || bench_fail "not all of $rows kernels are at work: $(ask "http://127.0.0.1:$port/api/pools")"
-	sleep 0.1
-done
+node_await_busy "$rows" 3000
 backend=$(node_pid backend)
 sleep 5
 
