@@ -1,6 +1,6 @@
 // board: what the stream told, as signals. Rows are replaced, never changed; numbers have a map of their own, since they change each second.
 // `tick` moves once per message of the board: who draws many rows watches it and reads the maps.
-import { computed, effect, signal } from "@preact/signals";
+import { batch, computed, effect, signal } from "@preact/signals";
 import { key, logOut } from "../lib/session";
 import { connect, type Client } from "../stream/client";
 import type { Fact, Hello, Kind, Link, NodeNow, Numbers, Pool, Row, Told, Topic } from "../stream/protocol";
@@ -59,8 +59,15 @@ export function onFact(fn: (f: Fact) => void): () => void {
 	return () => void factFns.delete(fn);
 }
 
-function hear(m: Told): void {
-	heardAt.value = Date.now();
+/** What came at once changes at once. */
+function hear(told: Told[]): void {
+	batch(() => {
+		heardAt.value = Date.now();
+		told.forEach(take);
+	});
+}
+
+function take(m: Told): void {
 	switch (m.t) {
 		case "link":
 			link.value = m.link;

@@ -1,6 +1,6 @@
 // client: a tab's end of the stream: over the shared worker, so that a browser has one stream however many tabs are open; where there are no
 // shared workers, a stream of the tab's own.
-import { Source } from "./source";
+import { Source, type Hear } from "./source";
 import type { Asked, Told } from "./protocol";
 
 export interface Client {
@@ -8,13 +8,12 @@ export interface Client {
 	close(): void;
 }
 
-
-function overWorker(key: string, hear: (m: Told) => void): Client {
+function overWorker(key: string, hear: Hear): Client {
 	const worker = new SharedWorker(new URL(WORKER_URL, location.href), { type: "module", name: "dss-stream" });
 	const say = (a: Asked) => worker.port.postMessage(a);
 	let own: Client | undefined;
 	worker.onerror = () => (own ??= overSource(key, hear)); // its script did not load
-	worker.port.onmessage = (e: MessageEvent<Told>) => hear(e.data);
+	worker.port.onmessage = (e: MessageEvent<Told[]>) => hear(e.data);
 	worker.port.start();
 	say({ a: "open", key });
 	const leave = () => say({ a: "close" });
@@ -33,13 +32,13 @@ function overWorker(key: string, hear: (m: Told) => void): Client {
 	};
 }
 
-function overSource(key: string, hear: (m: Told) => void): Client {
+function overSource(key: string, hear: Hear): Client {
 	const source = new Source(key, location.origin);
 	source.add(hear);
 	return { retry: () => source.retry(), close: () => source.remove(hear) };
 }
 
-export function connect(key: string, hear: (m: Told) => void): Client {
+export function connect(key: string, hear: Hear): Client {
 	const client = typeof SharedWorker === "undefined" ? overSource(key, hear) : overWorker(key, hear);
 	const retry = () => client.retry();
 	addEventListener("online", retry);

@@ -6,8 +6,13 @@ import type { BoardMessage, Fact, Hello, Link, NodeNow, Numbers, Pool, Row, Told
 const BACK_OFF_MS = [300, 500, 1000, 2000, 4000, 8000];
 const SILENCE_MS = 40_000; // the server says something each 15 s
 
+/** What came at once is told at once: who draws it draws one time. */
+export type Hear = (told: Told[]) => void;
+
 export class Source {
-	private readonly hears = new Set<(m: Told) => void>();
+	private readonly hears = new Set<Hear>();
+	/** what the piece of the stream that is read now told */
+	private gathered: Told[] | undefined;
 	private link: Link = { state: "connecting", since: Date.now() };
 	private hello?: Hello;
 	private readonly rows = new Map<string, Row>();
@@ -26,18 +31,19 @@ export class Source {
 	constructor(private readonly key: string, private readonly base: string) {}
 
 	/** Tells `fn` all that is known, then what happens. */
-	add(fn: (m: Told) => void): void {
+	add(fn: Hear): void {
 		this.hears.add(fn);
-		fn({ t: "link", link: this.link });
-		if (this.hello) fn({ t: "hello", hello: this.hello });
-		if (this.rev) fn({ t: "board", board: { rev: this.rev, whole: true, rows: [...this.rows.values()], numbers: [...this.numbers.values()] } });
-		if (this.node) fn({ t: "node", node: this.node });
-		if (this.pools) fn({ t: "pools", pools: this.pools });
+		const told: Told[] = [{ t: "link", link: this.link }];
+		if (this.hello) told.push({ t: "hello", hello: this.hello });
+		if (this.rev) told.push({ t: "board", board: { rev: this.rev, whole: true, rows: [...this.rows.values()], numbers: [...this.numbers.values()] } });
+		if (this.node) told.push({ t: "node", node: this.node });
+		if (this.pools) told.push({ t: "pools", pools: this.pools });
+		fn(told);
 		if (!this.running && !this.timer && this.link.state !== "refused") void this.run();
 	}
 
 	/** The last one that leaves ends the stream. */
-	remove(fn: (m: Told) => void): void {
+	remove(fn: Hear): void {
 		this.hears.delete(fn);
 		if (this.hears.size === 0) this.stop();
 	}
@@ -63,7 +69,19 @@ export class Source {
 	}
 
 	private tell(m: Told): void {
-		for (const fn of this.hears) fn(m);
+		if (this.gathered) this.gathered.push(m);
+		else for (const fn of this.hears) fn([m]);
+	}
+
+	/** Takes a piece of the stream; what it tells goes out in one. */
+	private feed(parser: SseParser, text: string): void {
+		const told: Told[] = (this.gathered = []);
+		try {
+			parser.feed(text);
+		} finally {
+			this.gathered = undefined;
+			if (told.length) for (const fn of this.hears) fn(told);
+		}
 	}
 
 	private setLink(link: Link): void {
@@ -110,7 +128,7 @@ export class Source {
 			const { value, done } = await reader.read();
 			if (done || abort.signal.aborted) return;
 			this.guard(abort);
-			parser.feed(decoder.decode(value, { stream: true }));
+			this.feed(parser, decoder.decode(value, { stream: true }));
 		}
 	}
 

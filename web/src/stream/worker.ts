@@ -1,6 +1,6 @@
 // worker: one stream for all tabs of a browser, by key. A tab's port opens with its key; it is forgotten once the tab says so or is gone.
-import { Source } from "./source";
-import type { Asked, Told } from "./protocol";
+import { Source, type Hear } from "./source";
+import type { Asked } from "./protocol";
 
 declare const self: SharedWorkerGlobalScope & { location: Location };
 
@@ -10,7 +10,7 @@ self.onconnect = (e: MessageEvent) => {
 	const port = e.ports[0]!;
 	let source: Source | undefined;
 	let openedKey = "";
-	const hear = (m: Told) => port.postMessage(m);
+	const hear: Hear = (told) => port.postMessage(told);
 	const close = () => {
 		source?.remove(hear);
 		if (source?.isUnheard) sources.delete(openedKey);

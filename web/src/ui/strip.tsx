@@ -1,7 +1,7 @@
 // strip: the node's memory as one stacked strip, what is ours beside what the rest of the machine uses, with the marks of budget and reserve; its
 // legend says how much each is, and filters.
-import { signal } from "@preact/signals";
-import { useEffect } from "preact/hooks";
+import "../style/strip.css";
+import { effect, signal } from "@preact/signals";
 import { bytes } from "../lib/format";
 import { node } from "../state/board";
 import type { NodeNow } from "../stream/protocol";
@@ -20,6 +20,11 @@ interface Part {
 const CPU_POINTS = 60;
 /** processor time of the machine, one value a message */
 const busyCores = signal<(number | null)[]>([]);
+// Not once it is drawn: it would be drawn twice.
+effect(() => {
+	const n = node.value;
+	busyCores.value = n ? [...busyCores.peek(), n.cpuShare ?? null].slice(-CPU_POINTS) : [];
+});
 
 export function partsOf(n: NodeNow): Part[] {
 	const ours = n.services + n.warm + n.busy + n.notebooks + n.webapps;
@@ -60,9 +65,6 @@ function Bar({ n, parts, total }: { n: NodeNow; parts: Part[]; total: number }) 
 
 export function Strip({ isOn, onFilter }: { isOn: (where: string) => boolean; onFilter: (where: string) => void }) {
 	const n = node.value;
-	useEffect(() => {
-		if (n) busyCores.value = [...busyCores.peek(), n.cpuShare ?? null].slice(-CPU_POINTS);
-	}, [n]);
 	if (!n) return <div class="strip" aria-busy="true" />;
 	const parts = partsOf(n);
 	const total = n.totalBytes ?? parts.reduce((sum, p) => sum + p.bytes, 0);
