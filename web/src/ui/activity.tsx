@@ -1,4 +1,5 @@
 // activity: what of one's own runs and waits, from the title bar: abort, unload, keep; and what of it ended lately. Key "m".
+import "../style/activity.css";
 import { useComputed, useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { get } from "../lib/api";

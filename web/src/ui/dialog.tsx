@@ -1,4 +1,5 @@
 // dialog: a modal question over the browser's own <dialog>: it holds the focus, and Escape leaves it.
+import "../style/dialog.css";
 import type { ComponentChildren } from "preact";
 import { useEffect, useId, useRef } from "preact/hooks";
 import { Button } from "./basics";

@@ -1,4 +1,5 @@
 // ends: the question before something is ended: exactly what ends and what is lost, one button, what became of each.
+import "../style/ends.css";
 import { useComputed, useSignal } from "@preact/signals";
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import { ApiError } from "../lib/api";

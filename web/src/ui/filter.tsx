@@ -1,4 +1,5 @@
 // filter: a box for the policies' filter language, with what may stand at the cursor in a menu under it and what is wrong with a caret at its place.
+import "../style/filter.css";
 import { useSignal } from "@preact/signals";
 import { useEffect, useId, useRef } from "preact/hooks";
 import { plain } from "../lib/format";

@@ -1,6 +1,7 @@
 // table: a grid of any number of rows of which only those in sight are drawn. Sorting, choosing and folding are its owner's: it shows and tells.
 // Keyboard: arrows, Page, Home, End move; right and left unfold and fold; Enter opens; Space chooses; Shift with an arrow chooses on; Escape gives
 // the choice up; / goes to the filter. A row is drawn anew only where it, its stamp or its place changed.
+import "../style/table.css";
 import { Component, type ComponentChildren, type VNode } from "preact";
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 
