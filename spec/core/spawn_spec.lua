@@ -185,6 +185,7 @@ for _, way in ipairs { "by clone3", "by fork and join" } do
 				os.execute("kill -9 " .. other.pid)
 				ended(other)
 			end)
+			helper.wait_for("it to be another's", function() return t.proc(other.pid).comm == "sleep" end)
 			local script = ("kill -0 %d 2>/dev/null && echo signals; cat /proc/%d/environ >/dev/null 2>&1 && echo looks; sleep 3333 & kill $! && echo own"):format(other.pid, other.pid)
 			local function said(is_apart)
 				return (run(script, described { no_new_privs = true, is_apart = is_apart, uid = is_root and NOBODY or nil, gid = is_root and NOBODY or nil }))
