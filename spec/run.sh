@@ -132,8 +132,9 @@ if [ -n "$has_web" ] && [ -z "$preload" ]; then
 		passed=$((passed + ok)) failed=$((failed + bad)) skipped=$((skipped + pending))
 		if [ "$bad" -eq 0 ]; then echo "ok      spec/web: $ok passed$([ "$pending" -eq 0 ] || echo ", $pending skipped") (${took} s)"; else
 			echo "FAILED  spec/web: $bad failed, $ok passed (${took} s)"
-			show_failure "$out/web"
 		fi
+		if grep -q '^unsteady: ' "$out/web"; then unsteady="$unsteady $(sed -n 's/^unsteady: \([^ ]*\).*/\1/p' "$out/web" | tr '\n' ' ')"; fi
+		if [ "$bad" -gt 0 ] || grep -q '^unsteady: ' "$out/web"; then show_failure "$out/web"; fi
 		;;
 	*)
 		failed=$((failed + 1))

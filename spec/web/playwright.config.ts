@@ -18,7 +18,7 @@ export default defineConfig({
 	forbidOnly: true,
 	fullyParallel: false,
 	workers: 2, // files side by side, each with an instance of its own: they wait more than they work
-	retries: 0,
+	retries: 1, // what fails is run once more with another instance, and told as unsteady if it passes then
 	timeout: 60_000,
 	expect: { timeout: 15_000 },
 	reporter: [["list"], ["json", { outputFile: process.env.DSS_WEB_REPORT ?? "/tmp/dss-web-out/report.json" }]],

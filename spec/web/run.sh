@@ -41,7 +41,12 @@ timeout -k 20 "$limit" web/node_modules/.bin/playwright test -c spec/web --proje
 rc=$?
 [ "$rc" -ne 124 ] || echo "stopped after the limit of $limit s"
 node -e '
-	const { stats, errors } = JSON.parse(require("fs").readFileSync(process.argv[1], "utf8"));
+	const { stats, errors, suites } = JSON.parse(require("fs").readFileSync(process.argv[1], "utf8"));
+	const tell = (s) => {
+		for (const spec of s.specs ?? []) if (spec.tests.some((t) => t.status === "flaky")) console.log(`unsteady: spec/web/${spec.file}:${spec.line} ${spec.title}`);
+		(s.suites ?? []).forEach(tell);
+	};
+	(suites ?? []).forEach(tell);
 	const rc = Number(process.argv[2]), failed = stats.unexpected + (rc !== 0 && stats.unexpected === 0 ? Math.max(1, errors.length) : 0);
 	console.log(`web: ${stats.expected + stats.flaky} passed, ${failed} failed, ${stats.skipped} skipped`);
 	process.exit(failed > 0 ? 1 : 0);
