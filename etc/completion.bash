@@ -16,6 +16,9 @@ _dssctl_task_facts="age alive attempt cause ended exclusive id kernel kind limit
 _dssctl_pool_facts="about alive busy demand failed_starts failure heap id idle kind limit limit_max max name retired running source starting stopping waiting warm_max warm_min"
 _dssctl_notebook_facts="age busy connected connections cpu id kernel lease leased limit memory name notebook peak pid process project quiet sessions share silent spec started state user worked"
 
+# Verbs that have verbs of their own.
+_dssctl_groups="dss key job project webapps notebooks macro policy"
+
 # The word of a filter under the cursor: a fact, or what joins clauses. $1: the verb, $2: what was typed of the filter.
 _dssctl_filter() {
 	local facts last=${2##*[ (\"\']} before
@@ -58,13 +61,11 @@ _dssctl() {
 	program=${program/#\~/$HOME}
 	local run=("$program")
 	[ -n "$verb" ] && run+=("$verb")
-	case "$verb:$sub" in
-	dss:?* | key:?* | job:?* | project:?* | webapps:?* | notebooks:?* | macro:?* | policy:?*) run+=("$sub") ;;
-	esac
+	[ -n "$sub" ] && [[ " $_dssctl_groups " == *" $verb "* ]] && run+=("$sub")
 	if [[ "$cur" == -* ]]; then
 		words=$(_dssctl_words options "${run[@]}")
 		[ -z "$verb" ] && words="-C --json --help --version"
-	elif [ -z "$verb" ] || [ "$verb:$sub" = dss: ] || [ "$verb:$sub" = key: ] || [ "$verb:$sub" = job: ] || [ "$verb:$sub" = webapps: ] || [ "$verb:$sub" = notebooks: ] || [ "$verb:$sub" = macro: ] || [ "$verb:$sub" = policy: ]; then
+	elif [ -z "$verb" ] || { [ -z "$sub" ] && [[ " $_dssctl_groups " == *" $verb "* ]]; }; then
 		words=$(_dssctl_words commands "${run[@]}")
 	elif [ "$verb" = macro ] && { [ "$sub" = run ] || [ "$sub" = show ]; }; then
 		words=$("$program" macros 2>/dev/null | sed -n '2,$s/ .*//p')
