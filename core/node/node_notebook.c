@@ -181,6 +181,11 @@ bool notebook_forget_old(struct notebook_entry *e, int64_t now)
 	return is_old;
 }
 
+bool notebook_is_dead(const struct notebook_entry *e, int64_t now)
+{
+	return !e->k.is_alive && !e->start && now - e->ended_ms >= AGAIN_MS;
+}
+
 /* --- ends --- */
 
 enum notebook_wish notebook_wish_of(const struct notebook_entry *e)

@@ -10,6 +10,7 @@
 #define NOTEBOOK_DIR_MAX 3000
 #define NOTEBOOK_URL_MAX 400
 #define DEAD_KEPT_MS     (int64_t)(7 * 24 * 3600 * 1000) /* how long an owner can read why a kernel has ended */
+#define AGAIN_MS         10000                           /* a crashed kernel is started again by then, or not at all: Jupyter's restarter looks each 3 s */
 
 struct notebook_look;  /* node_notebook_look.c */
 struct notebook_door;  /* node_notebook_door.c */
@@ -97,6 +98,8 @@ int notebook_keep(const struct notebook_entry *e, store_done_fn *fn, void *data)
 void notebook_forget(struct notebook_entry *e); /* row and all */
 /* One that ended so long ago that nobody asks why any more; true: it is freed. Not before the keeper's processes were taken up. */
 bool notebook_forget_old(struct notebook_entry *e, int64_t now);
+/* Its process is gone, and nothing takes its place: the server starts a kernel that has crashed again, some times, each within seconds. */
+bool notebook_is_dead(const struct notebook_entry *e, int64_t now);
 void notebook_set_text(char **to, const char *text);
 /* Whose its box and its place are, where its notebook was moved to another project since; else "". Borrowed. */
 void notebook_born(const struct notebook_entry *e, const char **project, const char **user);

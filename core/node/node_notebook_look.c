@@ -202,8 +202,8 @@ static void judge_kernel(struct notebook_look *l, struct look_kernel *k, const s
 	if (e) {
 		look.cpu_ms = k->cpu_ms;
 		look.started_ms = e->k.started_ms;
-		if (!e->k.is_alive)
-			look.state = IDLE_DEAD; /* whatever the server says: it may go on telling of one that is long gone */
+		if (!e->k.is_alive) /* whatever the server says: it may go on telling of one that is long gone */
+			look.state = notebook_is_dead(e, now) ? IDLE_DEAD : IDLE_STARTING;
 	} else {
 		judge_other(l, k, &look);
 	}

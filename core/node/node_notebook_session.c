@@ -123,7 +123,7 @@ static void fill(struct notebook_look *l, const struct look_session *said, const
 	if (e)
 		notebook_born(e, &out->born_project, &out->born_user);
 	if (e && !e->k.is_alive)
-		out->state = IDLE_DEAD;
+		out->state = notebook_is_dead(e, now) ? IDLE_DEAD : IDLE_STARTING;
 	if (!k)
 		return;
 	if (!e || e->k.is_alive) {
