@@ -13,6 +13,7 @@
 #include "net/digest.h"
 #include "net/json.h"
 #include "sys/fds.h"
+#include "sys/fileset_keep.h"
 
 #define FILE_MODE  0640
 #define SUFFIX     ".lua"
@@ -105,6 +106,8 @@ static enum policy_write_status write_under(struct policy_writer *w, int fd)
 	struct fileset_write how = { &now, &w->want, FILE_MODE, w->kept[0] ? w->kept : NULL };
 	if (status == POLICY_WRITE_DONE && fileset_write(fd, &how, &w->err) < 0)
 		status = POLICY_WRITE_FAILED;
+	else if (status == POLICY_WRITE_DONE && w->kept[0])
+		fileset_drop_kept(fd, SUFFIX, FILESET_KEPT_MOST, w->kept);
 	fileset_fini(&now);
 	return status;
 }

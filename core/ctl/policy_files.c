@@ -17,6 +17,7 @@
 #include "net/json.h"
 #include "sys/fds.h"
 #include "sys/fileset.h"
+#include "sys/fileset_keep.h"
 #include "sys/home.h"
 
 enum { TEXT_MAX = 1024 * 1024 + 1, FILES_MAX = 200, SET_MAX = 64 * 1024 * 1024 };
@@ -357,6 +358,8 @@ static int replace_all(const char *folder, void *data)
 		rc = err_set(&err, "the path of %s is too long", folder);
 	if (rc == 0)
 		rc = fileset_write(fd, &(struct fileset_write){ &now, &want, 0644, stamp }, &err);
+	if (rc == 0 && w->kept[0] != '\0')
+		fileset_drop_kept(fd, ".lua", FILESET_KEPT_MOST, stamp);
 	fileset_fini(&now);
 	fileset_fini(&want);
 	fds_close(&fd);

@@ -3,6 +3,7 @@
  *   write(dir, { name = text, … }, keep | nil, now | nil) → true | nil, why       makes the .lua files of the folder that set; now: what was read of
  *       it before
  *   keep_name(dir) → name
+ *   drop_kept(dir, most[, made]) → how many went             sys/fileset_keep.h
  *   read(dir) → { name = text, … } | nil, why
  *   differ({…}, {…}) → number, names
  */
@@ -10,6 +11,7 @@
 #include <lauxlib.h>
 #include <unistd.h>
 #include "sys/fileset.h"
+#include "sys/fileset_keep.h"
 
 static int fail(lua_State *L, const struct err *err)
 {
@@ -92,14 +94,20 @@ static int lua_differ(lua_State *L)
 	return 2;
 }
 
+static int lua_drop_kept(lua_State *L)
+{
+	int fd = open(luaL_checkstring(L, 1), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	size_t n = fileset_drop_kept(fd, ".lua", (size_t)luaL_checkinteger(L, 2), luaL_optstring(L, 3, NULL));
+	close(fd);
+	lua_pushinteger(L, (lua_Integer)n);
+	return 1;
+}
+
 int luaopen_t_fileset(lua_State *L);
 int luaopen_t_fileset(lua_State *L)
 {
-	static const luaL_Reg words[] = { { "write", lua_write },
-					  { "read", lua_read },
-					  { "differ", lua_differ },
-					  { "keep_name", lua_keep_name },
-					  { NULL, NULL } };
+	static const luaL_Reg words[] = { { "write", lua_write },         { "read", lua_read },           { "differ", lua_differ },
+					  { "keep_name", lua_keep_name }, { "drop_kept", lua_drop_kept }, { NULL, NULL } };
 	luaL_newlib(L, words);
 	return 1;
 }

@@ -58,6 +58,40 @@ describe("a set of files", function()
 		assert.same({ ["a.lua"] = "one", ["b.lua"] = "two" }, fileset.read(dir))
 	end)
 
+	local function kept(...)
+		for _, name in ipairs { ... } do
+			sh("mkdir %s", name)
+			helper.write(("%s/%s/a.lua"):format(dir, name), "old")
+		end
+	end
+
+	it("is kept the last few times: what was kept before goes, the oldest first", function()
+		local day = ".before-20261122-"
+		kept(day .. "081500", day .. "081500-2", day .. "081500-10", day .. "081501", ".before-20251231-235959")
+		assert.equal(0, fileset.drop_kept(dir, 5))
+		assert.equal(2, fileset.drop_kept(dir, 3))
+		assert.equal(("%s081500-10 %s081500-2 %s081501 a.lua b.lua notes.txt"):format(day, day, day), list())
+		-- the one that was just made stays, also where the clock went back meanwhile
+		kept ".before-19700101-000000"
+		assert.equal(2, fileset.drop_kept(dir, 2, ".before-19700101-000000"))
+		assert.equal((".before-19700101-000000 %s081501 a.lua b.lua notes.txt"):format(day), list())
+	end)
+
+	it("is kept where it is somebody's own: a link is not followed, other names and folders with more in them stay", function()
+		local day = ".before-20261122-0815"
+		kept(day .. "01", day .. "02", day .. "03", day .. "04", ".before-mine", ".before-20261122-081501x", ".before")
+		sh "mkdir precious && echo x >precious/a.lua"
+		sh("ln -s precious %s00", day)
+		sh("rm %s01/a.lua && ln -s ../precious/a.lua %s01/a.lua", day, day)
+		sh("mkdir %s02/more.lua", day)
+		sh("echo x >%s03/notes.txt", day)
+		local before = list()
+		assert.equal(1, fileset.drop_kept(dir, 0))
+		assert.equal((before:gsub(" %" .. day:gsub("%-", "%%-") .. "04", "")), list())
+		assert.equal("x\n", helper.read(dir .. "/precious/a.lua"))
+		assert.equal("old", helper.read(dir .. "/" .. day .. "03/a.lua"))
+	end)
+
 	it("is kept under a name that nothing has", function()
 		local seen = {}
 		for i = 1, 3 do

@@ -97,6 +97,18 @@ describe("policies over the API", function()
 		end
 	end)
 
+	it("are kept the last five times, and no more", function()
+		local last
+		for i = 1, 7 do
+			node:write("policies/30-open.lua", ("pool = %d\n"):format(i))
+			local status, a = put({}, { overwrite = true })
+			assert.equal(200, status, json.encode(a))
+			last = a.kept
+		end
+		assert.equal("5", (Instance.run { "sh", "-c", "ls -d " .. node.dir .. "/policies/.before-* | wc -l" }))
+		assert.equal("pool = 7\n", node:read(last .. "/30-open.lua"))
+	end)
+
 	it("are read by root as by the folder's owner: a link leads him nowhere else", function()
 		if not work.is_root then return pending "needs root" end
 		local secret = os.tmpname()
