@@ -9,6 +9,7 @@
  *   leases(login) → how many it holds                     quota() → how long at most, in ms, and how many of each user
  *   ask(method, path, body | nil, fn(status | nil, body or why))     a request to the server; path: escaped, below /api/
  *   has_server() → there is one that can be asked, whether it answers now or not
+ *   ends(word, login | nil, fn(json | nil, why))         facts of ends of a notebook's kernels, newest first (fleet/notebook_ends.h); nil: an admin, all
  *   link() → url, token | nil, message                    of the server; for admins alone
  */
 #include <string.h>
@@ -18,6 +19,7 @@
 #include "bind/json_out.h"
 #include "bind/later.h"
 #include "bind/toc.h"
+#include "fleet/notebook_ends.h"
 #include "node/node_notebook_session.h"
 
 #define TOKEN_ROOM 1000
@@ -88,6 +90,27 @@ static int find(lua_State *L)
 	set_int(L, "lease_ms", s.lease_ms);
 	set_int(L, "connections", s.connections);
 	return 1;
+}
+
+static void on_ends(void *data, const struct buf *out, const struct err *why)
+{
+	struct later *later = data;
+	json_out_later(&later, out, why ? why->text : NULL);
+}
+
+static int ends(lua_State *L)
+{
+	struct store *store = fleet_store(node_fleet(json_out_app(L)->node));
+	const struct notebook_ends_query q = { .word = arg_text(L, 1, NULL),
+					       .login = lua_isnil(L, 2) ? NULL : arg_text(L, 2, NULL),
+					       .limit = NOTEBOOK_ENDS_MOST };
+	struct err err = { 0 };
+	struct later *later = later_new(L, 3);
+	if (notebook_ends_read(store, &q, on_ends, later) < 0) {
+		err_set(&err, "the store takes nothing now");
+		on_ends(later, NULL, &err);
+	}
+	return 0;
 }
 
 /* --- orders --- */
@@ -218,7 +241,7 @@ int bind_notebooks_open(lua_State *L)
 					  { "keep", keep },     { "leases", leases },
 					  { "quota", quota },   { "ask", ask },
 					  { "link", link_of },  { "has_server", has_server },
-					  { NULL, NULL } };
+					  { "ends", ends },     { NULL, NULL } };
 	luaL_newlib(L, words);
 	return 1;
 }

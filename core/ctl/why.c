@@ -11,6 +11,7 @@
 #include "ctl/say.h"
 #include "ctl/task.h"
 #include "ctl/why_job.h"
+#include "ctl/why_notebook.h"
 
 enum { PATH_ROOM = 2000, LIMIT = 20, PAGE = 500, MOST = 100000, TEXT_ROOM = 2400, QUERIES = 24, FUTURE_ID_LENGTH = 16 };
 
@@ -26,6 +27,7 @@ struct why {
 	char session[80];           /* of a notebook that was named otherwise */
 	json_t *rows;               /* owned; integers as they are */
 	json_t *notebooks;          /* owned; sessions there are now, read where a row is of one; may be NULL */
+	json_t *ends;               /* owned; of kernels of the notebook that was asked for; may be NULL */
 };
 
 /* --- reading --- */
@@ -237,7 +239,7 @@ static int64_t integer(const json_t *row, const char *key)
 	return (int64_t)json_integer_value(json_object_get(row, key));
 }
 
-/* Decisions know sessions by their ids, people by their notebooks. "": it is gone. */
+/* Decisions know sessions by their ids, people by their notebooks. "": it is gone, and was not asked for. */
 static const char *notebook_of(struct why *w, const json_t *row)
 {
 	size_t i;
@@ -252,7 +254,7 @@ static const char *notebook_of(struct why *w, const json_t *row)
 	}
 	json_array_foreach(w->notebooks, i,
 			   one) if (strcmp(rest_text(one, "id"), rest_text(row, "subject")) == 0) return rest_text(one, "notebook");
-	return "";
+	return why_notebook_path(w->ends, rest_text(row, "subject"));
 }
 
 static void print_row(struct why *w, const json_t *row)
@@ -336,8 +338,7 @@ static void tell_nothing(struct why *w)
 		ctl_note("No decision that you may see is recorded yet.");
 	}
 	if (w->subject != NULL && strchr(w->subject, '/') != NULL)
-		ctl_note("Of a notebook that is closed decisions are found by its session: dssctl events -n 1000 tells which, "
-			 "where one was unloaded.");
+		ctl_note("No end of a kernel of a notebook of that name is known either, of those that you may see.");
 	rest_answer_fini(&a);
 }
 
@@ -432,12 +433,22 @@ static int ask_job(struct why *w)
 	return code;
 }
 
-/* A notebook by its path, its kernel's or its process's id: decisions are about its session. */
+/* A notebook by its path, its kernel's or its process's id: decisions are about sessions, also those that it had before. */
 static void ask_notebook(struct why *w)
 {
-	if (w->job == NULL && w->subject != NULL && !may_be_task(w->subject) &&
-	    notebooks_session(w->rest, w->subject, w->session, sizeof(w->session)))
-		put(w->queries[2], sizeof(w->queries[2]), "subject", w->session);
+	int at = 2;
+	const char *id;
+	if (w->job != NULL || w->subject == NULL || may_be_task(w->subject))
+		return;
+	if (notebooks_session(w->rest, w->subject, w->session, sizeof(w->session)))
+		put(w->queries[at++], sizeof(w->queries[0]), "subject", w->session);
+	if (!why_notebook_is_word(w->subject))
+		return;
+	w->ends = why_notebook_ends(w->rest, w->subject);
+	for (size_t i = 0; at < QUERIES && *(id = why_notebook_subject(w->ends, i)) != '\0'; i++)
+		put(w->queries[at++], sizeof(w->queries[0]), "subject", id);
+	if (!w->ctl->json)
+		why_notebook_print(w->ends, w->session[0] != '\0');
 }
 
 static int answer(struct why *w)
@@ -446,7 +457,7 @@ static int answer(struct why *w)
 	ask_notebook(w);
 	if (code != CTL_DONE)
 		return code;
-	bool is_task = w->job || (w->is_task && print_task(w, w->subject));
+	bool is_known = w->job || json_array_size(w->ends) > 0 || (w->is_task && print_task(w, w->subject));
 	code = read_all(w);
 	if (code != CTL_DONE)
 		return code;
@@ -460,7 +471,7 @@ static int answer(struct why *w)
 		if (n >= (size_t)w->limit && !w->is_all)
 			ctl_note("There may be more: --limit N or --all shows them.");
 	}
-	if (n > 0 || is_task || w->what[0] == '\0') {
+	if (n > 0 || is_known || w->what[0] == '\0') {
 		if (n == 0 && !w->ctl->json)
 			tell_none(w);
 		return CTL_DONE;
@@ -508,6 +519,7 @@ int why_command(struct ctl *ctl, int argc, char **argv)
 out:
 	json_decref(w->rows);
 	json_decref(w->notebooks);
+	json_decref(w->ends);
 	rest_close(&w->rest);
 	free(w);
 	return code;

@@ -204,6 +204,7 @@ static int note_end(const struct notebook_entry *e, const struct judge_end *end,
 	buf_putc(&detail, '{');
 	jtext_text(&detail, "notebook", s ? s->path : k->path);
 	jtext_some_text(&detail, "project", s ? s->birth.project : k->project);
+	jtext_some_text(&detail, "session", notebook_session_of(e->in, k->id));
 	jtext_text(&detail, "process", end->id);
 	jtext_text(&detail, "cause", is_now ? k->cause : end->cause);
 	jtext_some_text(&detail, "message", is_now ? k->message : NULL);

@@ -16,6 +16,9 @@
 
 #include "base/log.h"
 #include "base/map.h"
+#include "fleet/feed.h"
+#include "fleet/fleet.h"
+#include "fleet/jtext.h"
 #include "gate/server.h"
 #include "net/json.h"
 #include "node/node_notebook_inner.h"
@@ -83,6 +86,23 @@ void notebook_move(struct notebook_entry *e, const char *path)
 	notebook_ask_whose(e->in, e->k.path, "", on_whose, m);
 }
 
+/* Who asks for it by its old name finds what became of it. */
+static void tell_moved(const struct notebook_entry *e, const char *path)
+{
+	struct buf detail;
+	buf_init(&detail, 32768);
+	buf_putc(&detail, '{');
+	jtext_text(&detail, "from", e->k.path);
+	jtext_text(&detail, "notebook", path);
+	jtext_some_text(&detail, "session", notebook_session_of(e->in, e->k.id));
+	buf_putc(&detail, '}');
+	struct store_fact fact = {
+		"notebook.moved", e->k.id, detail.failed ? NULL : detail.data, 0, 0, e->k.user[0] ? e->k.user : FEED_OWN_ADMIN
+	};
+	store_add_fact(fleet_store(e->in->node->fleet), &fact, NULL, NULL);
+	buf_fini(&detail);
+}
+
 static void wish(struct notebook_entry *e, enum notebook_wish what)
 {
 	e->wish = what;
@@ -113,8 +133,11 @@ static void note(struct node_notebooks *t, struct gate_request *req, const json_
 		notebook_forget(e);
 		return;
 	}
-	if (strcmp(what, "moved") == 0 && path && strlen(path) <= PATH_MOST)
+	if (strcmp(what, "moved") == 0 && path && strlen(path) <= PATH_MOST) {
+		if (strcmp(path, e->k.path) != 0)
+			tell_moved(e, path);
 		notebook_move(e, path);
+	}
 	notebook_keep(e, NULL, NULL);
 }
 

@@ -153,6 +153,10 @@ int notebook_order_box(const struct notebook_start *s, int pid, node_keeper_answ
 /* What its owner reads of an end. */
 void notebook_tell_end(const struct notebook_entry *e, const struct judge_end *end, char *out, size_t room);
 
+/* --- node_notebook_session.c --- */
+/* The first session on that kernel, as of the last look; NULL: none is known. Borrowed until the next one. */
+const char *notebook_session_of(const struct node_notebooks *t, const char *kernel);
+
 /* --- node_notebook_look.c --- */
 int notebook_look_new(struct node_notebooks *t, struct err *err); /* sets t->look, or leaves it NULL */
 void notebook_look_stop(struct node_notebooks *t);                /* the client still is: cancels its calls */

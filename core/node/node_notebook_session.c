@@ -154,6 +154,12 @@ static bool has_session(const struct notebook_look *l, const char *kernel)
 	return l->by_kernel && map_get(l->by_kernel, kernel);
 }
 
+const char *notebook_session_of(const struct node_notebooks *t, const char *kernel)
+{
+	const struct look_session *s = t->look && t->look->by_kernel ? map_get(t->look->by_kernel, kernel) : NULL;
+	return s ? s->id : NULL;
+}
+
 void node_notebooks_each_session(struct node_notebooks *t, notebook_session_fn *fn, void *data)
 {
 	struct notebook_look *l = t->look;

@@ -125,6 +125,51 @@ print(json.dumps([d["path"], d["user"], d["message"]]))]=], n.node.dir .. "/db/d
 		note("k4", "shutdown")
 	end)
 
+	it("is found by its notebook when it has ended, in words, by its owner, also by the next backend and after its notebook was renamed", function()
+		local function why(word, login)
+			local words, file = { "why", word }, nil
+			if login then
+				file = os.tmpname()
+				helper.write(file, select(2, n.node:http("POST", "/api/keys", { user = login })).key)
+				words = { "why", word, "--key-file", file }
+			end
+			local out, complaints, status = n.node:ctl(table.unpack(words))
+			if file then os.remove(file) end
+			return out .. complaints, status
+		end
+		local pid = start("k5", "SMALL/old.ipynb")
+		local process = n:rows().k5.id
+		os.execute("kill -KILL " .. pid)
+		wait_for("its end", function() return n:rows().k5 == nil end)
+		note("k5", "shutdown")
+		wait_for("the end to be told", function()
+			local out, status = why "SMALL/old"
+			return status == 0 and out:find("notebook SMALL/old.ipynb: its kernel ended ", 1, true), out
+		end)
+		pid = start("k6", "SMALL/old.ipynb")
+		note("k6", "moved", "SMALL/new.ipynb")
+		os.execute("kill -KILL " .. pid)
+		wait_for("its end", function() return n:rows().k6 == nil end)
+		n:kill "backend"
+		local out, status
+		wait_for("the next backend's answer", function()
+			out, status = why "SMALL/old.ipynb"
+			return status == 0 and out:find("SMALL/new.ipynb", 1, true), out
+		end, 30)
+		-- newest first, each with what its owner was told
+		local newer, older = out:match "^notebook SMALL/new%.ipynb: its kernel ended ([^\n]*\n.-)notebook SMALL/old%.ipynb: its kernel ended (.*)$"
+		assert.truthy(newer and newer:find('The kernel of notebook "SMALL/new.ipynb" of ann ended (', 1, true), out)
+		assert.truthy(older:find('The kernel of notebook "SMALL/old.ipynb" of ann ended (', 1, true), out)
+		assert.truthy(older:find("\n          cause: ", 1, true), out)
+		assert.are.equal(out, (why("SMALL/old.ipynb", "ann")))
+		for _, word in ipairs { "k5", process } do assert.truthy(select(2, n.node:http("GET", "/api/notebooks/ends?of=" .. word))[1], word) end
+		-- it is none of bob's business
+		out, status = why("SMALL/old.ipynb", "bob")
+		assert.are.equal(4, status, out)
+		assert.is_nil(out:find("its kernel ended", 1, true))
+		note("k6", "shutdown")
+	end)
+
 	it("has its nonce where no other process of the run user can look, from its exec on", function()
 		if not Notebooks.is_root then return pending "needs root: else all is one user" end
 		local program = Instance.program "dss-logger"

@@ -370,6 +370,11 @@ threading.Thread(target=work, daemon=True).start()]])
 		end)
 		for name, k in pairs { busy = busy, thread = thread, page = page, kept = kept } do assert.truthy(row(k), name) end
 		event("notebook.unloaded", "RULE/quiet.ipynb")
+		-- also now that it is gone: which rule, at which line, and what was decided before
+		local out, complaints, status = node:ctl("why", "RULE/quiet.ipynb")
+		assert.are.equal(0, status, out .. complaints)
+		assert.truthy(out:find('^notebook RULE/quiet%.ipynb: its kernel ended [^\n]*\n +Unloaded by rule "idle" %(policies/[^)]*:%d+%): nobody used it for %d'), out)
+		assert.truthy(out:find("unloaded notebook [^\n]* %(RULE/quiet%.ipynb%)"), out)
 		tab:close()
 		for _, k in ipairs { busy, thread, page, kept } do unload(k) end
 	end)

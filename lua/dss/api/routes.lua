@@ -28,6 +28,7 @@ local me = require "dss.api.me"
 local page = require "dss.api.page"
 local usage = require "dss.api.usage"
 local notebooks = require "dss.api.notebooks"
+local notebook_ends = require "dss.api.notebook_ends"
 local notebook_files = require "dss.api.notebook_files"
 local origin = require "dss.api.origin"
 local webapps = require "dss.api.webapps"
@@ -143,6 +144,7 @@ M.table = {
 	{ "PUT", "PUBLIC/projects/{project}/webapps/{webapp}/backend/actions/restart", "user", webapps.restart, "Start it, or start it anew: a future." },
 	{ "PUT", "PUBLIC/projects/{project}/webapps/{webapp}/backend/actions/stop", "user", webapps.stop, "Stop it; it stays stopped." },
 	{ "GET", "/api/notebooks", "user", notebooks.list, "Sessions of notebooks in projects that you may read; ?where=FILTER." },
+	{ "GET", "/api/notebooks/ends", "user", notebook_ends.list, "How kernels of a notebook ended, newest first; ?of=PATH, or an id of a session, kernel or process." },
 	{ "GET", "/api/notebooks/link", "admin", notebooks.link, "Where the notebook server listens, with its token." },
 	{ "DELETE", "/api/notebooks/{session}", "user", notebooks.unload, "Unload: its kernel ends, and with it all sessions on it." },
 	{ "POST", "/api/notebooks/{session}/unload", "user", notebooks.unload, "The same." },
