@@ -4,6 +4,7 @@ local errors = require "dss.api.errors"
 local facts = require "dss.model.facts"
 local json = require "bind.json"
 local ledger = require "bind.ledger"
+local macros = require "bind.macros"
 local size = require "dss.text.size"
 
 local LIMIT, LIMIT_MAX = 100, 1000
@@ -34,9 +35,11 @@ local function sorted(t)
 	return names
 end
 
-local function put(out, registry, path, name, value)
+-- kinds: of the params of its macro, which have units of their own; nil: it is not known
+local function put(out, registry, kinds, path, name, value)
 	if #out >= TEXTS_MAX then return end
-	local fact = registry[name]
+	local is_param = kinds and path == "params"
+	local fact = not is_param and registry[name] or nil
 	local shown = path == "" and name or path .. "." .. name
 	if value == json.null then
 		out[#out + 1] = shown .. " is not known"
@@ -45,25 +48,42 @@ local function put(out, registry, path, name, value)
 		for i = 1, math.min(#value, 10) do parts[i] = tostring(value[i]) end
 		out[#out + 1] = shown .. " = " .. table.concat(parts, ", ") .. (#value > 10 and " …" or "")
 	elseif type(value) == "table" then
-		for _, key in ipairs(sorted(value)) do put(out, registry, shown, key, value[key]) end
+		for _, key in ipairs(sorted(value)) do put(out, registry, kinds, shown, key, value[key]) end
 		if next(value) == nil then out[#out + 1] = shown .. " = none" end
 	else
-		local print = type(value) == "number" and value == value and math.abs(value) < 2 ^ 62 and printers[fact and fact.type or unit_of(name)]
-		if fact and fact.type == "count" and math.type(value) == "float" and value == value // 1 then value = value // 1 | 0 end
+		local unit = is_param and (kinds[name] or "") or fact and fact.type or unit_of(name)
+		local print = type(value) == "number" and value == value and math.abs(value) < 2 ^ 62 and printers[unit]
+		if unit == "count" and math.type(value) == "float" and value == value // 1 then value = value // 1 | 0 end
 		out[#out + 1] = shown .. " = " .. (value == "" and "none" or print and print(value) or tostring(value))
 	end
 end
 
---- Facts as people read them: { "idle = 1 h", "memory = 700 MB" }.
-function M.texts(kind, inputs)
+--- Facts as people read them: { "idle = 1 h", "memory = 700 MB" }. kinds: of params, by their names, where it is a macro's decision.
+function M.texts(kind, inputs, kinds)
 	local out, registry = {}, facts.of(kind) or {}
-	for _, name in ipairs(sorted(inputs)) do put(out, registry, "", name, inputs[name]) end
+	for _, name in ipairs(sorted(inputs)) do put(out, registry, kinds, "", name, inputs[name]) end
+	return out
+end
+
+--- macro → param → kind, as the set in force has them.
+local function param_kinds()
+	local out = {}
+	for _, def in ipairs(json.decode(macros.list() or "[]")) do
+		out[def.name] = {}
+		for _, list in ipairs { def.params, def.adminParams } do
+			for _, p in ipairs(list) do out[def.name][p.name] = p.kind end
+		end
+	end
 	return out
 end
 
 local function shown(rows)
+	local kinds
 	for _, row in ipairs(rows) do
-		if type(row.inputs) == "table" then row.inputsText = json.array(M.texts(row.subjectKind, row.inputs)) end
+		if type(row.inputs) == "table" then
+			if row.word == "macro" and row.inputs.params then kinds = kinds or param_kinds() end
+			row.inputsText = json.array(M.texts(row.subjectKind, row.inputs, row.word == "macro" and kinds and kinds[row.name] or nil))
+		end
 	end
 	return json.encode(json.array(rows))
 end

@@ -1,5 +1,6 @@
 -- The list of decisions: who sees what, how it is asked, and facts as people read them.
 local world = require "spec.lua.api.world"
+local load = require "dss.model.load"
 
 describe("GET /api/decisions", function()
 	local NONE = {}
@@ -58,6 +59,21 @@ describe("GET /api/decisions", function()
 		assert.same({ "submitted = " .. os.date("%Y-%m-%d %H:%M:%S", 1700000000), "waiting = 1.5 s" }, texts("task", '{"waiting":1.5,"submitted":1700000000}'))
 		assert.same({ "clock.hour = 7", "clock.weekday = mon", "demand = 0.25" }, texts("pool", '{"demand":0.25,"clock":{"weekday":"mon","hour":7}}'))
 		assert.same({ "idle is not known", "tags = a, b" }, texts("task", '{"tags":["a","b"],"idle":null}'))
+	end)
+
+	it("writes a macro's params with the units that their types have, whatever facts have their names", function()
+		assert(load.evaluate({ { name = "policies/40-macros.lua", text = [[macro "tidy" { about = "x", each = "notebook",
+			params = { max_idle = duration { default = "1h" }, room = size { default = "1g" }, age = count { default = 1 } },
+			admin_params = { wait = duration { default = "1min" }, user = text { default = "" } }, run = function () return keep "it" end }]] } }, { share = "/usr/share/dssd" }))
+		local function told(name)
+			world.decisions_json = ('[{"seq":1,"word":"macro","name":"%s","subjectKind":"notebook","inputs":{"quiet":3600,'
+				.. '"params":{"max_idle":5,"room":2147483648,"age":3,"wait":90.0,"user":"","simulate":true}}}]'):format(name)
+			return select(2, world.ask("GET", "/api/decisions"))[1].inputsText
+		end
+		assert.same({ "params.age = 3", "params.max_idle = 5 s", "params.room = 2.0 GB", "params.simulate = true", "params.user = none", "params.wait = 1 min 30 s", "quiet = 1 h" },
+			told "tidy")
+		-- one that is not in force any more: what its params were nobody knows
+		assert.equal("params.max_idle = 5", told("gone")[2])
 	end)
 
 	it("writes facts of kinds that no registry knows as they are", function() assert.same({ "x = true" }, texts("moon", '{"x":true}')) end)
