@@ -16,7 +16,8 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PYTHON_KERNEL = ["/usr/bin/python3", "-I", os.path.join(ROOT, "kernels/python/kernel"), "DSSFutureKernelMain"]
 KERNEL_TOKEN, TASK_TOKEN = "kernel-token-0123456789", "task-token-9876543210"
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0       # ends a hang, no more: what takes a second is let take many on a busy machine
+CHECK_S = 240           # one whole check, the same
 
 
 def wait_for(what, fact, patience_s=PATIENCE_S):
@@ -39,7 +40,7 @@ class Backend:
         self.port = self.listener.getsockname()[1]
         self.ready = queue.Queue()
         self.statuses, self.keeps = list(statuses), keeps
-        self.connections = []
+        self.connections, self.is_dead, self.lock = [], False, threading.Lock()
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self):
@@ -48,7 +49,11 @@ class Backend:
                 sock, _ = self.listener.accept()
             except OSError:
                 return
-            self.connections.append(sock)
+            with self.lock:
+                if self.is_dead:        # accepted in the moment of die()
+                    sock.close()
+                    return
+                self.connections.append(sock)
             threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
 
     def _serve(self, sock):
@@ -88,6 +93,8 @@ class Backend:
         except OSError:
             pass        # died before
         self.listener.close()
+        with self.lock:
+            self.is_dead = True
         for sock in self.connections:
             try:
                 sock.shutdown(socket.SHUT_RDWR)
@@ -122,7 +129,11 @@ class Kernel:
 
     def meet(self, backend):
         """Waits for its ready and learns where it listens."""
-        ready = backend.ready.get(timeout=PATIENCE_S)
+        try:
+            ready = backend.ready.get(timeout=PATIENCE_S)
+        except queue.Empty:
+            raise AssertionError("the kernel (exit %s) did not announce itself in %s s: %s"
+                                 % (self.process.poll(), PATIENCE_S, self.log()[-1500:])) from None
         self.port = int(ready["body"]["url"].rpartition(":")[2])
         return ready
 
@@ -159,31 +170,30 @@ class Kernel:
                 c.close()
 
     def connect(self):
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=2 * PATIENCE_S)
 
-    def run(self, callable_name, *args, task_id="t1", attempt=1, path=None, wait=15, **more):
+    def run(self, callable_name, *args, task_id="t1", attempt=1, path=None, wait=PATIENCE_S, **more):
         """Posts a python task and returns (status, state)."""
         payload = {"callable": callable_name, "args": list(args), "path": path or []}
         return self.ask("POST", "/task?wait=%s" % wait, {"taskId": task_id, "attempt": attempt, "type": "python", "payload": payload, **more})
 
-    def command(self, argv, task_id="c1", attempt=1, wait=15, timeoutMs=None, **payload):
+    def command(self, argv, task_id="c1", attempt=1, wait=PATIENCE_S, timeoutMs=None, **payload):
         body = {"taskId": task_id, "attempt": attempt, "type": "command", "payload": {"argv": argv, **payload}}
         if timeoutMs:
             body["timeoutMs"] = timeoutMs
         return self.ask("POST", "/task?wait=%s" % wait, body)
 
-    def state(self, task_id="t1", seen=None, wait=15):
+    def state(self, task_id="t1", seen=None, wait=PATIENCE_S):
         """The next state after version `seen`."""
         target = "/task/%s" % task_id if seen is None else "/task/%s?wait=%s&seen=%d" % (task_id, wait, seen)
         return self.ask("GET", target)[1]
 
     def end_state(self, task_id="t1"):
-        """Follows a task by long polls until it ended."""
+        """Follows a task by long polls until it ended; its patience is for the time in which nothing changes."""
         state = self.state(task_id)
-        deadline = time.monotonic() + PATIENCE_S
         while state["state"] == "running":
-            assert time.monotonic() < deadline, "task %s did not end: %r" % (task_id, state)
-            state = self.state(task_id, state["version"], wait=2)
+            before, state = state, self.state(task_id, state["version"])
+            assert state["version"] != before["version"], "task %s did not end in %s s: %r" % (task_id, PATIENCE_S, state)
         return state
 
     def health(self, nonce="n"):
@@ -250,15 +260,21 @@ def run_checks(checks, explain):
     """Runs the functions whose names begin with `it_`; prints TAP; a check's title is its docstring. `explain()`: more on a failure."""
     named = [f for name, f in checks.items() if name.startswith("it_")]
     print("1..%d" % len(named), flush=True)
-    signal.alarm(240)
+
+    def hangs(*_):
+        raise AssertionError("it did not end in %d s" % CHECK_S)
+    signal.signal(signal.SIGALRM, hangs)
     for number, check in enumerate(named, 1):
         title = " ".join(check.__doc__.split())
+        signal.alarm(CHECK_S)
         try:
             check()
             print("ok %d %s" % (number, title), flush=True)
         except BaseException as e:
+            signal.alarm(0)
             import traceback
             detail = (traceback.format_exc() + explain()).replace("\n", "\\n")
             print("not ok %d %s\t%s" % (number, title, detail), flush=True)
             if isinstance(e, KeyboardInterrupt):
                 sys.exit(1)
+        signal.alarm(0)

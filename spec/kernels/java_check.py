@@ -37,11 +37,11 @@ class JavaKernel(Kernel):
     def __init__(self, backend_port=1, argv=None, **more):
         super().__init__(backend_port, argv or java_kernel("512m"), **more)
 
-    def run(self, callable_name, *args, task_id="t1", attempt=1, path=None, wait=15, **more):
+    def run(self, callable_name, *args, task_id="t1", attempt=1, path=None, wait=fake_backend.PATIENCE_S, **more):
         name = callable_name.partition(":")[2]
         return self.java("sample.Work", {"name": name, "args": list(args)}, [self.classes], task_id=task_id, attempt=attempt, wait=wait, **more)
 
-    def java(self, name, state=None, classpath=None, task_id=None, attempt=1, wait=15, **more):
+    def java(self, name, state=None, classpath=None, task_id=None, attempt=1, wait=fake_backend.PATIENCE_S, **more):
         payload = {"class": name, "state": state or {}, "classpath": [DEMO] if classpath is None else classpath}
         return self.ask("POST", "/task?wait=%s" % wait,
                         {"taskId": task_id or fresh(), "attempt": attempt, "type": "java", "payload": payload, **more})
@@ -273,7 +273,7 @@ def it_forgets_classes():
         c = k.connect()
         for i in range(3000):
             payload = {"class": "com.example.Echo", "state": {"value": {"i": i}}, "classpath": [DEMO]}
-            status, state = k.ask("POST", "/task?wait=15", {"taskId": "e%d" % i, "attempt": 1, "type": "java", "payload": payload}, connection=c)
+            status, state = k.ask("POST", "/task?wait=60", {"taskId": "e%d" % i, "attempt": 1, "type": "java", "payload": payload}, connection=c)
             same((status, state["result"]), (200, {"i": i}))
         c.close()
 

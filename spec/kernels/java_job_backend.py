@@ -18,6 +18,7 @@ class House:
         self.processes, self.by_request = {}, {}
         self.crowded, self.crowded_s = set(), None      # java recipes that get no place, and how long they are let wait
         self.asked = []         # java recipes, each time
+        self.held = 0           # of those, the questions that wait for their answer
         self.heard = []         # (method, activity or id)
         self.most = 0           # that ran at the same time
         self.is_slow_to_stop = False
@@ -74,7 +75,9 @@ class House:
     def place(self, body):
         with self.changed:
             self.asked.append(body["activityId"])
+            self.held += 1
             self.changed.wait_for(lambda: body["activityId"] not in self.crowded, body["wait"] if self.crowded_s is None else self.crowded_s)
+            self.held -= 1
             if body["activityId"] in self.crowded:
                 return 200, {"state": "waiting", "reason": "%d recipes are at work" % len(self.asked), "position": 1}
             return 200, {"state": "placed"}

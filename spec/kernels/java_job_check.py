@@ -45,7 +45,8 @@ class JobKernel(Kernel):
         state = self.state(task_id)
         while not fact(state["activities"]):
             assert state["state"] == "running", (what, state)
-            state = self.state(task_id, state["version"], wait=2)
+            before, state = state, self.state(task_id, state["version"])
+            assert state["version"] != before["version"], (what, state)
         return state
 
     def abort(self, task_id):
@@ -345,7 +346,7 @@ def it_survives_an_exit():
         k.until(task, "b", is_state("b", "RUNNING"))
         k.house.release("b")
         k.end_state(task)
-        status, state = k.ask("POST", "/task?wait=15", {"taskId": "x", "attempt": 1, "type": "job", "payload": {
+        status, state = k.ask("POST", "/task?wait=60", {"taskId": "x", "attempt": 1, "type": "job", "payload": {
             "jobId": "j", "activities": [recipe("a", "exits"), process("b")]}})
         same((status, state["state"], state["error"]["clazz"]), (200, "failed", "SystemExit"))
         same(state["firstFailure"]["activityId"], "a")
@@ -577,7 +578,7 @@ def it_asks_for_places_of_recipes():
     """asks the backend for a place of each java recipe, runs it when there is one, and tells why it waits"""
     with world() as k:
         k.house.crowded, k.house.crowded_s = {"a"}, 0.3
-        task = k.begin([recipe("a", "nothing"), recipe("b", "nothing")])
+        task = k.begin([recipe("a", "nothing"), recipe("b", "nothing")], payload={"javaSlots": 2})
         a = k.until(task, "the reason", lambda a: a["a"].get("waitingReason") and a["b"]["state"] == "DONE")["activities"]["a"]
         same((a["state"], a["position"], a["startTime"]), ("WAITING", 1, 0))
         assert a["waitingReason"].endswith("recipes are at work"), a
@@ -592,6 +593,7 @@ def it_asks_for_places_of_recipes():
         wait_for("the question", lambda: k.house.asked)
         k.ask("DELETE", "/task/" + task)
         same(states(all_over(k.end_state(task))), {"a": "ABORTED", "b": "ABORTED"})
+        same(k.house.held, 1)       # the question is still there, unanswered
 
 
 def it_stands_in_a_new_line():

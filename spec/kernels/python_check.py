@@ -10,8 +10,8 @@ import tempfile
 import threading
 import time
 
-from fake_backend import (KERNEL_TOKEN, PYTHON_KERNEL, ROOT, TASK_TOKEN, Backend, Kernel, alive, proof, read_answers, read_until_close,
-                          run_checks, wait_for)
+from fake_backend import (KERNEL_TOKEN, PATIENCE_S, PYTHON_KERNEL, ROOT, TASK_TOKEN, Backend, Kernel, alive, proof, read_answers,
+                          read_until_close, run_checks, wait_for)
 
 STATS = os.path.join(ROOT, "kernels/python/tasks")
 AUTH = b"Authorization: Bearer " + TASK_TOKEN.encode() + b"\r\n"
@@ -231,9 +231,9 @@ def it_announces():
 def it_asks_until_200():
     """announces itself again until the backend answers 200"""
     with kernel(statuses=(503, 401, 500, 200)) as k:
-        same([k.backend.ready.get(timeout=20)["status"] for _ in range(3)], [401, 500, 200])
+        same([k.backend.ready.get(timeout=PATIENCE_S)["status"] for _ in range(3)], [401, 500, 200])
         same(k.health()["state"], "idle")
-        assert k.backend.ready.empty()
+        assert k.backend.ready.empty(), k.backend.ready.get()
 
 
 def it_waits_for_a_backend():
@@ -268,7 +268,7 @@ def it_keeps_quiet_while_linked():
         for c in k.backend.connections:
             c.shutdown(socket.SHUT_RDWR)
         run("add", 1, k=k)      # by its end an announcement would long be there
-        assert k.backend.ready.empty()
+        assert k.backend.ready.empty(), k.backend.ready.get()
         mine.close()
         k.meet(k.backend)
 
@@ -313,7 +313,7 @@ def it_cannot_listen():
         k = Kernel(DSS_KERNEL_LISTEN="127.0.0.1:%d" % s.getsockname()[1])
         try:
             same(k.exit_code(), 69)
-            assert "unable to listen on 127.0.0.1:%d" % s.getsockname()[1] in k.log()
+            assert "unable to listen on 127.0.0.1:%d" % s.getsockname()[1] in k.log(), k.log()
         finally:
             k.end()
 
@@ -324,10 +324,10 @@ def look_for_secrets(k):
         seen["/proc environ"] = f.read().decode()
     with open("/proc/%d/cmdline" % k.process.pid, "rb") as f:
         seen["/proc cmdline"] = f.read().decode()
-    assert "DSSFutureKernelMain" in seen["/proc cmdline"]
+    assert "DSSFutureKernelMain" in seen["/proc cmdline"], seen
     for token in (TASK_TOKEN, KERNEL_TOKEN):
         assert token not in json.dumps(seen), seen
-    assert "DSS_KERNEL_SECRETS" not in json.dumps(list(seen))
+    assert "DSS_KERNEL_SECRETS" not in json.dumps(list(seen)), list(seen)
     same(seen["DSS_KERNEL_ID"], "fek-1")
 
 
@@ -397,7 +397,7 @@ def it_runs_a_function():
     same((state["state"], state["result"], state["resultBytes"], state["attempt"]), ("done", 41, 2, 1))
     same(run("which_thread")["result"], True)
     same(run("Box.Inner.call", "ab")["result"], "abab")
-    status, state = shared().ask("POST", "/task?wait=15", {"taskId": fresh(), "attempt": 1, "type": "python", "later": "field", "payload": {
+    status, state = shared().ask("POST", "/task?wait=60", {"taskId": fresh(), "attempt": 1, "type": "python", "later": "field", "payload": {
         "callable": "work:add", "args": [1], "kwargs": {"b": 2}, "path": [shared().folder], "unknown": 1}})
     same((status, state["result"]), (200, 3))
 
@@ -472,7 +472,7 @@ def it_describes_exceptions():
     error = error_of(run("raises"), "ValueError", "no input")
     assert "work.py" in error["stack"] and "dss_kernel" not in error["stack"], error["stack"]
     same(error["cause"]["clazz"], "FileNotFoundError")
-    assert "/no/such/file" in error["cause"]["message"]
+    assert "/no/such/file" in error["cause"]["message"], error
     error_of(run("odd"), "work.Odd", "RuntimeError")
     error_of(run("recurses"), "RecursionError")
 
@@ -545,7 +545,7 @@ def it_long_polls():
         poll = threading.Thread(target=lambda: answers.append(k.state(task_id, seen["version"])))
         poll.start()
         open(gate + str(i), "w").close()
-        poll.join(20)
+        poll.join(PATIENCE_S)
         assert answers and answers[0]["version"] > seen["version"], answers
         seen = answers[0]
         told.append((seen.get("message"), seen["state"]))
@@ -570,7 +570,7 @@ def it_takes_chatter():
     before = run("add", 1)["version"]
     state = run("chatters")
     same((state["state"], state["message"]), ("done", "299999"))
-    assert state["version"] - before < 300, state["version"] - before
+    assert state["version"] - before < 3000, state["version"] - before      # ten a second, and a slow machine takes many seconds
     error_of(run("bad_progress"), "ValueError", "progress")
 
 
@@ -704,7 +704,7 @@ def it_runs_in_its_folder():
 
     def run_in(folder, function, *args):
         payload = {"callable": function, "args": list(args), "path": [k.folder], "cwd": folder}
-        return k.ask("POST", "/task?wait=20", {"taskId": fresh(), "attempt": 1, "type": "python", "payload": payload})[1]
+        return k.ask("POST", "/task?wait=60", {"taskId": fresh(), "attempt": 1, "type": "python", "payload": payload})[1]
 
     before = run("where")["result"]
     with tempfile.TemporaryDirectory() as folder:
@@ -756,7 +756,7 @@ def it_runs_commands():
     script = 'echo "said $1 $WORD $(pwd)"; exit 7'
     status, state = k.command(["sh", "-c", script, "sh", "one two"], task_id=fresh(), env={"WORD": "three"}, cwd="/usr")
     same((status, state["state"], state["result"]), (200, "done", {"code": 7, "signal": None}))
-    assert "said one two three /usr\n" in k.log()
+    assert "said one two three /usr\n" in k.log(), k.log()
     same(k.command(["sh", "-c", "kill -9 $$"], task_id=fresh())[1]["result"], {"code": None, "signal": 9})
     error_of(k.command(["/no/such/program"], task_id=fresh())[1], "FileNotFoundError", "/no/such/program")
     error_of(k.command(["true"], task_id=fresh(), cwd="/no/such/folder")[1], "FileNotFoundError", "/no/such/folder")
@@ -804,7 +804,7 @@ def it_shuts_down():
         seen = k.state(task_id)
         poll = k.connect()
         # Sent before the next connection begins, so it is read before: a thread of its own might come too late.
-        poll.request("GET", "/task/%s?wait=15&seen=%d" % (task_id, seen["version"]), headers={"Authorization": "Bearer " + TASK_TOKEN})
+        poll.request("GET", "/task/%s?wait=60&seen=%d" % (task_id, seen["version"]), headers={"Authorization": "Bearer " + TASK_TOKEN})
         same(k.ask("POST", "/shutdown", b""), (202, {}))
         same(json.loads(poll.getresponse().read())["state"], "aborted")
         same(k.exit_code(), 0)
@@ -831,9 +831,14 @@ def it_ends_on_term_of_an_event_loop():
 
 def it_ends_without_lease():
     """ends itself when a lease is given and the backend says nothing for that long"""
-    with kernel(DSS_KERNEL_LEASE_S="0.3") as k:
+    backend = Backend()
+    k = Kernel(backend.port, DSS_KERNEL_LEASE_S="0.3")      # over before it announces itself, on a slow machine
+    try:
         same(k.exit_code(), 0)
-        assert "the lease is over" in k.log()
+        assert "the lease is over" in k.log(), k.log()
+    finally:
+        k.end()
+        backend.die()
 
 
 # --- peers that lie ---
@@ -854,7 +859,7 @@ def it_refuses_garbage():
             (post + b"Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}", 400), (post + b"Content-Length: -1\r\n\r\n", 400),
             (post + b"Content-Length: 0x2\r\n\r\n{}", 400), (post + b"Content-Length: 16777217\r\n\r\n", 413),
             (post + b"Content-Length: 99999999999999999999\r\n\r\n", 400)):
-        with socket.create_connection(("127.0.0.1", k.port), 20) as s:
+        with socket.create_connection(("127.0.0.1", k.port), PATIENCE_S) as s:
             s.sendall(data)
             got = read_until_close(s)
         assert got.startswith(b"HTTP/1.1 %d " % status), (data[:80], got)
@@ -867,11 +872,11 @@ def it_reads_pipelined_requests():
     k = shared()
     task_id = begin("sleeps", message="sleeping")
     version = k.state(task_id)["version"]
-    with socket.create_connection(("127.0.0.1", k.port), 20) as s:
+    with socket.create_connection(("127.0.0.1", k.port), PATIENCE_S) as s:
         one = b"GET /health?nonce=%d HTTP/1.1\r\nHost: k\r\n\r\n"
         s.sendall(one % 1 + one % 2)
         same([a[1]["proof"] for a in read_answers(s, 2)], [proof("1"), proof("2")])
-        poll = b"GET /task/%s?wait=15&seen=%d HTTP/1.1\r\nHost: k\r\n%s\r\n" % (task_id.encode(), version, AUTH)
+        poll = b"GET /task/%s?wait=60&seen=%d HTTP/1.1\r\nHost: k\r\n%s\r\n" % (task_id.encode(), version, AUTH)
         s.sendall(poll + one % 3)
         k.ask("DELETE", "/task/" + task_id)
         answers = read_answers(s, 2)
@@ -882,8 +887,8 @@ def it_reads_split_requests():
     """understands a request that comes byte by byte, and a body apart from its head"""
     k = shared()
     body = json.dumps({"taskId": fresh(), "attempt": 1, "type": "python", "payload": {"callable": "work:add", "args": [1], "path": [k.folder]}}).encode()
-    head = b"POST /task?wait=15 HTTP/1.1\r\nHost: k\r\n%sContent-Length: %d\r\n" % (AUTH, len(body))
-    with socket.create_connection(("127.0.0.1", k.port), 20) as s:
+    head = b"POST /task?wait=60 HTTP/1.1\r\nHost: k\r\n%sContent-Length: %d\r\n" % (AUTH, len(body))
+    with socket.create_connection(("127.0.0.1", k.port), PATIENCE_S) as s:
         s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for byte in head + b"\r\n" + body:
             s.sendall(bytes((byte,)))
@@ -901,19 +906,20 @@ def it_closes_when_asked():
     k = shared()
     task_id = run("add", 1)["taskId"]
     for target in (b"/health?nonce=1", b"/task/%s?wait=0.05&seen=%d" % (task_id.encode(), k.state(task_id)["version"])):
-        with socket.create_connection(("127.0.0.1", k.port), 20) as s:
+        with socket.create_connection(("127.0.0.1", k.port), PATIENCE_S) as s:
             s.sendall(b"GET %s HTTP/1.1\r\nHost: k\r\n%sConnection: close\r\n\r\n" % (target, AUTH))
-            assert read_until_close(s).startswith(b"HTTP/1.1 200 ")
+            answer = read_until_close(s)
+            assert answer.startswith(b"HTTP/1.1 200 "), answer
 
 
 def it_survives_leavers():
     """survives peers that leave in the middle of a request, of a long poll or of a large answer"""
     k = shared()
-    with socket.create_connection(("127.0.0.1", k.port), 20) as s:
+    with socket.create_connection(("127.0.0.1", k.port), PATIENCE_S) as s:
         s.sendall(b"POST /task HTTP/1.1\r\nHost: k\r\n" + AUTH + b"Content-Length: 100\r\n\r\n{")
     task_id = run("big", 20_000_000)["taskId"]
     for target in (b"/result", b"?wait=60&seen=%d" % k.state(task_id)["version"]):
-        with socket.create_connection(("127.0.0.1", k.port), 20) as s:
+        with socket.create_connection(("127.0.0.1", k.port), PATIENCE_S) as s:
             s.sendall(b"GET /task/%s%s HTTP/1.1\r\nHost: k\r\n%s\r\n" % (task_id.encode(), target, AUTH))
     same(run("add", 1)["result"], 2)
 
@@ -923,7 +929,7 @@ def it_lets_no_stranger_lock_out():
     with kernel() as k:
         mine = k.connect()
         k.ask("GET", "/task/none", connection=mine)
-        strangers = [socket.create_connection(("127.0.0.1", k.port), 20) for _ in range(80)]
+        strangers = [socket.create_connection(("127.0.0.1", k.port), PATIENCE_S) for _ in range(80)]
         same(k.ask("GET", "/task/none")[0], 404)
         same(k.ask("GET", "/task/none", connection=mine)[0], 404)
         for s in strangers:

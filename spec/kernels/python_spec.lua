@@ -1,6 +1,6 @@
 -- The Python kernel against the kernel protocol: the checks are in python_check.py, each is one line here.
 local function run(script)
-	local pipe = assert(io.popen("timeout -k 5 300 /usr/bin/python3 -B " .. script .. " 2>&1"))
+	local pipe = assert(io.popen("timeout -k 5 540 /usr/bin/python3 -B " .. script .. " 2>&1"))
 	local planned, results, rest = nil, {}, {}
 	for line in pipe:lines() do
 		local word, title = line:match("^(n?o?t? ?ok) %d+ (.*)$")

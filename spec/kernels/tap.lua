@@ -4,10 +4,11 @@ local M = {}
 -- Not under a sanitizer's LD_PRELOAD: none of what they run is ours in C, and a JVM does not stand it.
 
 --- Runs `script` and turns each of its checks into a spec of the surrounding `describe`.
+-- It is ended below the limit that spec/run.sh has for a file; each check has a bound of its own (CHECK_S).
 -- @param it      busted's own: it is known to spec files only
 -- @param script  e.g. "spec/kernels/java_check.py"
 function M.checks(it, script)
-	local pipe = assert(io.popen("env -u LD_PRELOAD timeout -k 5 300 /usr/bin/python3 -B " .. script .. " 2>&1"))
+	local pipe = assert(io.popen("env -u LD_PRELOAD timeout -k 5 540 /usr/bin/python3 -B " .. script .. " 2>&1"))
 	local planned, count, rest = nil, 0, {}
 	for line in pipe:lines() do
 		local word, title = line:match("^(n?o?t? ?ok) %d+ (.*)$")

@@ -38,7 +38,7 @@ public final class Submit {
 		switch (args[0]) {
 		case "run":
 			var future = node.pool("fek").memory("4g").timeout(java.time.Duration.ofSeconds(5)).retries(2).<Integer>submit(add, Integer.class);
-			say(future.get(30, TimeUnit.SECONDS) + " " + future.id());
+			say(future.get(60, TimeUnit.SECONDS) + " " + future.id());
 			break;
 		case "many":
 			List<FutureService.RemoteFuture<Integer>> all = new ArrayList<>();
@@ -46,19 +46,19 @@ public final class Submit {
 				all.add(node.submit(add, Integer.class));
 			int sum = 0;
 			for (var f : all)
-				sum += f.get(30, TimeUnit.SECONDS);
+				sum += f.get(60, TimeUnit.SECONDS);
 			say(sum);
 			break;
 		case "types":
 			Map<String, List<Integer>> map = node.<Map<String, List<Integer>>>submit(new Typed(), new TypeToken<Map<String, List<Integer>>>() { }.getType())
-					.get(30, TimeUnit.SECONDS);
+					.get(60, TimeUnit.SECONDS);
 			say(map.get("a").get(0) + 1);
-			Export.Report report = node.classpath("/srv/demo.jar").<Export.Report>submit(new Export(), Export.Report.class).get(30, TimeUnit.SECONDS);
+			Export.Report report = node.classpath("/srv/demo.jar").<Export.Report>submit(new Export(), Export.Report.class).get(60, TimeUnit.SECONDS);
 			say(report.file() + " " + report.rows());
 			break;
 		case "fail":
 			try {
-				node.submit(add, Integer.class).get(30, TimeUnit.SECONDS);
+				node.submit(add, Integer.class).get(60, TimeUnit.SECONDS);
 			} catch (ExecutionException e) {
 				if (e.getCause() instanceof TaskFailed f)
 					say(f.clazz + "|" + f.getMessage() + "|" + f.stack + "|" + f.reason + "|" + f.detail + "|" + f.getCause());
