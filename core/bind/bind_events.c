@@ -201,8 +201,8 @@ static void on_piece(void *data)
 		tell_rest_soon(events);
 }
 
-/* Of facts since the last look. */
-static unsigned topics_of_facts(struct events *events)
+/* Of facts since the last look: the board knows when. */
+static void note_facts(struct events *events)
 {
 	static const struct {
 		const char *begins;
@@ -219,7 +219,8 @@ static unsigned topics_of_facts(struct events *events)
 				topics |= words[i].topic;
 	}
 	events->topics_seq = last;
-	return topics;
+	if (topics)
+		node_board_note(events->board, topics);
 }
 
 static void on_tick(void *data)
@@ -227,7 +228,8 @@ static void on_tick(void *data)
 	struct events *events = data;
 	loop_timer_start(events->tick, EVENTS_BOARD_MS);
 	node_board_refresh(events->board);
-	unsigned topics = node_board_take_topics(events->board) | topics_of_facts(events);
+	note_facts(events);
+	unsigned topics = node_board_take_topics(events->board);
 	list_each (&events->followers, l) {
 		struct follower *f = list_of(l, struct follower, link);
 		if (f->req && f->wants_board && !gate_is_gone(f->req))
@@ -239,15 +241,18 @@ static void on_tick(void *data)
 static void begin_board(struct follower *f, const struct events_order *order)
 {
 	struct events *events = f->in;
+	unsigned missed = 0;
 	node_board_refresh(events->board);
 	if (events->nboard == 1) { /* what changed while nobody followed is no news to who reads it all */
+		note_facts(events);
 		node_board_take_topics(events->board);
-		topics_of_facts(events);
 		loop_timer_start(events->tick, EVENTS_BOARD_MS);
 	}
-	if (!order->has_rev || !node_board_find(events->board, order->rev[0], order->rev[1], &f->place))
+	if (order->has_rev && node_board_find(events->board, order->rev[0], order->rev[1], &f->place))
+		missed = node_board_topics_since(events->board, order->rev[1]);
+	else
 		f->place = BOARD_FROM_START;
-	tell_board(f, 0);
+	tell_board(f, missed);
 	tell_rest_soon(events);
 }
 

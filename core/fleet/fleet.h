@@ -46,6 +46,8 @@ struct fleet_orders {
 	int (*count)(void *data, const struct kernel *k, const char *task, struct err *err);
 	/* It has come to its end, which goes to the disk now: processes of its own are to end as well. NULL: none has any. */
 	void (*over)(void *data, const struct future *f);
+	/* Its end is on disk: from now on everybody who asks is told of it. NULL: nobody wants to know. */
+	void (*saved)(void *data, const struct future *f);
 };
 
 struct fleet_config {

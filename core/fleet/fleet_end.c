@@ -128,6 +128,8 @@ static void on_end_saved(void *data, const struct store_answer *answer)
 		let_go(fleet, f);
 	struct fleet_debt *debt = f->debt;
 	f->debt = NULL;
+	if (fleet->orders.saved)
+		fleet->orders.saved(fleet->orders.data, f);
 	fleet_recent_take(fleet, f);
 	fleet_debt_pay(debt);
 }

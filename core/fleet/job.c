@@ -230,7 +230,15 @@ void jobs_tidy(struct jobs *jobs, struct job *job)
 	if (!job->is_over || job_count_alive(job) > 0 || job->saving > 0)
 		return;
 	map_remove(jobs->by_task, job->task);
+	if (jobs->on_forgotten)
+		jobs->on_forgotten(jobs->data, job);
 	job_free(&job);
+}
+
+void jobs_on_forgotten(struct jobs *jobs, jobs_fn *fn, void *data)
+{
+	jobs->on_forgotten = fn;
+	jobs->data = data;
 }
 
 /* --- ends --- */
@@ -264,27 +272,30 @@ static int64_t believed(int64_t told_ms, int64_t least_ms)
 	return told_ms >= least_ms && told_ms <= now ? told_ms : now;
 }
 
-void job_told(struct job_activity *a, enum job_state state, int64_t began_ms, int64_t ended_ms, const char *message)
+bool job_told(struct job_activity *a, enum job_state state, int64_t began_ms, int64_t ended_ms, const char *message)
 {
 	/* Of one that has a process, the keeper's word counts. */
 	if (a->state >= JOB_DONE || a->is_alive || state == a->state)
-		return;
+		return false;
 	/* Users' code runs in that kernel: what it says is done has to be its own. */
 	if (!job_runs_in_kernel(a) && (state == JOB_RUNNING || state == JOB_DONE))
-		return;
+		return false;
 	if (state == JOB_RUNNING) {
 		a->state = state;
 		a->started_ms = believed(began_ms, 1);
 		job_save(a, NULL, NULL);
-	} else if (state >= JOB_DONE) {
-		/* A short one, whose running was never told: what it makes was begun all the same. */
-		if (!a->started_ms && began_ms > 0)
-			a->started_ms = believed(began_ms, 1);
-		end_at(a, state, believed(ended_ms, a->started_ms > 0 ? a->started_ms : 1), message);
+		return true;
 	}
+	if (state < JOB_DONE)
+		return false;
+	/* A short one, whose running was never told: what it makes was begun all the same. */
+	if (!a->started_ms && began_ms > 0)
+		a->started_ms = believed(began_ms, 1);
+	end_at(a, state, believed(ended_ms, a->started_ms > 0 ? a->started_ms : 1), message);
+	return true;
 }
 
-static void take_word(struct job *job, const char *id, const json_t *word)
+static bool take_word(struct job *job, const char *id, const json_t *word)
 {
 	struct job_activity *a = json_is_object(word) ? job_activity(job, id) : NULL;
 	const char *state = json_string_value(json_object_get(word, "state"));
@@ -292,15 +303,16 @@ static void take_word(struct job *job, const char *id, const json_t *word)
 	int64_t began = (int64_t)json_integer_value(json_object_get(word, "startTime"));
 	int64_t ended = (int64_t)json_integer_value(json_object_get(word, "endTime"));
 	int s = state ? job_state_named(state) : -1;
-	if (a && s >= 0)
-		job_told(a, (enum job_state)s, began, ended, message);
+	return a && s >= 0 && job_told(a, (enum job_state)s, began, ended, message);
 }
 
-void job_take_words(struct job *job, const json_t *state)
+bool job_take_words(struct job *job, const json_t *state)
 {
 	const char *id;
 	json_t *word;
-	json_object_foreach(json_object_get(state, "activities"), id, word) take_word(job, id, word);
+	bool is_other = false;
+	json_object_foreach(json_object_get(state, "activities"), id, word) is_other |= take_word(job, id, word);
+	return is_other;
 }
 
 void job_over(struct job *job, const struct future *f)

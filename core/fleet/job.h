@@ -76,6 +76,8 @@ bool job_runs_in_kernel(const struct job_activity *a); /* a java recipe: it has 
 /* Forgets one that is over and has no process left once what it was stands in the store. */
 void jobs_tidy(struct jobs *jobs, struct job *job);
 typedef void jobs_fn(void *data, struct job *job);
+/* Called with each that is forgotten so, before it goes: nothing of it is still to come. */
+void jobs_on_forgotten(struct jobs *jobs, jobs_fn *fn, void *data);
 void jobs_each(struct jobs *jobs, jobs_fn *fn, void *data);
 
 /* Is the plan whole enough to be run? 0, or -1. */
@@ -88,11 +90,11 @@ int job_put_kernel_payload(const struct future *f, struct buf *out);
 int job_save(struct job_activity *a, store_done_fn *fn, void *data);
 /* The future has come to its end: activities that had no end get one. */
 void job_over(struct job *job, const struct future *f);
-/* What the kernel says of an activity that it runs itself; times of the wall, 0: not told. */
-void job_told(struct job_activity *a, enum job_state state, int64_t began_ms, int64_t ended_ms, const char *message);
+/* What the kernel says of an activity that it runs itself; times of the wall, 0: not told. Returns whether its state is another now. */
+bool job_told(struct job_activity *a, enum job_state state, int64_t began_ms, int64_t ended_ms, const char *message);
 
-/* "activities" of the kernel's state or result: {ID: {"state","message"?,…}}. */
-void job_take_words(struct job *job, const json_t *state);
+/* "activities" of the kernel's state or result: {ID: {"state","message"?,…}}. Returns whether the state of one is another now. */
+bool job_take_words(struct job *job, const json_t *state);
 
 /* {"NAME": {"job", "started_at","built_at","definition"?,"script"? | "is_partial"}} of a project: build.lua's facts. */
 int jobs_datasets_json(const struct jobs *jobs, const char *project, struct buf *out);

@@ -18,9 +18,11 @@ struct job_dataset {
 
 struct jobs {
 	struct fleet *fleet;
-	struct list all;      /* struct job.link */
-	struct map *by_task;  /* borrowed from all */
-	struct map *datasets; /* that a job began to build; owned */
+	struct list all;       /* struct job.link */
+	struct map *by_task;   /* borrowed from all */
+	struct map *datasets;  /* that a job began to build; owned */
+	jobs_fn *on_forgotten; /* NULL = nobody wants to know */
+	void *data;
 };
 
 /* For store_run_now: rows of open jobs, and what is built. data: struct jobs. */

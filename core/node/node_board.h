@@ -24,6 +24,7 @@ enum board_topic {
 	BOARD_POLICIES = 1 << 5,
 	BOARD_MODELS = 1 << 6,
 };
+#define BOARD_TOPICS 7
 
 /* How far somebody was told. */
 struct board_place {
@@ -47,10 +48,16 @@ bool node_board_find(const struct node_board *b, int64_t epoch, int64_t rev, str
 bool node_board_put(struct node_board *b, const char *login, struct board_place *at, size_t most_bytes, struct buf *out);
 /* "event: node" and "event: pools" where they are others than at was told. */
 void node_board_put_node(struct node_board *b, struct board_place *at, struct buf *out);
-/* Something changed that stands in no row. */
-void node_board_note(struct node_board *b, enum board_topic topic);
+/* Something changed that stands in no row. topics: of enum board_topic. */
+void node_board_note(struct node_board *b, unsigned topics);
+/* They are over, and whoever asks for them is told so from now on: followers hear that they are gone also where none of them had a row, or had lost it
+ * before. Cheap, and nothing while nobody has ever followed. */
+void node_board_job_ended(struct node_board *b, const char *owner, const char *project, const char *job);
+void node_board_webapp_ended(struct node_board *b, const char *owner, const char *project, const char *name);
 /* Topics that changed since this was called last, of enum board_topic; one caller. */
 unsigned node_board_take_topics(struct node_board *b);
+/* Those that changed after that rev, for who comes back with it. */
+unsigned node_board_topics_since(const struct node_board *b, int64_t rev);
 /* "event: topics". */
 void node_board_put_topics(unsigned topics, struct buf *out);
 /* An array of rows, each with its numbers. */

@@ -225,6 +225,13 @@ static struct macro *find_macro(struct node_board *b, const char *id)
 	return NULL;
 }
 
+static void forget_macro(struct node_board *b, struct macro *m)
+{
+	list_remove(&m->link);
+	free(m);
+	b->nmacros--;
+}
+
 int node_board_set_macro(struct node_board *b, const struct board_macro *from)
 {
 	const char *const texts[] = { from->id, from->what, from->user, from->project, from->state, from->reason };
@@ -248,7 +255,7 @@ int node_board_set_macro(struct node_board *b, const struct board_macro *from)
 	}
 	m->m.started_ms = from->started_ms;
 	if (old)
-		node_board_drop_macro(b, from->id);
+		forget_macro(b, old);
 	list_push(&b->macros, &m->link);
 	b->nmacros++;
 	return 0;
@@ -256,12 +263,13 @@ int node_board_set_macro(struct node_board *b, const struct board_macro *from)
 
 void node_board_drop_macro(struct node_board *b, const char *id)
 {
+	char row[BOARD_ID_MAX];
 	struct macro *m = find_macro(b, id);
 	if (!m)
 		return;
-	list_remove(&m->link);
-	free(m);
-	b->nmacros--;
+	if (board_join(row, BOARD_MACRO, id, NULL, NULL) == 0)
+		board_ended(b, BOARD_MACRO, m->m.user, row);
+	forget_macro(b, m);
 }
 
 void board_forget_macros(struct node_board *b)

@@ -6,8 +6,8 @@
 #include "node/node_board.h"
 #include "node/node_inner.h"
 /*
- * node_board_inner: what node_board.c (rows, revs, who is told what), node_board_text.c (a row as JSON), node_board_tasks.c (tasks and kernels),
- * node_board_guests.c (all other kinds) and node_board_node.c (the node as a whole) share.
+ * node_board_inner: what node_board.c (rows, revs, looks), node_board_tell.c (who is told what), node_board_text.c (a row as JSON),
+ * node_board_tasks.c (tasks and kernels), node_board_guests.c (all other kinds) and node_board_node.c (the node as a whole) share.
  */
 #define BOARD_ID_MAX 512
 enum { BOARD_KINDS = 9 };
@@ -78,6 +78,7 @@ struct node_board {
 	int64_t looked_mono_ms;
 	struct buf scratch;
 	unsigned topics;
+	int64_t topic_revs[BOARD_TOPICS]; /* of the last change of each */
 	struct board_text told_node, told_pools;
 	int64_t stat_used, stat_total; /* of /proc/stat at the look before */
 	int64_t stat_mono_ms;
@@ -103,6 +104,9 @@ struct board_row *board_see(struct node_board *b, enum board_kind kind, const ch
 /* Its text anew; a new rev if that differs. */
 void board_write(struct node_board *b, struct board_row *row, const struct board_facts *f);
 void board_set_process(struct board_row *row, const char *process);
+/* It is over, and what can be asked of it from now on says so. One that no look has seen, or whose going was told before that, is told as gone
+ * to those whose it is; one that is there goes with the next look. */
+void board_ended(struct node_board *b, enum board_kind kind, const char *owner, const char *id);
 static inline uint64_t board_mix(uint64_t print, uint64_t v)
 {
 	print ^= v + 0x9e3779b97f4a7c15u + (print << 6) + (print >> 2);

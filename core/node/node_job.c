@@ -10,6 +10,7 @@
 #include "fleet/guest.h"
 #include "fleet/jtext.h"
 #include "net/json.h"
+#include "node/node_board.h"
 #include "node/node_boxes.h"
 #include "node/node_job_inner.h"
 #include "node/node_job_order.h"
@@ -111,6 +112,7 @@ static void end_activity(struct node_jobs *t, struct job_activity *a, const stru
 		/* Not acknowledged: the next backend hears it again. */
 		log_error("unable to save the end of activity %s of job %s: the store takes nothing now", a->id, a->job->id);
 	}
+	node_board_note(node_board(t->node), BOARD_JOBS);
 	job_answer_waits(t, a);
 	job_tidy(t, a->job);
 }
@@ -235,7 +237,8 @@ void node_jobs_told(struct node_jobs *t, const char *task, const json_t *state)
 	struct job *job = jobs_of(t->jobs, task);
 	if (!job)
 		return;
-	job_take_words(job, state);
+	if (job_take_words(job, state))
+		node_board_note(node_board(t->node), BOARD_JOBS);
 	for (size_t i = 0; i < job->n; i++) {
 		struct job_activity *a = &job->activities[i];
 		if (a->state >= JOB_DONE && !a->is_alive)
@@ -279,6 +282,19 @@ void node_jobs_over(struct node_jobs *t, const struct future *f)
 			guest_leave(&job->activities[i].guest);
 	}
 	job_tidy(t, job);
+}
+
+/* Its end is shown once it is on disk, nothing of it lives and all that it was is on disk, too: whichever comes last. */
+static void on_forgotten(void *data, struct job *job)
+{
+	const struct node_jobs *t = data;
+	node_board_job_ended(node_board(t->node), job->owner, job->project, job->id);
+}
+
+void node_jobs_saved(struct node_jobs *t, const struct future *f)
+{
+	if (f->job && f->project && !jobs_at_hand(t->jobs, f->id))
+		node_board_job_ended(node_board(t->node), f->owner, f->project, f->job);
 }
 
 /* --- taking up --- */
@@ -379,7 +395,9 @@ struct node_jobs *node_jobs_new(struct node *n, struct err *err)
 	t->look = loop_timer_new(n->loop, on_look, t);
 	t->news = loop_timer_new(n->loop, job_look_for_news, t);
 	t->jobs = t->look && t->news ? jobs_new(n->fleet, err) : NULL;
-	if (!t->jobs)
+	if (t->jobs)
+		jobs_on_forgotten(t->jobs, on_forgotten, t);
+	else
 		node_jobs_free(&t);
 	return t;
 }

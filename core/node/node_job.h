@@ -41,6 +41,8 @@ int node_jobs_kill(struct node_jobs *t, const char *id, const char *why, struct 
 const struct job_activity *node_jobs_look(const struct node_jobs *t, const char *id);
 /* It came to its end: whatever still runs of it is ended. */
 void node_jobs_over(struct node_jobs *t, const struct future *f);
+/* That end is on disk. */
+void node_jobs_saved(struct node_jobs *t, const struct future *f);
 /* For the list of processes: user, project, jobId, activityId, taskId of an activity's process. */
 void node_jobs_put_row(struct node_jobs *t, const char *process, struct buf *out);
 /* Whose process that is; NULL: none of ours. Borrowed. */

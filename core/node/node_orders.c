@@ -383,6 +383,10 @@ static void over(void *data, const struct future *f)
 	if (f->job)
 		node_jobs_over(n->jobs, f);
 }
+static void saved(void *data, const struct future *f)
+{
+	node_jobs_saved(((struct node *)data)->jobs, f);
+}
 static void drop(void *data, const char *kernel)
 {
 	node_kernel_drop(((struct node *)data)->kernels, kernel);
@@ -404,5 +408,6 @@ struct fleet_orders node_orders_for(struct node *n)
 		.release = release_task,
 		.drop = drop,
 		.over = over,
+		.saved = saved,
 	};
 }

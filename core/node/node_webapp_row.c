@@ -8,6 +8,7 @@
 #include "fleet/alerts.h"
 #include "fleet/jtext.h"
 #include "net/json.h"
+#include "node/node_board.h"
 #include "node/node_webapp_inner.h"
 #include "sys/clock.h"
 
@@ -80,6 +81,8 @@ int webapp_keep(const struct node_webapp *w, store_done_fn *fn, void *data)
 {
 	struct buf detail;
 	webapp_alert(w);
+	if (!w->process[0] && (w->state == WEBAPP_STOPPED || w->state == WEBAPP_FAILED))
+		node_board_webapp_ended(node_board(w->in->node), w->owner, w->project, w->name);
 	buf_init(&detail, DETAIL_MAX);
 	buf_putc(&detail, '{');
 	webapp_put_detail(w, &detail);

@@ -3,7 +3,10 @@
  *   new() → board
  *   board:look({ { id, what, memory_bytes, tags | nil }, … })   tasks of the user "bob", each in a process of its own; who was there and is not named is gone
  *   board:place() → place                                from the start
- *   board:put(place, most_bytes) → text, is_more         as a follower gets it
+ *   board:put(place, most_bytes, login | nil) → text, is_more   as a follower gets it; nil: an admin
+ *   board:ended(owner, project, job)                     told by where jobs end
+ *   board:note(topic), board:topics(), board:topics_since(rev) → numbers
+ *   board:find(rev) → place | nil                        of who comes back with it
  */
 #include <lauxlib.h>
 #include <stdlib.h>
@@ -99,19 +102,60 @@ static int put(lua_State *L)
 	struct board_place *p = luaL_checkudata(L, 2, PLACE);
 	struct buf out;
 	buf_init(&out, 64 << 20);
-	bool is_more = node_board_put(w->board, NULL, p, (size_t)luaL_checkinteger(L, 3), &out);
+	bool is_more = node_board_put(w->board, luaL_optstring(L, 4, NULL), p, (size_t)luaL_checkinteger(L, 3), &out);
 	lua_pushlstring(L, out.data ? out.data : "", out.len);
 	lua_pushboolean(L, is_more);
 	buf_fini(&out);
 	return 2;
 }
 
+static int ended(lua_State *L)
+{
+	node_board_job_ended(world_at(L)->board, luaL_checkstring(L, 2), luaL_checkstring(L, 3), luaL_checkstring(L, 4));
+	return 0;
+}
+
+static int note(lua_State *L)
+{
+	node_board_note(world_at(L)->board, (unsigned)luaL_checkinteger(L, 2));
+	return 0;
+}
+
+static int topics(lua_State *L)
+{
+	lua_pushinteger(L, node_board_take_topics(world_at(L)->board));
+	return 1;
+}
+
+static int topics_since(lua_State *L)
+{
+	lua_pushinteger(L, node_board_topics_since(world_at(L)->board, luaL_checkinteger(L, 2)));
+	return 1;
+}
+
+static int find(lua_State *L)
+{
+	struct world *w = world_at(L);
+	int64_t rev = luaL_checkinteger(L, 2);
+	place(L);
+	if (node_board_find(w->board, w->node->facts.epoch, rev, luaL_checkudata(L, -1, PLACE)))
+		return 1;
+	return 0;
+}
+
 int luaopen_t_board(lua_State *L);
 int luaopen_t_board(lua_State *L)
 {
-	static const luaL_Reg words[] = { { "new", make }, { NULL, NULL } }, methods[] = {
-		{ "look", look }, { "place", place }, { "put", put }, { "__gc", collect }, { NULL, NULL }
-	};
+	static const luaL_Reg words[] = { { "new", make }, { NULL, NULL } }, methods[] = { { "look", look },
+											   { "place", place },
+											   { "put", put },
+											   { "ended", ended },
+											   { "note", note },
+											   { "topics", topics },
+											   { "topics_since", topics_since },
+											   { "find", find },
+											   { "__gc", collect },
+											   { NULL, NULL } };
 	luaL_newmetatable(L, PLACE);
 	luaL_newmetatable(L, BOARD);
 	luaL_setfuncs(L, methods, 0);

@@ -86,4 +86,62 @@ describe("the board", function()
 		assert.is_nil(e.rows[1].tags)
 		assert.same({ "short" }, e.rows[2].tags)
 	end)
+
+	local JOBS, MACROS, ALERTS = 1, 8, 16
+
+	it("tells the end of what began and ended between two looks: to whose it is, and to admins", function()
+		local bobs, eves, admins = b:place(), b:place(), b:place()
+		b:look { { "a", "one", 100 } }
+		for place, login in pairs { [bobs] = "bob", [eves] = "eve" } do b:put(place, 1 << 20, login) end
+		b:put(admins, 1 << 20)
+		b:topics()
+		b:ended("bob", "SALES", "quick")
+		assert.equal(JOBS, b:topics())
+		assert.same({ "job:SALES/quick" }, event((b:put(bobs, 1 << 20, "bob"))).gone)
+		assert.same({ "job:SALES/quick" }, event((b:put(admins, 1 << 20))).gone)
+		assert.equal("", (b:put(eves, 1 << 20, "eve")))
+		b:look { { "a", "one", 100 } }
+		assert.equal("", (b:put(bobs, 1 << 20, "bob")))
+		-- once more where what can be asked of it changed after it had gone; the same name may be somebody else's next
+		b:ended("bob", "SALES", "quick")
+		assert.same({ "job:SALES/quick" }, event((b:put(bobs, 1 << 20, "bob"))).gone)
+		b:ended("eve", "SALES", "quick")
+		assert.same({ "job:SALES/quick" }, event((b:put(eves, 1 << 20, "eve"))).gone)
+		assert.equal("", (b:put(bobs, 1 << 20, "bob")))
+	end)
+
+	it("tells such an end to who comes back, and nothing of it to who begins", function()
+		local place = b:place()
+		b:look { { "a", "one", 100 } }
+		local rev = event((b:put(place, 1 << 20))).rev:match "%-(%d+)$"
+		b:ended("bob", "SALES", "quick")
+		assert.same({ "job:SALES/quick" }, event((b:put(assert(b:find(math.tointeger(tonumber(rev)))), 1 << 20))).gone)
+		assert.is_nil(event((b:put(b:place(), 1 << 20))).gone)
+	end)
+
+	it("keeps a bounded number of ends while nobody looks; who comes back after more begins anew", function()
+		b:ended("bob", "SALES", "nobody ever looked")
+		b:look { { "a", "one", 100 } }
+		local rev = math.tointeger(tonumber((event((b:put(b:place(), 1 << 20))).rev:match "%-(%d+)$")))
+		for i = 1, 4096 do b:ended("bob", "SALES", "job" .. i) end
+		assert.equal(4096, #event((b:put(assert(b:find(rev)), 1 << 30))).gone)
+		b:ended("bob", "SALES", "one more")
+		assert.is_nil(b:find(rev))
+	end)
+
+	it("knows which topics changed since a rev, for who was away meanwhile", function()
+		b:look { { "a", "one", 100 } }
+		local function rev() return math.tointeger(tonumber((event((b:put(b:place(), 1 << 20))).rev:match "%-(%d+)$"))) end
+		local first = rev()
+		assert.equal(0, b:topics_since(first))
+		b:note(ALERTS)
+		local second = rev()
+		b:note(MACROS)
+		b:ended("bob", "SALES", "quick")
+		assert.equal(ALERTS | MACROS | JOBS, b:topics())
+		assert.equal(0, b:topics())
+		assert.equal(ALERTS | MACROS | JOBS, b:topics_since(first))
+		assert.equal(MACROS | JOBS, b:topics_since(second))
+		assert.equal(0, b:topics_since(rev()))
+	end)
 end)

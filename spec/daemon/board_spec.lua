@@ -401,6 +401,60 @@ describe("the board", function()
 		leave(s)
 	end)
 
+	--- Waits until that id was told as gone; whether it had a row before depends on when the board was looked at.
+	local function wait_end(s, id) return wait_for("the end of " .. id, function() return states(board(s), id):find "gone$" end, 40) end
+
+	it("tells the end of what may have begun and ended between two looks, once all that can be asked says so", function()
+		project("QUICK", [[project { owner = "bob", webapps = { bad = webapp { command = { "/no/such/program" } } },
+			recipes = { one = shell { command = "true", outputs = { "a" } } } }]])
+		local bobs, eves, admins = follow(bob), follow(eve), follow(admin_key())
+		local status, answer = node:http("POST", "/api/macros/clear-job-logs", { params = { age = "30d" } })
+		assert.equal(200, status, json.encode(answer))
+		local told = { "macro:" .. answer.runId, "webapp:QUICK/bad" }
+		wait_end(admins, told[1])
+		assert.is_false(select(2, node:http("GET", "/api/macro-runs/" .. answer.runId)).running)
+		assert.equal(200, (node:http("PUT", "/public/api/projects/QUICK/webapps/bad/backend/actions/restart", nil, { key = bob })))
+		wait_end(bobs, told[2])
+		local _, webapps = node:http("GET", "/api/webapps", nil, { key = bob })
+		assert.same({ 1, "bad", "failed" }, { #webapps, webapps[1].id, webapps[1].state })
+		if Work.has_java then
+			for i = 1, 3 do
+				status, answer = node:http("POST", "/public/api/projects/QUICK/jobs/", { outputs = { { type = "DATASET", id = "a" } } }, { key = bob })
+				assert.equal(200, status, json.encode(answer))
+				local path = ("/public/api/projects/QUICK/jobs/%s/"):format(answer.id)
+				if i > 1 then assert.equal(200, (node:http("POST", path .. "abort", nil, { key = bob }))) end
+				told[#told + 1] = "job:QUICK/" .. answer.id
+				wait_end(bobs, told[#told])
+				-- it may go from the board before its end is on disk, and is told once more then
+				wait_for("the end as it is told last", function()
+					return select(2, node:http("GET", path, nil, { key = bob })).baseStatus.stableState
+				end)
+			end
+		end
+		-- what eve has not heard before her own was kept from her
+		local own = "future:" .. start(eve, "after", { pool = "two" })
+		wait_state(eves, own, "running")
+		open_gate "after"
+		wait_gone(eves, own)
+		local text = helper.read(eves.file)
+		for _, id in ipairs(told) do assert.is_nil(text:find(id, 1, true), id) end
+		for _, topic in ipairs { "macros", "webapps", Work.has_java and "jobs" or nil } do assert.is_true(board(admins).topics[topic], topic) end
+		for _, s in ipairs { bobs, eves, admins } do leave(s) end
+	end)
+
+	it("tells who comes back which topics changed meanwhile", function()
+		local s = follow(admin_key())
+		local rev = board(s).rev
+		leave(s)
+		local status, answer = node:http("POST", "/api/macros/clear-job-logs?wait=true", { params = { age = "30d" } })
+		assert.equal(200, status, json.encode(answer))
+		s = follow(admin_key(), rev)
+		wait_for("the topic", function() return board(s).topics.macros end, 10)
+		assert.equal(0, board(s).whole)
+		assert.equal("gone", states(board(s), "macro:" .. answer.runId))
+		leave(s)
+	end)
+
 	it("comes in pieces where it is long, and in full to who did not read for a while", function()
 		local blocker = start(bob, "pieces")
 		local script = [[
