@@ -10,7 +10,9 @@
  *   look(key, path) → changed_ms | nil                  of a file or folder of the project: its newest content, as far as a look goes
  *   hash(key, path) → hex SHA-256 | nil                 of a file of the project, up to 1 MB
  *   status(key, id, fn(json | nil, owner, task, why))   list(key | nil, owner | nil, limit, fn(json | nil, why))
- *   log(key, id, offset, most, activity | nil) → bytes, size | nil, message      offset < 0: from the end; "" and 0 where there is none yet
+ *   log(key, id, offset, most, activity | nil, is_growing) → bytes, size, after | nil, message
+ *       offset < 0: from the end; "" and 0 where there is none yet. Of an activity: its lines of these bytes; is_growing: a last line without an end is left
+ *       for the next time. after: where to go on
  *   ticket(text) → login | nil
  */
 #include <dirent.h>
@@ -344,6 +346,13 @@ static size_t keep_activity(char *text, size_t len, const char *activity)
 	return kept;
 }
 
+/* Up to the last whole line; one that is longer than could be read is taken in pieces. */
+static size_t whole_lines(const char *text, size_t len, size_t most)
+{
+	const char *last = memrchr(text, '\n', len);
+	return last ? (size_t)(last + 1 - text) : len < most ? 0 : len;
+}
+
 static int read_log(lua_State *L)
 {
 	char path[2 * JOB_NAME_MAX + 16];
@@ -361,7 +370,8 @@ static int read_log(lua_State *L)
 	if (fd < 0 && errno == ENOENT) {
 		lua_pushliteral(L, "");
 		lua_pushinteger(L, 0);
-		return 2;
+		lua_pushinteger(L, 0);
+		return 3;
 	}
 	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
 		err_sys(&err, errno, "unable to read the log of job %s", id);
@@ -380,10 +390,13 @@ static int read_log(lua_State *L)
 		err_sys(&err, bytes ? errno : ENOMEM, "unable to read the log of job %s", id);
 		return arg_fail(L, err.text);
 	}
+	if (activity && lua_toboolean(L, 6))
+		n = (ssize_t)whole_lines(bytes, (size_t)n, (size_t)most);
 	lua_pushlstring(L, bytes, activity ? keep_activity(bytes, (size_t)n, activity) : (size_t)n);
 	lua_pushinteger(L, st.st_size);
+	lua_pushinteger(L, offset + n);
 	ref_guard_now(guard);
-	return 2;
+	return 3;
 }
 
 static int ticket(lua_State *L)

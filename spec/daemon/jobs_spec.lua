@@ -113,6 +113,53 @@ describe("jobs", function()
 
 	if not has_java then return pending("with job kernels: there is no JDK") end
 
+	it("have activities whose lines are followed, whatever others write meanwhile", function()
+		open()
+		project("TALK", ([[
+project { recipes = {
+  chatter = shell { command = "while [ ! -e data/end ]; do echo chatter; sleep 0.05; done", outputs = { "noise" } },
+  rare = shell { command = "echo first; while [ ! -e data/go ]; do sleep 0.05; done; echo second; echo third; while [ ! -e data/end ]; do sleep 0.05; done",
+    outputs = { "words" } },
+  both = shell { command = "true", inputs = { "noise", "words" }, outputs = { "all" } },
+} }]]))
+		local function touch(name) project("TALK", nil, { ["data/" .. name] = "" }) end
+		local job = start("TALK", "all")
+		local function lines(text)
+			local out = {}
+			for line in text:gmatch "[^\n]*%[act%.rare_NP%]  %- ([^\n]*)\n" do out[#out + 1] = line end
+			assert.falsy(text:find("chatter", 1, true))
+			return out
+		end
+		local function ask(offset, seconds)
+			local status, text, fields = node:http("GET", ("/api/jobs/TALK/%s/log?activity=rare_NP&offset=%d&wait=%d"):format(job, offset, seconds))
+			assert.are.equal(200, status)
+			return type(text) == "string" and lines(text) or {}, math.tointeger(tonumber(fields["log-next"])), fields
+		end
+		wait_for("both at work", function()
+			local log = log_of("TALK", job)
+			return log:find("- first", 1, true) and log:find("- chatter", 1, true)
+		end, 40)
+		local status, text, fields = node:http("GET", path("TALK", job .. "/log?activity=rare_NP"))
+		local at = math.tointeger(tonumber(fields["log-next"]))
+		assert.are.same({ 200, { "first" } }, { status, lines(text) })
+		local said, next = ask(at, 1)
+		assert.are.same({}, said)
+		assert.is_true(next > at) -- what others wrote need not be looked through again
+		touch "go"
+		said, next = ask(next, 30)
+		if #said < 2 then
+			local more
+			more, next = ask(next, 30)
+			said[#said + 1] = more[1]
+		end
+		assert.are.same({ "second", "third" }, said)
+		touch "end"
+		said, _, fields = ask(next, 30)
+		assert.are.same({}, said)
+		assert.are.equal("true", fields["log-whole"])
+		assert.are.equal("DONE", ended("TALK", job).baseStatus.state)
+	end)
+
 	it("build what is stale in order, tell why, keep the log, and build nothing twice", function()
 		open()
 		project("FLOW", [[

@@ -17,6 +17,7 @@ local JSON = "application/json;charset=utf-8"
 local TYPE = "job"
 local MODE = "NON_RECURSIVE_FORCED_BUILD"
 local LOG_MOST = 60 << 20
+local WAIT_MOST = 60            -- seconds
 local NAME_MAX = 60             -- of a dataset in a job's id
 
 local M = {}
@@ -197,30 +198,59 @@ function M.abort(req, key, job)
 	end)
 end
 
---- Its whole log as text, or the lines of one activity.
-function M.log(req, key, job)
+local function is_over(status) return (json.decode(status).baseStatus or {}).stableState == true end
+
+--- Its id, nil: the whole log; false: it is none, and 400 is answered.
+local function activity_of(req)
 	local wanted = text(req.query.activity)
-	if wanted and not id.is_id(wanted) then return errors.reply(req, 400, "activity is no valid id") end
-	with_job(req, key, job, function()
-		local bytes, why = jobs.log(key, job, -LOG_MOST, LOG_MOST, wanted)
-		if not bytes then return errors.reply(req, 500, why) end
-		req.reply(200, "text/plain; charset=utf-8", bytes)
+	if not wanted or id.is_id(wanted) then return wanted end
+	errors.reply(req, 400, "activity is no valid id")
+	return false
+end
+
+--- Its whole log as text, or the lines of one activity. Log-Next: from where on that activity can be followed.
+function M.log(req, key, job)
+	local wanted = activity_of(req)
+	if wanted == false then return end
+	with_job(req, key, job, function(status)
+		local bytes, size, after = jobs.log(key, job, -LOG_MOST, LOG_MOST, wanted, not is_over(status))
+		if not bytes then return errors.reply(req, 500, size) end
+		req.reply(200, "text/plain; charset=utf-8", bytes, { ["Log-Next"] = wanted and ("%d"):format(after) or nil })
+	end)
+end
+
+--- The lines of one activity from a place in its job's log on. What others write meanwhile is no answer: it goes on waiting.
+local function show_lines(req, key, job, wanted, offset, until_ms)
+	with_job(req, key, job, function(status, _, task)
+		local has_ended = is_over(status)
+		local bytes, size, after = jobs.log(key, job, offset, LOG_MOST, wanted, not has_ended)
+		if not bytes then return errors.reply(req, 500, size) end
+		local left_ms = until_ms - gate.wall_ms()
+		if bytes == "" and offset <= size and not has_ended and left_ms > 0 then
+			return waits.wait(key, job, task, size, math.min(left_ms // 1000 + 1, WAIT_MOST), function() show_lines(req, key, job, wanted, after, until_ms) end)
+		end
+		req.reply(200, "text/plain; charset=utf-8", bytes, {
+			["Log-Next"] = ("%d"):format(after), ["Log-Size"] = ("%d"):format(size), ["Log-Whole"] = tostring(has_ended),
+		})
 	end)
 end
 
 local function show_piece(req, key, job, offset, wait)
 	with_job(req, key, job, function(status, _, task)
-		local has_ended = (json.decode(status).baseStatus or {}).stableState == true
-		logs.reply(req, offset, wait, function(...) return jobs.log(key, job, ...) end, has_ended, function(start, seconds)
+		logs.reply(req, offset, wait, function(...) return jobs.log(key, job, ...) end, is_over(status), function(start, seconds)
 			waits.wait(key, job, task, start, seconds, function() show_piece(req, key, job, start, 0) end)
 		end)
 	end)
 end
 
 --- A piece of it, from ?offset=N, for those who follow it; ?wait=S for more: Log-Offset, Log-Size, Log-Whole as for a task's log.
+-- ?activity=ID: the lines of that one from there on, and Log-Next: where to go on.
 function M.piece(req, key, job)
 	local offset, wait = logs.asked(req)
 	if not offset then return errors.reply(req, 400, wait) end
+	local wanted = activity_of(req)
+	if wanted == false then return end
+	if wanted then return show_lines(req, key, job, wanted, offset, gate.wall_ms() + wait * 1000) end
 	show_piece(req, key, job, offset, wait)
 end
 

@@ -12,7 +12,7 @@ local PROJECT = {
 	},
 }
 
-local jobs = world.jobs
+local jobs, logs = world.jobs, require "bind.logs"
 
 local function ask(who, method, target, body)
 	return world.ask(method, target, { body = body, fields = world.with(who == "admin" and world.KEY or "secret-of-" .. who) })
@@ -39,7 +39,7 @@ describe("jobs", function()
 		end
 		jobs.log = function(key, id, offset, _, activity)
 			world.was.log = { key, id, offset, activity }
-			return ("[x] [act.a]  - ä\n"):sub(math.max(offset, 0) + 1), 18
+			return ("[x] [act.a]  - ä\n"):sub(math.max(offset, 0) + 1), 18, 18
 		end
 	end)
 
@@ -127,10 +127,9 @@ describe("jobs", function()
 	end)
 
 	it("have a log that is text in UTF-8, whole or of one activity", function()
-		local status, _, _, raw = ask("carol", "GET", "/public/api/projects/P/jobs/j1/log?activity=a_NP")
-		assert.same({ 200, "[x] [act.a]  - ä\n", "a_NP" }, { status, raw, world.was.log[4] })
+		local status, _, fields, raw = ask("carol", "GET", "/public/api/projects/P/jobs/j1/log?activity=a_NP")
+		assert.same({ 200, "[x] [act.a]  - ä\n", "a_NP", "18" }, { status, raw, world.was.log[4], fields["Log-Next"] })
 		assert.equal(400, (ask("carol", "GET", "/public/api/projects/P/jobs/j1/log?activity=../x")))
-		local fields
 		status, _, fields = ask("carol", "GET", "/api/jobs/P/j1/log?offset=0")
 		assert.same({ 200, "0", "18", "false" }, { status, fields["Log-Offset"], fields["Log-Size"], fields["Log-Whole"] })
 	end)
@@ -147,6 +146,37 @@ describe("jobs", function()
 		assert.is_nil(world.was.log_wait)
 		assert.equal(400, (ask("carol", "GET", "/api/jobs/P/j1/log?wait=soon")))
 		assert.equal(404, (ask("bob", "GET", "/api/jobs/P/j1/log?offset=18&wait=20")))
+	end)
+
+	it("have an activity whose lines are followed in one request: what others write meanwhile is no answer", function()
+		local waits, has_ended = {}, false
+		jobs.log = function(_, _, offset, _, activity, is_growing)
+			assert.same({ "a_NP", not has_ended }, { activity, is_growing })
+			-- others write 100 bytes before each wait is over; the third time it has a line
+			local size = 1000 + 100 * #waits
+			return #waits == 3 and offset < size and "a line\n" or "", size, size
+		end
+		local wait = logs.wait
+		logs.wait = function(folder, job, task, size, seconds, fn)
+			waits[#waits + 1] = { folder, job, task, size, seconds }
+			fn()
+		end
+		local status, _, fields, raw = ask("carol", "GET", "/api/jobs/P/j1/log?activity=a_NP&offset=1000&wait=20")
+		assert.same({ 200, "a line\n", "1300", "1300", "false" }, { status, raw, fields["Log-Next"], fields["Log-Size"], fields["Log-Whole"] })
+		assert.same({ { "P", "j1", "f1", 1000, 21 }, { "P", "j1", "f1", 1100, 21 }, { "P", "j1", "f1", 1200, 21 } }, waits)
+		-- without wait, and once it has ended, it is answered as it stands
+		status, _, fields, raw = ask("carol", "GET", "/api/jobs/P/j1/log?activity=a_NP&offset=1300")
+		assert.same({ 200, "", "1300", 3 }, { status, raw, fields["Log-Next"], #waits })
+		jobs.rows.j1[1], has_ended = '{"baseStatus":{"stableState":true}}', true
+		status, _, fields = ask("carol", "GET", "/api/jobs/P/j1/log?activity=a_NP&offset=1300&wait=20")
+		assert.same({ 200, "true", 3 }, { status, fields["Log-Whole"], #waits })
+		-- one that was cut in its middle is told at once
+		jobs.rows.j1[1], has_ended = '{"baseStatus":{"stableState":false}}', false
+		status, _, fields = ask("carol", "GET", "/api/jobs/P/j1/log?activity=a_NP&offset=5000&wait=20")
+		assert.same({ 200, "1300", 3 }, { status, fields["Log-Size"], #waits })
+		logs.wait = wait
+		assert.equal(404, (ask("bob", "GET", "/api/jobs/P/j1/log?activity=a_NP")))
+		assert.equal(400, (ask("carol", "GET", "/api/jobs/P/j1/log?activity=../x")))
 	end)
 
 	it("are listed by project, and one's own of all", function()
