@@ -17,6 +17,7 @@
 #include <lauxlib.h>
 #include "bind/app.h"
 #include "bind/arg.h"
+#include "bind/field.h"
 #include "bind/json_out.h"
 #include "bind/later.h"
 #include "bind/policies_live.h"
@@ -160,15 +161,11 @@ struct got {
 /* What grants of the policies are asked with (bind_rights.c), into the table at t. */
 static void push_facts(lua_State *L, const struct future *f, int t)
 {
-	const struct {
-		const char *name, *value;
-	} texts[] = { { "id", f->id },     { "user", f->owner },      { "kind", f->kind },   { "type", f->type },
-		      { "pool", f->pool }, { "project", f->project }, { "title", f->title }, { "tags", f->tags } };
+	const struct field_text texts[] = { { "id", f->id },       { "user", f->owner }, { "kind", f->kind },
+					    { "type", f->type },   { "pool", f->pool },  { "project", f->project },
+					    { "title", f->title }, { "tags", f->tags } };
 	lua_createtable(L, 0, 10);
-	for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
-		lua_pushstring(L, texts[i].value);
-		lua_setfield(L, -2, texts[i].name);
-	}
+	field_put_texts(L, texts, FIELD_COUNT(texts));
 	lua_pushinteger(L, f->priority);
 	lua_setfield(L, -2, "priority");
 	lua_pushinteger(L, f->memory_bytes);

@@ -6,6 +6,7 @@
  */
 #include <lauxlib.h>
 #include "bind/arg.h"
+#include "bind/field.h"
 #include "bind/json_out.h"
 #include "bind/later.h"
 #include "bind/toc.h"
@@ -52,16 +53,11 @@ static int stats(lua_State *L)
 {
 	struct ledger_stats s;
 	ledger_get_stats(ledger_of(L), &s);
-	const struct {
-		const char *name;
-		int64_t value;
-	} all[] = { { "noted", s.noted }, { "lost", s.lost },    { "segments", s.segments }, { "segment_bytes", s.segment_bytes },
-		    { "rows", s.rows },   { "folded", s.folded } };
+	const struct field_int all[] = { { "noted", s.noted },       { "lost", s.lost },
+					 { "segments", s.segments }, { "segment_bytes", s.segment_bytes },
+					 { "rows", s.rows },         { "folded", s.folded } };
 	lua_createtable(L, 0, 6);
-	for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
-		lua_pushinteger(L, all[i].value);
-		lua_setfield(L, -2, all[i].name);
-	}
+	field_put_ints(L, all, FIELD_COUNT(all));
 	return 1;
 }
 

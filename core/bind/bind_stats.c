@@ -10,6 +10,7 @@
 #include "bind/app.h"
 #include "bind/arg.h"
 #include "bind/bind_events.h"
+#include "bind/field.h"
 #include "bind/later.h"
 #include "bind/toc.h"
 #include "fleet/purge.h"
@@ -25,32 +26,17 @@ static struct app *app_of(lua_State *L)
 	return app;
 }
 
-struct number {
-	const char *name;
-	int64_t value;
-};
-
-static void set_numbers(lua_State *L, const struct number *numbers, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		lua_pushinteger(L, (lua_Integer)numbers[i].value);
-		lua_setfield(L, -2, numbers[i].name);
-	}
-}
-
-static void set_table(lua_State *L, const char *name, const struct number *numbers, size_t n)
+static void set_table(lua_State *L, const char *name, const struct field_int *numbers, size_t n)
 {
 	lua_createtable(L, 0, (int)n);
-	set_numbers(L, numbers, n);
+	field_put_ints(L, numbers, n);
 	lua_setfield(L, -2, name);
 }
-
-#define COUNT(a) (sizeof(a) / sizeof(a)[0])
 
 static void set_gates(lua_State *L, const struct app *app)
 {
 	struct gate_stats sum = { 0 };
-	for (size_t i = 0; i < COUNT(app->gates); i++) {
+	for (size_t i = 0; i < sizeof(app->gates) / sizeof(app->gates[0]); i++) {
 		struct gate_stats s;
 		if (!app->gates[i])
 			continue;
@@ -66,7 +52,7 @@ static void set_gates(lua_State *L, const struct app *app)
 		sum.waiting += s.waiting;
 		sum.memory += s.memory;
 	}
-	const struct number gate[] = {
+	const struct field_int gate[] = {
 		{ "accepted", (int64_t)sum.accepted },
 		{ "requests", (int64_t)sum.requests },
 		{ "refused", (int64_t)(sum.refused_full + sum.refused_peer) },
@@ -77,7 +63,7 @@ static void set_gates(lua_State *L, const struct app *app)
 		{ "waiting", (int64_t)sum.waiting },
 		{ "memory_bytes", (int64_t)sum.memory },
 	};
-	set_table(L, "gate", gate, COUNT(gate));
+	set_table(L, "gate", gate, FIELD_COUNT(gate));
 }
 
 /* What retention let go. */
@@ -86,9 +72,9 @@ static void set_purged(lua_State *L, const struct app *app)
 	struct purge_stats p = { 0 };
 	if (app->purge)
 		purge_get_stats(app->purge, &p);
-	const struct number purged[] = { { "tasks", p.tasks },         { "results", p.results },   { "facts", p.facts },
-					 { "decisions", p.decisions }, { "versions", p.versions }, { "logs", p.logs } };
-	set_table(L, "purged", purged, COUNT(purged));
+	const struct field_int purged[] = { { "tasks", p.tasks },         { "results", p.results },   { "facts", p.facts },
+					    { "decisions", p.decisions }, { "versions", p.versions }, { "logs", p.logs } };
+	set_table(L, "purged", purged, FIELD_COUNT(purged));
 }
 
 static int read_numbers(lua_State *L)
@@ -100,7 +86,7 @@ static int read_numbers(lua_State *L)
 	fleet_get_counts(fleet, &c);
 	store_get_stats(fleet_store(fleet), &s);
 	lua_createtable(L, 0, 13);
-	const struct number plain[] = {
+	const struct field_int plain[] = {
 		{ "submitted", c.submitted },
 		{ "kernels_started", c.kernels_started },
 		{ "keeper_events", node_facts(app->node)->keeper_events },
@@ -108,18 +94,18 @@ static int read_numbers(lua_State *L)
 		{ "followers_cut", app->events ? (int64_t)events_cut(app->events) : 0 },
 		{ "lua_bytes", (int64_t)vm_memory_bytes(vm_of(L)) },
 	};
-	set_numbers(L, plain, COUNT(plain));
-	const struct number ended[] = {
+	field_put_ints(L, plain, FIELD_COUNT(plain));
+	const struct field_int ended[] = {
 		{ "done", c.ended[0] }, { "failed", c.ended[1] }, { "aborted", c.ended[2] }, { "killed", c.ended[3] }
 	};
-	set_table(L, "ended", ended, COUNT(ended));
-	const struct number open[] = { { "queued", c.open[0] }, { "assigned", c.open[1] }, { "running", c.open[2] } };
-	set_table(L, "open", open, COUNT(open));
-	const struct number store[] = { { "commits", (int64_t)s.commits },
-					{ "failed_commits", (int64_t)s.failed_commits },
-					{ "operations", (int64_t)s.operations },
-					{ "waiting", (int64_t)s.waiting } };
-	set_table(L, "store", store, COUNT(store));
+	set_table(L, "ended", ended, FIELD_COUNT(ended));
+	const struct field_int open[] = { { "queued", c.open[0] }, { "assigned", c.open[1] }, { "running", c.open[2] } };
+	set_table(L, "open", open, FIELD_COUNT(open));
+	const struct field_int store[] = { { "commits", (int64_t)s.commits },
+					   { "failed_commits", (int64_t)s.failed_commits },
+					   { "operations", (int64_t)s.operations },
+					   { "waiting", (int64_t)s.waiting } };
+	set_table(L, "store", store, FIELD_COUNT(store));
 	set_gates(L, app);
 	set_purged(L, app);
 	return 1;

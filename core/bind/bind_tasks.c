@@ -8,6 +8,7 @@
 #include <string.h>
 #include <lauxlib.h>
 #include "bind/arg.h"
+#include "bind/field.h"
 #include "bind/json_out.h"
 #include "bind/later.h"
 #include "bind/toc.h"
@@ -32,30 +33,19 @@ static int push_got(lua_State *L, void *data)
 		lua_pushstring(L, g->why ? g->why->text : NULL);
 		return 3;
 	}
-	const struct {
-		const char *name, *value;
-	} texts[] = {
+	const struct field_text texts[] = {
 		{ "type", f->type },   { "pool", f->pool },           { "project", f->project },
 		{ "title", f->title }, { "tags", f->tags },           { "owner", f->owner },
 		{ "kind", f->kind },   { "exclusive", f->exclusive }, { "job", f->job },
 	};
-	const struct {
-		const char *name;
-		int64_t value;
-	} numbers[] = {
+	const struct field_int numbers[] = {
 		{ "memory_bytes", f->memory_bytes }, { "timeout_ms", f->timeout_ms }, { "retries", f->retries },
 		{ "priority", f->priority },         { "created_ms", f->created_ms }, { "started_ms", f->started_ms },
 		{ "ended_ms", f->ended_ms },
 	};
 	lua_createtable(L, 0, 20);
-	for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
-		lua_pushstring(L, texts[i].value);
-		lua_setfield(L, -2, texts[i].name);
-	}
-	for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
-		lua_pushinteger(L, numbers[i].value);
-		lua_setfield(L, -2, numbers[i].name);
-	}
+	field_put_texts(L, texts, FIELD_COUNT(texts));
+	field_put_ints(L, numbers, FIELD_COUNT(numbers));
 	if (f->payload && f->payload_len) {
 		lua_pushlstring(L, f->payload, f->payload_len);
 		lua_setfield(L, -2, "payload");

@@ -11,6 +11,7 @@
 #include "bind/bind_machine.h"
 #include "bind/call.h"
 #include "bind/decide.h"
+#include "bind/field.h"
 #include "bind/policies.h"
 #include "bind/toc.h"
 #include "fleet/fleet.h"
@@ -126,13 +127,10 @@ static void put_texts(lua_State *L, const char *name, char *const *list)
 
 static void push_spec(lua_State *L, const struct pool_spec *s)
 {
-	const struct {
-		const char *name, *text;
-	} texts[] = { { "name", s->name }, { "about", s->about }, { "source", s->source }, { "kind", s->kind } };
-	const struct {
-		const char *name;
-		int64_t n;
-	} numbers[] = {
+	const struct field_text texts[] = {
+		{ "name", s->name }, { "about", s->about }, { "source", s->source }, { "kind", s->kind }
+	};
+	const struct field_int numbers[] = {
 		{ "heap_bytes", s->heap_bytes },
 		{ "memory_bytes", s->memory_bytes },
 		{ "memory_max_bytes", pool_spec_memory_most(s) },
@@ -148,14 +146,8 @@ static void push_spec(lua_State *L, const struct pool_spec *s)
 		{ "grace_ms", s->grace_ms },
 	};
 	lua_createtable(L, 0, 22);
-	for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
-		lua_pushstring(L, texts[i].text);
-		lua_setfield(L, -2, texts[i].name);
-	}
-	for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
-		lua_pushinteger(L, numbers[i].n);
-		lua_setfield(L, -2, numbers[i].name);
-	}
+	field_put_texts(L, texts, FIELD_COUNT(texts));
+	field_put_ints(L, numbers, FIELD_COUNT(numbers));
 	put_texts(L, "argv", s->argv);
 	put_texts(L, "types", s->types);
 	put_texts(L, "path", s->path);
