@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/text.h"
+#include "t_class.h"
 
 /* --- err --- */
 
@@ -309,15 +310,6 @@ static int l_close(lua_State *L)
 	return 0;
 }
 
-static void make_class(lua_State *L, const char *name, const luaL_Reg *methods)
-{
-	luaL_newmetatable(L, name);
-	luaL_setfuncs(L, methods, 0);
-	lua_pushvalue(L, -1);
-	lua_setfield(L, -2, "__index");
-	lua_pop(L, 1);
-}
-
 int luaopen_t_base(lua_State *L);
 int luaopen_t_base(lua_State *L)
 {
@@ -346,8 +338,8 @@ int luaopen_t_base(lua_State *L)
 					  { "drain", l_drain },
 					  { "close", l_close },
 					  { NULL, NULL } };
-	make_class(L, "t_base.buf", buf_methods);
-	make_class(L, "t_base.map", map_methods);
+	t_class(L, "t_base.buf", buf_methods);
+	t_class(L, "t_base.map", map_methods);
 	luaL_newlib(L, words);
 	return 1;
 }

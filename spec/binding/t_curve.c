@@ -3,6 +3,7 @@
 #include <lua.h>
 
 #include "fleet/curve.h"
+#include "t_class.h"
 
 static struct curves *check(lua_State *L)
 {
@@ -114,11 +115,7 @@ int luaopen_t_curve(lua_State *L)
 					    { "owner", owner }, { "count", count },  { "recent", recent },
 					    { "life", life },   { "__gc", collect }, { NULL, NULL } };
 	static const luaL_Reg words[] = { { "new", new }, { NULL, NULL } };
-	luaL_newmetatable(L, "t_curve");
-	luaL_setfuncs(L, methods, 0);
-	lua_pushvalue(L, -1);
-	lua_setfield(L, -2, "__index");
-	lua_pop(L, 1);
+	t_class(L, "t_curve", methods);
 	luaL_newlib(L, words);
 	return 1;
 }

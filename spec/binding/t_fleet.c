@@ -17,6 +17,7 @@
 #include "gate/server.h"
 #include "net/client.h"
 #include "node/node_kernel.h"
+#include "t_class.h"
 #include "t_fleet.h"
 #include "sys/clock.h"
 #include "sys/sock.h"
@@ -787,11 +788,7 @@ int luaopen_t_fleet(lua_State *L)
 		{ "task_token", task_token },
 		{ NULL, NULL },
 	};
-	luaL_newmetatable(L, "t_fleet");
-	luaL_setfuncs(L, methods, 0);
-	lua_pushvalue(L, -1);
-	lua_setfield(L, -2, "__index");
-	lua_pop(L, 1);
+	t_class(L, "t_fleet", methods);
 	luaL_newlib(L, words);
 	return 1;
 }

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include "fleet/alerts.h"
 #include "fleet/ledger.h"
+#include "t_class.h"
 #include "t_fleet.h"
 
 struct bench {
@@ -228,11 +229,7 @@ int luaopen_t_ledger(lua_State *L)
 		{ "__gc", close_bench }, { NULL, NULL },
 	};
 	static const luaL_Reg words[] = { { "open", open_bench }, { NULL, NULL } };
-	luaL_newmetatable(L, "t_ledger");
-	luaL_setfuncs(L, methods, 0);
-	lua_pushvalue(L, -1);
-	lua_setfield(L, -2, "__index");
-	lua_pop(L, 1);
+	t_class(L, "t_ledger", methods);
 	luaL_newlib(L, words);
 	return 1;
 }

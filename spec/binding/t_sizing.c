@@ -6,6 +6,7 @@
 
 #include "fleet/kernel.h"
 #include "fleet/sizing.h"
+#include "t_class.h"
 
 static struct sizing *check(lua_State *L)
 {
@@ -91,11 +92,7 @@ int luaopen_t_sizing(lua_State *L)
 		{ "expect", expect }, { "look", look },     { "patience", patience }, { NULL, NULL },
 	};
 	static const luaL_Reg words[] = { { "new", new }, { "stock", stock }, { "spread", spread }, { NULL, NULL } };
-	luaL_newmetatable(L, "t_sizing");
-	luaL_setfuncs(L, methods, 0);
-	lua_pushvalue(L, -1);
-	lua_setfield(L, -2, "__index");
-	lua_pop(L, 1);
+	t_class(L, "t_sizing", methods);
 	luaL_newlib(L, words);
 	return 1;
 }
