@@ -128,7 +128,7 @@ describe("notebooks of a server that is only attached to", function()
 			assert.are.equal(USER, r.user)
 			assert.is_true(r.memoryBytes > 10 << 20 and r.cpuSeconds > 0, json.encode(r))
 		end
-		local found
+		local found, reasons
 		local out, why, status = node:ctl("keep", "NB/kept", "8h")
 		assert.are.equal(0, status, out .. why)
 
@@ -175,11 +175,15 @@ describe("notebooks of a server that is only attached to", function()
 		notebooks:await_named("them to be known again", function(r) return r.kept and r.kept.quietTime end)
 
 		-- its process is gone, and the server goes on telling of it
-		os.execute("kill -9 " .. math.tointeger(all.kept.pid))
-		local dead = notebooks:await_named("it to be dead", function(r) return r.kept and r.kept.state == "dead" end).kept
+		os.execute(("kill -9 %d"):format(all.kept.pid))
+		local dead = notebooks:await_named("it to be dead", function(r) return r.kept.state == "dead" end).kept
 		assert.are.same({}, { dead.pid, dead.quietTime, dead.silentTime, dead.memoryBytes })
-		out, why, status = node:ctl("unload", "NB/kept")
-		assert.are.equal(0, status, out .. why)
+		what, reasons, result = notebooks:unload {}
+		assert.are.same({ "would be unloaded", "kept" }, { what.kept, what.busy }, json.encode(result))
+		assert.truthy(reasons.kept:find("its kernel is dead", 1, true), reasons.kept)
+		assert.truthy(notebooks:named().kept)
+		what, _, result = notebooks:unload { simulate = false }
+		assert.are.same({ "unloaded", "kept" }, { what.kept, what.busy }, json.encode(result))
 		found = notebooks:named() -- the order of before may have reached the server when it woke
 		assert.is_nil(found.kept)
 		assert.truthy(found.busy)

@@ -120,27 +120,21 @@ describe("macros over notebooks", function()
 		for _, r in pairs(notebooks:named()) do assert.is_true(os.execute("kill -0 " .. math.tointeger(r.pid) .. " 2>/dev/null")) end
 	end)
 
-	it("clear sessions whose kernel is dead", function()
+	it("leave a kernel that has crashed to the server, which starts it again", function()
 		if not Notebooks.has_jupyter then return pending "jupyter_server or ipykernel is not installed" end
 		open "jupyter {}"
-		notebooks:start "NB/dead.ipynb"
-		notebooks:start "NB/lives.ipynb"
-		-- the server gives up on a kernel that dies again and again
-		wait_for("the kernel to be dead", function()
-			local row = notebooks:named().dead or {}
-			if row.state == "dead" then return true end
-			if row.pid then os.execute("kill -9 " .. math.tointeger(row.pid) .. " 2>/dev/null") end
-			return false, json.encode(row)
-		end, 90)
-		local what, why, result = notebooks:unload {}
-		assert.are.equal("would be unloaded", what.dead, json.encode(result))
-		assert.truthy(why.dead:find("its kernel is dead", 1, true), why.dead)
-		assert.truthy(notebooks:named().dead)
-		what, why, result = notebooks:unload { simulate = false }
-		assert.are.equal("unloaded", what.dead, why.dead .. json.encode(result))
-		local left = notebooks:named()
-		assert.is_nil(left.dead)
-		assert.truthy(left.lives)
+		notebooks:start "NB/crashes.ipynb"
+		local before = notebooks:await_named("it to be idle", function(r) return r.crashes.state == "idle" end).crashes.pid
+		os.execute(("kill -9 %d"):format(before))
+		local states = {}
+		local row = notebooks:await_named("the next process", function(r)
+			states[r.crashes.state] = true
+			return r.crashes.pid and r.crashes.pid ~= before
+		end).crashes
+		assert.is_nil(states.dead, json.encode(states))
+		local what, why = notebooks:unload { simulate = false }
+		assert.are_not.equal("unloaded", what.crashes, why.crashes)
+		assert.is_true(Notebooks.is_alive(row.pid))
 	end)
 
 	it("say so where there is no notebook server", function()
