@@ -10,7 +10,7 @@
 #define NOTEBOOK_DIR_MAX 3000
 #define NOTEBOOK_URL_MAX 400
 #define DEAD_KEPT_MS     (int64_t)(7 * 24 * 3600 * 1000) /* how long an owner can read why a kernel has ended */
-#define AGAIN_MS         10000                           /* a crashed kernel is started again by then, or not at all: Jupyter's restarter looks each 3 s */
+#define AGAIN_MS         20000 /* a crashed kernel is started again by then, or not at all: Jupyter's restarter looks each 3 s */
 
 struct notebook_look;  /* node_notebook_look.c */
 struct notebook_door;  /* node_notebook_door.c */
