@@ -80,13 +80,37 @@ export interface Piece {
 	whole: boolean;
 }
 
+const numberOf = (r: Response, name: string, otherwise: number): number => {
+	const n = Number(r.headers.get(name) ?? NaN);
+	return Number.isFinite(n) ? n : otherwise;
+};
+
 export async function logPiece(path: string, offset: number, wait?: number, signal?: AbortSignal): Promise<Piece> {
 	const r = await ask(path, { query: { offset, wait }, signal });
 	const bytes = new Uint8Array(await r.arrayBuffer());
-	const number = (name: string, otherwise: number) => {
-		const n = Number(r.headers.get(name) ?? NaN);
-		return Number.isFinite(n) ? n : otherwise;
-	};
-	const at = number("Log-Offset", Math.max(0, offset));
-	return { bytes, at, size: number("Log-Size", at + bytes.length), whole: r.headers.get("Log-Whole") === "true" };
+	const at = numberOf(r, "Log-Offset", Math.max(0, offset));
+	return { bytes, at, size: numberOf(r, "Log-Size", at + bytes.length), whole: r.headers.get("Log-Whole") === "true" };
+}
+
+/** Lines of one activity in its job's log; `next` is where to go on in that log, `size` what it has in all. */
+export interface Said {
+	text: string;
+	next: number;
+	size: number;
+	whole: boolean;
+}
+
+/** All that it has said so far. */
+export async function said(project: string, job: string, activity: string, signal?: AbortSignal): Promise<Said> {
+	return saidOf(await ask(`/public/api/projects/${seg(project)}/jobs/${seg(job)}/log`, { query: { activity }, signal }));
+}
+
+/** What it said from there on; waits for up to `wait` seconds for it. */
+export async function saidFrom(project: string, job: string, activity: string, offset: number, wait: number, signal?: AbortSignal): Promise<Said> {
+	return saidOf(await ask(`/api/jobs/${seg(project)}/${seg(job)}/log`, { query: { activity, offset, wait }, signal }));
+}
+
+async function saidOf(r: Response): Promise<Said> {
+	const next = numberOf(r, "Log-Next", 0);
+	return { text: await r.text(), next, size: numberOf(r, "Log-Size", next), whole: r.headers.get("Log-Whole") === "true" };
 }

@@ -192,7 +192,7 @@ export default function Job() {
 	const [, project = "", job = ""] = place.value.path;
 	const loaded = useLoad((signal) => status(project, job, signal), ["jobs"], [project, job]);
 	const s = loaded.value;
-	useFollow(s && !s.baseStatus.stableState ? [rowId(project, job)] : [], loaded.reload);
+	useFollow(s && !s.baseStatus.stableState ? [rowId(project, job)] : [], loaded.soon);
 	if (!project || !job)
 		return (
 			<Empty title="Which job?">

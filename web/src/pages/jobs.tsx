@@ -117,7 +117,7 @@ export default function Jobs() {
 	const jobs = list.value ?? [];
 	useFollow(
 		jobs.filter((j) => !j.stableState).map((j) => rowId(j.def.projectKey ?? "", j.jobId)),
-		list.reload,
+		list.soon,
 	);
 	const isOpen = jobs.some((j) => !j.stableState);
 	const seen = isOpen ? tick.value : 0; // what has ended does not change

@@ -141,7 +141,7 @@ function Runs({ list, macros }: { list: Run[]; macros: Macro[] }) {
 export default function Macros() {
 	const loaded = useLoad((signal) => get<Macro[]>("/api/macros", undefined, signal), ["policies"]);
 	const runs = useLoad(loadRuns, ["macros"]);
-	useFollow((runs.value ?? []).filter((r) => r.running).map((r) => `macro:${r.runId}`), runs.reload);
+	useFollow((runs.value ?? []).filter((r) => r.running).map((r) => `macro:${r.runId}`), runs.soon);
 	const list = loaded.value ?? [];
 	const name = place.value.path[1] ?? "";
 	const macro = list.find((m) => m.name === name);

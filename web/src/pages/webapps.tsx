@@ -152,7 +152,7 @@ export default function Webapps() {
 	const sort = sortFrom("project");
 	tick.value;
 	const all = loaded.value ?? [];
-	useFollow(all.filter((w) => w.state === "starting" || w.state === "stopping").map((w) => `webapp:${keyOf(w)}`), loaded.reload);
+	useFollow(all.filter((w) => w.state === "starting" || w.state === "stopping").map((w) => `webapp:${keyOf(w)}`), loaded.soon);
 	const find = (q["find"] ?? "").toLowerCase();
 	const left = all.filter((w) => !find || `${w.project}/${w.id} ${w.owner ?? ""} ${w.state} ${(w.tags ?? []).join(" ")}`.toLowerCase().includes(find));
 	const rows = useMemo(() => ordered(left, sort, values[sort.by] ?? values["project"]!, keyOf), [loaded.value, find, sort.by, sort.down, tick.value]);

@@ -3,7 +3,7 @@
 import { batch, computed, effect, signal } from "@preact/signals";
 import { key, logOut } from "../lib/session";
 import { connect, type Client } from "../stream/client";
-import type { Fact, Hello, Kind, Link, NodeNow, Numbers, Pool, Row, Told, Topic } from "../stream/protocol";
+import type { BoardMessage, Fact, Hello, Kind, Link, NodeNow, Numbers, Pool, Row, Told, Topic } from "../stream/protocol";
 
 export const link = signal<Link>({ state: "connecting", since: Date.now() });
 export const hello = signal<Hello | null>(null);
@@ -13,6 +13,9 @@ export const pools = signal<Pool[] | null>(null);
 export const tick = signal(0);
 /** When the last message came (ms). */
 export const heardAt = signal(0);
+
+/** How often the board came whole: what was told before it is not known to be all. */
+export const wholes = signal(0);
 
 export const rows = new Map<string, Row>();
 export const numbers = new Map<string, Numbers>();
@@ -44,6 +47,7 @@ export function childrenOf(id: string): Row[] {
 
 type TopicFn = () => void;
 const topicFns = new Map<Topic, Set<TopicFn>>();
+const rowFns = new Set<(ids: string[]) => void>();
 const factFns = new Set<(f: Fact) => void>();
 
 /** Calls fn when something of that topic changed, and when facts were missed. Returns what ends it. */
@@ -54,9 +58,20 @@ export function onTopic(topic: Topic, fn: TopicFn): () => void {
 	return () => void set.delete(fn);
 }
 
+/** Calls fn with the ids of rows that changed or went, after each message of the board. Returns what ends it. */
+export function onRows(fn: (ids: string[]) => void): () => void {
+	rowFns.add(fn);
+	return () => void rowFns.delete(fn);
+}
+
 export function onFact(fn: (f: Fact) => void): () => void {
 	factFns.add(fn);
 	return () => void factFns.delete(fn);
+}
+
+function tellRows(board: BoardMessage): void {
+	const ids = [...(board.gone ?? []), ...(board.rows ?? []).map((r) => r.id)];
+	if (ids.length || board.whole) rowFns.forEach((fn) => fn(ids));
 }
 
 /** What came at once changes at once. */
@@ -81,6 +96,7 @@ function take(m: Told): void {
 			if (m.board.whole) {
 				rows.clear();
 				numbers.clear();
+				wholes.value++;
 			}
 			for (const id of m.board.gone ?? []) {
 				rows.delete(id);
@@ -89,6 +105,7 @@ function take(m: Told): void {
 			for (const r of m.board.rows ?? []) rows.set(r.id, r);
 			for (const n of m.board.numbers ?? []) numbers.set(n[0], n);
 			tick.value++;
+			tellRows(m.board);
 			break;
 		case "node":
 			node.value = m.node;

@@ -10,6 +10,8 @@ export interface Loaded<T> {
 	error: ApiError | undefined;
 	isLoading: boolean;
 	reload: () => void;
+	/** the same in a moment: many calls, one question */
+	soon: () => void;
 }
 
 const GATHER_MS = 250; // many changes, one question
@@ -35,6 +37,10 @@ export function useLoad<T>(fn: (signal: AbortSignal) => Promise<T>, topics: Topi
 			},
 		);
 	}, []);
+	const soon = useCallback(() => {
+		clearTimeout(timer.current);
+		timer.current = setTimeout(reload, GATHER_MS);
+	}, []);
 	useEffect(() => {
 		setState({ isLoading: true });
 		reload();
@@ -44,12 +50,8 @@ export function useLoad<T>(fn: (signal: AbortSignal) => Promise<T>, topics: Topi
 		};
 	}, deps);
 	useEffect(() => {
-		const later = () => {
-			clearTimeout(timer.current);
-			timer.current = setTimeout(reload, GATHER_MS);
-		};
-		const ends = topics.map((t) => onTopic(t, later));
+		const ends = topics.map((t) => onTopic(t, soon));
 		return () => ends.forEach((end) => end());
 	}, [topics.join()]);
-	return { value: state.value, error: state.error, isLoading: state.isLoading, reload };
+	return { value: state.value, error: state.error, isLoading: state.isLoading, reload, soon };
 }

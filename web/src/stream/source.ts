@@ -163,12 +163,10 @@ export class Source {
 	}
 
 	private takeHello(hello: Hello): void {
-		const isOther = this.hello && this.hello.epoch !== hello.epoch;
 		this.misses = 0;
 		this.hello = hello;
 		this.setLink({ state: "live", since: Date.now() });
 		this.tell({ t: "hello", hello });
-		if (isOther) this.tell({ t: "gap" }); // lists that pages hold are of the server before
 	}
 
 	/** A backend that has just begun has not measured yet: what was known before it stays shown until it has. */
@@ -182,6 +180,7 @@ export class Source {
 	}
 
 	private takeBoard(board: BoardMessage): void {
+		const isGap = board.whole && this.rev !== undefined; // the server does not know what changed meanwhile, or is another one
 		if (board.whole) {
 			this.before = new Map(this.numbers);
 			this.rows.clear();
@@ -196,5 +195,6 @@ export class Source {
 		if (board.numbers) board = { ...board, numbers: board.numbers.map((n) => this.known(n)) };
 		for (const n of board.numbers ?? []) this.numbers.set(n[0], n);
 		this.tell({ t: "board", board });
+		if (isGap) this.tell({ t: "gap" });
 	}
 }

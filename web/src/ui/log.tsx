@@ -1,16 +1,16 @@
 // log: a live log of any size: follows its end, goes back as far as it reaches, is searched as a whole. Lines in sight alone are drawn.
 import "../style/log.css";
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
-import { ApiError, logPiece } from "../lib/api";
+import { logPiece } from "../lib/api";
 import { spans } from "../lib/ansi";
 import { bytes } from "../lib/format";
 import { Logbook } from "../lib/logbook";
+import { waiting } from "../lib/waiting";
 import { Button, Failed } from "./basics";
 
 const LINE = 18;
 const BEYOND = 20;
 const WAIT_S = 25;
-const PAUSE_MS = 1000; // where the server does not wait for more, or nothing came
 const SHOWN_MOST = 4000; // characters of a line
 
 /** path: a route that answers pieces (?offset=), e.g. /api/tasks/ID/log. */
@@ -36,42 +36,26 @@ export function Log({ path, label = "Log" }: { path: string; label?: string }) {
 
 	// opens it, then stays at its end while it is followed
 	useEffect(() => {
-		const abort = new AbortController();
 		setOpen(false);
 		setError(undefined);
-		const pause = (ms: number) => new Promise((done) => setTimeout(done, ms));
-		const woken = () => new Promise<void>((done) => (wake.current = done));
-		const seen = () => wake.current();
-		document.addEventListener("visibilitychange", seen);
-		const run = async () => {
-			await book.openEnd(abort.signal);
-			setOpen(true);
-			for (;;) {
+		const followed = waiting({
+			open: async (signal) => {
+				await book.openEnd(signal);
+				setOpen(true);
 				redraw();
-				while (!abort.signal.aborted && (document.hidden || !follow.current || (book.isWhole && book.to >= book.size))) await woken();
-				if (abort.signal.aborted) return;
-				const began = Date.now();
-				const came = await book.forward(WAIT_S, abort.signal);
-				if (!came && !book.isWhole && Date.now() - began < PAUSE_MS) await pause(PAUSE_MS);
-			}
-		};
-		const start = () =>
-			run().catch(async (e: Error) => {
-				if (abort.signal.aborted) return;
-				if (e instanceof ApiError && e.status > 0 && e.status !== 503) return setError(e);
-				setError(e);
-				await pause(3 * PAUSE_MS); // the server restarts
-				if (!abort.signal.aborted) {
-					setError(undefined);
-					void start();
-				}
-			});
-		void start();
+			},
+			more: async (signal) => {
+				const came = await book.forward(WAIT_S, signal);
+				redraw();
+				return came;
+			},
+			rests: () => !follow.current || (book.isWhole && book.to >= book.size),
+			fail: setError,
+		});
+		wake.current = followed.wake;
 		return () => {
-			document.removeEventListener("visibilitychange", seen);
 			searching.current?.abort();
-			abort.abort();
-			wake.current();
+			followed.end();
 		};
 	}, [book]);
 	useEffect(() => wake.current(), [follows]);

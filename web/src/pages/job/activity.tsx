@@ -1,16 +1,15 @@
 // activity: one activity of a job: why it was run, what became of it, and its lines of the log.
-import { useEffect, useMemo } from "preact/hooks";
-import { ask, seg } from "../../lib/api";
+import { useEffect, useMemo, useState } from "preact/hooks";
+import { said, saidFrom, type Said } from "../../lib/api";
 import { bytes, plain } from "../../lib/format";
+import { waiting } from "../../lib/waiting";
 import { memoryOf, tick } from "../../state/board";
-import { useLoad } from "../../state/load";
 import { Bytes, Failed, Loading, Meter, State, Time } from "../../ui/basics";
 import { Took } from "../../ui/took";
 import { recipeRow, when, type Activity } from "../jobs/model";
 
 const SHOWN = 2000; // lines
-const FOLLOW_MS = 3000; // its lines come out of the job's log, which tells pieces of the whole alone
-const FOLLOWED_MOST = 1 << 20; // characters; what is longer is read anew when somebody asks
+const WAIT_S = 25;
 
 function Memory({ project, job, a }: { project: string; job: string; a: Activity }) {
 	tick.value;
@@ -31,36 +30,56 @@ function Memory({ project, job, a }: { project: string; job: string; a: Activity
 	);
 }
 
-function Lines({ project, job, a }: { project: string; job: string; a: Activity }) {
-	const runs = a.state === "RUNNING";
-	const text = useLoad(
-		async (signal) => (await ask(`/public/api/projects/${seg(project)}/jobs/${seg(job)}/log`, { query: { activity: a.activityId }, signal })).text(),
-		[],
-		[a.activityId, a.state],
-	);
+interface Book {
+	last: string[];
+	/** how many there are, of which the last are kept */
+	count: number;
+}
+
+function added(book: Book, text: string): Book {
+	const lines = text.split("\n").filter(Boolean);
+	return { last: [...book.last, ...lines].slice(-SHOWN), count: book.count + lines.length };
+}
+
+/** Its lines, and what comes while it runs. `again` opens them anew after an error. */
+function useLines(project: string, job: string, activity: string, runs: boolean) {
+	const [book, setBook] = useState<Book>();
+	const [error, setError] = useState<Error>();
+	const [turn, setTurn] = useState(0);
 	useEffect(() => {
-		if (!runs) return;
-		const timer = setTimeout(() => {
-			if (!document.hidden && (text.value?.length ?? 0) < FOLLOWED_MOST) text.reload();
-		}, FOLLOW_MS);
-		return () => clearTimeout(timer);
-	}, [runs, text.value]);
-	const lines = useMemo(() => (text.value ?? "").split("\n").filter(Boolean), [text.value]);
-	if (text.error && !text.value) return <Failed error={text.error} retry={text.reload} />;
-	if (text.value === undefined) return <Loading lines={3} />;
-	if (!lines.length) return <p class="dim">{a.startTime ? "It has printed nothing." : "It has not begun."}</p>;
+		let at: Said | undefined;
+		const open = async (signal: AbortSignal) => {
+			at = await said(project, job, activity, signal);
+			setBook(added({ last: [], count: 0 }, at.text));
+			setError(undefined);
+		};
+		const more = async (signal: AbortSignal) => {
+			const next = await saidFrom(project, job, activity, at!.next, WAIT_S, signal);
+			if (next.size < at!.next) return open(signal).then(() => true); // the log was cut in its middle
+			at = next;
+			if (next.text) setBook((b) => added(b!, next.text));
+			return next.text !== "";
+		};
+		return waiting({ open, more, rests: () => !runs || at!.whole, fail: setError }).end;
+	}, [project, job, activity, runs, turn]);
+	return { book, error, again: () => setTurn((n) => n + 1) };
+}
+
+function Lines({ project, job, a }: { project: string; job: string; a: Activity }) {
+	const { book, error, again } = useLines(project, job, a.activityId, a.state === "RUNNING");
+	const lines = useMemo(() => (book?.last ?? []).map((l) => plain(l)).join("\n"), [book]);
+	if (error && !book) return <Failed error={error} retry={again} />;
+	if (!book) return <Loading lines={3} />;
+	if (!book.count) return <p class="dim">{a.startTime ? "It has printed nothing." : "It has not begun."}</p>;
 	return (
 		<>
-			{lines.length > SHOWN && (
+			{book.count > SHOWN && (
 				<p class="hint">
-					The last {SHOWN.toLocaleString()} of {lines.length.toLocaleString()} lines; all of them are in the log of the job.
+					The last {SHOWN.toLocaleString()} of {book.count.toLocaleString()} lines; all of them are in the log of the job.
 				</p>
 			)}
 			<pre class="said" tabIndex={0} aria-label={`Lines of ${plain(a.recipeName)}`}>
-				{lines
-					.slice(-SHOWN)
-					.map((l) => plain(l))
-					.join("\n")}
+				{lines}
 			</pre>
 		</>
 	);

@@ -92,7 +92,7 @@ export function RunView({ id, macro, reloadRuns }: { id: string; macro: Macro; r
 	const [got, setGot] = useState<Fetched>(() => fetched(id) ?? {});
 	const [error, setError] = useState<Error>();
 	const r = loaded.value;
-	useFollow(r?.running ? [`macro:${id}`] : [], loaded.reload);
+	useFollow(r?.running ? [`macro:${id}`] : [], loaded.soon);
 	const isFile = macro.resultType === "FILE";
 	const mine = r?.owner === me.value;
 	// The result is told once: of one's own runs it is fetched as soon as it is there.
