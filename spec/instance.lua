@@ -155,7 +155,7 @@ function Instance:http(method, path, body, options)
 	options = options or {}
 	local json = require "t_json"
 	local base = os.tmpname()
-	local argv = { "curl", "-sS", "--max-time", tostring(options.seconds or 30), "--noproxy", "*", "-X", method, "-o", base .. ".body",
+	local argv = { "curl", "-sS", "--max-time", tostring(options.seconds or 90), "--noproxy", "*", "-X", method, "-o", base .. ".body",
 		"-D", base .. ".head", "-w", "%{http_code}" }
 	local key = options.key
 	if key == nil then key = self:read("config/admin.key"):match "%S+" end

@@ -7,7 +7,7 @@ build=${BUILD:-build}
 mkdir -p "$build/vm"
 vm=$(cd "$build/vm" && pwd)
 root=$vm/root
-limit_s=${DSS_VM_LIMIT_S:-600}
+limit_s=${DSS_VM_LIMIT_S:-1200}
 
 fail() {
 	echo "vm: $*" >&2

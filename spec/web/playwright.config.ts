@@ -19,8 +19,8 @@ export default defineConfig({
 	fullyParallel: false,
 	workers: 2, // files side by side, each with an instance of its own: they wait more than they work
 	retries: 1, // what fails is run once more with another instance, and told as unsteady if it passes then
-	timeout: 60_000,
-	expect: { timeout: 15_000 },
+	timeout: 120_000, // bounds end what hangs: a loaded machine needs longer for all
+	expect: { timeout: 30_000 },
 	reporter: [["list"], ["json", { outputFile: process.env.DSS_WEB_REPORT ?? "/tmp/dss-web-out/report.json" }]],
 	// Where a name such as Europe/Berlin or de-DE matters a spec says so itself.
 	use: { ...shared, locale: "en-GB", timezoneId: "UTC", trace: "off", screenshot: "off", video: "off", serviceWorkers: "block" },
