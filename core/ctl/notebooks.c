@@ -70,8 +70,26 @@ static void print_list(json_t *rows)
 	list_print(rows, columns);
 }
 
+/* Of those that nobody knows anything of now: why, and how many. */
+static void print_not_looked(const json_t *rows)
+{
+	const json_t *row;
+	size_t i, n = 0;
+	char why[300] = "";
+	json_array_foreach(rows, i, row)
+	{
+		const char *reason = rest_text(row, "stateReason");
+		if (reason[0] == '\0' || strcmp(rest_text(row, "state"), "unknown") != 0)
+			continue;
+		if (n++ == 0)
+			text_escape(why, sizeof(why), reason, strlen(reason));
+	}
+	if (n > 0)
+		ctl_note("%zu unknown: %s; nobody of these counts as idle", n, why);
+}
+
 /* Why nobody is known to be idle. */
-static void print_unknown(const struct rest_answer *a)
+static bool print_unknown(const struct rest_answer *a)
 {
 	static const char field[] = "notebooks-unknown:";
 	for (const char *line = a->head.data; line != NULL && *line != '\0';) {
@@ -82,11 +100,12 @@ static void print_unknown(const struct rest_answer *a)
 			v += strspn(v, " ");
 			text_escape(shown, sizeof(shown), v, len - (size_t)(v - line));
 			ctl_note("the notebook server cannot be asked: %s: nobody counts as idle", shown);
-			return;
+			return true;
 		}
 		line += len;
 		line += strspn(line, "\r\n");
 	}
+	return false;
 }
 
 static int list(struct ctl *ctl, int argc, char **argv)
@@ -117,8 +136,8 @@ static int list(struct ctl *ctl, int argc, char **argv)
 	if (code == CTL_DONE && !ctl->json && json_array_size(a.json) == 0)
 		ctl_note(where != NULL ? "no session is such: dssctl notebooks lists all that you may see"
 				       : "no notebook is open that you may see");
-	if (code == CTL_DONE)
-		print_unknown(&a);
+	if (code == CTL_DONE && !print_unknown(&a) && !ctl->json)
+		print_not_looked(a.json);
 	rest_answer_fini(&a);
 	rest_close(&rest);
 	return code;

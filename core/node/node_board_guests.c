@@ -146,13 +146,14 @@ static void look_at_notebook(void *data, const struct notebook_session *s)
 	const struct board_row *known = map_get(b->by_id, id);
 	if (known && !known->gone_mono_ms && known->round == b->round)
 		return; /* another session on the same kernel */
+	const char *reason = s->state == IDLE_UNKNOWN ? s->unknown_why : "";
 	/* moments, so that they need not be told each second: both are counted from its last work, or from when its clients left */
 	int64_t silent = s->silent_ms > 0 ? s->work_ms : 0;
 	int64_t quiet = s->quiet_ms > 0 ? s->work_ms + (s->silent_ms - s->quiet_ms) : 0;
 	uint64_t print = board_mix(board_mix_text(5, state), (uint64_t)quiet);
 	print = board_mix(board_mix(board_mix(print, (uint64_t)silent), (uint64_t)s->lease_ms), (uint64_t)s->connections);
 	print = board_mix(board_mix_text(board_mix_text(print, s->path), s->process), (uint64_t)s->pid);
-	print = board_mix_text(board_mix(print, (uint64_t)s->limit_bytes), s->id);
+	print = board_mix_text(board_mix_text(board_mix(print, (uint64_t)s->limit_bytes), s->id), reason);
 	struct board_row *row = board_see(b, BOARD_NOTEBOOK, id, s->user, print, &is_same);
 	if (!row)
 		return;
@@ -166,7 +167,7 @@ static void look_at_notebook(void *data, const struct notebook_session *s)
 	facts.project = s->project;
 	facts.user = s->user;
 	facts.state = state;
-	facts.reason = s->state == IDLE_UNKNOWN ? "the notebook server cannot be asked" : NULL;
+	facts.reason = reason[0] ? reason : NULL;
 	facts.since_ms = silent;
 	facts.started_ms = s->started_ms;
 	facts.process = s->process;

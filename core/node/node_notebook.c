@@ -12,6 +12,7 @@
 #include "node/node_notebook_inner.h"
 #include "node/node_orders.h"
 #include "sys/clock.h"
+#include "sys/proc.h"
 
 #define GRACE_MS   5000
 #define WISH_MS    120000 /* a kernel that goes on so long after it was to end goes on for good */
@@ -183,7 +184,7 @@ bool notebook_forget_old(struct notebook_entry *e, int64_t now)
 
 bool notebook_is_dead(const struct notebook_entry *e, int64_t now)
 {
-	return !e->k.is_alive && !e->start && now - e->ended_ms >= AGAIN_MS;
+	return !e->k.is_alive && !e->start && now - e->ended_ms >= STARTS_AGAIN_MS;
 }
 
 /* --- ends --- */
@@ -289,6 +290,9 @@ int node_notebooks_end(struct node_notebooks *t, const char *kernel, const char 
 void node_notebooks_served(struct node_notebooks *t, int pid)
 {
 	t->server_pid = pid;
+	t->server_started_ms = pid ? notebook_started_at(proc_start_ticks(pid)) : 0;
+	if (t->node->facts.is_taken_up) /* before, a process that came with its nonce may stand in a row that is not read yet */
+		notebook_starts_look(t);
 	node_notebooks_look(t);
 }
 
@@ -350,6 +354,7 @@ void node_notebooks_taken_up(struct node_notebooks *t)
 	for (size_t i = 0; i < n; i++)
 		resume(all[i], now);
 	free(all);
+	notebook_starts_look(t);
 	node_notebooks_look(t);
 }
 

@@ -119,7 +119,7 @@ static void see(struct look_find *f, int pid)
 
 /* --- who is whose --- */
 
-static int64_t started_at(uint64_t ticks)
+int64_t notebook_started_at(uint64_t ticks)
 {
 	struct timespec ts;
 	clock_gettime(CLOCK_BOOTTIME, &ts);
@@ -145,7 +145,7 @@ static void take_claim(struct look_find *f, struct look_kernel *k)
 	const struct passwd *pw = getpwuid(f->uid);
 	p->pid = p->claim_pid;
 	p->start_ticks = p->claim_ticks;
-	p->started_ms = started_at(p->claim_ticks);
+	p->started_ms = notebook_started_at(p->claim_ticks);
 	if (pw)
 		snprintf(p->user, sizeof(p->user), "%s", pw->pw_name);
 	else

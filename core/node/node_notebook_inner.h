@@ -10,7 +10,7 @@
 #define NOTEBOOK_DIR_MAX 3000
 #define NOTEBOOK_URL_MAX 400
 #define DEAD_KEPT_MS     (int64_t)(7 * 24 * 3600 * 1000) /* how long an owner can read why a kernel has ended */
-#define AGAIN_MS         20000 /* a crashed kernel is started again by then, or not at all: Jupyter's restarter looks each 3 s */
+#define STARTS_AGAIN_MS  20000 /* a crashed kernel is started again by then, or not at all: Jupyter's restarter looks each 3 s */
 
 struct notebook_look;  /* node_notebook_look.c */
 struct notebook_door;  /* node_notebook_door.c */
@@ -27,6 +27,7 @@ struct node_notebooks {
 	bool is_ours;                           /* the keeper runs it */
 	bool is_attached;                       /* a server that we did not start: its kernels have no rows here */
 	int server_pid;                         /* of ours; 0 = it does not run, or nobody has told yet */
+	int64_t server_started_ms;              /* wall; of that process */
 	struct notebook_door *door;             /* NULL: nobody is let in */
 	struct notebook_look *look;             /* node_notebook_look.c's own; NULL: none */
 };
@@ -134,6 +135,8 @@ void notebook_start_free(struct notebook_start **start); /* whoever waits for it
 /* The announcement, if it still waits, is refused, the start given up; its entry may be freed. */
 void notebook_start_fail(struct notebook_start *s, int status, const char *text);
 void notebook_start_answer(struct notebook_start *s, int status, const char *text); /* refuses, and goes on */
+/* The server has ended, or another is there: starts that nobody can come for any more give their places back. */
+void notebook_starts_look(struct node_notebooks *t);
 /* To the end of a callback that asked++ was for: true: nobody waits for it any more, s is freed or soon will be. */
 bool notebook_start_is_over(struct notebook_start *s);
 /* One that an earlier backend had agreed to. NULL: it is over by now. */
@@ -152,6 +155,9 @@ int64_t notebook_find_limit(struct node *n, const struct guest_facts *facts, str
 int notebook_order_box(const struct notebook_start *s, int pid, node_keeper_answer_fn *fn, void *data, struct err *err);
 /* What its owner reads of an end. */
 void notebook_tell_end(const struct notebook_entry *e, const struct judge_end *end, char *out, size_t room);
+
+/* --- node_notebook_find.c --- */
+int64_t notebook_started_at(uint64_t ticks); /* wall, of a process that was started that long after the machine */
 
 /* --- node_notebook_session.c --- */
 /* The first session on that kernel, as of the last look; NULL: none is known. Borrowed until the next one. */

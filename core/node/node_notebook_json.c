@@ -184,6 +184,7 @@ void look_put_session(const struct notebook_session *s, struct buf *out)
 	jtext_some_text(out, "processId", s->process);
 	put_some(out, "pid", s->pid);
 	jtext_text(out, "state", idle_state_name(s->state));
+	jtext_some_text(out, "stateReason", s->state == IDLE_UNKNOWN ? s->unknown_why : "");
 	jtext_some_int(out, "connections", s->connections);
 	jtext_int(out, "sessions", s->nsessions);
 	jtext_some_int(out, "memoryBytes", s->memory_bytes);

@@ -193,6 +193,12 @@ static void judge_other(const struct notebook_look *l, struct look_kernel *k, st
 		k->idle.work_ms = look->at_ms; /* what it did before we looked nobody knows */
 }
 
+/* A server calls starting whom it took up and has not heard of: that is no word about one that was there before it. */
+static bool is_older(const struct notebook_look *l, const struct notebook_entry *e)
+{
+	return e->k.started_ms < l->t->server_started_ms && notebook_wish_of(e) == NOTEBOOK_GOES_ON;
+}
+
 static void judge_kernel(struct notebook_look *l, struct look_kernel *k, const struct notebook_entry *e, int64_t now)
 {
 	struct idle_look look = { .state = IDLE_UNKNOWN, .connections = -1, .cpu_ms = -1 };
@@ -202,8 +208,11 @@ static void judge_kernel(struct notebook_look *l, struct look_kernel *k, const s
 	if (e) {
 		look.cpu_ms = k->cpu_ms;
 		look.started_ms = e->k.started_ms;
+		k->is_unheard = look.state == IDLE_STARTING && is_older(l, e);
 		if (!e->k.is_alive) /* whatever the server says: it may go on telling of one that is long gone */
-			look.state = notebook_is_dead(e, now) ? IDLE_DEAD : IDLE_STARTING;
+			look.state = look_gone(l, e, now);
+		else if (k->is_unheard)
+			look.state = IDLE_UNKNOWN;
 	} else {
 		judge_other(l, k, &look);
 	}

@@ -48,6 +48,7 @@ struct look_kernel {
 	struct idle_look said;
 	char spec[128];
 	int nsessions;
+	bool is_unheard; /* its server was started after it, and has not heard what it does */
 };
 
 struct look_asker {
@@ -102,6 +103,8 @@ bool look_find_begin(struct notebook_look *l);
 int look_read(struct notebook_look *l, const json_t *sessions, const json_t *kernels, struct err *err);
 void look_put_session(const struct notebook_session *s, struct buf *out);
 /* --- node_notebook_session.c --- */
+/* Of one without a process. */
+enum idle_state look_gone(const struct notebook_look *l, const struct notebook_entry *e, int64_t now);
 /* Takes the sessions; -1: no memory, nothing was changed. */
 int look_set_sessions(struct notebook_look *l, struct look_session *sessions, size_t n, struct err *err);
 void look_forget_sessions(struct notebook_look *l, const char *kernel);

@@ -81,6 +81,26 @@ static const char *project_of(const char *path, char *room, size_t size)
 	return room;
 }
 
+/* A backend that has not asked the keeper yet knows of no process. */
+enum idle_state look_gone(const struct notebook_look *l, const struct notebook_entry *e, int64_t now)
+{
+	if (!l->t->node->facts.is_taken_up)
+		return IDLE_UNKNOWN;
+	return notebook_is_dead(e, now) ? IDLE_DEAD : IDLE_STARTING;
+}
+
+/* Why nobody knows what it does. */
+static const char *unknown_why(const struct notebook_look *l, const struct notebook_entry *e, const struct look_kernel *k)
+{
+	if (l->why[0])
+		return "the notebook server cannot be asked";
+	if (e && !e->k.is_alive)
+		return "not looked at yet: the backend has just started";
+	if (k && k->is_unheard)
+		return "not looked at yet: the notebook server has just started, and the kernel has not answered it";
+	return !k || k->idle.looked_ms == 0 ? "not looked at yet" : "";
+}
+
 static void fill(struct notebook_look *l, const struct look_session *said, const struct notebook_entry *e, struct look_kernel *k,
 		 char *project, size_t project_size, struct notebook_session *out)
 {
@@ -110,6 +130,7 @@ static void fill(struct notebook_look *l, const struct look_session *said, const
 					  .limit_bytes = e ? e->limit_bytes : 0,
 					  .started_ms = e ? e->k.started_ms : 0,
 					  .leased_by = k ? k->leased_by : "",
+					  .unknown_why = unknown_why(l, e, k),
 					  .memory_bytes = -1,
 					  .peak_bytes = -1,
 					  .cpu_ms = -1,
@@ -123,7 +144,7 @@ static void fill(struct notebook_look *l, const struct look_session *said, const
 	if (e)
 		notebook_born(e, &out->born_project, &out->born_user);
 	if (e && !e->k.is_alive)
-		out->state = notebook_is_dead(e, now) ? IDLE_DEAD : IDLE_STARTING;
+		out->state = look_gone(l, e, now);
 	if (!k)
 		return;
 	if (!e || e->k.is_alive) {

@@ -10,10 +10,11 @@
 struct notebook_session {
 	const char *id, *kernel, *path, *project, *user, *spec, *process;
 	const char *born_project,
-		*born_user;    /* whose its box and its place are, where its notebook was moved since; "" = it was not */
-	bool is_gone;          /* the notebook's file is not there any more */
-	int pid, nsessions;    /* pid: 0 = not known; nsessions: on that kernel */
-	enum idle_state state; /* IDLE_UNKNOWN: the server cannot be asked, or lies */
+		*born_user;      /* whose its box and its place are, where its notebook was moved since; "" = it was not */
+	bool is_gone;            /* the notebook's file is not there any more */
+	int pid, nsessions;      /* pid: 0 = not known; nsessions: on that kernel */
+	enum idle_state state;   /* IDLE_UNKNOWN: the server cannot be asked, lies, or has not heard of it yet */
+	const char *unknown_why; /* of IDLE_UNKNOWN alone; "" = nothing in particular */
 	int64_t connections, memory_bytes, peak_bytes, limit_bytes, cpu_ms, started_ms;
 	double share;                /* of a core, lately */
 	int64_t quiet_ms, silent_ms; /* fleet/idle.h */

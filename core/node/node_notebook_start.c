@@ -2,11 +2,14 @@
  * node_notebook_start: a kernel that was announced and is not a process yet: whose it is, a place for it, a nonce. It is a thing of its own until its
  * launcher has registered: under the same id another process may live, whose row, place and box are not touched, whatever becomes of the start.
  */
+#include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
+#include "base/map.h"
 #include "base/text.h"
 #include "fleet/die.h"
 #include "fleet/fleet.h"
@@ -15,6 +18,7 @@
 #include "net/json.h"
 #include "node/node_notebook_inner.h"
 #include "sys/clock.h"
+#include "sys/proc.h"
 
 #define PATH_MOST   2000
 #define PLACE_MS    50000  /* less than the server waits for its answer */
@@ -231,6 +235,34 @@ static void on_whose(void *data, const struct notebook_whose *w)
 	ask_place(s);
 }
 
+/* Nobody waits for its nonce any more: what it would hold is given back. */
+static void on_gone(void *data, struct gate_request *req)
+{
+	(void)req;
+	notebook_start_fail(data, 409, "who announced it has gone");
+}
+
+/* Only a child of the server that announced it can come with its nonce. */
+static bool is_orphan(const struct notebook_start *s)
+{
+	struct proc_stat st;
+	if (s->pid || s->server_pid <= 0)
+		return false;
+	return (kill(s->server_pid, 0) < 0 && errno == ESRCH) || (proc_read(s->server_pid, &st) == 0 && st.state == 'Z');
+}
+
+void notebook_starts_look(struct node_notebooks *t)
+{
+	bool is_any;
+	do { /* one that fails may take its entry out of the table */
+		size_t cursor = 0;
+		is_any = false;
+		for (struct notebook_entry *e; !is_any && (e = map_next(t->by_id, &cursor));)
+			if ((is_any = e->start && is_orphan(e->start)))
+				notebook_start_fail(e->start, 409, "the notebook server that announced it has ended");
+	} while (is_any);
+}
+
 static bool is_spec(const char *s)
 {
 	return strlen(s) < sizeof(((struct notebook_kernel *)0)->spec) && text_is_id(s, strlen(s));
@@ -280,6 +312,7 @@ void notebook_announce(struct node_notebooks *t, struct gate_request *req, const
 	notebook_start_free(&e->start);
 	e->start = s;
 	s->req = req;
+	gate_on_gone(req, on_gone, s);
 	s->server_pid = (int)req->pid;
 	snprintf(s->process, sizeof(s->process), "notebook-%lld-%lld", (long long)n->facts.epoch, (long long)++t->last);
 	snprintf(s->birth.spec, sizeof(s->birth.spec), "%s", is_spec(spec) ? spec : "");

@@ -1,6 +1,8 @@
 """For the specs of notebooks: stands in for a Jupyter server (jupyter { command = … }), and does at the backend's door what it is told:
 
-    POST /do {"post": "/announce", "body": {…}} → {"status", "answer"}     {"launch": [PROGRAM, …], "nonce": N} → {"pid"}: a launcher, as its child
+    POST /do {"post": "/announce", "body": {…}, "seconds"?} → {"status", "answer"}; status 0: it has gone, none came within so many seconds
+             {"launch": [PROGRAM, …], "nonce": N} → {"pid"}: a launcher, as its child
+             {"tell": {PATH: […]}} → {}: what GET PATH answers from then on; before, []
 """
 import http.client
 import http.server
@@ -10,18 +12,24 @@ import signal
 import socket
 import subprocess
 
+told = {}
 given = json.loads(os.environ["DSS_JUPYTER"])
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 
 
-def post(path, body):
-    connection = http.client.HTTPConnection("localhost", timeout=120)
+def post(path, body, seconds=120):
+    connection = http.client.HTTPConnection("localhost", timeout=seconds)
     connection.sock = socket.socket(socket.AF_UNIX)
-    connection.sock.settimeout(120)
+    connection.sock.settimeout(seconds)
     connection.sock.connect(given["door"])
     connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json", "Connection": "close"})
-    answer = connection.getresponse()
-    return {"status": answer.status, "answer": json.loads(answer.read() or b"null")}
+    try:
+        answer = connection.getresponse()
+        return {"status": answer.status, "answer": json.loads(answer.read() or b"null")}
+    except socket.timeout:
+        return {"status": 0}
+    finally:
+        connection.close()
 
 
 def launch(argv, nonce):
@@ -38,11 +46,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(text)
 
     def do_GET(self):
-        self.reply([])
+        self.reply(told.get(self.path, []))
 
     def do_POST(self):
         what = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.reply(post(what["post"], what["body"]) if "post" in what else launch(what["launch"], what["nonce"]))
+        if "tell" in what:
+            told.update(what["tell"])
+            self.reply({})
+        else:
+            self.reply(post(what["post"], what["body"], what.get("seconds", 120)) if "post" in what else launch(what["launch"], what["nonce"]))
 
     def log_message(self, *args):
         pass

@@ -170,6 +170,69 @@ print(json.dumps([d["path"], d["user"], d["message"]]))]=], n.node.dir .. "/db/d
 		note("k6", "shutdown")
 	end)
 
+	it("and whose client has gone before there was a place takes none from the next", function()
+		local pid = start("k8", "SMALL/a.ipynb")
+		assert.are.equal(0, math.tointeger(ask({ post = "/announce", body = { kernel = "k9", path = "SMALL/b.ipynb", spec = "python3" }, seconds = 1 }).status))
+		finish("k8", pid)
+		pid = start("k10", "SMALL/c.ipynb") -- at once: k9 would hold the one place for two minutes
+		finish("k10", pid)
+	end)
+
+	it("and got its nonce gives its place back when its server ends: nobody else may come with it", function()
+		local granted = announce("k11", "SMALL/a.ipynb")
+		assert.are.equal(200, granted.status, json.encode(granted))
+		assert.truthy(used():find '"used":1', used())
+		n:kill "jupyter"
+		local pid = start("k12", "SMALL/b.ipynb")
+		-- over the end of a backend as well: the next one knows of the start, and that its server has gone
+		finish("k12", pid)
+		assert.are.equal(200, announce("k13", "SMALL/a.ipynb").status)
+		n.node:kill "backend"
+		n.node:kill "jupyter"
+		pid = launch(wait_for("a backend and a server", function()
+			local ok, answer = pcall(announce, "k14", "SMALL/b.ipynb")
+			return ok and answer.status ~= 503 and answer, ok and json.encode(answer) or answer
+		end, 80))
+		wait_for("its row", function() return n:rows().k14 end)
+		finish("k14", pid)
+	end)
+
+	it("is starting while its server says so; once it is older than its server that is no word, and nobody is idle", function()
+		local function tell(state)
+			ask { tell = {
+				["/api/sessions"] = json.array { { id = "s7", path = "SMALL/a.ipynb", kernel = { id = "k7" } } },
+				["/api/kernels"] = json.array { { id = "k7", name = "python3", execution_state = state, connections = 0, dss_state = state, dss_work = "2020-01-01T00:00:00Z" } },
+			} }
+		end
+		local pid = start("k7", "SMALL/a.ipynb")
+		tell "starting"
+		n:await("k7", "a young one's word", function(r) return r.state == "starting" and r.connections == 0 end)
+		n:kill "jupyter"
+		tell "starting"
+		local _, r = n:await("k7", "an old one's", function(s) return (s.stateReason or ""):find("the notebook server has just started", 1, true) end)
+		assert.are.equal("unknown", r.state)
+		assert.is_nil(r.quietTime or r.silentTime or r.connections)
+		assert.is_nil(n:named("quiet > 0s or silent > 0s or not busy or not connected").a)
+		local out, said = n.node:ctl "notebooks"
+		assert.truthy(out:find("SMALL/a.ipynb +ann +unknown"), out)
+		assert.truthy(said:find("1 unknown: not looked at yet: the notebook server has just started", 1, true), said)
+		tell "idle"
+		_, r = n:await("k7", "it to be known", function(s) return s.state == "idle" and s.quietTime end)
+		assert.is_nil(r.stateReason)
+		-- the next backend says nothing else of it, from its first answer on
+		tell "starting"
+		n:await("k7", "it to be unknown again", function(s) return s.state == "unknown" end)
+		n:kill "backend"
+		local seen = {}
+		n:await("k7", "the next backend's look", function(s)
+			seen[#seen + 1] = s.state
+			return #seen == 5
+		end)
+		assert.are.equal("unknown unknown unknown unknown unknown", table.concat(seen, " "))
+		ask { tell = { ["/api/sessions"] = json.array {}, ["/api/kernels"] = json.array {} } }
+		finish("k7", pid)
+	end)
+
 	it("has its nonce where no other process of the run user can look, from its exec on", function()
 		if not Notebooks.is_root then return pending "needs root: else all is one user" end
 		local program = Instance.program "dss-logger"
