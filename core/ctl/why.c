@@ -12,8 +12,9 @@
 #include "ctl/task.h"
 #include "ctl/why_job.h"
 #include "ctl/why_notebook.h"
+#include "ctl/why_print.h"
 
-enum { PATH_ROOM = 2000, LIMIT = 20, PAGE = 500, MOST = 100000, TEXT_ROOM = 2400, QUERIES = 24, FUTURE_ID_LENGTH = 16 };
+enum { PATH_ROOM = 2000, LIMIT = 20, PAGE = 500, MOST = 100000, QUERIES = 24, FUTURE_ID_LENGTH = 16 };
 
 struct why {
 	struct ctl *ctl;
@@ -125,120 +126,6 @@ static int read_all(struct why *w)
 
 /* --- for people --- */
 
-static const char *escaped(const char *s, char *out, size_t room)
-{
-	text_escape(out, room, s, strlen(s));
-	return out;
-}
-
-static const struct {
-	const char *answer, *past, *infinitive;
-} verbs[] = {
-	{ "keep", "kept", "keep" },
-	{ "retire", "retired", "retire" },
-	{ "kill", "killed", "kill" },
-	{ "abort", "aborted", "abort" },
-	{ "notify", "told about", "tell about" },
-	{ "wait", "let wait", "let wait" },
-	{ "start", "started", "start" },
-	{ "stop", "stopped", "stop" },
-	{ "assign", "assigned", "assign" },
-	{ "set", "set", "set" },
-	{ "allow", "allowed", "allow" },
-	{ "deny", "denied", "deny" },
-	{ "unload", "unloaded", "unload" },
-	{ "place", "placed", "place" },
-	{ "refuse", "refused", "refuse" },
-	{ "admit", "admitted", "admit" },
-	{ "warn", "warned about", "warn about" },
-};
-
-static bool is_among(const char *const *words, const char *word)
-{
-	for (; *words != NULL; words++)
-		if (strcmp(*words, word) == 0)
-			return true;
-	return false;
-}
-
-/* "would have retired", "warned before it retires", "unable to retire". Returns the tone. */
-static enum say_tone answer_in_words(const json_t *row, char *out, size_t room)
-{
-	const char *answer = rest_text(row, "answer"), *outcome = rest_text(row, "outcome"), *mode = rest_text(row, "mode");
-	char shown[160];
-	const char *past = escaped(answer, shown, sizeof(shown)), *infinitive = past;
-	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
-		if (strcmp(verbs[i].answer, answer) == 0) {
-			past = verbs[i].past;
-			infinitive = verbs[i].infinitive;
-		}
-	if (strcmp(outcome, "would") == 0) {
-		snprintf(out, room, "would have %s", past);
-		return SAY_WARN;
-	}
-	if (strcmp(outcome, "failed") == 0) {
-		snprintf(out, room, "was unable to %s", strcmp(answer, "keep") == 0 ? "decide about" : infinitive);
-		return SAY_BAD;
-	}
-	if (strcmp(outcome, "warned") == 0) {
-		snprintf(out, room, "warned, is going to %s", infinitive);
-		return SAY_WARN;
-	}
-	static const char *const ends[] = { "retire", "kill", "abort", "unload", "stop", NULL };
-	if (strcmp(outcome, "kept") == 0 && is_among(ends, answer)) {
-		snprintf(out, room, "kept, did not %s", infinitive);
-		return SAY_PLAIN;
-	}
-	snprintf(out, room, "%s%s", past, strcmp(mode, "notify") == 0 ? " (notify only)" : "");
-	return strcmp(answer, "keep") == 0 || strcmp(outcome, "nothing") == 0 ? SAY_PLAIN : SAY_GOOD;
-}
-
-static void print_line(const char *text)
-{
-	char shown[TEXT_ROOM];
-	if (*text)
-		printf("          %s\n", escaped(text, shown, sizeof(shown)));
-}
-
-static void print_by(const json_t *row)
-{
-	char word[80], name[200], source[300], threshold[600], version[48] = "";
-	escaped(rest_text(row, "word"), word, sizeof(word));
-	escaped(rest_text(row, "name"), name, sizeof(name));
-	escaped(rest_text(row, "source"), source, sizeof(source));
-	escaped(rest_text(row, "threshold"), threshold, sizeof(threshold));
-	double n = rest_number(row, "version", 0);
-	const json_t *v = json_object_get(row, "version");
-	if (json_is_integer(v))
-		n = (double)json_integer_value(v);
-	if (n > 0)
-		snprintf(version, sizeof(version), " (policies version %.0f)", n);
-	bool is_core = strcmp(source, "core") == 0;
-	printf("          by %s%s%s%s%s%s%s%s%s\n", word, *name ? " \"" : "", name, *name ? "\"" : "",
-	       is_core   ? ", a rule of the core's own"
-	       : *source ? ", "
-			 : "",
-	       is_core ? "" : source, version, *threshold ? ": " : "", threshold);
-}
-
-static void print_facts(const json_t *row)
-{
-	const json_t *texts = json_object_get(row, "inputsText"), *one;
-	size_t i;
-	struct buf b;
-	buf_init(&b, 64 * 1024);
-	json_array_foreach(texts, i, one)
-		buf_printf(&b, "%s%s", i ? ", " : "", json_string_value(one) ? json_string_value(one) : "");
-	if (!b.failed && b.len > 0)
-		print_line(b.data);
-	buf_fini(&b);
-}
-
-static int64_t integer(const json_t *row, const char *key)
-{
-	return (int64_t)json_integer_value(json_object_get(row, key));
-}
-
 /* Decisions know sessions by their ids, people by their notebooks. "": it is gone, and was not asked for. */
 static const char *notebook_of(struct why *w, const json_t *row)
 {
@@ -255,43 +142,6 @@ static const char *notebook_of(struct why *w, const json_t *row)
 	json_array_foreach(w->notebooks, i,
 			   one) if (strcmp(rest_text(one, "id"), rest_text(row, "subject")) == 0) return rest_text(one, "notebook");
 	return why_notebook_path(w->ends, rest_text(row, "subject"));
-}
-
-static void print_row(struct why *w, const json_t *row)
-{
-	char when[48], first[48], answer[240], kind[80], subject[300], path[700];
-	const char *notebook = notebook_of(w, row);
-	int64_t count = integer(row, "count");
-	enum say_tone tone = answer_in_words(row, answer, sizeof(answer));
-	printf("%-8s  ", say_time(integer(row, "at"), when, sizeof(when)));
-	say_toned(stdout, tone, answer);
-	printf(" %s %s", escaped(rest_text(row, "subjectKind"), kind, sizeof(kind)),
-	       escaped(rest_text(row, "subject"), subject, sizeof(subject)));
-	if (*notebook != '\0')
-		printf(" (%s)", escaped(notebook, path, sizeof(path)));
-	if (count > 1)
-		printf(", %lld times since %s", (long long)count, say_time(integer(row, "firstAt"), first, sizeof(first)));
-	putchar('\n');
-	print_line(rest_text(row, "reason"));
-	print_line(rest_text(row, "outcomeText"));
-	print_by(row);
-	print_facts(row);
-}
-
-static void print_death(const struct rest_answer *a)
-{
-	const json_t *detail = json_object_get(a->json, "detail");
-	char message[4000], words[300], limit[32], peak[32];
-	double limit_bytes = rest_number(detail, "limitBytes", -1), peak_bytes = rest_number(detail, "peakBytes", -1);
-	printf("%s\n", escaped(rest_text(a->json, "message"), message, sizeof(message)));
-	if (rest_text(a->json, "cause")[0] != '\0')
-		printf("          cause: %s", escaped(rest_text(a->json, "cause"), words, sizeof(words)));
-	if (limit_bytes >= 0)
-		printf(", limit %s of %s", text_print_size((int64_t)limit_bytes, limit, sizeof(limit)),
-		       escaped(rest_text(detail, "limitOwner"), words, sizeof(words)));
-	if (peak_bytes >= 0)
-		printf(", peak %s", text_print_size((int64_t)peak_bytes, peak, sizeof(peak)));
-	printf("\n\n");
 }
 
 /* Ids of tasks are 16 letters and digits; what looks otherwise is not asked for. */
@@ -311,15 +161,15 @@ static bool print_task(struct why *w, const char *id)
 	bool is_over = code == CTL_DONE && !rest_is(a.json, "alive") && !rest_is(a.json, "hasResult");
 	if (code == CTL_DONE && !w->ctl->json && !is_over) {
 		const char *reason = rest_text(a.json, "reason");
-		printf("task %s is %s%s%s\n\n", id, escaped(rest_text(a.json, "state"), words, sizeof(words)), *reason ? ": " : "",
-		       escaped(reason, message, sizeof(message)));
+		printf("task %s is %s%s%s\n\n", id, why_escaped(rest_text(a.json, "state"), words, sizeof(words)),
+		       *reason ? ": " : "", why_escaped(reason, message, sizeof(message)));
 	}
 	rest_answer_fini(&a);
 	if (!is_over || w->ctl->json)
 		return code == CTL_DONE;
 	task_path(id, "?peek=False", path, sizeof(path));
 	if (rest_ask(w->rest, "GET", path, NULL, &a) == CTL_DONE)
-		print_death(&a);
+		why_print_death(a.json);
 	rest_answer_fini(&a);
 	return true;
 }
@@ -333,7 +183,8 @@ static void tell_nothing(struct why *w)
 		const json_t *row = json_array_get(a.json, 0);
 		ctl_note("Decisions are recorded since %s; the oldest is of %s \"%s\".",
 			 say_time((int64_t)rest_number(row, "firstAt", 0), since, sizeof(since)),
-			 escaped(rest_text(row, "word"), word, sizeof(word)), escaped(rest_text(row, "name"), name, sizeof(name)));
+			 why_escaped(rest_text(row, "word"), word, sizeof(word)),
+			 why_escaped(rest_text(row, "name"), name, sizeof(name)));
 	} else if (json_is_array(a.json)) {
 		ctl_note("No decision that you may see is recorded yet.");
 	}
@@ -353,6 +204,14 @@ static void tell_none(const struct why *w)
 }
 
 /* --- the command --- */
+
+static bool is_among(const char *const *words, const char *word)
+{
+	for (; *words != NULL; words++)
+		if (strcmp(*words, word) == 0)
+			return true;
+	return false;
+}
 
 static const char *const kinds[] = { "kernel", "task",   "job",      "process", "pool", "user",
 				     "recipe", "webapp", "notebook", "project", "node", NULL };
@@ -382,13 +241,13 @@ static int understand(struct why *w, int n, char **words)
 		snprintf(w->what, sizeof(w->what), "the node");
 	} else if ((n == 1 && why_job_is_id(words[0])) || (n == 2 && strcmp(words[0], "job") == 0)) {
 		w->job = words[n - 1];
-		escaped(words[n - 1], w->what, sizeof(w->what));
+		why_escaped(words[n - 1], w->what, sizeof(w->what));
 	} else if (n == 1) {
 		w->subject = words[0];
 		w->is_task = true;
 		put(query, room, "subject", words[0]);
 		put(w->queries[1], room, "name", words[0]);
-		escaped(words[0], w->what, sizeof(w->what));
+		why_escaped(words[0], w->what, sizeof(w->what));
 	} else if (is_among(policy_words, words[0])) {
 		put(query, room, "word", words[0]);
 		put(query, room, "name", words[1]);
@@ -408,12 +267,12 @@ static int understand(struct why *w, int n, char **words)
 			all[count++] = *k;
 		char shown[100];
 		return ctl_misuse("why", all, words[0], "\"%s\" is no word that has decisions",
-				  escaped(words[0], shown, sizeof(shown)));
+				  why_escaped(words[0], shown, sizeof(shown)));
 	}
 	if (n == 2) {
 		char kind[64], name[200];
-		snprintf(w->what, sizeof(w->what), "%s \"%s\"", escaped(words[0], kind, sizeof(kind)),
-			 escaped(words[1], name, sizeof(name)));
+		snprintf(w->what, sizeof(w->what), "%s \"%s\"", why_escaped(words[0], kind, sizeof(kind)),
+			 why_escaped(words[1], name, sizeof(name)));
 	}
 	return CTL_DONE;
 }
@@ -467,7 +326,7 @@ static int answer(struct why *w)
 		json_dumpf(w->rows, stdout, JSON_COMPACT);
 		putchar('\n');
 	} else {
-		json_array_foreach(w->rows, i, row) print_row(w, row);
+		json_array_foreach(w->rows, i, row) why_print_row(row, notebook_of(w, row));
 		if (n >= (size_t)w->limit && !w->is_all)
 			ctl_note("There may be more: --limit N or --all shows them.");
 	}
