@@ -12,7 +12,7 @@
 
 /*
  * ?1: the word, ?2: the login, ?3: rows. A kernel keeps its id when its notebook is renamed and when it is restarted: so the kernels that the word
- * ever named are found first, then all that is told of them. Facts have no index by their names: one pass over them, on the reader's thread.
+ * ever named are found first, then all that is told of them. The index fact_notebook is for this question: its facts are named here as there.
  */
 static const char statement[] =
 	"WITH told AS MATERIALIZED (SELECT epoch, seq, wall_ms, what, subject, detail, owner,"

@@ -41,7 +41,7 @@ struct store_fact {
 	const char *owner;          /* the login whose business it is; NULL = everybody's */
 };
 
-#define STORE_SCHEMA 11
+#define STORE_SCHEMA 12
 
 /* Opens or makes the file, migrates, counts the epoch up, starts the threads. Runs SQLite in this thread: call it before the
  * loop runs. NULL: err names the file; a schema newer than STORE_SCHEMA is refused with both numbers. */

@@ -63,6 +63,7 @@ static const char *const migrations[STORE_SCHEMA] = {
 	"  started_ms INTEGER NOT NULL);",
 	"CREATE INDEX task_training ON task(project, created_ms) WHERE type = 'train';",
 	"CREATE TABLE notebook (kernel TEXT PRIMARY KEY, process TEXT NOT NULL, detail TEXT NOT NULL) WITHOUT ROWID;",
+	"CREATE INDEX fact_notebook ON fact(what) WHERE what IN ('notebook.ended', 'notebook.unloaded', 'notebook.moved');",
 };
 
 int store_schema_migrate(struct store_sql *sql, const char *path, struct err *err)
