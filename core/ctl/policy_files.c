@@ -281,7 +281,7 @@ static int find_owner(struct ctl *ctl, char *folder, struct stat *owner)
 int policy_files_run(struct ctl *ctl, char *const *argv, struct err *err)
 {
 	char folder[PATH_MAX], db[PATH_MAX];
-	struct stat owner, backend;
+	struct stat owner = { 0 }, backend;
 	if (find_owner(ctl, folder, &owner) != CTL_DONE)
 		return err_set(err, "unable to run %s", argv[0]);
 	if (owner.st_uid == 0)
@@ -297,7 +297,7 @@ int policy_files_run(struct ctl *ctl, char *const *argv, struct err *err)
 static int as_owner(struct ctl *ctl, int (*fn)(const char *folder, void *data), void *data)
 {
 	char folder[PATH_MAX];
-	struct stat owner;
+	struct stat owner = { 0 };
 	int code = find_owner(ctl, folder, &owner);
 	if (code != CTL_DONE)
 		return code;

@@ -144,7 +144,7 @@ M.table = {
 	{ "PUT", "PUBLIC/projects/{project}/webapps/{webapp}/backend/actions/restart", "user", webapps.restart, "Start it, or start it anew: a future." },
 	{ "PUT", "PUBLIC/projects/{project}/webapps/{webapp}/backend/actions/stop", "user", webapps.stop, "Stop it; it stays stopped." },
 	{ "GET", "/api/notebooks", "user", notebooks.list, "Sessions of notebooks in projects that you may read; ?where=FILTER." },
-	{ "GET", "/api/notebooks/ends", "user", notebook_ends.list, "How kernels of a notebook ended, newest first; ?of=PATH, or an id of a session, kernel or process." },
+	{ "GET", "/api/notebooks/ends", "user", notebook_ends.list, "How kernels of a notebook ended, newest first; ?of=PATH, or an id of it." },
 	{ "GET", "/api/notebooks/link", "admin", notebooks.link, "Where the notebook server listens, with its token." },
 	{ "DELETE", "/api/notebooks/{session}", "user", notebooks.unload, "Unload: its kernel ends, and with it all sessions on it." },
 	{ "POST", "/api/notebooks/{session}/unload", "user", notebooks.unload, "The same." },
