@@ -44,7 +44,11 @@ test.describe("the log of a task", () => {
 		const id = await shell(node, `i=0; while :; do i=$((i+1)); echo "line $i"; [ $i -lt 500 ] || sleep 0.05; done`, "busy printer");
 		await open(page, node, id);
 		await expect(log(page)).toContainText("line 510");
-		await page.getByRole("button", { name: "Start" }).click();
+		// the event of the last line that was scrolled to comes after the click, and is nobody's wish to follow
+		await page.evaluate(() => {
+			[...document.querySelectorAll("button")].find((b) => b.textContent === "Start")!.click();
+			document.querySelector(".log-lines")!.dispatchEvent(new Event("scroll"));
+		});
 		await expect(lines(page).first()).toHaveText("line 1");
 		await expect(page.getByRole("button", { name: "Follow" })).toHaveAttribute("aria-pressed", "false");
 		const size = async () => (await fetch(`${node.baseURL}/api/tasks/${id}/log?offset=-1`, { headers: { Authorization: `Bearer ${node.adminKey}` } })).headers.get("log-size");

@@ -262,6 +262,21 @@ test("hostile titles are shown and not obeyed, in the table, the detail, the dia
 	expect(said).toEqual([]);
 });
 
+test("what a detail tells of stays there once it has ended; no other takes its place", async ({ page, node }) => {
+	const id = await hold(node, { title: "ends soon", megabytes: 30 });
+	await hold(node, { title: "goes on", megabytes: 20 });
+	await signIn(page, node);
+	await rowOf(page, "ends soon").click();
+	await node.call("DELETE", `/api/futures/${id}`);
+	await expect(rowOf(page, "ends soon")).toHaveCount(0);
+	await expect(items(page).and(page.locator(".current"))).toHaveCount(1); // the keyboard stands at the next one
+	await expect(detail(page).getByRole("heading", { name: "ends soon" })).toBeVisible();
+	await expect(detail(page).locator(".detail-state")).toContainText("ended");
+	expect(decodeURIComponent(page.url())).toContain(`open=future:${id}`);
+	await rowOf(page, "goes on").click();
+	await expect(detail(page).getByRole("heading", { name: "goes on" })).toBeVisible();
+});
+
 test("says when the connection is lost, acts on nothing meanwhile, and goes on by itself after a backend's restart", async ({ page, node }) => {
 	await hold(node, { title: "before the restart" });
 	await signIn(page, node);

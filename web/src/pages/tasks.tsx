@@ -184,10 +184,10 @@ export default function Tasks() {
 							byKey.value = document.querySelector("[data-table]:focus-visible") !== null;
 							setQuery({ open: open === r.id && !byKey.value ? undefined : r.id });
 						}}
-						onCurrent={(r) => {
+						onCurrent={(r, isMoved) => {
 							current.value = r;
 							byKey.value = false;
-							if (open && r) setQuery({ open: r.id });
+							if (open && r && isMoved) setQuery({ open: r.id }); // what is read stays there once it has ended
 						}}
 						onFold={(key, isOpen) => {
 							if (key.startsWith(groupKey(""))) return foldGroup(key.slice(groupKey("").length), isOpen);

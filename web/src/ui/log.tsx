@@ -33,6 +33,8 @@ export function Log({ path, label = "Log" }: { path: string; label?: string }) {
 	const wake = useRef(() => {});
 	/** a line of the window to be brought into sight once it is drawn */
 	const goal = useRef<number | null>(null);
+	/** where it was scrolled to by us: the event that tells of it comes later, and is nobody's wish. -1: somebody has scrolled since */
+	const placed = useRef(-1);
 
 	// opens it, then stays at its end while it is followed
 	useEffect(() => {
@@ -68,9 +70,11 @@ export function Log({ path, label = "Log" }: { path: string; label?: string }) {
 		if (!el) return;
 		const moved = book.shift - kept.current;
 		kept.current = book.shift;
-		if (goal.current !== null) el.scrollTop = Math.max(0, goal.current * LINE - el.clientHeight / 2);
-		else if (follow.current) el.scrollTop = el.scrollHeight;
-		else if (moved) el.scrollTop += moved * LINE;
+		const to = goal.current !== null ? Math.max(0, goal.current * LINE - el.clientHeight / 2) : follow.current ? el.scrollHeight : moved ? el.scrollTop + moved * LINE : undefined;
+		if (to !== undefined) {
+			el.scrollTop = to;
+			placed.current = el.scrollTop;
+		}
 		if (goal.current) el.scrollIntoView({ block: "nearest" });
 		goal.current = null;
 		setView((v) => (v.top === el.scrollTop && v.height === el.clientHeight ? v : { top: el.scrollTop, height: el.clientHeight }));
@@ -80,7 +84,10 @@ export function Log({ path, label = "Log" }: { path: string; label?: string }) {
 		const el = box.current!;
 		setView({ top: el.scrollTop, height: el.clientHeight });
 		const isAtEnd = el.scrollHeight - el.scrollTop - el.clientHeight < LINE * 2;
-		if (follow.current !== isAtEnd && (isAtEnd ? book.to >= book.size : true)) setFollows(isAtEnd);
+		if (el.scrollTop !== placed.current) {
+			placed.current = -1;
+			if (follow.current !== isAtEnd && (isAtEnd ? book.to >= book.size : true)) setFollows(isAtEnd);
+		}
 		if (loadsBack.current) return;
 		loadsBack.current = true;
 		try {

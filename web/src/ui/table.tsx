@@ -44,8 +44,8 @@ export interface TableProps<T> {
 	chosen?: ReadonlySet<string>;
 	onChoose?: (chosen: Set<string>) => void;
 	onOpen?: (row: T) => void;
-	/** the row at which the keyboard is */
-	onCurrent?: (row: T | null) => void;
+	/** the row at which the keyboard is; isMoved: somebody went there, else the row before is gone and it stands in its place */
+	onCurrent?: (row: T | null, isMoved: boolean) => void;
 	/** key of a row, or "group:NAME" */
 	onFold?: (key: string, open: boolean) => void;
 	/** somebody moves over the rows */
@@ -219,15 +219,15 @@ export function Table<T>(p: TableProps<T>) {
 	const first = Math.max(0, Math.floor(view.top / h) - BEYOND);
 	const last = Math.min(p.items.length, Math.ceil((view.top + view.height) / h) + BEYOND);
 
-	const goTo = (key: string | null) => {
+	const goTo = (key: string | null, isMoved = true) => {
 		setCurrent(key);
 		const i = key === null ? -1 : keys.indexOf(key);
 		const item = i >= 0 ? p.items[i]! : undefined;
-		p.onCurrent?.(item && "row" in item ? item.row : null);
+		p.onCurrent?.(item && "row" in item ? item.row : null, isMoved);
 	};
 	useEffect(() => {
 		// Its row is gone: the one in its place.
-		if (current !== null && at < 0) goTo(keys[Math.min(place.current, keys.length - 1)] ?? null);
+		if (current !== null && at < 0) goTo(keys[Math.min(place.current, keys.length - 1)] ?? null, false);
 	}, [at, current]);
 
 	const show = (i: number) => {
