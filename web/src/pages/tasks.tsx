@@ -4,7 +4,7 @@ import { useSignal } from "@preact/signals";
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import { bytes, cpu } from "../lib/format";
 import { place, setQuery } from "../lib/router";
-import { link, memoryOf, now, numbers, rows, tick } from "../state/board";
+import { link, now, numbers, rows, tick } from "../state/board";
 import type { Row } from "../stream/protocol";
 import { Button, Empty, Loading, Text } from "../ui/basics";
 import { EndDialog } from "../ui/ends";
@@ -12,9 +12,9 @@ import { FilterModel, hasConjunct, toggleConjunct } from "../ui/filter_model";
 import { useShortcuts } from "../ui/keys";
 import { Strip } from "../ui/strip";
 import { groupKey, Table, type Item } from "../ui/table";
-import { columns } from "./tasks/columns";
+import { columns, stampOf } from "./tasks/columns";
 import { Detail } from "./tasks/detail";
-import { arrange, Held, nodes, type Group, type Node, type Shown, type View } from "./tasks/order";
+import { arrange, Held, type Group, type Node, type Shown, type View } from "./tasks/order";
 import { Chosen, Count, endable, Tools } from "./tasks/tools";
 import { foldedOf, foldGroup, groupOf, setSort, sortOf } from "./tasks/view";
 
@@ -23,14 +23,6 @@ const ORDER_MS = 2500; // and change places no more often than this
 const NARROW = matchMedia("(max-width: 700px)");
 
 const keyOf = (r: Row): string => r.id;
-
-/** What of a row's numbers its cells show, as they show it: what reads the same is not drawn anew. */
-function stampOf(r: Row): unknown {
-	const node = nodes.get(r.id);
-	const own = memoryOf(r.id);
-	const share = own !== null && r.limitBytes ? Math.round((200 * own) / r.limitBytes) : "";
-	return `${bytes(node?.memory ?? own)} ${share} ${cpu(node?.cpu ?? null)} ${node?.below ?? 0}`;
-}
 
 function itemsOf(shown: Shown, isGrouped: boolean, folded: Set<string>, unfolded: ReadonlySet<string>, isFiltered: boolean): Item<Row>[] {
 	const items: Item<Row>[] = [];

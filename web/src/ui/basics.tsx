@@ -1,16 +1,21 @@
 // basics: the small pieces that every page uses.
 import type { ComponentChildren, JSX } from "preact";
-import { signal } from "@preact/signals";
+import { effect, signal } from "@preact/signals";
 import { ApiError } from "../lib/api";
 import { bytes, duration, elapsed, exact, plain, time } from "../lib/format";
-import { now } from "../state/board";
+import { heardAt, now } from "../state/board";
 
-/** One clock for all that counts seconds; stands still while nobody looks. */
+/** One clock for all that counts seconds: it moves with what the stream tells, so that both are drawn at once, and by itself where that is silent. It stands still
+ * while nobody looks. */
 export const clock = signal(Date.now());
-setInterval(() => {
-	if (!document.hidden) clock.value = Date.now();
-}, 1000);
-document.addEventListener("visibilitychange", () => (clock.value = Date.now()));
+function tickAfter(ms: number): void {
+	if (!document.hidden && Date.now() - clock.peek() >= ms) clock.value = Date.now();
+}
+effect(() => {
+	if (heardAt.value) tickAfter(600);
+});
+setInterval(() => tickAfter(950), 1000);
+document.addEventListener("visibilitychange", () => tickAfter(0));
 
 export function Button(p: JSX.HTMLAttributes<HTMLButtonElement> & { look?: "main" | "bad" | "quiet"; small?: boolean; icon?: boolean; disabled?: boolean; type?: "button" | "submit" }) {
 	const { look, small, icon, class: cls, type = "button", ...rest } = p;
@@ -96,7 +101,7 @@ export function Meter({ used, limit, children }: { used: number | null; limit: n
 		<span class="meter" title={used === null ? "not known" : limit ? `${bytes(used)} of ${bytes(limit)} (${Math.round((used / limit) * 100)} %)` : `${bytes(used)}, no limit of its own`}>
 			{children}
 			<span class="track" aria-hidden="true">
-				{share !== null && <span class="fill" data-tone={tone} style={{ width: `${(share * 100).toFixed(1)}%` }} />}
+				{share !== null && <span class="fill" data-tone={tone} style={{ width: `${Math.round(share * 100)}%` }} />}
 			</span>
 		</span>
 	);

@@ -18,8 +18,8 @@ export interface Column<T> {
 	/** can be sorted by; what by is the owner's */
 	sortable?: boolean;
 	help?: string;
-	/** shows what the table's stamp stands for; others are drawn anew with another row alone */
-	live?: boolean;
+	/** what else than the row the cell shows; it is drawn anew when that is another one, others with another row alone */
+	live?: (row: T) => unknown;
 	render: (row: T) => ComponentChildren;
 }
 
@@ -90,16 +90,17 @@ function Fold({ open, onClick }: { open: boolean; onClick: () => void }) {
 }
 
 class GridRow<T> extends Component<RowProps<T>> {
-	// Cells of the columns that are not live: what is the same is not looked at again.
-	private kept: { item: Item<T>; columns: Column<T>[]; cells: VNode[] } | undefined;
+	// Cells: what is the same is not looked at again.
+	private kept: { item: Item<T>; columns: Column<T>[]; cells: VNode[]; live: unknown[] } | undefined;
 
 	private cells(item: Extract<Item<T>, { row: T }>): VNode[] {
 		const { columns, stamp, does, name } = this.props;
 		const kept = this.kept;
 		const isSame = kept && "row" in kept.item && stamp !== undefined && kept.item.row === item.row && kept.item.depth === item.depth && kept.item.fold === item.fold && kept.columns === columns;
 		const depth = item.depth ?? 0;
+		const live = columns.map((c) => c.live?.(item.row));
 		const cells = columns.map((c, i) =>
-			isSame && !c.live ? (
+			isSame && live[i] === kept.live[i] ? (
 				kept.cells[i]!
 			) : (
 				<span key={c.id} role="gridcell" class={`c${c.right ? " right" : ""}${i === 0 ? " first" : ""}`} style={i === 0 && depth ? { paddingLeft: `${depth * STEP}px` } : undefined}>
@@ -108,7 +109,7 @@ class GridRow<T> extends Component<RowProps<T>> {
 				</span>
 			),
 		);
-		this.kept = { item, columns, cells };
+		this.kept = { item, columns, cells, live };
 		return cells;
 	}
 

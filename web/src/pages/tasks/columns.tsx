@@ -99,12 +99,24 @@ function Cpu({ share }: { share: number | null }) {
 
 const NARROW = 640;
 
+// Numbers as they are shown: what reads the same is not drawn anew.
+function memoryStamp(r: Row): string {
+	const node = shown.get(r.id);
+	const own = memoryOf(r.id);
+	const share = own !== null && r.limitBytes ? Math.round((100 * own) / r.limitBytes) : "";
+	return `${bytes(node?.memory ?? own)} ${share} ${node?.below ?? 0}`;
+}
+const cpuStamp = (r: Row): string => cpu(shown.get(r.id)?.cpu ?? cpuOf(r.id));
+
+/** What the cells show besides their row. */
+export const stampOf = (r: Row): string => `${memoryStamp(r)} ${cpuStamp(r)}`;
+
 export const columns: Column<Row>[] = [
-	{ id: "what", title: "What", width: "minmax(150px, 2.6fr)", sortable: true, from: NARROW, live: true, render: (r) => <What row={r} /> },
+	{ id: "what", title: "What", width: "minmax(150px, 2.6fr)", sortable: true, from: NARROW, live: (r) => shown.get(r.id)?.below, render: (r) => <What row={r} /> },
 	{ id: "what", title: "What", width: "minmax(0, 1fr)", sortable: true, until: NARROW - 1, render: (r) => <Narrow row={r} /> },
 	{ id: "kind", title: "Kind", width: "84px", sortable: true, from: NARROW, render: (r) => <Kind kind={r.kind} /> },
 	{ id: "project", title: "Project", width: "minmax(64px, 0.7fr)", sortable: true, from: 1000, render: (r) => <Text text={r.project} /> },
-	{ id: "user", title: "Owner", width: "minmax(64px, 0.7fr)", sortable: true, from: 760, render: (r) => <Text text={r.user} /> },
+	{ id: "user", title: "Owner", width: "minmax(64px, 0.7fr)", sortable: true, from: 810, render: (r) => <Text text={r.user} /> },
 	{ id: "state", title: "State", width: "minmax(96px, 3.2fr)", sortable: true, from: NARROW, render: (r) => <StateCell row={r} /> },
 	{
 		id: "elapsed",
@@ -118,8 +130,8 @@ export const columns: Column<Row>[] = [
 	},
 	{ id: "pid", title: "Pid", width: "66px", right: true, sortable: true, from: 1120, help: "process id on this machine", render: (r) => <span class="num dim">{r.pid}</span> },
 	{ id: "trend", title: "10 min", width: "72px", from: 900, help: "memory of the last ten minutes", render: (r) => <Trend row={r} /> },
-	{ id: "memory", title: "Memory", width: "124px", right: true, sortable: true, from: NARROW, help: "in use now, of its limit; of a job with all its activities", live: true, render: (r) => <Memory row={r} /> },
-	{ id: "memory", title: "Memory", width: "112px", right: true, sortable: true, until: NARROW - 1, live: true, render: (r) => <Memory row={r} /> },
+	{ id: "memory", title: "Memory", width: "124px", right: true, sortable: true, from: NARROW, help: "in use now, of its limit; of a job with all its activities", live: memoryStamp, render: (r) => <Memory row={r} /> },
+	{ id: "memory", title: "Memory", width: "112px", right: true, sortable: true, until: NARROW - 1, live: memoryStamp, render: (r) => <Memory row={r} /> },
 	{
 		id: "cpu",
 		title: "CPU",
@@ -128,7 +140,7 @@ export const columns: Column<Row>[] = [
 		sortable: true,
 		from: 740, // with it the others would not fit
 		help: "100 % is one core",
-		live: true,
+		live: cpuStamp,
 		render: (r) => <Cpu share={shown.get(r.id)?.cpu ?? cpuOf(r.id)} />,
 	},
 ];
