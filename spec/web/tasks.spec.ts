@@ -266,15 +266,41 @@ test("what a detail tells of stays there once it has ended; no other takes its p
 	const id = await hold(node, { title: "ends soon", megabytes: 30 });
 	await hold(node, { title: "goes on", megabytes: 20 });
 	await signIn(page, node);
+	const asked: string[] = [];
+	page.on("request", (r) => {
+		const { pathname } = new URL(r.url());
+		if (pathname.startsWith("/api/tasks/")) asked.push(pathname);
+	});
 	await rowOf(page, "ends soon").click();
 	await node.call("DELETE", `/api/futures/${id}`);
 	await expect(rowOf(page, "ends soon")).toHaveCount(0);
 	await expect(items(page).and(page.locator(".current"))).toHaveCount(1); // the keyboard stands at the next one
 	await expect(detail(page).getByRole("heading", { name: "ends soon" })).toBeVisible();
-	await expect(detail(page).locator(".detail-state")).toContainText("ended");
 	expect(decodeURIComponent(page.url())).toContain(`open=future:${id}`);
+	// how it ended, asked once
+	const state = detail(page).locator(".detail-state");
+	const fact = (name: string) => detail(page).locator("dt", { hasText: new RegExp(`^${name}$`) }).locator("+ dd");
+	await expect(state).toHaveText(/^aborted ?after /);
+	await expect(state.locator('[data-tone="bad"]')).toHaveCount(1);
+	await expect(detail(page)).toContainText("Aborted by admin");
+	await expect(fact("Ended")).toHaveCount(1);
+	await expect(fact("In this state for")).toHaveCount(0);
+	expect(asked).toEqual([`/api/tasks/${id}`]);
 	await rowOf(page, "goes on").click();
 	await expect(detail(page).getByRole("heading", { name: "goes on" })).toBeVisible();
+	// one that ends well: its time is the server's, and stands still
+	const well = await node.python("stats:sleep_for", [4], { title: "ends well" });
+	await rowOf(page, "ends well").click();
+	await expect(detail(page).getByRole("heading", { name: "ends well" })).toBeVisible();
+	await expect(state).toHaveText(/^done ?after /, { timeout: 20_000 });
+	await expect(state.locator('[data-tone="good"]')).toHaveCount(1);
+	const ended = await node.task(well, (t) => t.state === "done");
+	const took = ended.endTime - ended.startTime;
+	const said = took < 10_000 ? `${(took / 1000).toFixed(1)} s` : `${Math.floor(took / 1000)} s`;
+	await expect(state).toHaveText(new RegExp(`^done ?after ${said.replace(".", "\\.")}$`));
+	await expect(fact("Ran")).toHaveText(said);
+	await detail(page).getByRole("link", { name: "its page" }).click();
+	await expect(page).toHaveURL(new RegExp(`#/task/future%3A${well}`));
 });
 
 test("says when the connection is lost, acts on nothing meanwhile, and goes on by itself after a backend's restart", async ({ page, node }) => {

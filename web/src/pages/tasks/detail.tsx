@@ -1,4 +1,4 @@
-// detail: one row beside the table: whose it is, its limit and who set it, why it is as it is, what can be done.
+// detail: one row beside the table: whose it is, its limit and who set it, why it is as it is, what can be done; and how it ended, once it has.
 import { useEffect, useRef } from "preact/hooks";
 import { get } from "../../lib/api";
 import { bytes, cpu, duration, plain } from "../../lib/format";
@@ -12,6 +12,7 @@ import { Act } from "../../ui/confirm";
 import { subjectOf, verbs, wayOf } from "../../ui/ends_do";
 import { Trend } from "../../ui/history";
 import { Kind } from "./columns";
+import { overOf, pageOf, type Over } from "./over";
 
 interface Decision {
 	seq: number;
@@ -76,24 +77,27 @@ function LimitText({ row }: { row: Row }) {
 	);
 }
 
-function facts(r: Row): [string, preact.ComponentChildren][] {
+/** `over`: how it ended, where that is known. What has ended has no clock that goes on. */
+function facts(r: Row, isLive: boolean, over: Over | undefined): [string, preact.ComponentChildren][] {
 	const list: [string, preact.ComponentChildren | false | undefined | ""][] = [
 		["Owner", r.user ? <a href={href("tasks", { where: `user = "${r.user.replace(/["\\]/g, "\\$&")}"` })}><Text text={r.user} cut={false} /></a> : <span class="dim">nobody's: the node's own</span>],
 		["Project", r.project && <Text text={r.project} cut={false} />],
 		["Pool", r.pool && <Text text={r.pool} cut={false} />],
-		["Memory", <Bytes n={memoryOf(r.id)} />],
+		["Memory", isLive && <Bytes n={memoryOf(r.id)} />],
 		["Limit", <LimitText row={r} />],
 		["Peak", peakOf(r.id) !== null && <Bytes n={peakOf(r.id)} />],
 		["CPU", cpuOf(r.id) !== null && <span class="num">{cpu(cpuOf(r.id))}{cpuSecondsOf(r.id) !== null && <span class="dim">, {duration(cpuSecondsOf(r.id)! * 1000)} in all</span>}</span>],
 		["Submitted", r.submittedAt && <Time at={r.submittedAt} />],
-		["Started", r.startedAt && <Time at={r.startedAt} />],
-		["In this state for", r.sinceAt && <Since at={r.sinceAt} />],
+		["Started", (over ? over.startedAt : r.startedAt) && <Time at={over ? over.startedAt : r.startedAt} />],
+		["Ended", over?.endedAt && <Time at={over.endedAt} />],
+		["Ran", over?.endedAt && over.startedAt && <Since at={over.startedAt} until={over.endedAt} />],
+		["In this state for", isLive && r.sinceAt && <Since at={r.sinceAt} />],
 		["Process", r.processId && <><Text text={r.processId} cut={false} />{r.pid !== undefined && <span class="dim num">, pid {r.pid}</span>}</>],
 		["Attempt", r.attempt !== undefined && r.attempt > 1 && String(r.attempt)],
-		["Quiet for", r.quietAt && <Since at={r.quietAt} />],
-		["Silent for", r.silentAt && <Since at={r.silentAt} />],
-		["Open in", r.connections !== undefined && `${r.connections} ${r.connections === 1 ? "window" : "windows"}`],
-		["Kept until", r.leasedUntil && <Time at={r.leasedUntil} />],
+		["Quiet for", isLive && r.quietAt && <Since at={r.quietAt} />],
+		["Silent for", isLive && r.silentAt && <Since at={r.silentAt} />],
+		["Open in", isLive && r.connections !== undefined && `${r.connections} ${r.connections === 1 ? "window" : "windows"}`],
+		["Kept until", isLive && r.leasedUntil && <Time at={r.leasedUntil} />],
 		["Tags", r.tags && r.tags.length > 0 && r.tags.map((t) => <><span class="tag">{plain(t)}</span> </>)],
 	];
 	return list.filter((f): f is [string, preact.ComponentChildren] => f[1] !== undefined && f[1] !== false && f[1] !== "" && f[1] !== 0);
@@ -107,6 +111,10 @@ export function Detail({ id, onEnd, onClose, takesFocus }: { id: string; onEnd: 
 	if (live) last.current = live;
 	else if (last.current?.id !== id) last.current = undefined;
 	const row = live ?? last.current;
+	const isOver = !!row && !live;
+	const loaded = useLoad<Over | undefined>((signal) => (isOver ? overOf(row, signal) : Promise.resolve(undefined)), [], [row?.id, isOver]);
+	const over = isOver ? loaded.value : undefined;
+	const page = row && (live ? href("task", row.id) : pageOf(row));
 	useEffect(() => {
 		if (takesFocus) panel.current?.focus();
 	}, [id, takesFocus]);
@@ -136,17 +144,30 @@ export function Detail({ id, onEnd, onClose, takesFocus }: { id: string; onEnd: 
 			) : (
 				<>
 					<h2 class="detail-what">
-						<a href={href("task", row.id)}>
+						{page ? (
+							<a href={page}>
+								<Text text={row.what} cut={false} />
+							</a>
+						) : (
 							<Text text={row.what} cut={false} />
-						</a>
+						)}
 					</h2>
 					<div class="detail-state">
-						{live ? <State state={row.state} /> : <span class="state" data-tone=""><i aria-hidden="true" />ended</span>}
-						<span class="dim">
-							<Since at={row.startedAt ?? row.submittedAt} />
-						</span>
-						{row.progress !== undefined && <span class="num">{Math.round(row.progress * 100)} %</span>}
+						<State state={live ? row.state : (over?.state ?? "ended")} />
+						{live && (
+							<span class="dim">
+								<Since at={row.startedAt ?? row.submittedAt} />
+							</span>
+						)}
+						{over?.endedAt && <span class="dim">{over.startedAt ? <>after <Since at={over.startedAt} until={over.endedAt} /></> : "before it began"}</span>}
+						{live && row.progress !== undefined && <span class="num">{Math.round(row.progress * 100)} %</span>}
 					</div>
+					{over?.why && <p class="detail-why">{plain(over.why)}</p>}
+					{isOver && page && (
+						<p>
+							<a href={page}>The whole story: its page</a>
+						</p>
+					)}
 					{row.reason && live && <p class="detail-why">{plain(row.reason)}</p>}
 					{row.message && live && <p class="dim">{plain(row.message)}</p>}
 					{live && (
@@ -169,7 +190,7 @@ export function Detail({ id, onEnd, onClose, takesFocus }: { id: string; onEnd: 
 						</>
 					)}
 					<dl class="facts">
-						{facts(row).map(([name, value]) => (
+						{facts(row, !!live, over).map(([name, value]) => (
 							<>
 								<dt>{name}</dt>
 								<dd>{value}</dd>
