@@ -241,6 +241,31 @@ test("a notice tells of an own task that an admin aborted, with who did it; not 
 	await expect(page).toHaveURL(new RegExp(`#/task/future%3A${taken}`));
 });
 
+test("notices stay until they are closed or the page of their task is opened, whichever way; three are shown, older ones as a number", async ({ page, node }) => {
+	const anna = await node.key("anna");
+	const ids: string[] = [];
+	for (let i = 1; i <= 4; i++) ids.push(await hold(node, { title: `taken ${i}`, key: anna }));
+	await signIn(page, node, anna);
+	const notices = page.locator(".toast");
+	const of = (i: number) => notices.filter({ hasText: `taken ${i} was aborted by admin.` });
+	for (let i = 1; i <= 4; i++) {
+		await node.api("DELETE", `/api/futures/${ids[i - 1]}`);
+		await expect(of(i)).toHaveCount(1); // before the next: more at once are told as one
+	}
+	await expect(of(1)).toHaveCount(0);
+	await expect(notices).toHaveCount(4);
+	await expect(notices.first()).toContainText("and 1 more");
+	await page.goto(`${node.baseURL}/#/task/future:${ids[3]}`);
+	await expect(of(4)).toHaveCount(0);
+	await expect(of(1)).toHaveCount(1);
+	await expect(notices).toHaveCount(3);
+	await page.goto(`${node.baseURL}/#/ended`);
+	await expect(page).toHaveTitle(/Ended/);
+	await expect(notices).toHaveCount(3);
+	await of(1).getByRole("button", { name: "Close this message" }).click();
+	await expect(notices).toHaveCount(2);
+});
+
 test("hostile titles are shown and not obeyed, in the table, the detail, the dialog and one's activity", async ({ page, node }) => {
 	const said = complaints(page);
 	await hold(node, { title: HOSTILE.replace("\u0007", "").slice(0, 250), more: { tags: ["<b>x</b>"] } });
