@@ -7,6 +7,7 @@ const LAB = `project { owner = "anna", name = "Lab", rights = { read = { "everyb
 const POLICY = `
 rule "forgotten" { mode = "simulate", every = "1s", each = "notebook", where = "not busy and quiet > 12h", act = unload "nobody used it" }
 `;
+const BOX = 'box "a kernel" { at = "notebooks/${user}/${kernel}", memory = "300m", swap = 0 }';
 
 test.use({ instance: { name: "notebooks", projects: { LAB: { "project.lua": LAB } } } });
 
@@ -123,6 +124,48 @@ test.describe("notebooks", () => {
 		} finally {
 			process.kill(jupyter.pid, "SIGCONT");
 		}
+	});
+
+	test("tell on their page what policies decided of their session", async ({ page, node }) => {
+		const kernel = await node.notebook("LAB/why.ipynb");
+		const s = await session(node, kernel, () => true);
+		await signIn(page, node, node.adminKey, `#/task/notebook:${kernel}?tab=why`);
+		const why = page.getByRole("region", { name: "Decisions about it" });
+		await until("a decision", async () => (await node.api<any[]>("GET", `/api/decisions?kind=notebook&subject=${s.id}`)).length > 0, 40_000);
+		await why.getByRole("button", { name: "Look again" }).click();
+		await expect(why.getByRole("listitem").filter({ hasText: "forgotten" })).toContainText("policies/36-spec.lua");
+		// and once it is gone
+		await node.api("DELETE", `/api/notebooks/${s.id}`);
+		await page.reload();
+		await expect(page.getByText("It is not here any more.")).toBeVisible({ timeout: 40_000 });
+		await expect(page.getByRole("status", { name: "How its kernel ended" })).toContainText(/Its kernel ended .*: Unloaded by admin\. Its variables are gone\./);
+		await expect(why.getByRole("listitem").filter({ hasText: "forgotten" })).toContainText("policies/36-spec.lua");
+		await isSound(page);
+	});
+
+	test("say that their kernel was killed at its limit, also when they are open again", async ({ page, node }) => {
+		const version = async () => (await node.api("GET", "/api/policies/state")).version;
+		const before = await version();
+		node.write("policies/21-notebooks.lua", BOX);
+		await until("the box", async () => (await version()) > before);
+		const said = complaints(page);
+		const kernel = await node.notebook("LAB/large.ipynb");
+		await session(node, kernel, (s) => s.limitBytes === 300 << 20 && s.state === "idle");
+		await signIn(page, node, node.adminKey, `#/notebooks?at=${kernel}`);
+		const detail = page.getByRole("region", { name: "Notebook LAB/large.ipynb" });
+		await expect(detail).toContainText("300 MB");
+		await expect(detail).not.toContainText("Its kernel ended");
+		await node.cell(kernel, "held = bytearray(b'x') * (500 << 20)");
+		const end = page.getByRole("status", { name: "How its kernel ended" });
+		const words = /Its kernel ended [\d:]+: *Killed: .*300 MB.*variables/;
+		await expect(detail.getByRole("status", { name: "How its kernel ended" })).toContainText(words, { timeout: 40_000 });
+		await session(node, kernel, (s) => s.state === "idle" && s.pid > 0); // its server started it anew
+		await expect(end).toContainText("It is open again.", { timeout: 40_000 });
+		await isSound(page);
+		await page.goto(`${page.url().split("#")[0]}#/task/notebook:${kernel}`);
+		await expect(end).toContainText(words);
+		await expect(end).toContainText("It is open again.");
+		expect(said).toEqual([]);
 	});
 
 	test("have a link with the token for admins alone", async ({ page, node }) => {

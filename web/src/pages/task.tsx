@@ -12,6 +12,7 @@ import { Log } from "../ui/log";
 import { Act } from "../ui/confirm";
 import { EndDialog } from "../ui/ends";
 import { verbs, wayOf } from "../ui/ends_do";
+import { KernelEnds, useKernelEnds } from "../ui/kernel_ends";
 import { currentTab, Tabs, type Tab } from "../ui/tabs";
 import { Usage } from "./task/usage";
 import { EndNote, RunAgain, type Task } from "./task/end";
@@ -53,6 +54,7 @@ export default function TaskPage() {
 	const loaded = useLoad<Task | undefined>((signal) => (isFuture ? get<Task>(`/api/tasks/${seg(ref)}`, {}, signal) : Promise.resolve(undefined)), [], [id]);
 	useEffect(() => onFact((f) => f.subject === ref && isFuture && loaded.reload()), [id]);
 	const task = loaded.value;
+	const kernelEnds = useKernelEnds(kind === "notebook" ? ref : "");
 
 	useEffect(() => {
 		const what = row?.what ?? task?.payload?.displayName;
@@ -68,11 +70,22 @@ export default function TaskPage() {
 	if (!row && loaded.isLoading) return <Loading lines={8} />;
 	if (!row && !task && loaded.error) return <div class="page"><Failed error={loaded.error} retry={loaded.reload} /></div>;
 	if (!row && !task) {
-		if (tick.value === 0) return <Loading lines={8} />;
+		if (tick.value === 0 || (kernelEnds.isLoading && !kernelEnds.value)) return <Loading lines={8} />;
+		const known = kernelEnds.value?.[0];
 		return (
-			<Empty title="It is not here any more.">
-				It has ended, or is not yours to see. <a href={href("tasks")}>Background tasks</a>
-			</Empty>
+			<div class="page task">
+				{known?.notebook && (
+					<h1 class="cut">
+						<Text text={known.notebook} />
+					</h1>
+				)}
+				<KernelEnds ends={kernelEnds.value} isOpen={false} />
+				<Empty title="It is not here any more.">
+					{known ? "" : "It has ended, or is not yours to see. "}
+					<a href={href("tasks")}>Background tasks</a>
+				</Empty>
+				{known && <Why kind={kind} refName={ref} processId={undefined} />}
+			</div>
 		);
 	}
 	const state = live?.state ?? task?.state ?? "ended";
@@ -109,6 +122,7 @@ export default function TaskPage() {
 				)}
 			</div>
 			{task && !task.alive && <EndNote task={task} />}
+			<KernelEnds ends={kernelEnds.value} isOpen={!!live && live.state !== "dead" && live.state !== "starting"} />
 			{live?.reason && <p class="note" data-tone="warn"><Text text={live.reason} cut={false} /></p>}
 			<div class="task-top">
 				<section class="card" aria-label="Facts">

@@ -4,6 +4,7 @@ import { cpuSecondsOf, peakOf } from "../../state/board";
 import { useLoad } from "../../state/load";
 import { Bytes, clock, Failed, Since, Text, Time } from "../../ui/basics";
 import { DetailCard } from "../../ui/detail_card";
+import { KernelEnds, useKernelEnds } from "../../ui/kernel_ends";
 import { boardOf, decisions, idleness, idleOf, policyOf, type Session } from "./model";
 import { memoryNow } from "./acts";
 import { now } from "../../state/board";
@@ -11,6 +12,7 @@ import { now } from "../../state/board";
 export function Detail({ s, at, children }: { s: Session; at: number; children: preact.ComponentChildren }) {
 	clock.value;
 	const said = useLoad((signal) => decisions(s.id, signal), ["notebooks"], [s.id]);
+	const ends = useKernelEnds(s.kernelId);
 	const i = idleOf(s, at);
 	const row = boardOf(s);
 	const seconds = (row ? cpuSecondsOf(row.id) : null) ?? s.cpuSeconds;
@@ -25,6 +27,7 @@ export function Detail({ s, at, children }: { s: Session; at: number; children: 
 			state={s.state}
 			buttons={children}
 		>
+			<KernelEnds ends={ends.value} isOpen={s.state !== "dead" && s.state !== "starting"} />
 			<p class="notebook-sentence">
 				{idleness(s, i, now())} {policyOf(rules)}
 				{s.leased && ` Kept by ${plain(s.leasedBy ?? "its user")}: no policy ends it.`}
