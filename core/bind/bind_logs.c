@@ -26,6 +26,7 @@
 #define READ_MOST   (1 << 20)
 #define WAIT_MAX_S  60
 #define WAITERS_MAX 1000
+#define EACH_MAX    100   /* of one user */
 #define TASKS       "RUN" /* the folder of logs of tasks */
 #define LOOK_MS     100   /* the logger writes from another process: its files are looked at */
 
@@ -123,6 +124,7 @@ struct waiter {
 	char folder[JOB_NAME_MAX], id[JOB_NAME_MAX];
 	char task[FUTURE_ID_MAX]; /* whose log it is; "": of something that has no end */
 	int64_t offset, until_mono_ms;
+	char login[64]; /* cut off: who shares that much shares the places */
 };
 
 struct waiters {
@@ -131,6 +133,15 @@ struct waiters {
 	struct list list;
 	size_t count;
 };
+
+/* How many seconds of the wait are left; 0: it was as long as was asked for, or there was no place to wait. */
+static int push_left(lua_State *L, void *data)
+{
+	const int64_t *until_mono_ms = data;
+	int64_t left = *until_mono_ms - clock_mono_ms();
+	lua_pushnumber(L, left > 0 ? (double)left / 1000.0 : 0);
+	return 1;
+}
 
 static bool is_over(const struct waiters *all, const struct waiter *w)
 {
@@ -159,9 +170,10 @@ static void look(void *data)
 	for (struct list *p; (p = list_first(&over));) {
 		struct waiter *w = list_of(p, struct waiter, link);
 		struct later *later = w->later;
+		int64_t until_mono_ms = w->until_mono_ms;
 		list_remove(p);
 		free(w);
-		later_call(&later, NULL, NULL);
+		later_call(&later, push_left, &until_mono_ms);
 	}
 	if (all->count > 0)
 		loop_timer_start(all->timer, LOOK_MS);
@@ -199,20 +211,33 @@ static struct waiters *waiters_of(lua_State *L, void **guard)
 	return all;
 }
 
+static bool has_place(const struct waiters *all, const char *login)
+{
+	size_t n = 0;
+	list_each (&all->list, p)
+		n += strncmp(list_of(p, struct waiter, link)->login, login, sizeof(((struct waiter *)0)->login) - 1) == 0;
+	return all->count < WAITERS_MAX && n < EACH_MAX;
+}
+
 /* upvalue 1: the guard of struct waiters */
 static int wait_log(lua_State *L)
 {
 	void **guard = lua_touserdata(L, lua_upvalueindex(1));
 	const char *folder = check_name(L, 1), *id = check_name(L, 2), *task = lua_isnil(L, 3) ? "" : check_task(L, 3);
-	int64_t offset = arg_int(L, 4, 0, INT64_MAX / 2), seconds = arg_int(L, 5, 0, WAIT_MAX_S);
+	int64_t offset = arg_int(L, 4, 0, INT64_MAX / 2), until_mono_ms = clock_mono_ms();
+	double seconds = luaL_checknumber(L, 5);
+	luaL_argcheck(L, seconds >= 0 && seconds <= WAIT_MAX_S, 5, "no time that one may wait");
+	const char *login = luaL_optstring(L, 7, "");
 	struct waiters *all = waiters_of(L, guard);
 	struct later *later = later_new(L, 6);
-	struct waiter *w = all && all->count < WAITERS_MAX ? calloc(1, sizeof(*w)) : NULL;
+	struct waiter *w = all && has_place(all, login) ? calloc(1, sizeof(*w)) : NULL;
 	if (!w) {
-		later_call(&later, NULL, NULL); /* answered as it stands */
+		later_call(&later, push_left, &until_mono_ms); /* answered as it stands */
 		return 0;
 	}
-	*w = (struct waiter){ .later = later, .offset = offset, .until_mono_ms = clock_mono_ms() + seconds * 1000 };
+	until_mono_ms += (int64_t)(seconds * 1000);
+	*w = (struct waiter){ .later = later, .offset = offset, .until_mono_ms = until_mono_ms };
+	snprintf(w->login, sizeof(w->login), "%s", login);
 	snprintf(w->folder, sizeof(w->folder), "%s", folder);
 	snprintf(w->id, sizeof(w->id), "%s", id);
 	snprintf(w->task, sizeof(w->task), "%s", task);

@@ -12,7 +12,7 @@
 
 /*
  * ?1: the word, ?2: the login, ?3: rows. A kernel keeps its id when its notebook is renamed and when it is restarted: so the kernels that the word
- * ever named are found first, then all that is told of them. The index fact_notebook is for this question: its facts are named here as there.
+ * ever named are found first, then all that is told of them; of the newest alone, since anybody can rename again and again. The index fact_notebook is for this question: its facts are named here as there.
  */
 static const char statement[] =
 	"WITH told AS MATERIALIZED (SELECT epoch, seq, wall_ms, what, subject, detail, owner,"
@@ -20,12 +20,15 @@ static const char statement[] =
 	"  CASE what WHEN 'notebook.unloaded' THEN subject ELSE json_extract(detail, '$.session') END AS session,"
 	"  json_extract(detail, '$.notebook') AS path, json_extract(detail, '$.from') AS earlier, json_extract(detail, "
 	"'$.process') AS process"
-	"  FROM fact WHERE what IN ('notebook.ended', 'notebook.unloaded', 'notebook.moved') AND json_valid(detail)"
-	"  AND (?2 IS NULL OR owner IS NULL OR (owner = ?2 AND owner <> '" FEED_OWN_ADMIN "'))),"
+	"  FROM fact WHERE rowid IN (SELECT rowid FROM fact"
+	"   WHERE what IN ('notebook.ended', 'notebook.unloaded', 'notebook.moved')"
+	"   AND (?2 IS NULL OR owner IS NULL OR (owner = ?2 AND owner <> '" FEED_OWN_ADMIN "'))"
+	"   ORDER BY what = 'notebook.moved', epoch DESC, seq DESC LIMIT 20000) AND json_valid(detail)),"
 	" meant AS (SELECT DISTINCT kernel FROM told WHERE ?1 IN (path, earlier, process, kernel, session) OR ?1 || '.ipynb' IN "
 	"(path, earlier)"
 	"  OR (length(?1) >= 4 AND ?1 IN (substr(kernel, 1, length(?1)), substr(session, 1, length(?1)))))"
-	" SELECT wall_ms, what, subject, owner, detail FROM told WHERE kernel IN (SELECT kernel FROM meant)"
+	" SELECT wall_ms, what, subject, owner, detail FROM told WHERE what <> 'notebook.moved' AND kernel IN (SELECT kernel FROM "
+	"meant)"
 	" ORDER BY epoch DESC, seq DESC LIMIT ?3";
 
 struct read {

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/map.h"
+#include "fleet/feed.h"
 #include "fleet/fleet.h"
 #include "fleet/jtext.h"
 #include "net/json.h"
@@ -213,7 +214,7 @@ static int note_end(const struct notebook_entry *e, const struct judge_end *end,
 	jtext_some_int(&detail, "limitBytes", end->limit_bytes);
 	buf_putc(&detail, '}');
 	struct store_fact fact = { "notebook.ended", k->id,        detail.failed ? NULL : detail.data,
-				   end->wall_ms,     end->mono_ms, user[0] ? user : NULL };
+				   end->wall_ms,     end->mono_ms, user[0] ? user : FEED_OWN_ADMIN };
 	int rc = store_add_fact(fleet_store(e->in->node->fleet), &fact, fn, data);
 	buf_fini(&detail);
 	return rc;

@@ -18,6 +18,7 @@ local TYPE = "job"
 local MODE = "NON_RECURSIVE_FORCED_BUILD"
 local LOG_MOST = 60 << 20
 local WAIT_MOST = 60            -- seconds
+local PIECE = 1 << 20           -- of a log whose lines are looked through, at once
 local NAME_MAX = 60             -- of a dataset in a job's id
 
 local M = {}
@@ -219,18 +220,22 @@ function M.log(req, key, job)
 	end)
 end
 
---- The lines of one activity from a place in its job's log on. What others write meanwhile is no answer: it goes on waiting.
-local function show_lines(req, key, job, wanted, offset, until_ms)
+--- The lines of one activity from a place in its job's log on. What others write is no answer: it is looked through piece by piece, each a turn of
+-- the loop, and then more is waited for, as long as seconds say and there is a place to wait.
+local function show_lines(req, key, job, wanted, offset, seconds)
 	with_job(req, key, job, function(status, _, task)
 		local has_ended = is_over(status)
-		local bytes, size, after = jobs.log(key, job, offset, LOG_MOST, wanted, not has_ended)
+		local bytes, size, after = jobs.log(key, job, offset, PIECE, wanted, true)
+		if bytes == "" and after == offset and after < size and has_ended then -- a last line that nobody ended
+			bytes, size, after = jobs.log(key, job, offset, PIECE, wanted, false)
+		end
 		if not bytes then return errors.reply(req, 500, size) end
-		local left_ms = until_ms - gate.wall_ms()
-		if bytes == "" and offset <= size and not has_ended and left_ms > 0 then
-			return waits.wait(key, job, task, size, math.min(left_ms // 1000 + 1, WAIT_MOST), function() show_lines(req, key, job, wanted, after, until_ms) end)
+		if bytes == "" and after > offset and after < size then return show_lines(req, key, job, wanted, after, seconds) end
+		if bytes == "" and offset <= size and not has_ended and seconds > 0 then
+			return waits.wait(key, job, task, size, seconds, function(left) show_lines(req, key, job, wanted, after, left) end, req.who.login)
 		end
 		req.reply(200, "text/plain; charset=utf-8", bytes, {
-			["Log-Next"] = ("%d"):format(after), ["Log-Size"] = ("%d"):format(size), ["Log-Whole"] = tostring(has_ended),
+			["Log-Next"] = ("%d"):format(after), ["Log-Size"] = ("%d"):format(size), ["Log-Whole"] = tostring(has_ended and after >= size),
 		})
 	end)
 end
@@ -238,7 +243,7 @@ end
 local function show_piece(req, key, job, offset, wait)
 	with_job(req, key, job, function(status, _, task)
 		logs.reply(req, offset, wait, function(...) return jobs.log(key, job, ...) end, is_over(status), function(start, seconds)
-			waits.wait(key, job, task, start, seconds, function() show_piece(req, key, job, start, 0) end)
+			waits.wait(key, job, task, start, seconds, function() show_piece(req, key, job, start, 0) end, req.who.login)
 		end)
 	end)
 end
@@ -250,7 +255,7 @@ function M.piece(req, key, job)
 	if not offset then return errors.reply(req, 400, wait) end
 	local wanted = activity_of(req)
 	if wanted == false then return end
-	if wanted then return show_lines(req, key, job, wanted, offset, gate.wall_ms() + wait * 1000) end
+	if wanted then return show_lines(req, key, job, wanted, offset, math.min(wait, WAIT_MOST)) end
 	show_piece(req, key, job, offset, wait)
 end
 

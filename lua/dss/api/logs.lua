@@ -38,7 +38,7 @@ local function show(req, task, offset, wait)
 		if not f then return errors.reply_answer(req, answer, why) end
 		if has_none(req, task, f) then return end
 		M.reply(req, offset, wait, function(...) return logs.read(task, ...) end, f.ended == true, function(start, seconds)
-			logs.wait("RUN", task, task, start, seconds, function() show(req, task, start, 0) end)
+			logs.wait("RUN", task, task, start, seconds, function() show(req, task, start, 0) end, req.who.login)
 		end)
 	end)
 end

@@ -249,7 +249,7 @@ local function show_log(req, key, name, offset, wait)
 	local folder = "webapp-" .. name
 	with(req, key, name, "read", function()
 		logs.reply(req, offset, wait, function(...) return jobs.log(key, folder, ...) end, nil, function(start, seconds)
-			waits.wait(key, folder, nil, start, seconds, function() show_log(req, key, name, start, 0) end)
+			waits.wait(key, folder, nil, start, seconds, function() show_log(req, key, name, start, 0) end, req.who.login)
 		end)
 	end, true)
 end

@@ -149,34 +149,59 @@ describe("jobs", function()
 	end)
 
 	it("have an activity whose lines are followed in one request: what others write meanwhile is no answer", function()
-		local waits, has_ended = {}, false
-		jobs.log = function(_, _, offset, _, activity, is_growing)
-			assert.same({ "a_NP", not has_ended }, { activity, is_growing })
+		local waits, place = {}, true
+		jobs.log = function(_, _, offset, _, activity, is_whole)
+			assert.same({ "a_NP", true }, { activity, is_whole })
 			-- others write 100 bytes before each wait is over; the third time it has a line
 			local size = 1000 + 100 * #waits
 			return #waits == 3 and offset < size and "a line\n" or "", size, size
 		end
 		local wait = logs.wait
-		logs.wait = function(folder, job, task, size, seconds, fn)
-			waits[#waits + 1] = { folder, job, task, size, seconds }
-			fn()
+		finally(function() logs.wait = wait end)
+		logs.wait = function(folder, job, task, size, seconds, fn, login)
+			waits[#waits + 1] = { folder, job, task, size, seconds, login }
+			fn(place and seconds - 1.5 or 0)
 		end
 		local status, _, fields, raw = ask("carol", "GET", "/api/jobs/P/j1/log?activity=a_NP&offset=1000&wait=20")
 		assert.same({ 200, "a line\n", "1300", "1300", "false" }, { status, raw, fields["Log-Next"], fields["Log-Size"], fields["Log-Whole"] })
-		assert.same({ { "P", "j1", "f1", 1000, 21 }, { "P", "j1", "f1", 1100, 21 }, { "P", "j1", "f1", 1200, 21 } }, waits)
+		assert.same({ { "P", "j1", "f1", 1000, 20, "carol" }, { "P", "j1", "f1", 1100, 18.5, "carol" }, { "P", "j1", "f1", 1200, 17.0, "carol" } }, waits)
 		-- without wait, and once it has ended, it is answered as it stands
 		status, _, fields, raw = ask("carol", "GET", "/api/jobs/P/j1/log?activity=a_NP&offset=1300")
 		assert.same({ 200, "", "1300", 3 }, { status, raw, fields["Log-Next"], #waits })
-		jobs.rows.j1[1], has_ended = '{"baseStatus":{"stableState":true}}', true
+		jobs.rows.j1[1] = '{"baseStatus":{"stableState":true}}'
 		status, _, fields = ask("carol", "GET", "/api/jobs/P/j1/log?activity=a_NP&offset=1300&wait=20")
 		assert.same({ 200, "true", 3 }, { status, fields["Log-Whole"], #waits })
 		-- one that was cut in its middle is told at once
-		jobs.rows.j1[1], has_ended = '{"baseStatus":{"stableState":false}}', false
+		jobs.rows.j1[1] = '{"baseStatus":{"stableState":false}}'
 		status, _, fields = ask("carol", "GET", "/api/jobs/P/j1/log?activity=a_NP&offset=5000&wait=20")
 		assert.same({ 200, "1300", 3 }, { status, fields["Log-Size"], #waits })
-		logs.wait = wait
+		-- where there is no place to wait it is answered, too, and not asked for again and again
+		place = false
+		status = ask("carol", "GET", "/api/jobs/P/j1/log?activity=a_NP&offset=1300&wait=20")
+		assert.same({ 200, 4 }, { status, #waits })
 		assert.equal(404, (ask("bob", "GET", "/api/jobs/P/j1/log?activity=a_NP")))
 		assert.equal(400, (ask("carol", "GET", "/api/jobs/P/j1/log?activity=../x")))
+	end)
+
+	it("are looked through piece by piece for the lines of an activity", function()
+		local log, asked = ("x\n"):rep(1 << 20) .. "[act.a_NP] a\n[act.a_NP] no end", {}
+		jobs.log = function(_, _, offset, most, _, is_whole)
+			local piece = log:sub(offset + 1, offset + most)
+			if is_whole then piece = piece:match "^(.*\n)" or "" end
+			asked[#asked + 1] = offset
+			local kept = {}
+			for line in piece:gmatch "[^\n]+\n?" do kept[#kept + 1] = line:find("[act.", 1, true) and line or nil end
+			return table.concat(kept), #log, offset + #piece
+		end
+		local status, _, fields, raw = ask("carol", "GET", "/api/jobs/P/j1/log?activity=a_NP&offset=0")
+		assert.same({ 200, "[act.a_NP] a\n", { 0, 1 << 20, 2 << 20 }, "false" }, { status, raw, asked, fields["Log-Whole"] })
+		-- its last line has no end: it is told once nothing more can come
+		local rest = fields["Log-Next"]
+		status, _, fields, raw = ask("carol", "GET", "/api/jobs/P/j1/log?activity=a_NP&offset=" .. rest)
+		assert.same({ 200, "", rest }, { status, raw, fields["Log-Next"] })
+		jobs.rows.j1[1] = '{"baseStatus":{"stableState":true}}'
+		status, _, fields, raw = ask("carol", "GET", "/api/jobs/P/j1/log?activity=a_NP&offset=" .. rest)
+		assert.same({ 200, "[act.a_NP] no end", ("%d"):format(#log), "true" }, { status, raw, fields["Log-Next"], fields["Log-Whole"] })
 	end)
 
 	it("are listed by project, and one's own of all", function()

@@ -38,8 +38,8 @@ export function waiting(of: Followed): Waiting {
 		run().catch(async (e: Error) => {
 			if (abort.signal.aborted) return;
 			of.fail(e);
-			if (e instanceof ApiError && e.status > 0 && e.status !== 503) return;
-			await pause(3 * PAUSE_MS); // the server restarts
+			if (e instanceof ApiError && e.status > 0 && ![502, 503, 504].includes(e.status)) return;
+			await pause(3 * PAUSE_MS); // the server restarts, or what stands before it lost it
 			if (abort.signal.aborted) return;
 			of.fail(undefined);
 			void start();

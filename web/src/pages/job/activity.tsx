@@ -73,6 +73,7 @@ function Lines({ project, job, a }: { project: string; job: string; a: Activity 
 	if (!book.count) return <p class="dim">{a.startTime ? "It has printed nothing." : "It has not begun."}</p>;
 	return (
 		<>
+			{error && <Failed error={error} retry={again} />}
 			{book.count > SHOWN && (
 				<p class="hint">
 					The last {SHOWN.toLocaleString()} of {book.count.toLocaleString()} lines; all of them are in the log of the job.
