@@ -114,7 +114,7 @@ export function Detail({ id, onEnd, onClose, takesFocus }: { id: string; onEnd: 
 	const isOver = !!row && !live;
 	const loaded = useLoad<Over | undefined>((signal) => (isOver ? overOf(row, signal) : Promise.resolve(undefined)), [], [row?.id, isOver]);
 	const over = isOver ? loaded.value : undefined;
-	const page = row && (live ? href("task", row.id) : pageOf(row));
+	const page = row && (live ? href("task", row.id) : (over?.page ?? pageOf(row)));
 	useEffect(() => {
 		if (takesFocus) panel.current?.focus();
 	}, [id, takesFocus]);

@@ -14,9 +14,11 @@ export interface Over {
 	startedAt?: number;
 	/** why it ended as it did, in the server's words; "" where it went well */
 	why: string;
+	/** where more is told, where only the answer knows it */
+	page?: string;
 }
 
-/** Where its story is told once it has ended; undefined: nowhere. */
+/** Where its story is told once it has ended; undefined: nowhere, or see Over. */
 export function pageOf(r: Row): string | undefined {
 	if (r.kind === "future" || r.kind === "training") return href("task", r.id);
 	const [project = "", job = ""] = r.ref.split("/");
@@ -46,7 +48,7 @@ async function ofJob(ref: string, signal: AbortSignal): Promise<Over | undefined
 
 async function ofMacro(id: string, signal: AbortSignal): Promise<Over | undefined> {
 	const r = await get<Run>(`/api/macro-runs/${seg(id)}`, undefined, signal);
-	return r.running || !r.state ? undefined : { state: r.state, endedAt: when(r.endTime), startedAt: when(r.startTime), why: r.resultError?.message ?? "" };
+	return r.running || !r.state ? undefined : { state: r.state, endedAt: when(r.endTime), startedAt: when(r.startTime), why: r.resultError?.message ?? "", page: href("macros", r.macro ?? "", { run: id }) };
 }
 
 /** How it ended; undefined: nothing tells, or it has not. */
