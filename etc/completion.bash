@@ -16,6 +16,22 @@ _dssctl_task_facts="age alive attempt cause ended exclusive id kernel kind limit
 _dssctl_pool_facts="about alive busy demand failed_starts failure heap id idle kind limit limit_max max name retired running source starting stopping waiting warm_max warm_min"
 _dssctl_notebook_facts="age busy connected connections cpu id kernel lease leased limit memory name notebook peak pid process project quiet sessions share silent spec started state user worked"
 
+# Names of macros.
+_dssctl_macros() {
+	"$1" macros 2>/dev/null | sed -n '2,$s/ .*//p'
+}
+
+# Paths of notebooks that are open and begin so, without their extension, as the shell reads them.
+_dssctl_notebooks() {
+	local path begin=${2//\\/}
+	"$1" --json notebooks 2>/dev/null | grep -o '"notebook":"[^"\\]*"' | sort -u | while IFS= read -r path; do
+		path=${path#'"notebook":"'}
+		path=${path%'"'}
+		path=${path%.ipynb}
+		[[ "$path" == "$begin"* ]] && printf '%q\n' "$path"
+	done
+}
+
 # Verbs that have verbs of their own.
 _dssctl_groups="dss key job project webapps notebooks macro policy"
 
@@ -40,7 +56,7 @@ _dssctl() {
 	case "$prev" in
 	-C | --path | --cwd) mapfile -t COMPREPLY < <(compgen -d -- "$cur"); return ;;
 	--by) mapfile -t COMPREPLY < <(compgen -W "memory cpu user project kind pool recipe webapp type day hour process" -- "$cur"); return ;;
-	--kind) mapfile -t COMPREPLY < <(compgen -W "service kernel recipe project" -- "$cur"); return ;;
+	--kind) mapfile -t COMPREPLY < <(compgen -W "service kernel recipe webapp notebook project" -- "$cur"); return ;;
 	--key-file | --classpath | --arg) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
 	--cgroups) mapfile -t COMPREPLY < <(compgen -W "auto v2 v1 none" -- "$cur"); return ;;
 	esac
@@ -68,7 +84,7 @@ _dssctl() {
 	elif [ -z "$verb" ] || { [ -z "$sub" ] && [[ " $_dssctl_groups " == *" $verb "* ]]; }; then
 		words=$(_dssctl_words commands "${run[@]}")
 	elif [ "$verb" = macro ] && { [ "$sub" = run ] || [ "$sub" = show ]; }; then
-		words=$("$program" macros 2>/dev/null | sed -n '2,$s/ .*//p')
+		words=$(_dssctl_macros "$program")
 	elif [ "$verb" = help ]; then
 		words=$(_dssctl_words commands "$program")
 	elif [ "$verb:$sub" = submit: ]; then
@@ -77,10 +93,16 @@ _dssctl() {
 		words="pools() kernels() tasks() processes() alerts() policies() node() help() :delta"
 	elif [ "$verb:$sub" = why: ]; then
 		words="node kernel task job process recipe webapp notebook pool user project rule recycle slots box place on access sizing budget queue macro"
+	elif [ "$verb:$sub" = why:macro ]; then
+		words=$(_dssctl_macros "$program")
+	elif [ "$verb" = unload ] || [ "$verb:$sub" = keep: ] || [ "$verb:$sub" = why:notebook ] ||
+		{ [ "$verb" = notebooks ] && [[ " interrupt unload keep " == *" $sub "* ]]; }; then
+		mapfile -t COMPREPLY < <(_dssctl_notebooks "$program" "$cur")
+		return
 	elif [ "$verb:$sub" = logs: ]; then
 		words="keeper logger backend jupyter nginx"
 	elif [ "$verb" = restart ] || [ "$verb:$sub" = dss:restart ]; then
-		words="keeper logger backend nginx"
+		words="keeper logger backend jupyter nginx"
 	elif [ "$verb" = reload ] || [ "$verb:$sub" = dss:reload ]; then
 		words="nginx"
 	elif [ "$verb:$sub" = policy:check ]; then

@@ -180,17 +180,21 @@ bool notebooks_hint(struct rest *rest, const char *word)
 	return is_one;
 }
 
-bool notebooks_session(struct rest *rest, const char *word, char *out, size_t room)
+json_t *notebooks_open(struct rest *rest)
+{
+	struct rest_answer a = { 0 };
+	rest_ask(rest, "GET", list_path, NULL, &a);
+	json_t *rows = json_is_array(a.json) ? json_incref(a.json) : json_array();
+	rest_answer_fini(&a);
+	return rows;
+}
+
+const json_t *notebooks_find(const json_t *rows, const char *word)
 {
 	const json_t *row;
 	size_t i;
-	struct rest_answer a = { 0 };
-	out[0] = '\0';
-	rest_ask(rest, "GET", list_path, NULL, &a);
-	json_array_foreach(a.json, i, row) if (out[0] == '\0' && is_meant(row, word))
-		snprintf(out, room, "%s", rest_text(row, "id"));
-	rest_answer_fini(&a);
-	return out[0] != '\0';
+	json_array_foreach(rows, i, row) if (is_meant(row, word)) return row;
+	return NULL;
 }
 
 /* Adds to `out` those that the word names; a path may name several, the beginning of an id may not. */

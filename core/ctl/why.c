@@ -22,12 +22,13 @@ struct why {
 	bool only_would, is_all, is_task; /* is_task: the subject may be one: its state or end is told on top */
 	int64_t limit;
 	const char *job;            /* "JOB" or "PROJECT/JOB"; NULL = it is none */
+	const char *kind;           /* of the subject, where one was given; else NULL */
 	const char *subject;        /* NULL = nobody in particular */
 	char what[300];             /* "fek-12", "rule \"idle kernels\"": for texts */
 	char queries[QUERIES][600]; /* each an answer of its own; they are merged */
-	char session[80];           /* of a notebook that was named otherwise */
 	json_t *rows;               /* owned; integers as they are */
-	json_t *notebooks;          /* owned; sessions there are now, read where a row is of one; may be NULL */
+	json_t *notebooks;          /* owned; sessions there are now, read where they are asked for; may be NULL */
+	const json_t *session;      /* of them, that which was asked for; may be NULL */
 	json_t *ends;               /* owned; of kernels of the notebook that was asked for; may be NULL */
 };
 
@@ -133,12 +134,8 @@ static const char *notebook_of(struct why *w, const json_t *row)
 	const json_t *one;
 	if (strcmp(rest_text(row, "subjectKind"), "notebook") != 0)
 		return "";
-	if (w->notebooks == NULL) {
-		struct rest_answer a = { 0 };
-		rest_ask(w->rest, "GET", "/api/notebooks", NULL, &a);
-		w->notebooks = json_is_array(a.json) ? json_incref(a.json) : json_array();
-		rest_answer_fini(&a);
-	}
+	if (w->notebooks == NULL)
+		w->notebooks = notebooks_open(w->rest);
 	json_array_foreach(w->notebooks, i,
 			   one) if (strcmp(rest_text(one, "id"), rest_text(row, "subject")) == 0) return rest_text(one, "notebook");
 	return why_notebook_path(w->ends, rest_text(row, "subject"));
@@ -188,7 +185,7 @@ static void tell_nothing(struct why *w)
 	} else if (json_is_array(a.json)) {
 		ctl_note("No decision that you may see is recorded yet.");
 	}
-	if (w->subject != NULL && strchr(w->subject, '/') != NULL)
+	if (w->ends != NULL && strchr(w->subject, '/') != NULL)
 		ctl_note("No end of a kernel of a notebook of that name is known either, of those that you may see.");
 	rest_answer_fini(&a);
 }
@@ -254,6 +251,7 @@ static int understand(struct why *w, int n, char **words)
 	} else if (strcmp(words[0], "pool") == 0) {
 		ask_pool(w, words[1]);
 	} else if (is_among(kinds, words[0])) {
+		w->kind = words[0];
 		w->subject = words[1];
 		w->is_task = strcmp(words[0], "task") == 0;
 		put(query, room, "kind", words[0]);
@@ -292,22 +290,25 @@ static int ask_job(struct why *w)
 	return code;
 }
 
-/* A notebook by its path, its kernel's or its process's id: decisions are about sessions, also those that it had before. */
+/* A notebook by its path, its kernel's or its process's id: decisions are about sessions, also those that it had before. Of another kind
+ * that was given, there is none. */
 static void ask_notebook(struct why *w)
 {
 	int at = 2;
 	const char *id;
-	if (w->job != NULL || w->subject == NULL || may_be_task(w->subject))
+	if (w->subject == NULL || may_be_task(w->subject) || (w->kind != NULL && strcmp(w->kind, "notebook") != 0))
 		return;
-	if (notebooks_session(w->rest, w->subject, w->session, sizeof(w->session)))
-		put(w->queries[at++], sizeof(w->queries[0]), "subject", w->session);
+	w->notebooks = notebooks_open(w->rest);
+	w->session = notebooks_find(w->notebooks, w->subject);
+	if (w->session != NULL)
+		put(w->queries[at++], sizeof(w->queries[0]), "subject", rest_text(w->session, "id"));
 	if (!why_notebook_is_word(w->subject))
 		return;
 	w->ends = why_notebook_ends(w->rest, w->subject);
 	for (size_t i = 0; at < QUERIES && *(id = why_notebook_subject(w->ends, i)) != '\0'; i++)
 		put(w->queries[at++], sizeof(w->queries[0]), "subject", id);
 	if (!w->ctl->json)
-		why_notebook_print(w->ends, w->session[0] != '\0');
+		why_notebook_print(w->ends, w->session != NULL);
 }
 
 static int answer(struct why *w)
@@ -316,26 +317,33 @@ static int answer(struct why *w)
 	ask_notebook(w);
 	if (code != CTL_DONE)
 		return code;
-	bool is_known = w->job || json_array_size(w->ends) > 0 || (w->is_task && print_task(w, w->subject));
+	bool is_young = w->session != NULL && json_array_size(w->ends) == 0;
+	bool is_known = w->job || is_young || json_array_size(w->ends) > 0 || (w->is_task && print_task(w, w->subject));
 	code = read_all(w);
 	if (code != CTL_DONE)
 		return code;
 	size_t i, n = json_array_size(w->rows);
 	const json_t *row;
 	if (w->ctl->json) {
-		json_dumpf(w->rows, stdout, JSON_COMPACT);
+		json_t *all = why_notebook_rows(w->ends, w->rows);
+		json_dumpf(all, stdout, JSON_COMPACT);
 		putchar('\n');
+		json_decref(all);
 	} else {
 		json_array_foreach(w->rows, i, row) why_print_row(row, notebook_of(w, row));
 		if (n >= (size_t)w->limit && !w->is_all)
 			ctl_note("There may be more: --limit N or --all shows them.");
 	}
 	if (n > 0 || is_known || w->what[0] == '\0') {
-		if (n == 0 && !w->ctl->json)
+		if (n == 0 && is_young && !w->only_would && !w->ctl->json)
+			why_notebook_print_young(w->session);
+		else if (n == 0 && !w->ctl->json)
 			tell_none(w);
 		return CTL_DONE;
 	}
 	ctl_fail(CTL_NOT_FOUND, "no decision about %s is recorded%s", w->what, w->only_would ? " that would have been" : "");
+	if (w->notebooks != NULL)
+		why_notebook_hint(w->notebooks, w->subject, w->kind != NULL);
 	tell_nothing(w);
 	return CTL_NOT_FOUND;
 }
@@ -356,13 +364,16 @@ int why_command(struct ctl *ctl, int argc, char **argv)
 		{ 0 },
 	};
 	struct opt_words words = {
-		.usage = "[ID | NAME | node | task ID | job PROJECT/JOB | kernel ID | user LOGIN | project KEY | recipe ID | "
+		.usage = "[ID | NAME | SALES/report | node | task ID | job PROJECT/JOB | kernel ID | user LOGIN | project KEY | "
+			 "recipe ID | "
 			 "webapp PROJECT/NAME | notebook PROJECT/NAME | "
 			 "pool NAME | rule NAME | WORD NAME] "
 			 "[--would] [--all]",
 		.about = "What was decided and why, newest first: also the decisions not to act. ID alone: a kernel, a task, a job "
 			 "or a process, or the name\n"
-			 "of a policy. WORD: rule macro recycle slots box place on access sizing budget queue. Exit 4: nothing is "
+			 "of a policy. SALES/report: a notebook by its path, also one that is closed; on top, how its kernels "
+			 "ended.\n"
+			 "WORD: rule macro recycle slots box place on access sizing budget queue. Exit 4: nothing is "
 			 "recorded "
 			 "about it.",
 		.most = 2,

@@ -32,6 +32,9 @@ static const struct {
 	{ "refuse", "refused", "refuse", false },
 	{ "admit", "admitted", "admit", false },
 	{ "warn", "warned about", "warn about", false },
+	{ "delete", "deleted", "delete", true },
+	{ "interrupt", "interrupted", "interrupt", true },
+	{ "macro", "ran a macro for", "run a macro for", false },
 };
 
 const char *why_escaped(const char *s, char *out, size_t room)

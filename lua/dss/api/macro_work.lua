@@ -93,7 +93,7 @@ local function record(run, j, said)
 	counts.shown = counts.shown + 1
 	if counts.shown > RECORDS_MOST then return end
 	local r = j.record
-	r[#r + 1], r[#r + 2] = said, j.reason or json.null
+	r[#r + 1], r[#r + 2] = said, j.reason and j.reason:gsub("^skipped: ", "") or json.null
 	run.records[#run.records + 1] = r
 end
 

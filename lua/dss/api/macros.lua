@@ -16,6 +16,16 @@ local M = {}
 
 local function reply(req, value) req.reply(200, JSON, json.encode(value)) end
 
+--- Those of which somebody typed a part: "kill-idle" of "kill-idle-notebooks".
+local function containing(names, part)
+	local out = {}
+	for _, n in ipairs(names) do
+		if #part >= 3 and n:find(part, 1, true) then out[#out + 1] = ('"%s"'):format(n) end
+		if #out == 3 then break end
+	end
+	return out[1] and table.concat(out, " or ")
+end
+
 --- With the nearest of those that this user may run.
 local function does_not_exist(req, list, name)
 	local names = {}
@@ -23,7 +33,8 @@ local function does_not_exist(req, list, name)
 		if req.who.is_admin or def.who == "project" then names[#names + 1] = def.name end
 	end
 	local guess = nearest(name, names)
-	errors.reply(req, 404, ("Macro %s does not exist%s"):format(name, guess and (', did you mean "%s"?'):format(guess) or ""))
+	guess = guess and ('"%s"'):format(guess) or containing(names, name:lower())
+	errors.reply(req, 404, ("Macro %s does not exist%s"):format(name, guess and (", did you mean %s?"):format(guess) or ""))
 end
 
 -- --- what there is ---

@@ -191,7 +191,7 @@ describe("macros over the API", function()
 		it("skip who is not known, and say why", function()
 			world.notebooks.why = "no answer"
 			local result = run_over { { id = "s1", kernel = "k1", notebook = "P/a.ipynb", project = "P", user = "ann" } }
-			assert.same({ { "P/a.ipynb", "skipped", "skipped: quiet is unknown" } }, result.records)
+			assert.same({ { "P/a.ipynb", "skipped", "quiet is unknown" } }, result.records)
 			assert.matches("cannot be asked: no answer", result.summary.note, 1, true)
 			assert.is_nil(world.was.unload)
 		end)
