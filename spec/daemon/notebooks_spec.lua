@@ -106,6 +106,25 @@ describe("sessions of notebooks", function()
 		assert.is_false(is_alive(math.tointeger(r.pid)))
 	end)
 
+	it("are known to why before anything was decided about them, and to the shell's completion", function()
+		if not open() then return end
+		local kernel, session = start "SALES/young one.ipynb"
+		await(kernel, "it to be listed", function(r) return r.id == session end)
+		local out, complaints, status = node:ctl("why", "SALES/young one")
+		assert.are.equal(0, status, out .. complaints)
+		assert.truthy((out .. complaints):find "^SALES/young one is open since %d", out .. complaints)
+		out, complaints, status = node:ctl("why", "sales/young noe")
+		assert.are.equal(4, status, out .. complaints)
+		assert.truthy(complaints:find('Did you mean notebook "SALES/young one"?', 1, true), complaints)
+		out = Instance.run({ "bash", "-c", 'source etc/completion.bash; _dssctl_notebooks "$1" SALES/yo', "bash", node.dir .. "/bin/dssctl" })
+		assert.are.equal("SALES/young\\ one", out)
+		assert.are.equal(200, (unload(session)))
+		wait_for("its end to be told", function()
+			local rows = json.decode((node:ctl("--json", "why", "SALES/young one")))
+			return rows[1] and rows[1].kind == "end" and rows[1].session == session, json.encode(rows)
+		end, 20)
+	end)
+
 	it("belong to the project that started them, whatever the server's list of sessions says", function()
 		if not open() then return end
 		local kernel, session = start "SALES/mine.ipynb"
