@@ -72,19 +72,23 @@ export default function TaskPage() {
 	if (!row && !task) {
 		if (tick.value === 0 || (kernelEnds.isLoading && !kernelEnds.value)) return <Loading lines={8} />;
 		const known = kernelEnds.value?.[0];
+		if (!known)
+			return (
+				<Empty title="It is not here any more.">
+					It has ended, or is not yours to see. <a href={href("tasks")}>Background tasks</a>
+				</Empty>
+			);
 		return (
 			<div class="page task">
-				{known?.notebook && (
-					<h1 class="cut">
-						<Text text={known.notebook} />
-					</h1>
-				)}
+				<nav class="crumbs" aria-label="Where this is">
+					<a href={href("tasks")}>Background tasks</a> <span aria-hidden="true">/</span> {kind}
+				</nav>
+				<h1 class="cut">
+					<Text text={known.notebook ?? ref} />
+				</h1>
+				<p>It is not here any more.</p>
 				<KernelEnds ends={kernelEnds.value} isOpen={false} />
-				<Empty title="It is not here any more.">
-					{known ? "" : "It has ended, or is not yours to see. "}
-					<a href={href("tasks")}>Background tasks</a>
-				</Empty>
-				{known && <Why kind={kind} refName={ref} processId={undefined} />}
+				<Why kind={kind} refName={ref} processId={undefined} />
 			</div>
 		);
 	}

@@ -16,6 +16,7 @@ export interface KernelEnd {
 }
 
 const SHOWN = 3;
+const wished = new Set(["user", "admin", "policy", "shutdown"]); // somebody or a rule asked for it
 
 /** `of`: a kernel's id. */
 export const kernelEnds = (of: string, signal?: AbortSignal) => get<KernelEnd[]>("/api/notebooks/ends", { of }, signal);
@@ -43,7 +44,7 @@ export function KernelEnds({ ends, isOpen }: { ends: KernelEnd[] | undefined; is
 	const [last, ...before] = ends ?? [];
 	if (!last) return null;
 	return (
-		<div class="note" data-tone={last.cause === "user" ? undefined : isOpen ? "warn" : "bad"} role="status" aria-label="How its kernel ended">
+		<div class="note" data-tone={wished.has(last.cause) ? undefined : isOpen ? "warn" : "bad"} role="status" aria-label="How its kernel ended">
 			<div>
 				<p>
 					<Sentence end={last} />
