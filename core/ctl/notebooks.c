@@ -99,7 +99,7 @@ static bool print_unknown(const struct rest_answer *a)
 			const char *v = line + sizeof(field) - 1;
 			v += strspn(v, " ");
 			text_escape(shown, sizeof(shown), v, len - (size_t)(v - line));
-			ctl_note("the notebook server cannot be asked: %s: nobody counts as idle", shown);
+			ctl_note("the notebook server cannot be asked, and nobody counts as idle: %s", shown);
 			return true;
 		}
 		line += len;

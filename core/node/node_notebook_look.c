@@ -3,9 +3,12 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/log.h"
 #include "base/map.h"
+#include "fleet/alerts.h"
+#include "node/node_inner.h"
 #include "node/node_sample.h"
 #include "sys/clock.h"
 
@@ -16,7 +19,9 @@
 #define FRESH_MS        1000 /* who asks gets a look that is no older */
 #define SAVE_APART_MS   60000
 #define SAMPLES_AT_ONCE 100
-#define UNHEARD_MS      2000 /* that much after what its server heard of it last a process is another than that server speaks to */
+#define ALERT           "notebooks"
+#define ALERT_AFTER_MS  30000 /* of looks that all failed: one that is started anew is back by then */
+#define UNHEARD_MS      2000  /* that much after what its server heard of it last a process is another than that server speaks to */
 
 /* --- kernels --- */
 
@@ -153,6 +158,7 @@ static void begin_round(struct notebook_look *l)
 	l->is_round = true;
 	l->is_soon = l->is_due = false;
 	l->round++;
+	l->began_mono_ms = clock_mono_ms();
 	l->trouble = (struct err){ 0 };
 	l->open = 1;
 	loop_timer_stop(l->timer);
@@ -168,6 +174,81 @@ void look_now(struct notebook_look *l)
 		l->is_soon = true;
 	else
 		begin_round(l);
+}
+
+/* --- a server that cannot be asked --- */
+
+/* Without what was asked for: of our own server nobody needs its address, and of another it is said once. */
+static const char *reason_of(const char *text)
+{
+	static const char asked[] = "unable to GET ";
+	const char *reason = strncmp(text, asked, sizeof(asked) - 1) == 0 ? strstr(text, ": ") : NULL;
+	return reason ? reason + 2 : text;
+}
+
+static const char *say_since(const struct notebook_look *l, char *out, size_t room)
+{
+	time_t at = (time_t)(l->failing_ms / 1000);
+	bool is_long = clock_mono_ms() - l->failing_mono_ms > 12 * 3600 * 1000;
+	struct tm tm;
+	/* With its zone: whoever reads it may sit in another. */
+	if (!localtime_r(&at, &tm) || !strftime(out, room, is_long ? "%Y-%m-%d %H:%M:%S %Z" : "%H:%M:%S %Z", &tm))
+		snprintf(out, room, "a while ago");
+	return out;
+}
+
+static void say_remedy(const struct notebook_look *l, char *out, size_t room)
+{
+	if (l->t->is_attached)
+		snprintf(out, room, "see to the server at %s", l->t->url);
+	else
+		snprintf(out, room, "dss restart jupyter keeps the kernels");
+}
+
+void look_say_why(const struct notebook_look *l, char *out, size_t room)
+{
+	char since[64], remedy[NOTEBOOK_URL_MAX + 40];
+	if (!l->t->url[0]) { /* there is nothing that could be put right */
+		snprintf(out, room, "%s", l->why);
+		return;
+	}
+	say_remedy(l, remedy, sizeof(remedy));
+	snprintf(out, room, "%s, since %s; %s", l->why, say_since(l, since, sizeof(since)), remedy);
+}
+
+static void raise_alert(struct notebook_look *l)
+{
+	char since[64], remedy[NOTEBOOK_URL_MAX + 40], text[1200];
+	say_remedy(l, remedy, sizeof(remedy));
+	snprintf(text, sizeof(text),
+		 "the notebook server cannot be asked since %s (%s): nobody counts as idle, and nothing is unloaded meanwhile; %s",
+		 say_since(l, since, sizeof(since)), l->why, remedy);
+	alerts_renew(fleet_alerts(l->t->node->fleet), ALERT, ALERT_WARNING, NULL, NULL, text);
+	l->is_alerted = true;
+}
+
+static void answers_well(struct notebook_look *l)
+{
+	if (l->why[0])
+		log_info("notebooks: the server answers again");
+	if (l->is_alerted)
+		alerts_clear(fleet_alerts(l->t->node->fleet), ALERT);
+	l->is_alerted = false;
+	l->failing_ms = 0;
+	l->why[0] = '\0';
+}
+
+static void answers_badly(struct notebook_look *l, const char *text)
+{
+	int64_t now = clock_mono_ms();
+	if (!l->failing_ms) {
+		log_warn("notebooks: the server cannot be asked: %s; nobody counts as idle", text);
+		l->failing_mono_ms = l->began_mono_ms;
+		l->failing_ms = clock_wall_ms() - (now - l->began_mono_ms);
+	}
+	snprintf(l->why, sizeof(l->why), "%s", reason_of(text));
+	if (l->t->url[0] && now - l->failing_mono_ms >= ALERT_AFTER_MS)
+		raise_alert(l);
 }
 
 /* --- what a round has brought --- */
@@ -283,7 +364,8 @@ static void finish_round(struct notebook_look *l)
 		return;
 	if (l->is_soon)
 		begin_round(l);
-	else if (is_anything(l) || l->t->is_attached)
+	else if (is_anything(l) || l->t->is_attached ||
+		 (l->why[0] && l->t->url[0])) /* an alert ends also where no kernel is left */
 		loop_timer_start(l->timer, is_anything(l) ? EVERY_MS : ATTACHED_MS);
 }
 
@@ -295,11 +377,10 @@ static void take_answers(struct notebook_look *l)
 	json_decref(l->sessions_said);
 	json_decref(l->kernels_said);
 	l->sessions_said = l->kernels_said = NULL;
-	if (err.text[0] && !l->why[0])
-		log_warn("notebooks: the server cannot be asked: %s: nobody counts as idle", err.text);
-	else if (!err.text[0] && l->why[0])
-		log_info("notebooks: the server answers again");
-	snprintf(l->why, sizeof(l->why), "%s", err.text);
+	if (err.text[0])
+		answers_badly(l, err.text);
+	else
+		answers_well(l);
 	if (!look_find_begin(l)) /* with the server away, too: who works then has worked */
 		finish_round(l);
 }

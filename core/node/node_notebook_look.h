@@ -70,6 +70,10 @@ struct notebook_look {
 	json_t *sessions_said, *kernels_said;
 	struct err trouble;     /* of this round */
 	char why[ERR_TEXT_MAX]; /* of the last; "" = the server answered well */
+	int64_t began_mono_ms;  /* of the round that is under way, or the last */
+	int64_t failing_ms;     /* wall; the first of those that failed in a row began; 0 = the last one did not */
+	int64_t failing_mono_ms;
+	bool is_alerted;
 	struct look_session *sessions;
 	size_t n;
 	struct map *by_id, *by_kernel; /* struct look_session by its id; the first one of a kernel; borrowed */
@@ -91,6 +95,8 @@ void look_now(struct notebook_look *l);
 void look_for(struct notebook_look *l, struct look_asker *a);
 /* What look_find_begin was asked for has been done. */
 void look_found(struct notebook_look *l);
+/* For people: why the server cannot be asked, since when, and what an admin does about it: "no whole answer within 5 s, since 11:02:10 CET; …". */
+void look_say_why(const struct notebook_look *l, char *out, size_t room);
 /* --- node_notebook_find.c --- */
 /* Sets l->find where that server's kernels can be on this machine. */
 int look_find_new(struct notebook_look *l, struct err *err);

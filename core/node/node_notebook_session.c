@@ -246,7 +246,7 @@ void look_answer_askers(struct notebook_look *l)
 	node_notebooks_each_session(l->t, put_row, &out);
 	buf_putc(&out, ']');
 	if (l->why[0])
-		err_set(&err, "%s", l->why);
+		look_say_why(l, err.text, sizeof(err.text));
 	if (out.failed)
 		err_set(&err, "no memory for the list of notebooks");
 	for (struct look_asker *a; (a = next);) {

@@ -171,6 +171,13 @@ describe("notebooks of a server that is only attached to", function()
 		local refused, said = node:http("DELETE", "/api/notebooks/" .. kernels.thread)
 		assert.are.equal(503, refused, json.encode(said))
 		for _, r in pairs(notebooks:named()) do assert.is_true(is_alive(all[r.notebook:match "NB/(.*)%.ipynb"].pid)) end
+		local told
+		wait_for("the alert", function()
+			local _, list = node:http("GET", "/api/alerts")
+			for _, a in ipairs(list) do told = a.key == "notebooks" and a.text or told end
+			return told
+		end, 90)
+		assert.truthy(told:find("; see to the server at " .. url, 1, true), told)
 		os.execute("kill -CONT " .. server)
 		notebooks:await_named("them to be known again", function(r) return r.kept and r.kept.quietTime end)
 

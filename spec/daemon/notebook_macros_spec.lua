@@ -23,6 +23,15 @@ describe("macros over notebooks", function()
 		return notebooks.node
 	end
 
+	--- What tells admins that the server cannot be asked; nil where nothing does.
+	local function alert()
+		local status, list = notebooks.node:http("GET", "/api/alerts")
+		assert(status == 200, json.encode(list))
+		for _, a in ipairs(list) do
+			if a.key == "notebooks" then return a end
+		end
+	end
+
 	--- A page that is open.
 	local function hold(kernel)
 		local words = notebooks:words("notebook_hold.py", kernel, "120")
@@ -112,12 +121,29 @@ describe("macros over notebooks", function()
 
 		-- the server hangs: nobody is known, nobody goes, whatever the params
 		server = node:pid "jupyter"
+		local stopped_s = os.time()
 		os.execute("kill -STOP " .. server)
 		notebooks:await_named("nobody to be known", function(r) return r.busy.state == "unknown" end)
 		what, _, result = notebooks:unload { max_idle = "1ms", max_age = "1ms", spare_busy = false, spare_connected = false, spare_leased = false, simulate = false }
 		assert.are.same({ busy = "skipped", thread = "skipped" }, what, json.encode(result))
 		assert.truthy(result.summary.note:find("the notebook server cannot be asked", 1, true), result.summary.note)
 		for _, r in pairs(notebooks:named()) do assert.is_true(os.execute("kill -0 " .. math.tointeger(r.pid) .. " 2>/dev/null")) end
+
+		-- an admin is told once that goes on, until the server answers again
+		local told
+		wait_for("the alert", function()
+			told = alert()
+			return told
+		end, 90)
+		assert.is_true(told.since >= (stopped_s + 28) * 1000, json.encode(told)) -- 30 s, and not the first look that failed
+		assert.matches("^the notebook server cannot be asked since %d%d:%d%d:%d%d %S+ %(no whole answer within 5 s%): nobody counts as idle, ", told.text)
+		assert.matches("nothing is unloaded meanwhile; dss restart jupyter keeps the kernels$", told.text)
+		local out, complaints = node:ctl "notebooks"
+		assert.matches("the notebook server cannot be asked, and nobody counts as idle: no whole answer within 5 s, since %d%d:%d%d:%d%d [^;%s]+; "
+			.. "dss restart jupyter keeps the kernels\n", out .. complaints)
+		os.execute("kill -CONT " .. server)
+		wait_for("the end of the alert", function() return not alert(), "it is still there" end, 60)
+		notebooks:await_named("who works to be known", function(r) return r.busy.state == "busy" end)
 	end)
 
 	it("leave a kernel that has crashed to the server, which starts it again", function()

@@ -30,7 +30,7 @@ function gather.notebook(run, kind, fn)
 	if not notebooks.has_server() then return fail(run, "there is no notebook server: config/dss.lua names none") end
 	notebooks.list(function(json_text, why)
 		if not json_text then return fail(run, why) end
-		run.remark = why and ("the notebook server cannot be asked: %s: nobody counts as idle"):format(why)
+		run.remark = why and ("the notebook server cannot be asked: %s; nobody counts as idle"):format(why)
 		go_on(run, function() all_rows(run, kind, fn) end)
 	end)
 end
