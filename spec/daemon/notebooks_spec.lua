@@ -303,7 +303,7 @@ threading.Thread(target=work, daemon=True).start()]])
 		local kernel, session = start "MOVE/here.ipynb"
 		cell(kernel, "1")
 		assert.are.equal(200, jupyter("patch", "/api/sessions/" .. session, '{"path":"MOVE/there.ipynb"}').status)
-		await(kernel, "its new name", function(r) return r.notebook == "MOVE/there.ipynb" end)
+		await(kernel, "its new name", function(r) return r.notebook == "MOVE/there.ipynb" and r.id == session end)
 		assert.are.equal(200, (node:http("DELETE", base .. "there/sessions/" .. session)))
 		kernel = start "MOVE/here.ipynb"
 		cell(kernel, "1")
