@@ -128,7 +128,7 @@ test.describe("notebooks", () => {
 
 	test("tell on their page what policies decided of their session", async ({ page, node }) => {
 		const kernel = await node.notebook("LAB/why.ipynb");
-		const s = await session(node, kernel, () => true);
+		const s = await session(node, kernel, (r) => r.id !== kernel); // a session that was just made is told by its kernel's id
 		await signIn(page, node, node.adminKey, `#/task/notebook:${kernel}?tab=why`);
 		const why = page.getByRole("region", { name: "Decisions about it" });
 		await until("a decision", async () => (await node.api<any[]>("GET", `/api/decisions?kind=notebook&subject=${s.id}`)).length > 0, 40_000);

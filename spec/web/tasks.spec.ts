@@ -248,6 +248,7 @@ test("notices stay until they are closed or the page of their task is opened, wh
 	await signIn(page, node, anna);
 	const notices = page.locator(".toast");
 	const of = (i: number) => notices.filter({ hasText: `taken ${i} was aborted by admin.` });
+	await expect(items(page).filter({ hasText: "taken" })).toHaveCount(4); // from now on the page is told what ends
 	for (let i = 1; i <= 4; i++) {
 		await node.api("DELETE", `/api/futures/${ids[i - 1]}`);
 		await expect(of(i)).toHaveCount(1); // before the next: more at once are told as one
